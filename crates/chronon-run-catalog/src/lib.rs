@@ -1,0 +1,1 @@
+//! Lists tables and partitions; runs the embedded Hive metastore.

@@ -1,0 +1,16 @@
+//! Compiled Chronon confs and `teams.json`, typed and checked.
+//!
+//! Invariant: this crate only reads; a conf file is never rewritten, because the Driver
+//! refuses one that differs from what it would itself write (§1.2). It does not know
+//! `workspace.toml`.
+
+mod derive;
+pub mod model;
+mod value;
+
+pub use derive::OfflinePart;
+pub use model::{
+    Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,
+    ExternalPart, ExternalSource, GroupBy, Join, JoinPart, JoinSource, LabelPart, MetaData,
+    ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
+};

@@ -1,0 +1,209 @@
+//! Everything that happens in a run. The only contract between running and showing:
+//! bars, plain lines, JSON lines, the ledger and reports all read these and nothing else.
+//!
+//! To add an event: add the variant here, emit it in `chronon-run-exec`, and let the
+//! compiler point at the readers (`chronon-run-ledger`, `chronon-run-report`).
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AssetId, PartitionRange, RangeSet};
+
+/// A step's place in its plan: 0 is the first. Stable within one run.
+pub type StepIndex = u32;
+
+/// One thing that happened, and when.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// The run exists; nothing has started yet.
+    RunStarted {
+        /// The run's id, unique in its workspace and sortable by time.
+        run: String,
+        /// Every step that is to run, in plan order.
+        steps: Vec<StepInfo>,
+        /// How many may run at once.
+        jobs: u32,
+    },
+    /// A child is about to be started. Written down before the child exists.
+    AttemptStarting {
+        /// Which step.
+        step: StepIndex,
+        /// 1 for the first attempt.
+        attempt: u32,
+        /// The command line, secrets already masked.
+        argv: Vec<String>,
+        /// Where the child's stdout and stderr go.
+        log: PathBuf,
+    },
+    /// The child runs.
+    AttemptSpawned {
+        /// Which step.
+        step: StepIndex,
+        /// Which attempt.
+        attempt: u32,
+        /// Process id, which is also its process group.
+        process: ProcessId,
+    },
+    /// Spark told how far it is.
+    Progress {
+        /// Which step.
+        step: StepIndex,
+        /// Tasks finished in the stages seen so far.
+        done: u32,
+        /// Tasks known so far; may grow.
+        total: u32,
+        /// Spark's own words, e.g. `stage 3`.
+        stage: String,
+    },
+    /// A child ended, and its output was looked at.
+    AttemptFinished {
+        /// Which step.
+        step: StepIndex,
+        /// Which attempt.
+        attempt: u32,
+        /// How it ended.
+        outcome: Outcome,
+        /// Wall time in milliseconds.
+        millis: u64,
+        /// The one line that tells why, if it failed.
+        message: Option<String>,
+        /// Milliseconds until the next attempt, if there is one.
+        retry_in: Option<u64>,
+    },
+    /// No further attempt of this step will be made in this run.
+    StepFinished {
+        /// Which step.
+        step: StepIndex,
+        /// How it ended.
+        outcome: Outcome,
+        /// Its days that the catalog shows afterwards.
+        filled: RangeSet,
+        /// Its days that are legitimately empty: done, but without rows.
+        empty: RangeSet,
+    },
+    /// A step was not started and will not be in this run.
+    StepSkipped {
+        /// Which step.
+        step: StepIndex,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// Something to say that belongs to no step, e.g. the catalog is out of reach.
+    Notice {
+        /// A sentence fragment.
+        message: String,
+    },
+    /// The run is being stopped.
+    Cancelling {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// The run is over.
+    RunFinished {
+        /// Whether every step succeeded.
+        succeeded: bool,
+        /// Wall time in milliseconds.
+        millis: u64,
+    },
+}
+
+/// What a reader needs to know of a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// Its place in the plan.
+    pub step: StepIndex,
+    /// What it fills.
+    pub asset: AssetId,
+    /// The days that it fills.
+    pub range: PartitionRange,
+}
+
+/// A process that can be told from a later one with the same number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The number.
+    pub pid: u32,
+    /// Start time in clock ticks since boot (`/proc/<pid>/stat` field 22); 0 where unknown.
+    pub start_ticks: u64,
+}
+
+/// How an attempt, or a step, ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The child exited 0 and every day is there or known to be empty.
+    Succeeded,
+    /// The child exited with another code than 0.
+    Failed {
+        /// The exit code.
+        code: i32,
+    },
+    /// A signal ended the child.
+    Killed {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// It ran longer than allowed and was ended.
+    TimedOut,
+    /// It could not be started.
+    NotStarted,
+    /// The run was stopped while it ran.
+    Interrupted,
+    /// The child exited 0 but none of the step's days is in the catalog.
+    OutputMissing {
+        /// The days.
+        missing: RangeSet,
+    },
+    /// The child exited 0 but some of the step's days are not in the catalog.
+    OutputPartial {
+        /// The days that are not there.
+        missing: RangeSet,
+    },
+    /// An upload exited 0 but wrote no row for the day (§4.6, §8.1).
+    EmptyUpload,
+}
+
+impl Outcome {
+    /// Whether it is [`Outcome::Succeeded`].
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        *self == Self::Succeeded
+    }
+}
+
+/// Why a step was not started.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum SkipReason {
+    /// A step that it needs did not succeed.
+    Upstream {
+        /// That step.
+        step: StepIndex,
+    },
+    /// The run was stopped first.
+    Cancelled,
+}
+
+/// Why a run stops early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// A step failed and `--on-failure stop` is in force.
+    StepFailed,
+}

@@ -1,0 +1,20 @@
+//! The words every other crate speaks: days ([`Ds`]), day ranges ([`RangeSet`]),
+//! names ([`TableName`], [`AssetId`]), [`Diagnostic`]s and run [`event`]s.
+//!
+//! Invariant: nothing here reads a file, the clock, the environment or the network,
+//! so nothing here can fail for a reason outside its arguments.
+
+pub mod asset;
+pub mod diagnostic;
+pub mod ds;
+pub mod event;
+pub mod name;
+pub mod range;
+pub mod table;
+
+pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};
+pub use diagnostic::{Diagnostic, Location, Severity};
+pub use ds::{Ds, DsError};
+pub use name::{TableName, TableNameError, TableSpec, clean};
+pub use range::{PartitionRange, RangeSet};
+pub use table::{CatalogSnapshot, Column, Partitions, TableInfo, TableState};

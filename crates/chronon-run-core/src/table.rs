@@ -1,0 +1,154 @@
+//! What a catalog knows of tables: a value that can be saved, compared and planned on.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Ds, RangeSet, TableName};
+
+/// One column.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Column {
+    /// Lower case, as the metastore keeps it.
+    pub name: String,
+    /// The Hive type, e.g. `array<bigint>`.
+    pub data_type: String,
+}
+
+/// A table's definition.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TableInfo {
+    /// Data columns in table order, without the partition columns.
+    pub columns: Vec<Column>,
+    /// Partition columns in table order; empty if unpartitioned.
+    pub partition_columns: Vec<Column>,
+    /// Whether it is a view.
+    pub is_view: bool,
+    /// TBLPROPERTIES.
+    pub properties: BTreeMap<String, String>,
+    /// Where its files are, if the catalog says so.
+    pub location: Option<String>,
+}
+
+/// The days of a table along one partition column, grouped by the other partition columns' values.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Partitions {
+    /// `(column, value)` of every other partition column → days.
+    groups: Vec<(Vec<(String, String)>, RangeSet)>,
+}
+
+impl Partitions {
+    /// The partitions of a table whose partition columns are `columns`, each a row of values in
+    /// that order, seen along `day_column`. Rows whose day is not a `ds` are left out.
+    #[must_use]
+    pub fn along(day_column: &str, columns: &[String], rows: &[Vec<String>]) -> Self {
+        let Some(day_index) = columns.iter().position(|column| column == day_column) else {
+            return Self::default();
+        };
+        let mut groups: BTreeMap<Vec<(String, String)>, Vec<Ds>> = BTreeMap::new();
+        for row in rows {
+            let Some(Ok(day)) = row.get(day_index).map(|value| value.parse()) else {
+                continue;
+            };
+            let others = columns.iter().zip(row).enumerate();
+            let others = others
+                .filter(|(index, _)| *index != day_index)
+                .map(|(_, (column, value))| (column.clone(), value.clone()))
+                .collect();
+            groups.entry(others).or_default().push(day);
+        }
+        let groups = groups
+            .into_iter()
+            .map(|(others, days)| (others, days.into_iter().collect()))
+            .collect();
+        Self { groups }
+    }
+
+    /// Plain days, without other partition columns.
+    #[must_use]
+    pub fn of_days(days: RangeSet) -> Self {
+        Self {
+            groups: vec![(Vec::new(), days)],
+        }
+    }
+
+    /// Every day that has at least one partition.
+    #[must_use]
+    pub fn days(&self) -> RangeSet {
+        self.days_where(&[])
+    }
+
+    /// Every day that has a partition with all of these `(column, value)`s.
+    #[must_use]
+    pub fn days_where(&self, sub_partitions: &[(String, String)]) -> RangeSet {
+        self.groups
+            .iter()
+            .filter(|(others, _)| sub_partitions.iter().all(|wanted| others.contains(wanted)))
+            .fold(RangeSet::new(), |all, (_, days)| all.union(days))
+    }
+}
+
+/// One table as observed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TableState {
+    /// Its definition.
+    pub info: TableInfo,
+    /// Its partitions, by the day column that they were asked along.
+    pub partitions: BTreeMap<String, Partitions>,
+}
+
+/// What a catalog showed at one moment.
+///
+/// A table that was asked for and is not there is `Some(None)`; one that nobody asked for is `None`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CatalogSnapshot {
+    /// By table; `None` is a table that does not exist.
+    pub tables: BTreeMap<TableName, Option<TableState>>,
+}
+
+impl CatalogSnapshot {
+    /// The table, if it was asked for and exists.
+    #[must_use]
+    pub fn table(&self, table: &TableName) -> Option<&TableState> {
+        self.tables.get(table)?.as_ref()
+    }
+
+    /// The days of `table` along `day_column` that have all of `sub_partitions`; empty if the
+    /// table does not exist or is not partitioned by that column.
+    #[must_use]
+    pub fn days(
+        &self,
+        table: &TableName,
+        day_column: &str,
+        sub_partitions: &[(String, String)],
+    ) -> RangeSet {
+        self.table(table)
+            .and_then(|state| state.partitions.get(day_column))
+            .map(|partitions| partitions.days_where(sub_partitions))
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_seen_along_one_column_and_filtered_by_the_others() {
+        let columns = ["label_ds".to_owned(), "ds".to_owned()];
+        let row = |label: &str, ds: &str| vec![label.to_owned(), ds.to_owned()];
+        let rows = [
+            row("2026-01-28", "2026-01-25"),
+            row("2026-01-29", "2026-01-26"),
+            row("__HIVE_DEFAULT_PARTITION__", "2026-01-26"),
+        ];
+        let partitions = Partitions::along("label_ds", &columns, &rows);
+        assert_eq!(partitions.days().to_string(), "2026-01-28..2026-01-29");
+        let wanted = [("ds".to_owned(), "2026-01-25".to_owned())];
+        assert_eq!(partitions.days_where(&wanted).to_string(), "2026-01-28");
+        assert_eq!(
+            Partitions::along("dt", &columns, &rows),
+            Partitions::default()
+        );
+    }
+}

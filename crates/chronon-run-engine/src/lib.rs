@@ -1,0 +1,1 @@
+//! From a step to a command line or a SQL script; finds or installs Spark.

@@ -1,0 +1,1 @@
+//! Runs steps: queue, slots, retries, cancellation, locks; tells everything as events.

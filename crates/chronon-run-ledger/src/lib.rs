@@ -1,0 +1,1 @@
+//! SQLite history of runs and attempts. Recording never fails a run.

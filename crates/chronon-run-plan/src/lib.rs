@@ -1,0 +1,1 @@
+//! Asset graph, input needs, plan and reasons. Pure.

@@ -1,0 +1,1 @@
+//! One supervised child. Knows no word of Chronon.

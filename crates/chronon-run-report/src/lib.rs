@@ -1,0 +1,1 @@
+//! Events, history and findings to bars, lines and JSON.

@@ -1,0 +1,1 @@
+//! Scripted spark-submit, builders and golden comparison; for tests only.

@@ -1,0 +1,1 @@
+//! workspace.toml, with spans kept until after its checks.
