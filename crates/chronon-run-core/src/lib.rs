@@ -5,6 +5,7 @@
 //! so nothing here can fail for a reason outside its arguments.
 
 pub mod asset;
+pub mod command;
 pub mod diagnostic;
 pub mod ds;
 pub mod event;
@@ -13,6 +14,7 @@ pub mod range;
 pub mod table;
 
 pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};
+pub use command::CommandLine;
 pub use diagnostic::{Diagnostic, Location, Severity};
 pub use ds::{Ds, DsError};
 pub use name::{TableName, TableNameError, TableSpec, clean};
