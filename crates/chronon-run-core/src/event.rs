@@ -161,6 +161,10 @@ pub enum Outcome {
     NotStarted,
     /// The run was stopped while it ran.
     Interrupted,
+    /// The child exited 0, but the catalog stayed out of reach, so nobody knows.
+    Unverified,
+    /// The runner itself failed at this step: a defect of it, not of the step.
+    Panicked,
     /// The child exited 0 but none of the step's days is in the catalog.
     OutputMissing {
         /// The days.

@@ -1,1 +1,29 @@
-//! One supervised child. Knows no word of Chronon.
+//! One supervised child process. Knows no word of Chronon or Spark.
+//!
+//! Invariant: a child that was started here never outlives the process that started it,
+//! and neither do its own children. Four things together see to that:
+//!
+//! 1. every [`Child`] is the leader of its own process group, and always the whole group is
+//!    ended: TERM, a grace period, KILL; also when the leader is gone and others remain;
+//! 2. the kernel sends KILL to the leader when the thread that started it dies
+//!    (`PR_SET_PDEATHSIG`), see [`Child::start`] for the rule that follows from it;
+//! 3. a [`Watchdog`] process ends the groups if this process is killed hard;
+//! 4. [`end_group`] lets the next run end what is left, told by pid *and* start time
+//!    ([`identify`]), so that a reused number is never killed.
+//!
+//! A process that leaves its group on purpose (`setsid`) is beyond all four.
+
+mod child;
+mod group;
+mod identity;
+mod session;
+mod sys;
+mod tail;
+mod watchdog;
+
+pub use child::{Child, Exit, LogMode, StartError};
+pub use group::{Group, end_group};
+pub use identity::{boot_id, identify, is_alive};
+pub use session::{Session, SessionError, SessionOutcome};
+pub use tail::Tail;
+pub use watchdog::{Watchdog, watchdog_main};

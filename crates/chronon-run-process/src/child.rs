@@ -1,0 +1,191 @@
+//! Starting a child and waiting for it.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, PipeReader},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
+    process::ExitStatus,
+    time::Duration,
+};
+
+use chronon_run_core::{CommandLine, event::ProcessId};
+
+use crate::{Group, identity::identify, sys};
+
+/// What to do with a log file that exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogMode {
+    /// Write after what is there.
+    Append,
+    /// Begin again.
+    Truncate,
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Code(code),
+            (None, signal) => Self::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+/// Why a child could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The argument vector has no program.
+    #[error("there is no program to start")]
+    NoProgram,
+    /// The log could not be written.
+    #[error("cannot write the log `{path}`: {source}")]
+    Log {
+        /// The log file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program could not be executed.
+    #[error("cannot start `{program}`: {source}")]
+    Program {
+        /// The first word of the argument vector.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A running child: leader of its own process group, stdin empty, stdout and stderr in one log.
+///
+/// Dropped without [`Child::wait`], it is killed with its group and reaped.
+#[derive(Debug)]
+pub struct Child {
+    handle: duct::Handle,
+    group: Group,
+}
+
+impl Child {
+    /// Starts `command`, its output going to `log` (the folder is made if needed).
+    ///
+    /// The child is killed by the kernel when the *thread* that called this ends, not only the
+    /// process. So: start a child on the thread that waits for it.
+    ///
+    /// # Errors
+    /// [`StartError`] if the log or the program cannot be used.
+    pub fn start(command: &CommandLine, log: &Path, mode: LogMode) -> Result<Self, StartError> {
+        Self::start_with(command, log, mode, None)
+    }
+
+    /// The same, with `stdin` to read from.
+    pub(crate) fn start_with(
+        command: &CommandLine,
+        log: &Path,
+        mode: LogMode,
+        stdin: Option<PipeReader>,
+    ) -> Result<Self, StartError> {
+        let output = open_log(log, mode).map_err(|source| StartError::Log {
+            path: log.display().to_string(),
+            source,
+        })?;
+        let expression = expression(command)?.stderr_to_stdout().stdout_file(output);
+        let expression = match stdin {
+            Some(pipe) => expression.stdin_file(pipe),
+            None => expression.stdin_null(),
+        };
+        let handle = expression.start().map_err(|source| StartError::Program {
+            program: command.argv[0].clone(),
+            source,
+        })?;
+        let pid = handle.pids().first().copied().unwrap_or_default();
+        let group = Group::new(identify(pid));
+        Ok(Self { handle, group })
+    }
+
+    /// Its number and start time.
+    #[must_use]
+    pub fn id(&self) -> ProcessId {
+        self.group.leader()
+    }
+
+    /// Its group, to be ended from any thread.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        self.group.clone()
+    }
+
+    /// Whether the leader has exited; [`Child::wait`] will then not wait for it.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        // An error means that there is no such child any more.
+        self.group.is_over() || sys::has_exited(self.id().pid).unwrap_or(true)
+    }
+
+    /// Waits for the leader; then whatever it left behind in its group gets TERM, up to `grace`
+    /// to end, and KILL. Only then is the child over.
+    ///
+    /// # Errors
+    /// If the system cannot tell how it ended.
+    pub fn wait(&self, grace: Duration) -> io::Result<Exit> {
+        // Over means reaped: the number may already be another child's.
+        if !self.group.is_over() {
+            sys::wait_for_exit(self.id().pid)?;
+        }
+        let reap = || self.handle.wait().map(|output| output.status.into());
+        self.group.finish(grace, reap)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.group.kill();
+        // There is nobody to tell if this fails.
+        let _ = self.wait(Duration::ZERO);
+    }
+}
+
+/// The child as `duct` describes it, without stdin and stdout.
+fn expression(command: &CommandLine) -> Result<duct::Expression, StartError> {
+    let (program, arguments) = command.argv.split_first().ok_or(StartError::NoProgram)?;
+    let mut expression = duct::cmd(program, arguments)
+        .unchecked()
+        .before_spawn(|command| {
+            command.process_group(0);
+            sys::die_with_parent(command);
+            Ok(())
+        });
+    for (name, value) in &command.env {
+        expression = match value {
+            Some(value) => expression.env(name, value),
+            None => expression.env_remove(name),
+        };
+    }
+    if let Some(cwd) = &command.cwd {
+        expression = expression.dir(cwd);
+    }
+    Ok(expression)
+}
+
+/// Opened for appending in both modes, so that nothing overwrites a line of another writer.
+pub(crate) fn open_log(path: &Path, mode: LogMode) -> io::Result<File> {
+    let open = || OpenOptions::new().append(true).create(true).open(path);
+    let file = match (open(), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            open()?
+        }
+        (result, _) => result?,
+    };
+    if mode == LogMode::Truncate {
+        file.set_len(0)?;
+    }
+    Ok(file)
+}

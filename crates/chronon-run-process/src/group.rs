@@ -1,0 +1,141 @@
+//! A child's process group, and how it is ended.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::event::ProcessId;
+
+use crate::{
+    identity::Stat,
+    sys::{self, Signal},
+};
+
+/// How long to wait for processes that were sent KILL: the kernel may take a moment.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The group of one [`Child`](crate::Child), to be signalled from any thread.
+///
+/// Knows when the group is over, so a late signal never reaches a stranger.
+#[derive(Clone, Debug)]
+pub struct Group {
+    leader: ProcessId,
+    over: Arc<Mutex<bool>>,
+}
+
+impl Group {
+    pub(crate) fn new(leader: ProcessId) -> Self {
+        let over = Arc::new(Mutex::new(false));
+        Self { leader, over }
+    }
+
+    /// The leader; its number is also the group's.
+    #[must_use]
+    pub fn leader(&self) -> ProcessId {
+        self.leader
+    }
+
+    /// Sends TERM to every process of the group; nothing if the group is over.
+    pub fn terminate(&self) {
+        self.signal(Signal::Term);
+    }
+
+    /// Sends KILL to every process of the group; nothing if the group is over.
+    pub fn kill(&self) {
+        self.signal(Signal::Kill);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*over {
+            sys::signal_group(self.leader.pid, signal);
+        }
+    }
+
+    /// Whether nothing of it is left.
+    pub(crate) fn is_over(&self) -> bool {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reaps the leader with `reap`, ends what else the group holds, and marks it over.
+    pub(crate) fn finish<T>(&self, grace: Duration, reap: impl FnOnce() -> T) -> T {
+        let result = {
+            // Held so that no signal falls between the reaping and the look at the group.
+            let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+            let result = reap();
+            if *over {
+                return result;
+            }
+            // A number is not given out again while a group of that number has members.
+            *over = !sys::group_exists(self.leader.pid);
+            if *over {
+                return result;
+            }
+            result
+        };
+        end_members(
+            grace,
+            || Stat::living_members(self.leader.pid),
+            self.leader.pid,
+        );
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        result
+    }
+}
+
+/// Ends the group that `leader` led in this or an earlier run, if any of it is left:
+/// TERM, up to `grace`, KILL. Returns whether there was something to end.
+///
+/// Start times are compared, so a stranger that got the number later is left alone; an
+/// unknown start time (0) ends nothing.
+pub fn end_group(leader: ProcessId, grace: Duration) -> bool {
+    if leader.start_ticks == 0 {
+        return false;
+    }
+    let ours = || {
+        let members = Stat::living_members(leader.pid);
+        let strange = |stat: &Stat| {
+            // The number is a stranger's now, or this member is older than the leader.
+            (stat.id.pid == leader.pid && stat.id != leader)
+                || stat.id.start_ticks < leader.start_ticks
+        };
+        if members.iter().any(strange) {
+            Vec::new()
+        } else {
+            members
+        }
+    };
+    end_members(grace, ours, leader.pid)
+}
+
+/// TERM, grace, KILL, until `members` finds nobody. Whether there was anybody.
+fn end_members(grace: Duration, members: impl Fn() -> Vec<Stat>, group: u32) -> bool {
+    if members().is_empty() {
+        return false;
+    }
+    sys::signal_group(group, Signal::Term);
+    if !wait_until(grace, || members().is_empty()) {
+        sys::signal_group(group, Signal::Kill);
+        wait_until(KILL_PATIENCE, || members().is_empty());
+    }
+    true
+}
+
+/// Looks ever more rarely until `done` or `patience` is over; whether it was done.
+fn wait_until(patience: Duration, done: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if done() {
+            return true;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        thread::sleep(pause.min(left));
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}

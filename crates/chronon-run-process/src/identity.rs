@@ -1,0 +1,112 @@
+//! Which process a number means: `/proc/<pid>/stat`.
+
+use std::fs;
+
+use chronon_run_core::event::ProcessId;
+
+/// What one line of `/proc/<pid>/stat` tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stat {
+    pub(crate) id: ProcessId,
+    pub(crate) group: u32,
+    /// Exited, and not yet reaped by its parent.
+    pub(crate) zombie: bool,
+}
+
+impl Stat {
+    /// The process `pid`, if it exists.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        // The second field is the program's name in parentheses and may hold anything.
+        let (pid, rest) = line.split_once(' ')?;
+        let (_, rest) = rest.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        // Numbered from 1 in proc(5); `fields` begins with the third.
+        let field = |number: usize| fields.get(number - 3).copied();
+        Some(Self {
+            id: ProcessId {
+                pid: pid.parse().ok()?,
+                start_ticks: field(22)?.parse().ok()?,
+            },
+            group: field(5)?.parse().ok()?,
+            zombie: matches!(field(3)?, "Z" | "X" | "x"),
+        })
+    }
+
+    /// Every living process of a group.
+    pub(crate) fn living_members(group: u32) -> Vec<Self> {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter_map(Self::of)
+            .filter(|stat| stat.group == group && !stat.zombie)
+            .collect()
+    }
+}
+
+/// The process that has the number `pid` now, with its start time; a zombie counts.
+/// `start_ticks` is 0 where `/proc` does not tell.
+#[must_use]
+pub fn identify(pid: u32) -> ProcessId {
+    Stat::of(pid).map_or(
+        ProcessId {
+            pid,
+            start_ticks: 0,
+        },
+        |stat| stat.id,
+    )
+}
+
+/// Whether this very process still runs: same number, same start time, not a zombie.
+#[must_use]
+pub fn is_alive(process: ProcessId) -> bool {
+    Stat::of(process.pid).is_some_and(|stat| stat.id == process && !stat.zombie)
+}
+
+/// Names the current boot of this machine: start times of another boot mean nothing now.
+/// Empty where the system does not tell.
+#[must_use]
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let line =
+            "4242 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 0 0 18446744";
+        let id = ProcessId {
+            pid: 4242,
+            start_ticks: 987_654,
+        };
+        let stat = Stat {
+            id,
+            group: 77,
+            zombie: false,
+        };
+        assert_eq!(Stat::parse(line), Some(stat));
+        assert_eq!(Stat::parse("4242 (a) Z 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_its_number_with_another_start_is_not() {
+        let me = identify(std::process::id());
+        assert!(me.start_ticks > 0);
+        assert!(is_alive(me));
+        let later = ProcessId {
+            start_ticks: me.start_ticks + 1,
+            ..me
+        };
+        assert!(!is_alive(later));
+    }
+}

@@ -1,0 +1,107 @@
+//! The system calls that `std` does not have. All `unsafe` of the project is here.
+#![expect(
+    unsafe_code,
+    reason = "kill(2), waitid(2), prctl(2) and pre_exec have no safe form in std"
+)]
+
+use std::{io, os::unix::process::CommandExt, process::Command};
+
+/// A signal that ends processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Signal {
+    /// Please end.
+    Term,
+    /// End.
+    Kill,
+}
+
+/// Sends `signal` to every process of the group. Whether there was any.
+pub(crate) fn signal_group(group: u32, signal: Signal) -> bool {
+    let signal = match signal {
+        Signal::Term => libc::SIGTERM,
+        Signal::Kill => libc::SIGKILL,
+    };
+    kill(group, signal)
+}
+
+/// Whether any process, zombies included, belongs to the group.
+pub(crate) fn group_exists(group: u32) -> bool {
+    kill(group, 0)
+}
+
+fn kill(group: u32, signal: libc::c_int) -> bool {
+    // -1 would mean every process and 0 our own group: neither is ever a child's group.
+    let Some(group) = i32::try_from(group).ok().filter(|&group| group > 1) else {
+        return false;
+    };
+    // SAFETY: kill(2) takes two integers and touches no memory of ours.
+    let code = unsafe { libc::kill(-group, signal) };
+    // EPERM: there are processes, but not ours to signal.
+    code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// Waits until the child `pid` has exited, and leaves it a zombie: its number, and with it
+/// its group's, cannot be given to another process before it is reaped.
+pub(crate) fn wait_for_exit(pid: u32) -> io::Result<()> {
+    wait_id(pid, 0).map(|_| ())
+}
+
+/// Whether the child `pid` has exited; it stays a zombie.
+pub(crate) fn has_exited(pid: u32) -> io::Result<bool> {
+    wait_id(pid, libc::WNOHANG)
+}
+
+fn wait_id(pid: u32, flags: libc::c_int) -> io::Result<bool> {
+    loop {
+        // SAFETY: siginfo_t is plain old data for which all zeroes is a valid value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let options = libc::WEXITED | libc::WNOWAIT | flags;
+        // SAFETY: `info` is a live siginfo_t that waitid(2) fills in.
+        let code = unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, options) };
+        if code == 0 {
+            // SAFETY: waitid succeeded, so si_pid is initialised; 0 means "not yet" (WNOHANG).
+            return Ok(unsafe { info.si_pid() } != 0);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Makes the child die with the thread that starts it.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    let hook = move || {
+        #[cfg(target_os = "linux")]
+        {
+            // SAFETY: prctl(PR_SET_PDEATHSIG) takes integers and is async-signal-safe.
+            if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        // SAFETY: getppid(2) has no arguments and is async-signal-safe.
+        let now = unsafe { libc::getppid() };
+        // The parent died between fork and prctl: nobody would ever send the signal.
+        if u32::try_from(now) != Ok(parent) {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the hook makes only async-signal-safe calls, allocates
+    // nothing and takes no lock.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// Makes the child the leader of a session of its own, out of reach of the terminal's Ctrl-C.
+pub(crate) fn own_session(command: &mut Command) {
+    let hook = || {
+        // SAFETY: setsid(2) has no arguments and is async-signal-safe.
+        match unsafe { libc::setsid() } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: as above, the hook makes one async-signal-safe call and nothing else.
+    unsafe { command.pre_exec(hook) };
+}

@@ -1,0 +1,278 @@
+//! Children that do not want to end, and owners that are killed. A process proves that it is
+//! gone by the end of a pipe that only it and its children hold open.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use chronon_run_core::{CommandLine, event::ProcessId};
+use chronon_run_process::{
+    Child, Exit, LogMode, Session, SessionOutcome, StartError, Watchdog, end_group, is_alive,
+    watchdog_main,
+};
+use tempfile::TempDir;
+
+const GRACE: Duration = Duration::from_millis(200);
+const LONG: Duration = Duration::from_secs(60);
+
+/// A grandchild that ignores TERM, a child that ignores TERM; both hold the pipe.
+const STUBBORN: &str = r#"
+    exec 9>"$PIPE"
+    trap '' TERM
+    (trap '' TERM; echo ready >&9; while :; do sleep 1; done) &
+    while :; do sleep 1; done
+"#;
+
+fn shell(script: &str, pipe: &Path) -> CommandLine {
+    CommandLine {
+        argv: vec!["sh".into(), "-c".into(), script.into()],
+        env: vec![("PIPE".into(), Some(pipe.display().to_string()))],
+        cwd: None,
+    }
+}
+
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("mkfifo")
+            .arg(folder.path().join("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        Self { folder }
+    }
+
+    fn pipe(&self) -> PathBuf {
+        self.folder.path().join("pipe")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("logs/deep/log")
+    }
+
+    /// Waits for the pipe's first writer and its first line; the rest is for [`ends`].
+    fn ready(&self) -> BufReader<File> {
+        let mut reader = BufReader::new(File::open(self.pipe()).unwrap());
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        reader
+    }
+}
+
+/// Waits until nobody holds the pipe any more.
+fn ends(mut reader: BufReader<File>) {
+    let (done, wait) = mpsc::channel();
+    thread::spawn(move || {
+        io::copy(&mut reader, &mut io::sink()).unwrap();
+        done.send(()).unwrap();
+    });
+    wait.recv_timeout(LONG).expect("somebody survived");
+}
+
+fn start(command: &CommandLine, place: &Place) -> Child {
+    Child::start(command, &place.log(), LogMode::Truncate).unwrap()
+}
+
+#[test]
+fn exit_codes_signals_and_both_outputs_are_kept() {
+    let place = Place::new();
+    let child = start(
+        &shell("echo out; echo err >&2; cat; exit 3", &place.pipe()),
+        &place,
+    );
+    assert_eq!(child.wait(GRACE).unwrap(), Exit::Code(3));
+    assert_eq!(child.wait(GRACE).unwrap(), Exit::Code(3), "asked twice");
+    assert_eq!(fs::read_to_string(place.log()).unwrap(), "out\nerr\n");
+
+    let child = start(&shell("kill -9 $$", &place.pipe()), &place);
+    assert_eq!(child.wait(GRACE).unwrap(), Exit::Signal(9));
+}
+
+#[test]
+fn what_cannot_be_started_says_its_name() {
+    let place = Place::new();
+    let nothing = CommandLine::default();
+    let error = Child::start(&nothing, &place.log(), LogMode::Append).unwrap_err();
+    assert!(matches!(error, StartError::NoProgram));
+    let missing = CommandLine {
+        argv: vec!["/no/such/program".into()],
+        ..CommandLine::default()
+    };
+    let error = Child::start(&missing, &place.log(), LogMode::Append).unwrap_err();
+    assert!(error.to_string().contains("/no/such/program"), "{error}");
+    let below_a_file = place.pipe().join("log");
+    let command = shell("true", &place.pipe());
+    let error = Child::start(&command, &below_a_file, LogMode::Append).unwrap_err();
+    assert!(matches!(error, StartError::Log { .. }));
+}
+
+#[test]
+fn an_ended_group_takes_its_grandchildren_along() {
+    let place = Place::new();
+    let child = start(&shell(STUBBORN, &place.pipe()), &place);
+    let reader = place.ready();
+    child.group().terminate();
+    assert!(!child.has_exited());
+    child.group().kill();
+    assert_eq!(child.wait(GRACE).unwrap(), Exit::Signal(9));
+    ends(reader);
+    assert!(!is_alive(child.id()));
+}
+
+#[test]
+fn a_group_outlives_its_leader_but_not_the_wait() {
+    let place = Place::new();
+    let script =
+        r#"exec 9>"$PIPE"; (trap '' TERM; echo ready >&9; while :; do sleep 1; done) & exit 0"#;
+    let child = start(&shell(script, &place.pipe()), &place);
+    let reader = place.ready();
+    assert_eq!(child.wait(GRACE).unwrap(), Exit::Code(0));
+    ends(reader);
+}
+
+#[test]
+fn a_dropped_child_is_killed() {
+    let place = Place::new();
+    let child = start(&shell(STUBBORN, &place.pipe()), &place);
+    let reader = place.ready();
+    drop(child);
+    ends(reader);
+}
+
+#[test]
+fn a_survivor_is_ended_by_number_and_start_time_only() {
+    let place = Place::new();
+    let child = start(&shell(STUBBORN, &place.pipe()), &place);
+    let reader = place.ready();
+    let id = child.id();
+    let stranger = ProcessId {
+        start_ticks: id.start_ticks + 1,
+        ..id
+    };
+    assert!(!end_group(stranger, GRACE));
+    assert!(is_alive(id));
+    let unknown = ProcessId {
+        start_ticks: 0,
+        ..id
+    };
+    assert!(!end_group(unknown, GRACE));
+    assert!(is_alive(id));
+    assert!(end_group(id, GRACE));
+    ends(reader);
+    assert!(!end_group(id, GRACE));
+}
+
+#[test]
+fn a_session_takes_task_after_task() {
+    let place = Place::new();
+    let script = r#"while read -r line; do
+        case "$line" in
+            die) echo last words; exit 7;;
+            *) echo "did $line" >&2; echo "MARK $line";;
+        esac
+    done"#;
+    let log = place.folder.path().join("session.log");
+    let mut session = Session::start(&shell(script, &place.pipe()), &log).unwrap();
+    let marker = |line: &str| Some(line.strip_prefix("MARK ")? == "good");
+    let task_log = place.log();
+    let mut run = |input: &str| session.run(input, &marker, &task_log).unwrap();
+    assert_eq!(run("good\n"), SessionOutcome::Done { ok: true });
+    assert_eq!(run("bad\n"), SessionOutcome::Done { ok: false });
+    assert_eq!(run("die\n"), SessionOutcome::Died(Exit::Code(7)));
+    assert_eq!(
+        run("too late\n"),
+        SessionOutcome::Died(Exit::Code(7)),
+        "a dead session stays dead"
+    );
+    let told = fs::read_to_string(&task_log).unwrap();
+    assert_eq!(told, "did good\ndid bad\nlast words\n");
+}
+
+#[test]
+fn a_session_ends_with_its_group_or_with_its_stdin() {
+    let place = Place::new();
+    let log = place.log();
+    let mut session = Session::start(&shell(STUBBORN, &place.pipe()), &log).unwrap();
+    let reader = place.ready();
+    let group = session.group();
+    let killer = thread::spawn(move || group.kill());
+    let outcome = session.run("x\n", &|_| None, &log).unwrap();
+    assert_eq!(outcome, SessionOutcome::Died(Exit::Signal(9)));
+    killer.join().unwrap();
+    ends(reader);
+
+    let place = Place::new();
+    let polite = shell(r#"exec 9>"$PIPE"; echo ready >&9; cat"#, &place.pipe());
+    let session = Session::start(&polite, &place.log()).unwrap();
+    let reader = place.ready();
+    session.close(LONG);
+    ends(reader);
+}
+
+/// This test binary again, to run one of the helpers below.
+fn helper(name: &str) -> Vec<String> {
+    let words = ["--ignored", "--exact", name, "--nocapture"];
+    words.map(str::to_owned).to_vec()
+}
+
+#[test]
+fn an_owner_killed_hard_leaves_nobody() {
+    let place = Place::new();
+    let mut owner = Command::new(std::env::current_exe().unwrap())
+        .args(helper("helper_owner"))
+        .env("PIPE", place.pipe())
+        .env("LOG", place.log())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let reader = place.ready();
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    ends(reader);
+}
+
+#[test]
+fn a_farewell_leaves_registered_groups_alone() {
+    let place = Place::new();
+    let exe = std::env::current_exe().unwrap();
+    let watchdog = Watchdog::start(&exe, &helper("helper_watchdog")).unwrap();
+    let child = start(&shell(STUBBORN, &place.pipe()), &place);
+    let reader = place.ready();
+    watchdog.register(child.id(), GRACE);
+    drop(watchdog);
+    assert!(is_alive(child.id()));
+    drop(child);
+    ends(reader);
+}
+
+#[test]
+#[ignore = "not a test: the process that is killed"]
+fn helper_owner() {
+    let variable = |name| PathBuf::from(std::env::var_os(name).unwrap());
+    let exe = std::env::current_exe().unwrap();
+    let watchdog = Watchdog::start(&exe, &helper("helper_watchdog")).unwrap();
+    let command = shell(STUBBORN, &variable("PIPE"));
+    let child = Child::start(&command, &variable("LOG"), LogMode::Append).unwrap();
+    watchdog.register(child.id(), GRACE);
+    child.wait(GRACE).unwrap();
+}
+
+#[test]
+#[ignore = "not a test: the watchdog process"]
+fn helper_watchdog() {
+    let mut input = BufReader::new(io::stdin());
+    watchdog_main(&mut input);
+    let mut rest = Vec::new();
+    input.read_to_end(&mut rest).unwrap();
+}
