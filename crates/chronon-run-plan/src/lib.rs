@@ -1,1 +1,23 @@
-//! Asset graph, input needs, plan and reasons. Pure.
+//! The asset graph, what each asset needs, and the plan: which days are done, will run, wait,
+//! are blocked or excluded, and why.
+//!
+//! Invariant: pure. No I/O, no clock, no threads, no environment; the same arguments give the
+//! same plan, so a plan can be shown, saved, compared and applied later.
+
+mod build;
+mod explain;
+mod graph;
+mod need;
+mod plan;
+mod planner;
+mod select;
+
+pub use build::{AnyConf, BuildOptions, ConfView, JoinFlow};
+pub use explain::{Explanation, InputState, explain};
+pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role};
+pub use need::Need;
+pub use plan::{
+    AssetPlan, Blame, Cells, Difference, PLAN_VERSION, Plan, Reason, State, Step, Totals,
+};
+pub use planner::{AssetSettings, History, Request, World, plan};
+pub use select::{Selection, SelectionError};

@@ -1,0 +1,937 @@
+//! From confs to assets: which tables each conf produces (§3) and what they need (§4.2, §4.4).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use chronon_run_conf::{
+    Accuracy, DataModel, GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source,
+    StagingQuery,
+};
+use chronon_run_core::{
+    AssetId, ConfType, Diagnostic, Ds, Location, StepKind, TableName, TableNameError, TableSpec,
+};
+
+use crate::{
+    graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
+    need::Need,
+};
+
+/// One conf of any type.
+#[derive(Clone, Copy, Debug)]
+pub enum AnyConf<'a> {
+    /// A GroupBy.
+    GroupBy(&'a GroupBy),
+    /// A Join.
+    Join(&'a Join),
+    /// A StagingQuery.
+    StagingQuery(&'a StagingQuery),
+}
+
+impl<'a> AnyConf<'a> {
+    /// Its type.
+    #[must_use]
+    pub fn conf_type(self) -> ConfType {
+        match self {
+            Self::GroupBy(_) => ConfType::GroupBy,
+            Self::Join(_) => ConfType::Join,
+            Self::StagingQuery(_) => ConfType::StagingQuery,
+        }
+    }
+
+    /// Its `metaData`.
+    #[must_use]
+    pub fn meta(self) -> &'a MetaData {
+        match self {
+            Self::GroupBy(conf) => &conf.meta_data,
+            Self::Join(conf) => &conf.meta_data,
+            Self::StagingQuery(conf) => &conf.meta_data,
+        }
+    }
+}
+
+/// A conf and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfView<'a> {
+    /// The file, relative to the repo root.
+    pub path: &'a Path,
+    /// Digest of the file's bytes.
+    pub digest: &'a str,
+    /// The conf.
+    pub conf: AnyConf<'a>,
+}
+
+/// How a join is filled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum JoinFlow {
+    /// One job fills the bootstrap, every part and the output.
+    #[default]
+    Whole,
+    /// `join-left`, then the parts side by side, then `join-final` (§6).
+    Modular,
+}
+
+/// What the graph depends on besides the confs.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// `spark.chronon.partition.column`: the partition column of every output.
+    pub partition_column: String,
+    /// The flow of joins that `flows` does not name.
+    pub flow: JoinFlow,
+    /// Flow by join name.
+    pub flows: BTreeMap<String, JoinFlow>,
+}
+
+impl Default for BuildOptions {
+    fn default() -> Self {
+        Self {
+            partition_column: "ds".to_owned(),
+            flow: JoinFlow::Whole,
+            flows: BTreeMap::new(),
+        }
+    }
+}
+
+impl Graph {
+    /// The graph of all confs, and what is wrong with it: table names that are none, and
+    /// dependency cycles. An asset with an error is left out.
+    #[must_use]
+    pub fn build(confs: &[ConfView<'_>], options: &BuildOptions) -> (Self, Vec<Diagnostic>) {
+        let mut diagnostics = Vec::new();
+        let mut assets = Vec::new();
+        for conf in confs {
+            match (Builder { conf, options }).assets() {
+                Ok(found) => assets.extend(found),
+                Err(error) => diagnostics.push(
+                    Diagnostic::error("bad-table-name", error.to_string())
+                        .at(Location::file(conf.path))
+                        .hint("check `outputNamespace` here or `namespace` in teams.json, and the source tables"),
+                ),
+            }
+        }
+        let graph = connect(assets, &mut diagnostics);
+        (graph, diagnostics)
+    }
+}
+
+/// Builds the assets of one conf.
+struct Builder<'a> {
+    conf: &'a ConfView<'a>,
+    options: &'a BuildOptions,
+}
+
+type Assets = Result<Vec<Asset>, TableNameError>;
+
+impl Builder<'_> {
+    fn assets(&self) -> Assets {
+        match self.conf.conf {
+            AnyConf::StagingQuery(conf) => self.staging_query(conf),
+            AnyConf::GroupBy(conf) => self.group_by(conf),
+            AnyConf::Join(conf) => self.join(conf),
+        }
+    }
+
+    /// An asset of this conf with nothing but its name, table and team.
+    fn asset(&self, step: StepKind, table: TableName) -> Result<Asset, TableNameError> {
+        let meta = self.conf.conf.meta();
+        Ok(Asset {
+            id: AssetId::new(self.conf.conf.conf_type(), &meta.name, step),
+            path: PathBuf::from(self.conf.path),
+            digest: self.conf.digest.to_owned(),
+            team: meta.team().to_owned(),
+            tags: tags(meta),
+            schedule: Some(
+                meta.offline_schedule
+                    .clone()
+                    .unwrap_or_else(|| "@daily".to_owned()),
+            ),
+            family: meta.output_table()?.to_string(),
+            table,
+            sub_partitions: Vec::new(),
+            day_column: Some(self.options.partition_column.clone()),
+            also_writes: Vec::new(),
+            shift: 0,
+            fill: if meta.latest_day_only() {
+                Fill::LastDay
+            } else {
+                Fill::Daily
+            },
+            from: None,
+            until: None,
+            inputs: Vec::new(),
+            embedded_group_bys: BTreeSet::new(),
+            embeds: BTreeSet::new(),
+        })
+    }
+
+    fn staging_query(&self, conf: &StagingQuery) -> Assets {
+        let output = conf.meta_data.output_table()?;
+        let mut asset = self.asset(StepKind::Backfill, output.clone())?;
+        asset.from = day(conf.start_partition.as_deref());
+        if conf.create_view == Some(true) {
+            asset.table = TableName::new(output.namespace(), SIGNAL_TABLE)?;
+            asset.sub_partitions = vec![("table_name".to_owned(), output.to_string())];
+            asset.also_writes = vec![output];
+            asset.fill = Fill::LastDay;
+        } else if conf.start_partition.is_none() {
+            asset.fill = Fill::LastDay;
+        }
+        let declared = conf.meta_data.dependencies.iter().flatten();
+        asset.inputs = declared
+            .filter_map(|text| dependency(text, &self.options.partition_column))
+            .chain(macro_tables(&conf.query, &self.options.partition_column))
+            .collect();
+        Ok(vec![asset])
+    }
+
+    fn group_by(&self, conf: &GroupBy) -> Assets {
+        let output = conf.meta_data.output_table()?;
+        let mut assets = Vec::new();
+        if let Some(start) = &conf.backfill_start_date {
+            let mut asset = self.asset(StepKind::Backfill, output.clone())?;
+            asset.from = day(Some(start));
+            asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
+            for input in &mut asset.inputs {
+                input.gates = !matches!(input.need, Need::Newest { .. });
+            }
+            if conf.is_incremental == Some(true) {
+                asset.also_writes.push(output.suffixed("_daily_inc"));
+            }
+            assets.push(asset);
+        }
+        if conf.meta_data.online == Some(true) {
+            assets.push(self.upload(conf, &output)?);
+            if conf.sources.iter().any(|source| source.topic().is_some()) {
+                assets.push(self.streaming(&output)?);
+            }
+        }
+        Ok(assets)
+    }
+
+    fn upload(&self, conf: &GroupBy, output: &TableName) -> Result<Asset, TableNameError> {
+        let mut asset = self.asset(StepKind::Upload, output.suffixed("_upload"))?;
+        asset.day_column = None;
+        asset.fill = Fill::LastDay;
+        asset.schedule = Some(
+            conf.meta_data
+                .upload_schedule
+                .clone()
+                .unwrap_or_else(|| "@daily".to_owned()),
+        );
+        // Offline, an upload reads the snapshot of its day and no mutations (§4.2).
+        asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
+        if conf.is_incremental == Some(true) {
+            asset.also_writes.push(output.suffixed("_daily_inc"));
+        }
+        Ok(asset)
+    }
+
+    fn streaming(&self, output: &TableName) -> Result<Asset, TableNameError> {
+        let mut asset = self.asset(StepKind::Streaming, output.suffixed("_upload"))?;
+        asset.day_column = None;
+        asset.fill = Fill::App;
+        asset.schedule = None;
+        asset.family = format!("{output} (streaming)");
+        asset.inputs = vec![self.own_table(output.suffixed("_upload"), Need::Table)];
+        Ok(asset)
+    }
+
+    fn join(&self, conf: &Join) -> Assets {
+        let output = conf.meta_data.output_table()?;
+        let name = &conf.meta_data.name;
+        let flow = self
+            .options
+            .flows
+            .get(name)
+            .copied()
+            .unwrap_or(self.options.flow);
+        let mut assets = match flow {
+            JoinFlow::Whole => vec![self.whole_join(conf)?],
+            JoinFlow::Modular => self.modular_join(conf)?,
+        };
+        if conf.has_model_transforms() {
+            let mut asset = self.join_asset(conf, StepKind::ModelTransform, output.clone())?;
+            asset.inputs = vec![self.own_table(conf.backfill_table()?, SAME_DAY)];
+            assets.push(asset);
+        }
+        if let Some(label) = &conf.label_part {
+            assets.push(self.label_join(conf, label)?);
+        }
+        assets.push(self.join_follower(
+            conf,
+            StepKind::StatsSummary,
+            &output,
+            "_daily_stats",
+            "",
+        )?);
+        if conf
+            .meta_data
+            .sample_percent
+            .is_some_and(|percent| percent > 0.0)
+        {
+            assets.push(self.log_flattener(conf, &output)?);
+            assets.push(self.join_follower(
+                conf,
+                StepKind::LogSummary,
+                &output,
+                "_logged_daily_stats",
+                "_logged",
+            )?);
+        }
+        if checks_consistency(&conf.meta_data) {
+            assets.push(self.consistency(conf, &output)?);
+        }
+        Ok(assets)
+    }
+
+    fn join_asset(
+        &self,
+        conf: &Join,
+        step: StepKind,
+        table: TableName,
+    ) -> Result<Asset, TableNameError> {
+        let query = conf.left.query();
+        let mut asset = self.asset(step, table)?;
+        asset.from = day(query.start_partition.as_deref());
+        asset.until = day(query.end_partition.as_deref());
+        Ok(asset)
+    }
+
+    fn whole_join(&self, conf: &Join) -> Result<Asset, TableNameError> {
+        let output = conf.meta_data.output_table()?;
+        let mut asset = self.join_asset(conf, StepKind::Backfill, conf.backfill_table()?)?;
+        asset.also_writes.push(output.suffixed("_bootstrap"));
+        asset.inputs.push(self.left(conf)?);
+        asset.inputs.extend(self.bootstraps(conf)?);
+        for part in conf.offline_parts() {
+            asset
+                .also_writes
+                .push(output.suffixed(&format!("_{}", part.table_suffix)));
+            asset
+                .embedded_group_bys
+                .insert(part.group_by.meta_data.name.clone());
+            asset.inputs.extend(self.part_sources(conf, &part)?);
+        }
+        Ok(asset)
+    }
+
+    fn modular_join(&self, conf: &Join) -> Assets {
+        let output = conf.meta_data.output_table()?;
+        let bootstrap = output.suffixed("_bootstrap");
+        let mut left = self.join_asset(conf, StepKind::Left, bootstrap.clone())?;
+        left.inputs.push(self.left(conf)?);
+        left.inputs.extend(self.bootstraps(conf)?);
+
+        let mut last = self.join_asset(conf, StepKind::Final, conf.backfill_table()?)?;
+        let mut cached_left = self.own_table(bootstrap, SAME_DAY);
+        cached_left.gates = true;
+        last.inputs.push(cached_left.clone());
+
+        let mut assets = vec![left];
+        let mut tables = BTreeSet::new();
+        for part in conf.offline_parts() {
+            for mut input in self.part_sources(conf, &part)? {
+                // `join-left` reads the schema of every source (§4.6).
+                input.need = Need::Table;
+                input.gates = false;
+                assets[0].inputs.push(input);
+            }
+            let table = output.suffixed(&format!("_{}", part.table_suffix));
+            if !tables.insert(table.clone()) {
+                continue; // Two parts with one table are one asset (§6).
+            }
+            let mut asset = self.join_asset(
+                conf,
+                StepKind::Part(part.full_prefix.clone()),
+                table.clone(),
+            )?;
+            asset.shift = part_shift(conf.left.data_model(), part.group_by);
+            asset.family = table.to_string();
+            asset
+                .embedded_group_bys
+                .insert(part.group_by.meta_data.name.clone());
+            asset.inputs.push(cached_left.clone());
+            asset.inputs.extend(self.part_sources(conf, &part)?);
+            let shift = asset.shift;
+            last.inputs.push(self.own_table(
+                table,
+                Need::Days {
+                    lo: shift,
+                    hi: shift,
+                },
+            ));
+            assets.push(asset);
+        }
+        assets.push(last);
+        Ok(assets)
+    }
+
+    /// The left side: it decides which days exist.
+    fn left(&self, conf: &Join) -> Result<Input, TableNameError> {
+        let mut input = self.input(&conf.left.table()?, conf.left.query(), Role::Left, SAME_DAY);
+        input.gates = true;
+        Ok(input)
+    }
+
+    fn bootstraps(&self, conf: &Join) -> Result<Vec<Input>, TableNameError> {
+        let parts = conf.bootstrap_parts.iter().flatten();
+        let no_query = Query::default();
+        parts
+            .map(|part| {
+                let query = part.query.as_ref().unwrap_or(&no_query);
+                Ok(self.input(&part.table.parse()?, query, Role::Bootstrap, SAME_DAY))
+            })
+            .collect()
+    }
+
+    fn part_sources(
+        &self,
+        conf: &Join,
+        part: &OfflinePart<'_>,
+    ) -> Result<Vec<Input>, TableNameError> {
+        let scan = scan_of_part(conf.left.data_model(), part.group_by);
+        self.sources(part.group_by, &scan, Some(&part.full_prefix))
+    }
+
+    fn sources(
+        &self,
+        conf: &GroupBy,
+        scan: &Scan,
+        part: Option<&str>,
+    ) -> Result<Vec<Input>, TableNameError> {
+        let mut inputs = Vec::new();
+        for source in &conf.sources {
+            let part = part.map(str::to_owned);
+            let query = source.query();
+            let need = if source.is_cumulative() {
+                Need::Newest { hi: scan.newest }
+            } else {
+                scan.rows
+            };
+            inputs.push(self.input(
+                &source.table()?,
+                query,
+                Role::Source { part: part.clone() },
+                need,
+            ));
+            if let (Source::Entities(entities), Some(need)) = (source, scan.mutations)
+                && let Some(table) = &entities.mutation_table
+            {
+                inputs.push(self.input(&table.parse()?, query, Role::Mutations { part }, need));
+            }
+        }
+        Ok(inputs)
+    }
+
+    fn input(&self, spec: &TableSpec, query: &Query, role: Role, need: Need) -> Input {
+        let column = query.partition_column.clone();
+        Input {
+            spec: spec.clone(),
+            day_column: column
+                .unwrap_or_else(|| self.options.partition_column.clone())
+                .to_lowercase(),
+            role,
+            need,
+            from: day(query.start_partition.as_deref()),
+            until: day(query.end_partition.as_deref()),
+            gates: false,
+            producer: None,
+        }
+    }
+
+    /// A table that another step of this conf fills.
+    fn own_table(&self, table: TableName, need: Need) -> Input {
+        let spec = TableSpec {
+            table,
+            sub_partitions: Vec::new(),
+        };
+        self.input(&spec, &Query::default(), Role::OwnStep, need)
+    }
+
+    /// `label-join` for L: left days `L−(S−1) ..= L−(E−1)`, labels as of L (§4.2).
+    fn label_join(&self, conf: &Join, label: &LabelPart) -> Result<Asset, TableNameError> {
+        let output = conf.meta_data.output_table()?;
+        let mut asset = self.asset(StepKind::LabelJoin, output.suffixed("_labels"))?;
+        asset.day_column = Some("label_ds".to_owned());
+        asset.also_writes = vec![
+            output.suffixed("_labeled"),
+            output.suffixed("_labeled_latest"),
+        ];
+        asset.fill = Fill::LastDay;
+        let schedule = label
+            .meta_data
+            .as_ref()
+            .and_then(|meta| meta.offline_schedule.clone());
+        asset.schedule = Some(schedule.unwrap_or_else(|| "@daily".to_owned()));
+        let offset = |value: Option<i32>| 1 - value.unwrap_or(1);
+        let (oldest, newest) = (
+            offset(label.left_start_offset),
+            offset(label.left_end_offset),
+        );
+        let mut joined = self.own_table(
+            output,
+            Need::Days {
+                lo: oldest.min(newest),
+                hi: newest,
+            },
+        );
+        joined.from = day(conf.left.query().start_partition.as_deref());
+        joined.until = day(conf.left.query().end_partition.as_deref());
+        asset.inputs.push(joined);
+        for part in &label.labels {
+            let scan = scan_of_backfill(&part.group_by);
+            asset
+                .embedded_group_bys
+                .insert(part.group_by.meta_data.name.clone());
+            asset
+                .inputs
+                .extend(self.sources(&part.group_by, &scan, Some(&part.full_prefix()))?);
+        }
+        let declared = label
+            .meta_data
+            .iter()
+            .flat_map(|meta| meta.dependencies.iter().flatten());
+        asset
+            .inputs
+            .extend(declared.filter_map(|text| dependency(text, &self.options.partition_column)));
+        for input in &mut asset.inputs {
+            input.gates = false;
+        }
+        Ok(asset)
+    }
+
+    /// A table that is computed from `O<input_suffix>`, day by day.
+    fn join_follower(
+        &self,
+        conf: &Join,
+        step: StepKind,
+        output: &TableName,
+        suffix: &str,
+        input_suffix: &str,
+    ) -> Result<Asset, TableNameError> {
+        let table = output.suffixed(suffix);
+        let mut asset = self.join_asset(conf, step, table.clone())?;
+        asset.also_writes = vec![table.suffixed("_upload")];
+        asset.family = table.to_string();
+        let mut input = self.own_table(output.suffixed(input_suffix), SAME_DAY);
+        input.gates = true;
+        asset.inputs.push(input);
+        Ok(asset)
+    }
+
+    /// The raw log is not part of the conf; the caller's `--log-table` names it.
+    fn log_flattener(&self, conf: &Join, output: &TableName) -> Result<Asset, TableNameError> {
+        let mut asset =
+            self.join_asset(conf, StepKind::LogFlattener, output.suffixed("_logged"))?;
+        asset.family = asset.table.to_string();
+        Ok(asset)
+    }
+
+    fn consistency(&self, conf: &Join, output: &TableName) -> Result<Asset, TableNameError> {
+        let mut asset = self.join_follower(
+            conf,
+            StepKind::Consistency,
+            output,
+            "_consistency",
+            "_logged",
+        )?;
+        asset.also_writes.extend([
+            output.suffixed("_comparison"),
+            output.suffixed("_comparison_bootstrap"),
+        ]);
+        for part in conf.offline_parts() {
+            asset
+                .also_writes
+                .push(output.suffixed(&format!("_comparison_{}", part.table_suffix)));
+            asset.inputs.extend(self.part_sources(conf, &part)?);
+        }
+        Ok(asset)
+    }
+}
+
+/// The table of signal partitions of views (§3).
+const SIGNAL_TABLE: &str = "chronon_signal_partitions";
+/// The same day, and no other.
+const SAME_DAY: Need = Need::Days { lo: 0, hi: 0 };
+
+/// What a GroupBy needs of its sources for one day.
+struct Scan {
+    /// Events or snapshots.
+    rows: Need,
+    /// Mutations, if they are read.
+    mutations: Option<Need>,
+    /// How new a cumulative source's newest partition must be.
+    newest: i32,
+}
+
+/// Events from `d + end + 1 − W` or unbounded, snapshots of `d + end` (§4.2).
+fn scan(conf: &GroupBy, lo_extra: i32, end: i32, mutations: Option<Need>) -> Scan {
+    let rows = match (conf.data_model(), conf.max_window_days()) {
+        (DataModel::Entities, _) => Need::Days { lo: end, hi: end },
+        (DataModel::Events, None) => Need::Since { hi: end },
+        (DataModel::Events, Some(days)) => Need::Days {
+            lo: (end + 1 - days - lo_extra).min(end),
+            hi: end,
+        },
+    };
+    Scan {
+        rows,
+        mutations,
+        newest: end,
+    }
+}
+
+/// The day itself, at its end: GroupBy backfills, uploads, labels.
+fn scan_of_backfill(conf: &GroupBy) -> Scan {
+    scan(conf, 0, 0, None)
+}
+
+/// A join part of `left × right × accuracy` (§4.2).
+fn scan_of_part(left: DataModel, conf: &GroupBy) -> Scan {
+    match (left, conf.data_model(), conf.accuracy()) {
+        (DataModel::Entities, _, _) => scan(conf, 0, 0, None),
+        // The window ends at the row's own time, so it starts within day d − W.
+        (DataModel::Events, DataModel::Events, Accuracy::Temporal) => scan(conf, 1, 0, None),
+        (DataModel::Events, DataModel::Entities, Accuracy::Temporal) => {
+            scan(conf, 0, -1, Some(SAME_DAY))
+        }
+        (DataModel::Events, _, Accuracy::Snapshot) => scan(conf, 0, -1, None),
+    }
+}
+
+/// Where a part's partition lies relative to the left day (§4.2, last column).
+fn part_shift(left: DataModel, conf: &GroupBy) -> i32 {
+    match (left, conf.accuracy()) {
+        (DataModel::Events, Accuracy::Snapshot) => -1,
+        _ => 0,
+    }
+}
+
+/// A date of a conf; one that is no day is reported by the conf's own checks.
+fn day(text: Option<&str>) -> Option<Ds> {
+    text?.parse().ok()
+}
+
+/// `key` and `key=value` of every `…_tags` object in `customJson` but the per-column ones (§1.4).
+fn tags(meta: &MetaData) -> BTreeSet<String> {
+    let custom = meta.custom();
+    let groups = ["join_tags", "groupby_tags", "tags"];
+    let objects = groups
+        .iter()
+        .filter_map(|group| custom.get(*group)?.as_object());
+    objects
+        .flatten()
+        .flat_map(|(key, value)| {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            [key.clone(), format!("{key}={text}")]
+        })
+        .collect()
+}
+
+/// Whether `customJson.check_consistency` is true (§1.4).
+fn checks_consistency(meta: &MetaData) -> bool {
+    meta.custom()
+        .get("check_consistency")
+        .and_then(serde_json::Value::as_bool)
+        == Some(true)
+}
+
+/// One entry of `metaData.dependencies`: `db.t`, `db.t/ds={{ ds }}[/sub=x]`, or a JSON object
+/// with such a `spec` (§4.5). What cannot be read is not a dependency that could be waited for.
+fn dependency(text: &str, partition_column: &str) -> Option<Input> {
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        spec: String,
+        start: Option<String>,
+        end: Option<String>,
+    }
+    let entry = serde_json::from_str::<Entry>(text).unwrap_or(Entry {
+        spec: text.to_owned(),
+        start: None,
+        end: None,
+    });
+    let mut pieces = entry.spec.split('/');
+    let table = pieces.next()?.trim().parse().ok()?;
+    let mut day_column = None;
+    let mut lag = 0;
+    let mut sub_partitions = Vec::new();
+    for piece in pieces {
+        let (column, value) = piece.split_once('=')?;
+        if value.contains("{{") {
+            day_column = Some(column.trim().to_lowercase());
+            lag = lag_of(value);
+        } else {
+            sub_partitions.push((column.trim().to_lowercase(), value.trim().to_owned()));
+        }
+    }
+    let need = match day_column {
+        Some(_) => Need::Days { lo: -lag, hi: -lag },
+        None => Need::Table,
+    };
+    Some(Input {
+        spec: TableSpec {
+            table,
+            sub_partitions,
+        },
+        gates: need != Need::Table,
+        day_column: day_column.unwrap_or_else(|| partition_column.to_owned()),
+        role: Role::Dependency,
+        need,
+        from: day(entry.start.as_deref()),
+        until: day(entry.end.as_deref()),
+        producer: None,
+    })
+}
+
+/// `n` of `{{ macros.ds_add(ds, -n) }}`, else 0.
+fn lag_of(template: &str) -> i32 {
+    let arguments = template
+        .split_once("ds_add(")
+        .and_then(|(_, rest)| rest.split_once(')'));
+    let days = arguments
+        .and_then(|(arguments, _)| arguments.split(',').nth(1)?.trim().parse::<i32>().ok());
+    days.map_or(0, |days| -days)
+}
+
+/// The tables of `{{ max_date(table=db.t) }}` (§4.4): they must exist.
+fn macro_tables<'a>(query: &'a str, partition_column: &'a str) -> impl Iterator<Item = Input> + 'a {
+    query.split("{{").skip(1).filter_map(move |rest| {
+        let inside = rest.split_once("}}")?.0.trim();
+        let arguments = inside.strip_prefix("max_date(")?.strip_suffix(')')?;
+        let table = arguments
+            .split(',')
+            .find_map(|argument| argument.trim().strip_prefix("table="))?;
+        Some(Input {
+            spec: table.trim().parse().ok()?,
+            day_column: partition_column.to_owned(),
+            role: Role::Dependency,
+            need: Need::Table,
+            from: None,
+            until: None,
+            gates: false,
+            producer: None,
+        })
+    })
+}
+
+/// Orders the assets, producers first, and finds the producer of every input.
+fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> Graph {
+    let producers = Producers::new(&assets);
+    let mut assets = assets;
+    for index in 0..assets.len() {
+        for at in 0..assets[index].inputs.len() {
+            let producer = producers.of(&assets[index].inputs[at].spec);
+            assets[index].inputs[at].producer = producer.filter(|&found| found != index);
+        }
+    }
+    let embeds = embedded_confs(&assets);
+    for (asset, embeds) in assets.iter_mut().zip(embeds) {
+        asset.embeds = embeds;
+    }
+    look_through_views(&mut assets);
+    let order = topological(&assets, diagnostics);
+    reorder(assets, &order)
+}
+
+/// Which asset fills which table.
+struct Producers {
+    by_table: BTreeMap<TableName, AssetIndex>,
+    by_signal: BTreeMap<(TableName, String), AssetIndex>,
+}
+
+impl Producers {
+    fn new(assets: &[Asset]) -> Self {
+        let mut by_table = BTreeMap::new();
+        let mut by_signal = BTreeMap::new();
+        for (index, asset) in assets.iter().enumerate() {
+            if asset.fill == Fill::App {
+                continue;
+            }
+            for table in &asset.also_writes {
+                by_table.entry(table.clone()).or_insert(index);
+            }
+            match asset.sub_partitions.first() {
+                Some((_, value)) => {
+                    by_signal.insert((asset.table.clone(), value.clone()), index);
+                }
+                None => {
+                    by_table.insert(asset.table.clone(), index);
+                }
+            }
+        }
+        Self {
+            by_table,
+            by_signal,
+        }
+    }
+
+    fn of(&self, spec: &TableSpec) -> Option<AssetIndex> {
+        let signal = spec
+            .sub_partitions
+            .iter()
+            .find_map(|(_, value)| self.by_signal.get(&(spec.table.clone(), value.clone())));
+        signal.or_else(|| self.by_table.get(&spec.table)).copied()
+    }
+}
+
+/// For each asset the backfills of the GroupBys whose definition it embeds.
+fn embedded_confs(assets: &[Asset]) -> Vec<BTreeSet<AssetIndex>> {
+    let is_backfill = |asset: &Asset| {
+        asset.id.conf.conf_type == ConfType::GroupBy && asset.id.step == StepKind::Backfill
+    };
+    let by_name: BTreeMap<&str, AssetIndex> = assets
+        .iter()
+        .enumerate()
+        .filter(|(_, asset)| is_backfill(asset))
+        .map(|(index, asset)| (asset.id.conf.name.as_str(), index))
+        .collect();
+    let embedded = |asset: &Asset| {
+        let names = asset.embedded_group_bys.iter();
+        names
+            .filter_map(|name| by_name.get(name.as_str()).copied())
+            .collect()
+    };
+    assets.iter().map(embedded).collect()
+}
+
+/// A view has no partitions of its own: whoever reads it needs the days of what the view reads.
+fn look_through_views(assets: &mut [Asset]) {
+    let behind: Vec<Option<Vec<Input>>> = assets.iter().map(behind_view).collect();
+    let views: Vec<Vec<TableName>> = assets
+        .iter()
+        .map(|asset| asset.also_writes.clone())
+        .collect();
+    for asset in assets {
+        let mut extra = Vec::new();
+        for input in &mut asset.inputs {
+            let Some(view) = input
+                .producer
+                .filter(|&view| views[view].contains(&input.spec.table))
+            else {
+                continue;
+            };
+            let Some(behind) = &behind[view] else {
+                continue;
+            };
+            extra.extend(behind.iter().map(|source| Input {
+                need: input.need,
+                role: input.role.clone(),
+                gates: input.gates,
+                ..source.clone()
+            }));
+            input.need = Need::Table;
+            input.gates = false;
+        }
+        asset.inputs.extend(extra);
+    }
+}
+
+/// What a view reads day by day; `None` if the asset is no view.
+fn behind_view(asset: &Asset) -> Option<Vec<Input>> {
+    let daily = asset.inputs.iter().filter(|input| input.need == SAME_DAY);
+    (!asset.sub_partitions.is_empty()).then(|| daily.cloned().collect())
+}
+
+/// Producers before readers, otherwise in the order given. Assets on a cycle come last and are
+/// reported.
+fn topological(assets: &[Asset], diagnostics: &mut Vec<Diagnostic>) -> Vec<AssetIndex> {
+    let parents: Vec<BTreeSet<AssetIndex>> = assets
+        .iter()
+        .map(|asset| {
+            asset
+                .inputs
+                .iter()
+                .filter_map(|input| input.producer)
+                .collect()
+        })
+        .collect();
+    let mut readers = vec![Vec::new(); assets.len()];
+    let mut waiting: Vec<usize> = parents.iter().map(BTreeSet::len).collect();
+    for (index, parents) in parents.iter().enumerate() {
+        for &parent in parents {
+            readers[parent].push(index);
+        }
+    }
+    let mut ready: BTreeSet<AssetIndex> = (0..assets.len())
+        .filter(|&index| waiting[index] == 0)
+        .collect();
+    let mut order = Vec::with_capacity(assets.len());
+    while let Some(index) = ready.pop_first() {
+        order.push(index);
+        for &reader in &readers[index] {
+            waiting[reader] -= 1;
+            if waiting[reader] == 0 {
+                ready.insert(reader);
+            }
+        }
+    }
+    let stuck: Vec<AssetIndex> = (0..assets.len())
+        .filter(|&index| waiting[index] > 0)
+        .collect();
+    if let Some(cycle) = find_cycle(&parents, &stuck) {
+        let names: Vec<String> = cycle
+            .iter()
+            .map(|&index| assets[index].id.to_string())
+            .collect();
+        diagnostics.push(
+            Diagnostic::error(
+                "dependency-cycle",
+                format!("these assets need each other: {}", names.join(" → ")),
+            )
+            .at(Location::file(&assets[cycle[0]].path))
+            .hint("break the cycle: no table can be an input of itself"),
+        );
+    }
+    order
+}
+
+/// One cycle among `stuck`, its first asset repeated at the end.
+fn find_cycle(parents: &[BTreeSet<AssetIndex>], stuck: &[AssetIndex]) -> Option<Vec<AssetIndex>> {
+    let mut path: Vec<AssetIndex> = vec![*stuck.first()?];
+    loop {
+        let here = *path.last()?;
+        let next = *parents[here].iter().find(|parent| stuck.contains(parent))?;
+        if let Some(start) = path.iter().position(|&seen| seen == next) {
+            let mut cycle = path.split_off(start);
+            cycle.push(next);
+            cycle.reverse();
+            return Some(cycle);
+        }
+        path.push(next);
+    }
+}
+
+/// The graph whose assets stand in `order`; assets that are not in it are dropped.
+fn reorder(assets: Vec<Asset>, order: &[AssetIndex]) -> Graph {
+    let mut place = vec![None; assets.len()];
+    for (new, &old) in order.iter().enumerate() {
+        place[old] = Some(new);
+    }
+    let mut slots: Vec<Option<Asset>> = assets.into_iter().map(Some).collect();
+    let mut graph = Graph::default();
+    for &old in order {
+        let Some(mut asset) = slots[old].take() else {
+            continue;
+        };
+        for input in &mut asset.inputs {
+            input.producer = input.producer.and_then(|producer| place[producer]);
+        }
+        asset.embeds = asset
+            .embeds
+            .iter()
+            .filter_map(|&index| place[index])
+            .collect();
+        graph.by_id.insert(asset.id.clone(), graph.assets.len());
+        graph.assets.push(asset);
+    }
+    graph.readers = vec![BTreeSet::new(); graph.assets.len()];
+    for index in 0..graph.assets.len() {
+        for parent in graph.parents(index).collect::<Vec<_>>() {
+            graph.readers[parent].insert(index);
+        }
+    }
+    graph
+}

@@ -1,0 +1,203 @@
+//! Assets and the tables that connect them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use chronon_run_core::{AssetId, Ds, TableName, TableSpec};
+
+use crate::need::Need;
+
+/// An asset's place in [`Graph::assets`].
+pub type AssetIndex = usize;
+
+/// How an asset's days come to be.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fill {
+    /// Each day is a partition of its own.
+    Daily,
+    /// Only the last day asked for is ever filled: `historicalBackfill = 0`, uploads, label
+    /// joins, views, staging queries without `startPartition`.
+    LastDay,
+    /// A long-running application; has no days.
+    App,
+}
+
+/// What an input is to an asset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The left side of a join. Decides which days exist.
+    Left,
+    /// A GroupBy source; in a join, of the named part.
+    Source {
+        /// The part's `fullPrefix`; `None` in the GroupBy's own assets.
+        part: Option<String>,
+    },
+    /// The mutations of an entity source.
+    Mutations {
+        /// The part's `fullPrefix`.
+        part: Option<String>,
+    },
+    /// A table of ready values.
+    Bootstrap,
+    /// What a staging query's `metaData.dependencies` name, or a macro reads.
+    Dependency,
+    /// A table that another step of the same conf fills.
+    OwnStep,
+}
+
+impl Role {
+    /// A short text for plans: `left`, `source`, `part x`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let of_part = |word: &str, part: &Option<String>| match part {
+            Some(part) => format!("{word} of part {part}"),
+            None => word.to_owned(),
+        };
+        match self {
+            Self::Left => "left".to_owned(),
+            Self::Source { part } => of_part("source", part),
+            Self::Mutations { part } => of_part("mutations", part),
+            Self::Bootstrap => "bootstrap".to_owned(),
+            Self::Dependency => "dependency".to_owned(),
+            Self::OwnStep => "own step".to_owned(),
+        }
+    }
+}
+
+/// One table that an asset reads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Input {
+    /// The table, with the sub-partitions that its listing is filtered by.
+    pub spec: TableSpec,
+    /// Its partition column.
+    pub day_column: String,
+    /// What it is to the asset.
+    pub role: Role,
+    /// Which days are needed.
+    pub need: Need,
+    /// `startPartition` of the source: earlier days are never needed.
+    pub from: Option<Ds>,
+    /// `endPartition` of the source: later days are never needed.
+    pub until: Option<Ds>,
+    /// Whether a day of the asset exists only if this input has that day (§4.1): the left side
+    /// of a join, the sources of a GroupBy, the dependencies of a staging query.
+    pub gates: bool,
+    /// The asset that fills it, if one of this workspace does.
+    pub producer: Option<AssetIndex>,
+}
+
+/// One table (or app) that one conf produces in one mode.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Asset {
+    /// `<type>/<conf name>/<step>`.
+    pub id: AssetId,
+    /// The conf file, relative to the repo root.
+    pub path: PathBuf,
+    /// Digest of the conf file's bytes.
+    pub digest: String,
+    /// Owning team.
+    pub team: String,
+    /// `key` and `key=value` of the conf's tags.
+    pub tags: BTreeSet<String>,
+    /// `offlineSchedule`, `uploadSchedule` or `@daily`; `None` for apps.
+    pub schedule: Option<String>,
+    /// The table whose partitions tell what is done.
+    pub table: TableName,
+    /// Sub-partitions that belong to this asset in a shared table (signal partitions of views).
+    pub sub_partitions: Vec<(String, String)>,
+    /// The partition column that holds the asset's day: `ds`, or `label_ds`; `None` if the table
+    /// is not partitioned (uploads).
+    pub day_column: Option<String>,
+    /// Other tables and views that the same job writes.
+    pub also_writes: Vec<TableName>,
+    /// Offset of the table's partition from the asset's day: −1 for the parts of §4.2 that are
+    /// written one day back.
+    pub shift: i32,
+    /// How its days come to be.
+    pub fill: Fill,
+    /// First day that the conf allows; `None`: the first day of the left side.
+    pub from: Option<Ds>,
+    /// Last day that the conf allows.
+    pub until: Option<Ds>,
+    /// What it reads.
+    pub inputs: Vec<Input>,
+    /// Names of the GroupBys whose definition is embedded in the conf (§1.1).
+    pub embedded_group_bys: BTreeSet<String>,
+    /// The backfills of those GroupBys, where they exist: lineage without data.
+    pub embeds: BTreeSet<AssetIndex>,
+    /// The output table family: at most one job of a family runs at a time (§10.6).
+    pub family: String,
+}
+
+/// Every asset of a workspace.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    /// Producers before their readers.
+    pub assets: Vec<Asset>,
+    pub(crate) by_id: BTreeMap<AssetId, AssetIndex>,
+    pub(crate) readers: Vec<BTreeSet<AssetIndex>>,
+}
+
+impl Graph {
+    /// The asset with this id.
+    #[must_use]
+    pub fn find(&self, id: &AssetId) -> Option<AssetIndex> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Every table that is read but that no asset fills, with its day columns.
+    #[must_use]
+    pub fn sources(&self) -> BTreeMap<TableName, BTreeSet<String>> {
+        let mut sources: BTreeMap<TableName, BTreeSet<String>> = BTreeMap::new();
+        for input in self.assets.iter().flat_map(|asset| &asset.inputs) {
+            if input.producer.is_none() {
+                let columns = sources.entry(input.spec.table.clone()).or_default();
+                columns.insert(input.day_column.clone());
+            }
+        }
+        sources
+    }
+
+    /// Every table that a plan over `assets` looks at, with its day columns.
+    #[must_use]
+    pub fn tables_of(
+        &self,
+        assets: &BTreeSet<AssetIndex>,
+    ) -> BTreeMap<TableName, BTreeSet<String>> {
+        let mut tables: BTreeMap<TableName, BTreeSet<String>> = BTreeMap::new();
+        let mut add = |table: &TableName, column: Option<&String>| {
+            tables
+                .entry(table.clone())
+                .or_default()
+                .extend(column.cloned());
+        };
+        for asset in assets.iter().map(|&index| &self.assets[index]) {
+            add(&asset.table, asset.day_column.as_ref());
+            for table in &asset.also_writes {
+                add(table, asset.day_column.as_ref());
+            }
+            for input in &asset.inputs {
+                add(&input.spec.table, Some(&input.day_column));
+                if let Some(producer) = input.producer {
+                    let producer = &self.assets[producer];
+                    add(&producer.table, producer.day_column.as_ref());
+                }
+            }
+        }
+        tables
+    }
+
+    /// Direct upstream assets: by data and by embedding.
+    pub(crate) fn parents(&self, index: AssetIndex) -> impl Iterator<Item = AssetIndex> + '_ {
+        let asset = &self.assets[index];
+        let data = asset.inputs.iter().filter_map(|input| input.producer);
+        data.chain(asset.embeds.iter().copied())
+    }
+
+    /// Direct downstream assets: by data and by embedding.
+    pub(crate) fn children(&self, index: AssetIndex) -> impl Iterator<Item = AssetIndex> + '_ {
+        self.readers[index].iter().copied()
+    }
+}

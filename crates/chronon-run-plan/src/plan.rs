@@ -1,0 +1,320 @@
+//! The plan as a value: states, reasons and steps. Everything here serialises; the JSON form is
+//! versioned by [`PLAN_VERSION`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{
+    AssetId, CommandLine, Ds, PartitionRange, RangeSet, TableName, event::StepIndex,
+};
+use serde::{Deserialize, Serialize};
+
+/// The version of the plan's JSON form. A reader refuses a newer one.
+pub const PLAN_VERSION: u32 = 1;
+
+/// What is to be done, and why, for every selected asset.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_VERSION`].
+    pub version: u32,
+    /// The last closed day: no day after it is planned.
+    pub as_of: Ds,
+    /// First day asked for, if the user said so.
+    pub start_ds: Option<Ds>,
+    /// Last day asked for, if the user said so.
+    pub end_ds: Option<Ds>,
+    /// Whether filled days are to be filled again.
+    pub recompute: bool,
+    /// Every selected asset, producers first.
+    pub assets: Vec<AssetPlan>,
+    /// What will be run, in an order that respects every need.
+    pub steps: Vec<Step>,
+    /// Sums.
+    pub totals: Totals,
+    /// Conf file → digest of its bytes, for every selected asset.
+    pub confs: BTreeMap<String, String>,
+    /// Every table that was looked at → its days; `None` for a table that does not exist.
+    pub observed: BTreeMap<TableName, Option<RangeSet>>,
+}
+
+/// One asset's days.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AssetPlan {
+    /// The asset.
+    pub asset: AssetId,
+    /// Its table.
+    pub table: TableName,
+    /// Its days by state and reason, oldest first; together they are the days asked for.
+    pub cells: Vec<Cells>,
+    /// Why it has no days at all, if it has none.
+    pub excluded: Option<Reason>,
+}
+
+impl AssetPlan {
+    /// The days in `state`.
+    #[must_use]
+    pub fn days_in(&self, state: State) -> RangeSet {
+        let matching = self.cells.iter().filter(|cells| cells.state == state);
+        matching.map(|cells| cells.range).collect()
+    }
+
+    /// The cells that hold `ds`.
+    #[must_use]
+    pub fn cell(&self, ds: Ds) -> Option<&Cells> {
+        self.cells.iter().find(|cells| cells.range.contains(ds))
+    }
+}
+
+/// A run of days with one state and one reason.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Cells {
+    /// The days.
+    #[serde(flatten)]
+    pub range: PartitionRange,
+    /// What becomes of them.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What becomes of a cell.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Filled already.
+    Done,
+    /// A step of this plan fills it.
+    Run,
+    /// An input that nothing in this workspace fills is not there yet.
+    Waiting,
+    /// An asset of this workspace that it needs is not going to be filled by this plan.
+    Blocked,
+    /// Never to be filled.
+    Excluded,
+}
+
+impl State {
+    /// Every state, in the order in which plans show them.
+    pub const ALL: [Self; 5] = [
+        Self::Done,
+        Self::Run,
+        Self::Waiting,
+        Self::Blocked,
+        Self::Excluded,
+    ];
+
+    /// The state's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Run => "run",
+            Self::Waiting => "waiting",
+            Self::Blocked => "blocked",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
+/// Some days of one input that are not there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Blame {
+    /// The input's table.
+    pub table: TableName,
+    /// The asset that fills it, if one of this workspace does.
+    pub asset: Option<AssetId>,
+    /// The missing days; empty if the table itself does not exist.
+    pub missing: RangeSet,
+    /// What the input is to the asset, e.g. `left` or `source of part x`.
+    pub role: String,
+}
+
+/// Why a cell is in its state.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reason {
+    /// Done: the table has the partition.
+    PartitionExists,
+    /// Done: an earlier run found that the day has no rows; recorded in the ledger.
+    KnownEmpty,
+    /// Done: this day was uploaded; recorded in the ledger.
+    Uploaded,
+    /// Run: the table does not exist yet.
+    TableMissing,
+    /// Run: the partition is not there.
+    PartitionMissing,
+    /// Run: the partition is not there, and lies left of the table's first one, which the
+    /// Driver would take for retention and skip (§5.1).
+    BeforeFirstPartition,
+    /// Run: asked for with `--recompute`.
+    Recompute,
+    /// Run: redone each time, there is no telling whether it is done (§5.4).
+    AlwaysRedone,
+    /// Waiting: these inputs are not there yet.
+    InputsMissing {
+        /// Which.
+        inputs: Vec<Blame>,
+    },
+    /// Blocked: these assets are not filled, and this plan does not fill them.
+    UpstreamNotFilled {
+        /// Which.
+        inputs: Vec<Blame>,
+    },
+    /// Excluded: the day's own input is declared never to land.
+    SourceNeverLands {
+        /// The inputs that decide whether the day exists.
+        tables: BTreeSet<TableName>,
+    },
+    /// Excluded: the day lies outside the conf's own first and last day.
+    OutsideConf {
+        /// First day of the conf.
+        first: Option<Ds>,
+        /// Last day of the conf.
+        last: Option<Ds>,
+    },
+    /// Excluded: only the last day is ever filled (`historicalBackfill = 0`, uploads, views).
+    OnlyLastDay,
+    /// Excluded: after the last closed day.
+    AfterAsOf,
+    /// Excluded: the left side has no partition, so no day is known.
+    NoLeftPartition {
+        /// The left table.
+        table: TableName,
+    },
+    /// Excluded: it has no days; `chronon-run stream` keeps it alive.
+    LongRunning,
+    /// Excluded: this engine cannot fill it.
+    EngineCannot {
+        /// The conf's field and why.
+        why: String,
+    },
+}
+
+/// A contiguous range of one asset that one subprocess fills.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// Its place in [`Plan::steps`].
+    pub index: StepIndex,
+    /// What it fills.
+    pub asset: AssetId,
+    /// The days.
+    pub range: PartitionRange,
+    /// The last day of the asset's whole request: `{{ latest_date }}` and label dates use it.
+    pub latest_date: Ds,
+    /// Steps that must have succeeded before.
+    pub after: Vec<StepIndex>,
+    /// Steps with the same word never run at the same time.
+    pub family: String,
+    /// The command line, secrets masked; filled in by whoever knows the engine.
+    pub command: Option<CommandLine>,
+}
+
+/// Sums over a plan.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Days by state.
+    pub days: BTreeMap<State, u64>,
+    /// Number of steps.
+    pub steps: u64,
+    /// Number of assets.
+    pub assets: u64,
+}
+
+/// One way in which the world has moved on since a plan was saved.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Difference {
+    /// Written by another version of chronon-run.
+    #[error("the plan has version {saved}, this chronon-run reads version {PLAN_VERSION}")]
+    Version {
+        /// The saved plan's version.
+        saved: u32,
+    },
+    /// A conf file was edited, added or removed.
+    #[error("{path}: the conf has changed since the plan was made")]
+    Conf {
+        /// The file.
+        path: String,
+    },
+    /// A table has other partitions than the plan saw.
+    #[error("{table}: {}", describe_change(.appeared, .vanished))]
+    Partitions {
+        /// The table.
+        table: TableName,
+        /// Days that are there now and were not then.
+        appeared: RangeSet,
+        /// Days that were there then and are not now.
+        vanished: RangeSet,
+    },
+    /// The steps differ although confs and partitions do not: settings were changed.
+    #[error(
+        "the steps differ: the workspace's settings or the ledger have changed since the plan was made"
+    )]
+    Steps,
+}
+
+fn describe_change(appeared: &RangeSet, vanished: &RangeSet) -> String {
+    let part = |days: &RangeSet, word: &str| (!days.is_empty()).then(|| format!("{days} {word}"));
+    let parts: Vec<String> = part(appeared, "appeared")
+        .into_iter()
+        .chain(part(vanished, "vanished"))
+        .collect();
+    if parts.is_empty() {
+        "created or dropped".to_owned()
+    } else {
+        parts.join("; ")
+    }
+}
+
+impl Plan {
+    /// What differs between this saved plan and `fresh`, the same request planned now.
+    /// Empty: the saved plan may be applied.
+    #[must_use]
+    pub fn differences(&self, fresh: &Self) -> Vec<Difference> {
+        if self.version != fresh.version {
+            return vec![Difference::Version {
+                saved: self.version,
+            }];
+        }
+        let paths: BTreeSet<&String> = self.confs.keys().chain(fresh.confs.keys()).collect();
+        let confs = paths
+            .into_iter()
+            .filter(|path| self.confs.get(*path) != fresh.confs.get(*path))
+            .map(|path| Difference::Conf { path: path.clone() });
+        let tables: BTreeSet<&TableName> =
+            self.observed.keys().chain(fresh.observed.keys()).collect();
+        let tables = tables.into_iter().filter_map(|table| {
+            let days = |plan: &Self| plan.observed.get(table).cloned().flatten();
+            let (then, now) = (days(self), days(fresh));
+            (then != now).then(|| {
+                let (then, now) = (then.unwrap_or_default(), now.unwrap_or_default());
+                Difference::Partitions {
+                    table: table.clone(),
+                    appeared: now.minus(&then),
+                    vanished: then.minus(&now),
+                }
+            })
+        });
+        let found: Vec<Difference> = confs.chain(tables).collect();
+        let same_steps = || {
+            let key = |step: &Step| (step.asset.clone(), step.range, step.after.clone());
+            self.steps.iter().map(key).eq(fresh.steps.iter().map(key))
+        };
+        if found.is_empty() && !same_steps() {
+            return vec![Difference::Steps];
+        }
+        found
+    }
+
+    /// Whether every cell is done or excluded.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let open = [State::Run, State::Waiting, State::Blocked];
+        open.iter()
+            .all(|state| self.totals.days.get(state).is_none_or(|days| *days == 0))
+    }
+
+    /// Days in `state` over all assets.
+    #[must_use]
+    pub fn days_in(&self, state: State) -> u64 {
+        self.totals.days.get(&state).copied().unwrap_or(0)
+    }
+}

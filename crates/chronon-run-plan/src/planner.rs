@@ -1,0 +1,671 @@
+//! From graph, catalog snapshot and history to a [`Plan`]. Ranges all the way: cost grows with
+//! the number of holes, not of days.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, Ds, PartitionRange, RangeSet, TableName, event::StepIndex,
+};
+
+use crate::{
+    graph::{Asset, AssetIndex, Fill, Graph, Input},
+    need::{Bounds, Need},
+    plan::{AssetPlan, Blame, Cells, PLAN_VERSION, Plan, Reason, State, Step, Totals},
+};
+
+/// What the ledger knows and the warehouse cannot tell.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Days that an earlier run found to have no rows.
+    pub empty: BTreeMap<AssetId, RangeSet>,
+    /// The newest uploaded day of each upload.
+    pub uploaded: BTreeMap<AssetId, Ds>,
+}
+
+/// Everything that a plan is made from, besides what the user asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// The assets.
+    pub graph: &'a Graph,
+    /// What the catalog showed.
+    pub snapshot: &'a CatalogSnapshot,
+    /// What the ledger knows.
+    pub history: &'a History,
+    /// Days of sources that the workspace declares never to land.
+    pub never: &'a BTreeMap<TableName, RangeSet>,
+    /// Assets that the engine cannot fill, and why.
+    pub refused: &'a BTreeMap<AssetId, String>,
+}
+
+/// Per-asset settings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AssetSettings {
+    /// Longest step in days; 0 does not cut.
+    pub step_days: u32,
+    /// Days that the asset stays behind the last closed day.
+    pub lag: u32,
+}
+
+/// What the user asks for.
+pub struct Request<'a> {
+    /// The assets.
+    pub selected: BTreeSet<AssetIndex>,
+    /// First day, inclusive; default each asset's own.
+    pub start_ds: Option<Ds>,
+    /// Last day, inclusive; default `as_of` minus the asset's lag.
+    pub end_ds: Option<Ds>,
+    /// The last closed day.
+    pub as_of: Ds,
+    /// Fill filled days again.
+    pub recompute: bool,
+    /// Settings by asset.
+    pub settings: &'a dyn Fn(AssetIndex) -> AssetSettings,
+}
+
+/// The plan for `request`.
+#[must_use]
+pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
+    let mut planner = Planner {
+        world,
+        request,
+        filled: vec![None; world.graph.assets.len()],
+        never: vec![RangeSet::new(); world.graph.assets.len()],
+        steps_of: vec![Vec::new(); world.graph.assets.len()],
+        steps: Vec::new(),
+    };
+    let assets: Vec<AssetPlan> = request
+        .selected
+        .iter()
+        .map(|&index| planner.asset(index))
+        .collect();
+    let steps = planner.steps;
+    Plan {
+        version: PLAN_VERSION,
+        as_of: request.as_of,
+        start_ds: request.start_ds,
+        end_ds: request.end_ds,
+        recompute: request.recompute,
+        totals: totals(&assets, &steps),
+        confs: confs(world.graph, &request.selected),
+        observed: observed(world, &request.selected),
+        assets,
+        steps,
+    }
+}
+
+/// The state of the walk over the assets, producers first.
+struct Planner<'a> {
+    world: World<'a>,
+    request: &'a Request<'a>,
+    /// Per planned asset: the days that it has once the plan has run.
+    filled: Vec<Option<RangeSet>>,
+    /// Per asset: days that will never exist.
+    never: Vec<RangeSet>,
+    /// Per asset: its steps.
+    steps_of: Vec<Vec<(PartitionRange, StepIndex)>>,
+    steps: Vec<Step>,
+}
+
+/// The days of one asset that are asked for.
+struct Target {
+    /// Days that may be filled.
+    days: RangeSet,
+    /// Days asked for that may not, and why.
+    outside: Vec<(RangeSet, Reason)>,
+    /// `latest_date` of the steps.
+    last: Ds,
+}
+
+/// What an input holds.
+pub(crate) struct Available {
+    /// Days that exist, will exist before they are needed, or are declared never to land.
+    pub(crate) days: RangeSet,
+    /// What can be needed of the history.
+    pub(crate) bounds: Bounds,
+    /// What can be needed of the newest day.
+    pub(crate) declared: Bounds,
+    /// Whether the table is there or will be.
+    pub(crate) table: bool,
+}
+
+impl Planner<'_> {
+    fn asset(&mut self, index: AssetIndex) -> AssetPlan {
+        let asset = &self.world.graph.assets[index];
+        let made = match self.target(index) {
+            Ok(target) => self.cells(index, &target),
+            Err(reason) => Err(reason),
+        };
+        let (cells, excluded) = match made {
+            Ok(cells) => (cells, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        AssetPlan {
+            asset: asset.id.clone(),
+            table: asset.table.clone(),
+            cells,
+            excluded,
+        }
+    }
+
+    /// Which days are asked for, or why there are none.
+    fn target(&self, index: AssetIndex) -> Result<Target, Reason> {
+        let asset = &self.world.graph.assets[index];
+        if let Some(why) = self.world.refused.get(&asset.id) {
+            return Err(Reason::EngineCannot { why: why.clone() });
+        }
+        if asset.fill == Fill::App {
+            return Err(Reason::LongRunning);
+        }
+        let settings = (self.request.settings)(index);
+        let closed = self
+            .request
+            .as_of
+            .plus(-i32::try_from(settings.lag).unwrap_or(i32::MAX));
+        let asked_end = self.request.end_ds.unwrap_or(closed);
+        let last = asked_end.min(closed);
+        let end = asset.until.map_or(last, |until| until.min(last));
+        let outside_conf = Reason::OutsideConf {
+            first: asset.from,
+            last: asset.until,
+        };
+        if asset.fill == Fill::LastDay {
+            let kept = asset.from.is_none_or(|from| from <= end);
+            let days: RangeSet = if kept {
+                PartitionRange::day(end).into()
+            } else {
+                RangeSet::new()
+            };
+            return if kept {
+                Ok(Target {
+                    days,
+                    outside: Vec::new(),
+                    last,
+                })
+            } else {
+                Err(outside_conf)
+            };
+        }
+        let first = match asset.from {
+            Some(from) => from,
+            None => self.first_gate_day(asset)?,
+        };
+        let start = self
+            .request
+            .start_ds
+            .map_or(first, |start| start.max(first));
+        let days: RangeSet = PartitionRange::new(start, end).into();
+        let asked: RangeSet = self
+            .request
+            .start_ds
+            .and_then(|start| PartitionRange::new(start, asked_end))
+            .into();
+        let after: RangeSet = PartitionRange::new(closed.plus(1), asked_end).into();
+        let outside = vec![
+            (asked.minus(&days).minus(&after), outside_conf.clone()),
+            (after, Reason::AfterAsOf),
+        ];
+        if days.is_empty() && outside.iter().all(|(days, _)| days.is_empty()) {
+            return Err(outside_conf);
+        }
+        Ok(Target {
+            days,
+            outside,
+            last,
+        })
+    }
+
+    /// The first day of the inputs that decide which days exist (§4.1).
+    fn first_gate_day(&self, asset: &Asset) -> Result<Ds, Reason> {
+        let gates = asset.inputs.iter().filter(|input| input.gates);
+        let first = gates
+            .clone()
+            .filter_map(|input| self.existing(input).first())
+            .min();
+        first.ok_or_else(|| match gates.map(|input| &input.spec.table).next() {
+            Some(table) => Reason::NoLeftPartition {
+                table: table.clone(),
+            },
+            None => Reason::OutsideConf {
+                first: asset.from,
+                last: asset.until,
+            },
+        })
+    }
+
+    /// Days that exist now or will once the plan has run.
+    fn existing(&self, input: &Input) -> RangeSet {
+        existing(self.world, input, &|producer| {
+            self.filled[producer].as_ref()
+        })
+    }
+
+    fn available(&self, input: &Input) -> Available {
+        let never = input.producer.map(|producer| &self.never[producer]);
+        available(
+            self.world,
+            input,
+            self.existing(input),
+            never,
+            &|producer| !self.steps_of[producer].is_empty(),
+        )
+    }
+
+    fn cells(&mut self, index: AssetIndex, target: &Target) -> Result<Vec<Cells>, Reason> {
+        let asset = &self.world.graph.assets[index];
+        let existing = self.done(asset, target);
+        let done = existing.days.intersect(&target.days);
+        let never = self.never_exists(asset, &target.days).minus(&done);
+        let todo = target.days.minus(&done).minus(&never);
+        let starving: Vec<(&Input, RangeSet, Available)> = asset
+            .inputs
+            .iter()
+            .map(|input| {
+                let available = self.available(input);
+                (input, starved(input, &todo, &available), available)
+            })
+            .collect();
+        let starved = starving
+            .iter()
+            .fold(RangeSet::new(), |all, (_, days, _)| all.union(days));
+        let run = todo.minus(&starved);
+
+        let mut cells = Vec::new();
+        push(&mut cells, &done, State::Done, &existing.reason);
+        let gates = asset.inputs.iter().filter(|input| input.gates);
+        let tables = gates.map(|input| input.spec.table.clone()).collect();
+        push(
+            &mut cells,
+            &never,
+            State::Excluded,
+            &Reason::SourceNeverLands { tables },
+        );
+        for (days, reason) in &target.outside {
+            push(&mut cells, days, State::Excluded, reason);
+        }
+        self.push_run(&mut cells, asset, &run);
+        self.push_starved(&mut cells, &starved, &starving);
+        cells.sort_by_key(|cell: &Cells| cell.range);
+
+        self.never[index] = never.widen(asset.shift, asset.shift);
+        let every = existing.days.union(&run);
+        self.filled[index] = Some(every.widen(asset.shift, asset.shift));
+        self.add_steps(index, &run, target.last);
+        Ok(cells)
+    }
+
+    /// Days of `asset` that are filled, in the asset's own days.
+    fn done(&self, asset: &Asset, target: &Target) -> Done {
+        if self.request.recompute {
+            let kept = self.observed_days(asset).minus(&target.days);
+            return Done {
+                days: kept,
+                reason: Reason::PartitionExists,
+            };
+        }
+        let Some(_) = &asset.day_column else {
+            let uploaded = self.world.history.uploaded.get(&asset.id);
+            // An older day must never overwrite a newer one (§8.1), so it counts as done too.
+            let days = uploaded
+                .filter(|&&newest| newest >= target.last)
+                .map(|_| PartitionRange::day(target.last));
+            return Done {
+                days: days.into(),
+                reason: Reason::Uploaded,
+            };
+        };
+        let known_empty = self.world.history.empty.get(&asset.id);
+        let observed = self.observed_days(asset);
+        match known_empty {
+            Some(empty) => Done {
+                days: observed.union(empty),
+                reason: Reason::PartitionExists,
+            },
+            None => Done {
+                days: observed,
+                reason: Reason::PartitionExists,
+            },
+        }
+    }
+
+    /// The table's partitions as days of the asset.
+    fn observed_days(&self, asset: &Asset) -> RangeSet {
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        let days = self
+            .world
+            .snapshot
+            .days(&asset.table, column, &asset.sub_partitions);
+        days.widen(-asset.shift, -asset.shift)
+    }
+
+    /// Days of `days` that no input which decides about existence will ever have (§4.1).
+    fn never_exists(&self, asset: &Asset, days: &RangeSet) -> RangeSet {
+        let mut gates = asset.inputs.iter().filter(|input| input.gates).peekable();
+        if gates.peek().is_none() {
+            return RangeSet::new();
+        }
+        gates.fold(days.clone(), |left, input| {
+            let declared = self
+                .world
+                .never
+                .get(&input.spec.table)
+                .cloned()
+                .unwrap_or_default();
+            let produced = input.producer.map(|producer| self.never[producer].clone());
+            let within = Need::Days { lo: 0, hi: 0 }.inputs_of(days, declared_bounds(input));
+            let outside = days.minus(&within).minus(&self.existing(input));
+            let never = declared
+                .union(&produced.unwrap_or_default())
+                .minus(&self.existing(input));
+            left.intersect(&never.union(&outside))
+        })
+    }
+
+    fn push_run(&self, cells: &mut Vec<Cells>, asset: &Asset, run: &RangeSet) {
+        if self.request.recompute {
+            return push(cells, run, State::Run, &Reason::Recompute);
+        }
+        if asset.day_column.is_none() {
+            return push(cells, run, State::Run, &Reason::AlwaysRedone);
+        }
+        if self.world.snapshot.table(&asset.table).is_none() {
+            return push(cells, run, State::Run, &Reason::TableMissing);
+        }
+        let first = self.observed_days(asset).first();
+        let (Some(first), Some(hull)) = (first, run.hull()) else {
+            return push(cells, run, State::Run, &Reason::PartitionMissing);
+        };
+        let left: RangeSet = PartitionRange::new(hull.start, first.plus(-1)).into();
+        push(
+            cells,
+            &run.intersect(&left),
+            State::Run,
+            &Reason::BeforeFirstPartition,
+        );
+        push(
+            cells,
+            &run.minus(&left),
+            State::Run,
+            &Reason::PartitionMissing,
+        );
+    }
+
+    /// Cuts the starved days wherever the set of inputs to blame changes.
+    fn push_starved(
+        &self,
+        cells: &mut Vec<Cells>,
+        starved: &RangeSet,
+        starving: &[(&Input, RangeSet, Available)],
+    ) {
+        let edges: BTreeSet<Ds> = starving
+            .iter()
+            .flat_map(|(_, days, _)| days.ranges())
+            .flat_map(|range| [range.start, range.end.plus(1)])
+            .collect();
+        for range in starved.ranges() {
+            let mut start = range.start;
+            while start <= range.end {
+                let next = edges.range(start.plus(1)..).next();
+                let end = next.map_or(range.end, |edge| edge.plus(-1).min(range.end));
+                let Some(piece) = PartitionRange::new(start, end) else {
+                    break;
+                };
+                cells.push(self.starved_cells(piece, starving));
+                start = end.plus(1);
+            }
+        }
+    }
+
+    fn starved_cells(
+        &self,
+        range: PartitionRange,
+        starving: &[(&Input, RangeSet, Available)],
+    ) -> Cells {
+        let guilty = starving
+            .iter()
+            .filter(|(_, days, _)| days.contains(range.start));
+        let mut inputs: Vec<Blame> = Vec::new();
+        for (input, _, available) in guilty {
+            let missing = missing(input, &range.into(), available);
+            let asset = input
+                .producer
+                .map(|producer| self.world.graph.assets[producer].id.clone());
+            let blame = Blame {
+                table: input.spec.table.clone(),
+                asset,
+                missing,
+                role: input.role.describe(),
+            };
+            merge(&mut inputs, blame);
+        }
+        let waits_for_source = inputs.iter().any(|blame| blame.asset.is_none());
+        let (state, reason) = if waits_for_source {
+            (State::Waiting, Reason::InputsMissing { inputs })
+        } else {
+            (State::Blocked, Reason::UpstreamNotFilled { inputs })
+        };
+        Cells {
+            range,
+            state,
+            reason,
+        }
+    }
+
+    fn add_steps(&mut self, index: AssetIndex, run: &RangeSet, latest_date: Ds) {
+        let asset = &self.world.graph.assets[index];
+        let settings = (self.request.settings)(index);
+        let pieces: Vec<PartitionRange> = run
+            .ranges()
+            .iter()
+            .flat_map(|range| range.cut_aligned(settings.step_days))
+            .collect();
+        for range in pieces {
+            let place = StepIndex::try_from(self.steps.len()).unwrap_or(StepIndex::MAX);
+            let after = self.after(asset, range);
+            self.steps_of[index].push((range, place));
+            self.steps.push(Step {
+                index: place,
+                asset: asset.id.clone(),
+                range,
+                latest_date,
+                after,
+                family: asset.family.clone(),
+                command: None,
+            });
+        }
+    }
+
+    /// The steps of this plan that fill what `range` needs.
+    fn after(&self, asset: &Asset, range: PartitionRange) -> Vec<StepIndex> {
+        let mut after = BTreeSet::new();
+        for input in &asset.inputs {
+            let Some(producer) = input
+                .producer
+                .filter(|&producer| !self.steps_of[producer].is_empty())
+            else {
+                continue;
+            };
+            let steps = &self.steps_of[producer];
+            if input.need == Need::Table {
+                after.extend(steps.first().map(|(_, place)| *place));
+                continue;
+            }
+            let bounds = self.available(input).bounds;
+            let shift = self.world.graph.assets[producer].shift;
+            let needed = input
+                .need
+                .inputs_of(&range.into(), bounds)
+                .widen(-shift, -shift);
+            let matching = steps.iter().filter(|(filled, _)| {
+                needed
+                    .ranges()
+                    .iter()
+                    .any(|needed| needed.intersect(*filled).is_some())
+            });
+            after.extend(matching.map(|(_, place)| *place));
+        }
+        after.into_iter().collect()
+    }
+}
+
+struct Done {
+    days: RangeSet,
+    reason: Reason,
+}
+
+fn declared_bounds(input: &Input) -> Bounds {
+    Bounds {
+        from: input.from,
+        until: input.until,
+    }
+}
+
+/// Days of an input that the catalog shows, that are known to be empty, or that the plan fills.
+pub(crate) fn existing<'a>(
+    world: World<'a>,
+    input: &Input,
+    filled: &dyn Fn(AssetIndex) -> Option<&'a RangeSet>,
+) -> RangeSet {
+    let observed = world.snapshot.days(
+        &input.spec.table,
+        &input.day_column,
+        &input.spec.sub_partitions,
+    );
+    let Some(producer) = input.producer else {
+        return observed;
+    };
+    let asset = &world.graph.assets[producer];
+    let empty = world
+        .history
+        .empty
+        .get(&asset.id)
+        .map(|days| days.widen(asset.shift, asset.shift));
+    let planned = filled(producer).cloned().unwrap_or_default();
+    observed.union(&planned).union(&empty.unwrap_or_default())
+}
+
+/// What `input` can be asked for and what of that is there.
+pub(crate) fn available(
+    world: World<'_>,
+    input: &Input,
+    existing: RangeSet,
+    never: Option<&RangeSet>,
+    will_run: &dyn Fn(AssetIndex) -> bool,
+) -> Available {
+    let declared = declared_bounds(input);
+    let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
+        Some(producer) => producer.from.or(existing.first()),
+        None => existing.first(),
+    };
+    let bounds = Bounds {
+        from: declared.from.max(first_known),
+        until: declared.until,
+    };
+    let declared_never = world
+        .never
+        .get(&input.spec.table)
+        .cloned()
+        .unwrap_or_default();
+    let never = never.cloned().unwrap_or_default().union(&declared_never);
+    let exists = world.snapshot.table(&input.spec.table).is_some();
+    Available {
+        days: existing.union(&never),
+        bounds,
+        declared,
+        table: exists || input.producer.is_some_and(will_run),
+    }
+}
+
+/// The days of `wanted` for which something of `input` is missing.
+pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -> RangeSet {
+    match input.need {
+        Need::Table if available.table => RangeSet::new(),
+        Need::Table => wanted.clone(),
+        Need::Newest { .. } => input
+            .need
+            .starved(wanted, &available.days, available.declared),
+        Need::Days { hi, .. } | Need::Since { hi } => {
+            // A history may begin late; its newest day must be there whatever the history.
+            let newest =
+                Need::Days { lo: hi, hi }.starved(wanted, &available.days, available.declared);
+            newest.union(
+                &input
+                    .need
+                    .starved(wanted, &available.days, available.bounds),
+            )
+        }
+    }
+}
+
+/// The days of `input` that `outputs` need and that are not there.
+pub(crate) fn missing(input: &Input, outputs: &RangeSet, available: &Available) -> RangeSet {
+    let needed = input.need.inputs_of(outputs, available.bounds);
+    let newest = match input.need {
+        Need::Days { hi, .. } | Need::Since { hi } => {
+            Need::Days { lo: hi, hi }.inputs_of(outputs, available.declared)
+        }
+        Need::Newest { .. } => input.need.inputs_of(outputs, available.declared),
+        Need::Table => RangeSet::new(),
+    };
+    needed.union(&newest).minus(&available.days)
+}
+
+/// Adds `blame`, joining it with one for the same table and role.
+fn merge(inputs: &mut Vec<Blame>, blame: Blame) {
+    let same = |other: &&mut Blame| other.table == blame.table;
+    match inputs.iter_mut().find(same) {
+        Some(other) => {
+            other.missing = other.missing.union(&blame.missing);
+            if !other.role.split(", ").any(|role| role == blame.role) {
+                other.role = format!("{}, {}", other.role, blame.role);
+            }
+        }
+        None => inputs.push(blame),
+    }
+}
+
+fn push(cells: &mut Vec<Cells>, days: &RangeSet, state: State, reason: &Reason) {
+    let range = |&range: &PartitionRange| Cells {
+        range,
+        state,
+        reason: reason.clone(),
+    };
+    cells.extend(days.ranges().iter().map(range));
+}
+
+fn totals(assets: &[AssetPlan], steps: &[Step]) -> Totals {
+    let mut days: BTreeMap<State, u64> = State::ALL.into_iter().map(|state| (state, 0)).collect();
+    for cells in assets.iter().flat_map(|asset| &asset.cells) {
+        *days.entry(cells.state).or_default() += u64::from(cells.range.days());
+    }
+    Totals {
+        days,
+        steps: steps.len() as u64,
+        assets: assets.len() as u64,
+    }
+}
+
+fn confs(graph: &Graph, selected: &BTreeSet<AssetIndex>) -> BTreeMap<String, String> {
+    let assets = selected.iter().map(|&index| &graph.assets[index]);
+    assets
+        .map(|asset| (asset.path.display().to_string(), asset.digest.clone()))
+        .collect()
+}
+
+fn observed(
+    world: World<'_>,
+    selected: &BTreeSet<AssetIndex>,
+) -> BTreeMap<TableName, Option<RangeSet>> {
+    let tables = world.graph.tables_of(selected);
+    tables
+        .into_iter()
+        .map(|(table, columns)| {
+            let days = |column: &String| world.snapshot.days(&table, column, &[]);
+            let all = columns
+                .iter()
+                .map(days)
+                .fold(RangeSet::new(), |all, days| all.union(&days));
+            let exists = world.snapshot.table(&table).is_some();
+            (table, exists.then_some(all))
+        })
+        .collect()
+}

@@ -1,0 +1,323 @@
+//! dbt's selection words over the asset graph: `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`,
+//! `tag:`, `path:`, `source:`, `table:`, globs; blanks are union, commas intersection.
+
+use std::collections::BTreeSet;
+
+use chronon_run_core::StepKind;
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::graph::{Asset, AssetIndex, Graph};
+
+/// Which assets a command is about.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    include: Vec<Vec<Term>>,
+    exclude: Vec<Vec<Term>>,
+}
+
+/// Why a selector cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectionError {
+    /// `method:` is not one of the known ones.
+    #[error("`{term}`: there is no selection method `{method}` (known: {})", METHODS.join(", "))]
+    UnknownMethod {
+        /// The whole selector.
+        term: String,
+        /// The unknown word.
+        method: String,
+    },
+    /// The glob does not parse, or nothing follows the method.
+    #[error("`{0}` is not a selector")]
+    Malformed(String),
+    /// Nothing in the workspace matches.
+    #[error("`{term}` matches no asset{}", .nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
+    MatchesNothing {
+        /// The selector.
+        term: String,
+        /// The conf name that is written most alike.
+        nearest: Option<String>,
+    },
+}
+
+const METHODS: [&str; 7] = ["team", "type", "mode", "tag", "path", "source", "table"];
+
+#[derive(Clone, Debug)]
+struct Term {
+    text: String,
+    ancestors: Option<u32>,
+    descendants: Option<u32>,
+    matcher: Matcher,
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Name(GlobMatcher),
+    Method(&'static str, GlobMatcher),
+}
+
+impl Selection {
+    /// Reads selectors: each text may hold several separated by blanks (union), each of which
+    /// may hold several separated by commas (intersection). No `include` selects everything.
+    ///
+    /// # Errors
+    /// If a selector is malformed.
+    pub fn parse(include: &[String], exclude: &[String]) -> Result<Self, SelectionError> {
+        Ok(Self {
+            include: parse_all(include)?,
+            exclude: parse_all(exclude)?,
+        })
+    }
+
+    /// The selected assets.
+    ///
+    /// A conf selected by name, team, tag, path or table stands for its offline tables;
+    /// uploads, label joins, streaming and the other modes are selected by `mode:` or by asset id,
+    /// or all of them with `every_mode`.
+    ///
+    /// # Errors
+    /// If an included selector matches nothing.
+    pub fn resolve(
+        &self,
+        graph: &Graph,
+        every_mode: bool,
+    ) -> Result<BTreeSet<AssetIndex>, SelectionError> {
+        let mut selected: BTreeSet<AssetIndex> = BTreeSet::new();
+        if self.include.is_empty() {
+            selected.extend(
+                (0..graph.assets.len()).filter(|&index| every_mode || is_offline(graph, index)),
+            );
+        }
+        for terms in &self.include {
+            let matched = intersection(graph, terms, every_mode, true)?;
+            if matched.is_empty() {
+                return Err(nothing(graph, terms));
+            }
+            selected.extend(matched);
+        }
+        for terms in &self.exclude {
+            for index in intersection(graph, terms, true, false)? {
+                selected.remove(&index);
+            }
+        }
+        Ok(selected)
+    }
+}
+
+fn nothing(graph: &Graph, terms: &[Term]) -> SelectionError {
+    let texts: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
+    let wanted = texts.first().map_or("", |text| text.trim_matches('+'));
+    let names = graph.assets.iter().map(|asset| asset.id.conf.name.as_str());
+    let nearest = names
+        .map(|name| (strsim::jaro_winkler(name, wanted), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    SelectionError::MatchesNothing {
+        term: texts.join(","),
+        nearest: nearest.map(|(_, name)| name.to_owned()),
+    }
+}
+
+fn is_offline(graph: &Graph, index: AssetIndex) -> bool {
+    graph.assets[index].id.step.is_offline_table()
+}
+
+fn intersection(
+    graph: &Graph,
+    terms: &[Term],
+    every_mode: bool,
+    narrow: bool,
+) -> Result<BTreeSet<AssetIndex>, SelectionError> {
+    let mut sets = terms.iter().map(|term| term.resolve(graph));
+    let Some(first) = sets.next() else {
+        return Ok(BTreeSet::new());
+    };
+    let matched: BTreeSet<AssetIndex> = sets.fold(first, |all, next| &all & &next);
+    let names_mode = every_mode || !narrow || terms.iter().any(|term| term.names_mode());
+    let by_id = |index: &AssetIndex| {
+        terms
+            .iter()
+            .any(|term| term.names_exactly(&graph.assets[*index]))
+    };
+    Ok(matched
+        .into_iter()
+        .filter(|index| names_mode || is_offline(graph, *index) || by_id(index))
+        .collect())
+}
+
+fn parse_all(texts: &[String]) -> Result<Vec<Vec<Term>>, SelectionError> {
+    let words = texts.iter().flat_map(|text| text.split_whitespace());
+    words
+        .map(|word| {
+            word.split(',')
+                .filter(|term| !term.is_empty())
+                .map(Term::parse)
+                .collect()
+        })
+        .collect()
+}
+
+impl Term {
+    fn parse(text: &str) -> Result<Self, SelectionError> {
+        let malformed = || SelectionError::Malformed(text.to_owned());
+        let (ancestors, rest) = leading_depth(text);
+        let (descendants, rest) = trailing_depth(rest);
+        let (method, value) = match rest.split_once(':') {
+            Some((method, value)) => {
+                let known = METHODS.into_iter().find(|known| *known == method);
+                let unknown = || SelectionError::UnknownMethod {
+                    term: text.to_owned(),
+                    method: method.to_owned(),
+                };
+                (Some(known.ok_or_else(unknown)?), value)
+            }
+            None => (None, rest),
+        };
+        if value.is_empty() {
+            return Err(malformed());
+        }
+        let glob = |pattern: &str| {
+            let built = GlobBuilder::new(pattern).literal_separator(false).build();
+            built
+                .map(|glob| glob.compile_matcher())
+                .map_err(|_| malformed())
+        };
+        let matcher = match method {
+            Some("path") => Matcher::Method(
+                "path",
+                glob(&format!("{}*", value.trim_start_matches("./")))?,
+            ),
+            Some(method) => Matcher::Method(method, glob(value)?),
+            None => Matcher::Name(glob(value)?),
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            ancestors,
+            descendants,
+            matcher,
+        })
+    }
+
+    fn resolve(&self, graph: &Graph) -> BTreeSet<AssetIndex> {
+        let matched: BTreeSet<AssetIndex> = graph
+            .assets
+            .iter()
+            .enumerate()
+            .filter(|(_, asset)| self.matches(asset))
+            .map(|(index, _)| index)
+            .collect();
+        let mut all = matched.clone();
+        if let Some(depth) = self.ancestors {
+            all.extend(walk(&matched, depth, |index| {
+                graph.parents(index).collect()
+            }));
+        }
+        if let Some(depth) = self.descendants {
+            all.extend(walk(&matched, depth, |index| {
+                graph.children(index).collect()
+            }));
+        }
+        all
+    }
+
+    fn matches(&self, asset: &Asset) -> bool {
+        match &self.matcher {
+            Matcher::Name(glob) => {
+                let conf = asset.id.conf.to_string();
+                [
+                    asset.id.to_string().as_str(),
+                    conf.as_str(),
+                    asset.id.conf.name.as_str(),
+                ]
+                .into_iter()
+                .any(|name| glob.is_match(name))
+            }
+            Matcher::Method(method, glob) => match *method {
+                "team" => glob.is_match(&asset.team),
+                "type" => glob.is_match(asset.id.conf.conf_type.as_str()),
+                "mode" => {
+                    glob.is_match(asset.id.step.word())
+                        || glob.is_match(asset.id.step.run_py_mode())
+                }
+                "tag" => asset.tags.iter().any(|tag| glob.is_match(tag)),
+                "path" => glob.is_match(&asset.path),
+                "source" => asset.inputs.iter().any(|input| {
+                    input.producer.is_none() && glob.is_match(input.spec.table.as_str())
+                }),
+                _ => glob.is_match(asset.table.as_str()),
+            },
+        }
+    }
+
+    fn names_mode(&self) -> bool {
+        matches!(self.matcher, Matcher::Method("mode", _))
+    }
+
+    fn names_exactly(&self, asset: &Asset) -> bool {
+        match &self.matcher {
+            Matcher::Name(glob) => {
+                !glob.is_match(&asset.id.conf.name)
+                    && glob.is_match(asset.id.to_string())
+                    && self.text.contains(asset.id.step.word())
+            }
+            Matcher::Method("table", glob) => glob.is_match(asset.table.as_str()),
+            Matcher::Method(..) => false,
+        }
+    }
+}
+
+/// Whether a step is one of the modes that need naming; used in messages.
+impl Selection {
+    /// The words after `mode:` that exist.
+    #[must_use]
+    pub fn modes(graph: &Graph) -> BTreeSet<&'static str> {
+        graph
+            .assets
+            .iter()
+            .map(|asset| StepKind::word(&asset.id.step))
+            .collect()
+    }
+}
+
+/// `+x` → all levels, `2+x` → two.
+fn leading_depth(text: &str) -> (Option<u32>, &str) {
+    match text.split_once('+') {
+        Some(("", rest)) => (Some(u32::MAX), rest),
+        Some((digits, rest)) => match digits.parse() {
+            Ok(depth) => (Some(depth), rest),
+            Err(_) => (None, text),
+        },
+        None => (None, text),
+    }
+}
+
+/// `x+` → all levels, `x+3` → three.
+fn trailing_depth(text: &str) -> (Option<u32>, &str) {
+    match text.rsplit_once('+') {
+        Some((rest, "")) => (Some(u32::MAX), rest),
+        Some((rest, digits)) => match digits.parse() {
+            Ok(depth) => (Some(depth), rest),
+            Err(_) => (None, text),
+        },
+        None => (None, text),
+    }
+}
+
+fn walk(
+    from: &BTreeSet<AssetIndex>,
+    depth: u32,
+    next: impl Fn(AssetIndex) -> Vec<AssetIndex>,
+) -> BTreeSet<AssetIndex> {
+    let mut seen = from.clone();
+    let mut level: Vec<AssetIndex> = from.iter().copied().collect();
+    for _ in 0..depth {
+        level = level
+            .into_iter()
+            .flat_map(&next)
+            .filter(|&index| seen.insert(index))
+            .collect();
+        if level.is_empty() {
+            break;
+        }
+    }
+    seen
+}
