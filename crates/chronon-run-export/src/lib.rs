@@ -1,1 +1,9 @@
-//! The asset graph as DOT, Mermaid and JSON.
+//! The asset graph and the plan in the forms that leave the program: text, JSON, DOT, Mermaid.
+//!
+//! Invariant: only formats; nothing here looks at the world or runs anything.
+
+mod listing;
+mod plan_text;
+
+pub use listing::{AssetRow, dot, listing, mermaid};
+pub use plan_text::{explanation_text, plan_text, reason_text};

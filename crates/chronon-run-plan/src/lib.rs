@@ -5,11 +5,14 @@
 //! same plan, so a plan can be shown, saved, compared and applied later.
 
 mod build;
+mod dependency;
 mod explain;
 mod graph;
+mod link;
 mod need;
 mod plan;
 mod planner;
+mod scan;
 mod select;
 
 pub use build::{AnyConf, BuildOptions, ConfView, JoinFlow};

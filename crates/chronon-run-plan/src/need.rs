@@ -48,6 +48,14 @@ impl Bounds {
 }
 
 impl Need {
+    /// A history of which nobody can tell where it starts is no more than its last day.
+    fn bounded(self, bounds: Bounds) -> Self {
+        match (self, bounds.from) {
+            (Self::Since { hi }, None) => Self::Days { lo: hi, hi },
+            _ => self,
+        }
+    }
+
     /// The input days that the output days need.
     ///
     /// [`Need::Table`] needs no day. A [`Need::Since`] without a lower bound needs nothing but
@@ -58,7 +66,8 @@ impl Need {
                 Self::Days { lo, hi } => range.widen(lo, hi),
                 Self::Since { hi } => {
                     let end = range.end.plus(hi);
-                    PartitionRange::new(bounds.from.unwrap_or(end).min(end), end)
+                    let start = bounds.from.unwrap_or(range.start.plus(hi));
+                    PartitionRange::new(start.min(end), end)
                 }
                 Self::Newest { hi } => {
                     let newest = range.end.plus(hi);
@@ -79,7 +88,7 @@ impl Need {
         bounds: Bounds,
         domain: PartitionRange,
     ) -> RangeSet {
-        let touched: RangeSet = match self {
+        let touched: RangeSet = match self.bounded(bounds) {
             Self::Days { lo, hi } => {
                 let possible = inputs
                     .ranges()

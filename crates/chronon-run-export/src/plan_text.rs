@@ -1,0 +1,213 @@
+//! A plan for people: every asset's days by state and reason, then the steps, then the sums.
+
+use std::fmt::Write;
+
+use chronon_run_core::RangeSet;
+use chronon_run_plan::{
+    AssetPlan, Blame, Explanation, InputState, Need, Plan, Reason, State, Step,
+};
+
+/// The whole plan. `commands` also prints each step's command line.
+#[must_use]
+pub fn plan_text(plan: &Plan, commands: bool) -> String {
+    let mut out = String::new();
+    for asset in &plan.assets {
+        asset_text(&mut out, asset);
+    }
+    if !plan.steps.is_empty() {
+        out.push_str("steps\n");
+        for step in &plan.steps {
+            step_text(&mut out, step, commands);
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{}", totals_text(plan));
+    out
+}
+
+fn asset_text(out: &mut String, asset: &AssetPlan) {
+    let _ = writeln!(out, "{} → {}", asset.asset, asset.table);
+    if let Some(reason) = &asset.excluded {
+        let _ = writeln!(
+            out,
+            "  {:9} {}",
+            State::Excluded.as_str(),
+            reason_text(reason)
+        );
+    }
+    for (state, reason, days) in grouped(asset) {
+        let count = days.days();
+        let unit = if count == 1 { "day" } else { "days" };
+        let _ = writeln!(
+            out,
+            "  {:9} {days} ({count} {unit}): {}",
+            state.as_str(),
+            reason_text(&reason)
+        );
+    }
+    out.push('\n');
+}
+
+/// Cells with one state and one reason on one line, in the order of their first day.
+fn grouped(asset: &AssetPlan) -> Vec<(State, Reason, RangeSet)> {
+    let mut groups: Vec<(State, Reason, RangeSet)> = Vec::new();
+    for cells in &asset.cells {
+        let same = |group: &&mut (State, Reason, RangeSet)| {
+            group.0 == cells.state && group.1 == cells.reason
+        };
+        let days = RangeSet::from(cells.range);
+        match groups.iter_mut().find(same) {
+            Some(group) => group.2 = group.2.union(&days),
+            None => groups.push((cells.state, cells.reason.clone(), days)),
+        }
+    }
+    groups.sort_by_key(|(state, _, days)| (*state, days.first()));
+    groups
+}
+
+fn step_text(out: &mut String, step: &Step, commands: bool) {
+    let after = match step.after.as_slice() {
+        [] => String::new(),
+        after => {
+            let numbers: Vec<String> = after.iter().map(|index| (index + 1).to_string()).collect();
+            format!(", after {}", numbers.join(", "))
+        }
+    };
+    let _ = writeln!(
+        out,
+        "  {}. {} {}{after}",
+        step.index + 1,
+        step.asset,
+        step.range
+    );
+    if let Some(command) = step.command.as_ref().filter(|_| commands) {
+        let _ = writeln!(out, "     {command}");
+    }
+}
+
+fn totals_text(plan: &Plan) -> String {
+    let days: Vec<String> = State::ALL
+        .iter()
+        .map(|&state| (state, plan.days_in(state)))
+        .filter(|(_, days)| *days > 0)
+        .map(|(state, days)| format!("{days} {}", state.as_str()))
+        .collect();
+    let days = if days.is_empty() {
+        "none".to_owned()
+    } else {
+        days.join(", ")
+    };
+    format!(
+        "{}, {}; days: {days}",
+        counted(plan.totals.assets, "asset"),
+        counted(plan.totals.steps, "step")
+    )
+}
+
+fn counted(count: u64, word: &str) -> String {
+    if count == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{count} {word}s")
+    }
+}
+
+/// A reason as a fragment of a sentence.
+#[must_use]
+pub fn reason_text(reason: &Reason) -> String {
+    match reason {
+        Reason::PartitionExists => "partition exists".to_owned(),
+        Reason::KnownEmpty => "known to have no rows".to_owned(),
+        Reason::Uploaded => "uploaded".to_owned(),
+        Reason::TableMissing => "the table does not exist yet".to_owned(),
+        Reason::PartitionMissing => "no partition".to_owned(),
+        Reason::BeforeFirstPartition => "no partition, left of the first one".to_owned(),
+        Reason::Recompute => "asked for with --recompute".to_owned(),
+        Reason::AlwaysRedone => "redone each time".to_owned(),
+        Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),
+        Reason::UpstreamNotFilled { inputs } => format!("needs {}", blames(inputs)),
+        Reason::SourceNeverLands { tables } => {
+            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+            format!("{} never has this day", tables.join(" and "))
+        }
+        Reason::OutsideConf { first, last } => match (first, last) {
+            (Some(first), Some(last)) => format!("the conf covers {first}..{last}"),
+            (Some(first), None) => format!("the conf starts on {first}"),
+            (None, Some(last)) => format!("the conf ends on {last}"),
+            (None, None) => "no day is asked for".to_owned(),
+        },
+        Reason::OnlyLastDay => "only the last day is ever filled".to_owned(),
+        Reason::AfterAsOf => "after the last closed day".to_owned(),
+        Reason::NoLeftPartition { table } => {
+            format!("{table} has no partition, so no day is known")
+        }
+        Reason::LongRunning => "a long-running app, kept alive by `chronon-run stream`".to_owned(),
+        Reason::EngineCannot { why } => why.clone(),
+    }
+}
+
+fn blames(inputs: &[Blame]) -> String {
+    let one = |blame: &Blame| {
+        let who = match &blame.asset {
+            Some(asset) => format!("{} from {asset}", blame.table),
+            None => blame.table.to_string(),
+        };
+        let role = &blame.role;
+        if blame.missing.is_empty() {
+            format!("{who} ({role}), which does not exist")
+        } else {
+            format!("{who} ({role}) {}", blame.missing)
+        }
+    };
+    inputs.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// One cell with its inputs.
+#[must_use]
+pub fn explanation_text(explanation: &Explanation) -> String {
+    let mut out = String::new();
+    let state = match &explanation.cell {
+        Some(cell) => format!("{}: {}", cell.state.as_str(), reason_text(&cell.reason)),
+        None => "not part of this plan".to_owned(),
+    };
+    let _ = writeln!(out, "{} on {}", explanation.asset, explanation.ds);
+    let _ = writeln!(out, "  {state}");
+    for input in &explanation.inputs {
+        input_text(&mut out, input);
+    }
+    out
+}
+
+fn input_text(out: &mut String, input: &InputState) {
+    let _ = write!(out, "\n  {} ({})", input.table, input.role);
+    if let Some(asset) = &input.asset {
+        let _ = write!(out, ", filled by {asset}");
+    }
+    let _ = writeln!(out, "\n    needs    {}", need_text(input));
+    for (word, days) in [
+        ("present", &input.present),
+        ("planned", &input.planned),
+        ("never", &input.never),
+        ("missing", &input.missing),
+    ] {
+        if !days.is_empty() {
+            let _ = writeln!(out, "    {word:8} {days}");
+        }
+    }
+    if !input.table_exists {
+        let _ = writeln!(out, "    missing  the table does not exist");
+    }
+}
+
+fn need_text(input: &InputState) -> String {
+    let column = &input.day_column;
+    match input.need {
+        Need::Table => "the table to exist".to_owned(),
+        Need::Newest { .. } => format!("a partition {column} ≥ {}", input.needed),
+        Need::Days { .. } | Need::Since { .. } if input.needed.is_empty() => {
+            "nothing for this day".to_owned()
+        }
+        Need::Days { .. } => format!("{column} {}", input.needed),
+        Need::Since { .. } => format!("{column} {} (unbounded: everything so far)", input.needed),
+    }
+}

@@ -1,0 +1,229 @@
+//! Finds who fills what each asset reads, and puts producers before readers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{ConfType, Diagnostic, Location, StepKind, TableName, TableSpec};
+
+use crate::{
+    build::SAME_DAY,
+    graph::{Asset, AssetIndex, Fill, Graph, Input},
+    need::Need,
+};
+
+/// Orders the assets, producers first, and finds the producer of every input.
+pub(crate) fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> Graph {
+    let producers = Producers::new(&assets);
+    let mut assets = assets;
+    for (index, asset) in assets.iter_mut().enumerate() {
+        for input in &mut asset.inputs {
+            input.producer = producers.of(&input.spec).filter(|&found| found != index);
+        }
+    }
+    let embeds = embedded_confs(&assets);
+    for (asset, embeds) in assets.iter_mut().zip(embeds) {
+        asset.embeds = embeds;
+    }
+    look_through_views(&mut assets);
+    let order = topological(&assets, diagnostics);
+    reorder(assets, &order)
+}
+
+/// Which asset fills which table.
+struct Producers {
+    by_table: BTreeMap<TableName, AssetIndex>,
+    by_signal: BTreeMap<(TableName, String), AssetIndex>,
+}
+
+impl Producers {
+    fn new(assets: &[Asset]) -> Self {
+        let mut by_table = BTreeMap::new();
+        let mut by_signal = BTreeMap::new();
+        for (index, asset) in assets.iter().enumerate() {
+            if asset.fill == Fill::App {
+                continue;
+            }
+            for table in &asset.also_writes {
+                by_table.entry(table.clone()).or_insert(index);
+            }
+            match asset.sub_partitions.first() {
+                Some((_, value)) => {
+                    by_signal.insert((asset.table.clone(), value.clone()), index);
+                }
+                None => {
+                    by_table.insert(asset.table.clone(), index);
+                }
+            }
+        }
+        Self {
+            by_table,
+            by_signal,
+        }
+    }
+
+    fn of(&self, spec: &TableSpec) -> Option<AssetIndex> {
+        let signal = spec
+            .sub_partitions
+            .iter()
+            .find_map(|(_, value)| self.by_signal.get(&(spec.table.clone(), value.clone())));
+        signal.or_else(|| self.by_table.get(&spec.table)).copied()
+    }
+}
+
+/// For each asset the backfills of the GroupBys whose definition it embeds.
+fn embedded_confs(assets: &[Asset]) -> Vec<BTreeSet<AssetIndex>> {
+    let is_backfill = |asset: &Asset| {
+        asset.id.conf.conf_type == ConfType::GroupBy && asset.id.step == StepKind::Backfill
+    };
+    let by_name: BTreeMap<&str, AssetIndex> = assets
+        .iter()
+        .enumerate()
+        .filter(|(_, asset)| is_backfill(asset))
+        .map(|(index, asset)| (asset.id.conf.name.as_str(), index))
+        .collect();
+    let embedded = |asset: &Asset| {
+        let names = asset.embedded_group_bys.iter();
+        names
+            .filter_map(|name| by_name.get(name.as_str()).copied())
+            .collect()
+    };
+    assets.iter().map(embedded).collect()
+}
+
+/// A view has no partitions of its own: whoever reads it needs the days of what the view reads.
+fn look_through_views(assets: &mut [Asset]) {
+    let behind: Vec<Option<Vec<Input>>> = assets.iter().map(behind_view).collect();
+    let views: Vec<Vec<TableName>> = assets
+        .iter()
+        .map(|asset| asset.also_writes.clone())
+        .collect();
+    for asset in assets {
+        let mut extra = Vec::new();
+        for input in &mut asset.inputs {
+            let Some(view) = input
+                .producer
+                .filter(|&view| views[view].contains(&input.spec.table))
+            else {
+                continue;
+            };
+            let Some(behind) = &behind[view] else {
+                continue;
+            };
+            extra.extend(behind.iter().map(|source| Input {
+                need: input.need,
+                role: input.role.clone(),
+                gates: input.gates,
+                ..source.clone()
+            }));
+            input.need = Need::Table;
+            input.gates = false;
+        }
+        asset.inputs.extend(extra);
+    }
+}
+
+/// What a view reads day by day; `None` if the asset is no view.
+fn behind_view(asset: &Asset) -> Option<Vec<Input>> {
+    let daily = asset.inputs.iter().filter(|input| input.need == SAME_DAY);
+    (!asset.sub_partitions.is_empty()).then(|| daily.cloned().collect())
+}
+
+/// Producers before readers, otherwise in the order given. Assets on a cycle come last and are
+/// reported.
+fn topological(assets: &[Asset], diagnostics: &mut Vec<Diagnostic>) -> Vec<AssetIndex> {
+    let parents: Vec<BTreeSet<AssetIndex>> = assets
+        .iter()
+        .map(|asset| {
+            asset
+                .inputs
+                .iter()
+                .filter_map(|input| input.producer)
+                .collect()
+        })
+        .collect();
+    let mut readers = vec![Vec::new(); assets.len()];
+    let mut waiting: Vec<usize> = parents.iter().map(BTreeSet::len).collect();
+    for (index, parents) in parents.iter().enumerate() {
+        for &parent in parents {
+            readers[parent].push(index);
+        }
+    }
+    let mut ready: BTreeSet<AssetIndex> = (0..assets.len())
+        .filter(|&index| waiting[index] == 0)
+        .collect();
+    let mut order = Vec::with_capacity(assets.len());
+    while let Some(index) = ready.pop_first() {
+        order.push(index);
+        for &reader in &readers[index] {
+            waiting[reader] -= 1;
+            if waiting[reader] == 0 {
+                ready.insert(reader);
+            }
+        }
+    }
+    let stuck: Vec<AssetIndex> = (0..assets.len())
+        .filter(|&index| waiting[index] > 0)
+        .collect();
+    if let Some(cycle) = find_cycle(&parents, &stuck) {
+        let names: Vec<String> = cycle
+            .iter()
+            .map(|&index| assets[index].id.to_string())
+            .collect();
+        diagnostics.push(
+            Diagnostic::error(
+                "dependency-cycle",
+                format!("these assets need each other: {}", names.join(" → ")),
+            )
+            .at(Location::file(&assets[cycle[0]].path))
+            .hint("break the cycle: no table can be an input of itself"),
+        );
+    }
+    order
+}
+
+/// One cycle among `stuck`, its first asset repeated at the end.
+fn find_cycle(parents: &[BTreeSet<AssetIndex>], stuck: &[AssetIndex]) -> Option<Vec<AssetIndex>> {
+    let mut path: Vec<AssetIndex> = vec![*stuck.first()?];
+    loop {
+        let here = *path.last()?;
+        let next = *parents[here].iter().find(|parent| stuck.contains(parent))?;
+        if let Some(start) = path.iter().position(|&seen| seen == next) {
+            let mut cycle = path.split_off(start);
+            cycle.push(next);
+            cycle.reverse();
+            return Some(cycle);
+        }
+        path.push(next);
+    }
+}
+
+/// The graph whose assets stand in `order`; assets that are not in it are dropped.
+fn reorder(assets: Vec<Asset>, order: &[AssetIndex]) -> Graph {
+    let mut place = vec![None; assets.len()];
+    for (new, &old) in order.iter().enumerate() {
+        place[old] = Some(new);
+    }
+    let mut slots: Vec<Option<Asset>> = assets.into_iter().map(Some).collect();
+    let mut graph = Graph::default();
+    for &old in order {
+        let Some(mut asset) = slots[old].take() else {
+            continue;
+        };
+        for input in &mut asset.inputs {
+            input.producer = input.producer.and_then(|producer| place[producer]);
+        }
+        asset.embeds = asset
+            .embeds
+            .iter()
+            .filter_map(|&index| place[index])
+            .collect();
+        graph.by_id.insert(asset.id.clone(), graph.assets.len());
+        graph.assets.push(asset);
+    }
+    graph.readers = vec![BTreeSet::new(); graph.assets.len()];
+    for index in 0..graph.assets.len() {
+        for parent in graph.parents(index).collect::<Vec<_>>() {
+            graph.readers[parent].insert(index);
+        }
+    }
+    graph
+}
