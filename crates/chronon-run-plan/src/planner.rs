@@ -669,3 +669,6 @@ fn observed(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! The planner against a planner that looks at one day at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, Partitions, RangeSet, StepKind,
+    TableName, TableSpec, TableState,
+};
+use proptest::prelude::*;
+
+use super::*;
+use crate::graph::Role;
+
+const LAST: i32 = 24;
+
+fn day(n: i32) -> Ds {
+    Ds::from_epoch_days(n)
+}
+
+fn table(name: &str) -> TableName {
+    TableName::new("db", name).unwrap()
+}
+
+/// One input of a random asset: a source or an earlier asset, and a need.
+#[derive(Clone, Debug)]
+struct RandomInput {
+    of: usize,
+    need: Need,
+    from: Option<i32>,
+}
+
+#[derive(Clone, Debug)]
+struct RandomAsset {
+    inputs: Vec<RandomInput>,
+    observed: BTreeSet<i32>,
+}
+
+#[derive(Clone, Debug)]
+struct RandomWorld {
+    sources: Vec<BTreeSet<i32>>,
+    never: BTreeSet<i32>,
+    assets: Vec<RandomAsset>,
+}
+
+fn need() -> impl Strategy<Value = Need> {
+    prop_oneof![
+        (-6..1_i32, -1..1_i32).prop_map(|(lo, hi)| Need::Days { lo: lo.min(hi), hi }),
+        (-1..1_i32).prop_map(|hi| Need::Since { hi }),
+        (-1..1_i32).prop_map(|hi| Need::Newest { hi }),
+        Just(Need::Table),
+    ]
+}
+
+fn world() -> impl Strategy<Value = RandomWorld> {
+    let days = |most| prop::collection::btree_set(0..=LAST, 0..most);
+    let input = (0..8_usize, need(), prop::option::of(-2..6_i32))
+        .prop_map(|(of, need, from)| RandomInput { of, need, from });
+    let asset = (prop::collection::vec(input, 1..4), days(12))
+        .prop_map(|(inputs, observed)| RandomAsset { inputs, observed });
+    let dense = days(30).prop_map(|holes| {
+        let holes: BTreeSet<i32> = holes.into_iter().filter(|day| day % 3 == 0).collect();
+        (0..=LAST).filter(|day| !holes.contains(day)).collect()
+    });
+    (
+        prop::collection::vec(dense, 3),
+        days(4),
+        prop::collection::vec(asset, 1..5),
+    )
+        .prop_map(|(sources, never, assets)| RandomWorld {
+            sources,
+            never,
+            assets,
+        })
+}
+
+impl RandomWorld {
+    /// An input's table: a source, or the asset of that number if it is earlier than `reader`.
+    fn producer(&self, input: &RandomInput, reader: usize) -> Option<usize> {
+        let asset = input.of.checked_sub(self.sources.len())?;
+        (asset < reader).then_some(asset)
+    }
+
+    fn source(&self, input: &RandomInput) -> usize {
+        input.of % self.sources.len()
+    }
+
+    fn table_of(&self, input: &RandomInput, reader: usize) -> TableName {
+        match self.producer(input, reader) {
+            Some(asset) => table(&format!("a{asset}")),
+            None => table(&format!("s{}", self.source(input))),
+        }
+    }
+
+    fn graph(&self) -> Graph {
+        let assets: Vec<Asset> = self
+            .assets
+            .iter()
+            .enumerate()
+            .map(|(number, asset)| self.asset(number, asset))
+            .collect();
+        let by_id = assets
+            .iter()
+            .enumerate()
+            .map(|(at, asset)| (asset.id.clone(), at))
+            .collect();
+        let readers = vec![BTreeSet::new(); assets.len()];
+        Graph {
+            assets,
+            by_id,
+            readers,
+        }
+    }
+
+    fn asset(&self, number: usize, asset: &RandomAsset) -> Asset {
+        let name = format!("a{number}");
+        let inputs = asset.inputs.iter().map(|input| Input {
+            spec: TableSpec {
+                table: self.table_of(input, number),
+                sub_partitions: Vec::new(),
+            },
+            day_column: "ds".to_owned(),
+            role: Role::Dependency,
+            need: input.need,
+            from: input.from.map(day),
+            until: None,
+            gates: false,
+            producer: self.producer(input, number),
+        });
+        Asset {
+            id: AssetId::new(ConfType::StagingQuery, &name, StepKind::Backfill),
+            path: name.clone().into(),
+            digest: String::new(),
+            team: String::new(),
+            tags: BTreeSet::new(),
+            schedule: None,
+            table: table(&name),
+            sub_partitions: Vec::new(),
+            day_column: Some("ds".to_owned()),
+            also_writes: Vec::new(),
+            shift: 0,
+            fill: Fill::Daily,
+            from: Some(day(0)),
+            until: None,
+            inputs: inputs.collect(),
+            embedded_group_bys: BTreeSet::new(),
+            embeds: BTreeSet::new(),
+            family: name,
+        }
+    }
+
+    fn snapshot(&self) -> CatalogSnapshot {
+        let state = |days: &BTreeSet<i32>| {
+            let days = days.iter().map(|&n| day(n)).collect();
+            let partitions = BTreeMap::from([("ds".to_owned(), Partitions::of_days(days))]);
+            Some(TableState {
+                partitions,
+                ..TableState::default()
+            })
+        };
+        let sources = self
+            .sources
+            .iter()
+            .enumerate()
+            .map(|(n, days)| (format!("s{n}"), days));
+        let assets = self
+            .assets
+            .iter()
+            .enumerate()
+            .map(|(n, asset)| (format!("a{n}"), &asset.observed));
+        // An asset without partitions has no table yet.
+        let assets =
+            assets.map(|(name, days)| (name, if days.is_empty() { None } else { state(days) }));
+        let tables = sources
+            .map(|(name, days)| (name, state(days)))
+            .chain(assets);
+        CatalogSnapshot {
+            tables: tables.map(|(name, state)| (table(&name), state)).collect(),
+        }
+    }
+
+    /// Day by day: for every asset and day whether it is filled once the plan has run, and if it
+    /// was not before, whether the plan runs it.
+    fn oracle(&self) -> Vec<BTreeMap<i32, State>> {
+        let mut states: Vec<BTreeMap<i32, State>> = Vec::new();
+        for (number, asset) in self.assets.iter().enumerate() {
+            let of_day = |d: i32| {
+                if asset.observed.contains(&d) {
+                    return State::Done;
+                }
+                let lacking = asset
+                    .inputs
+                    .iter()
+                    .filter(|input| !self.satisfied(input, number, d, &states));
+                lacking.fold(State::Run, |state, input| {
+                    match self.producer(input, number) {
+                        None => State::Waiting,
+                        Some(_) if state == State::Waiting => State::Waiting,
+                        Some(_) => State::Blocked,
+                    }
+                })
+            };
+            states.push((0..=LAST).map(|d| (d, of_day(d))).collect());
+        }
+        states
+    }
+
+    fn satisfied(
+        &self,
+        input: &RandomInput,
+        reader: usize,
+        d: i32,
+        states: &[BTreeMap<i32, State>],
+    ) -> bool {
+        let (have, never, exists, first): (BTreeSet<i32>, _, _, _) =
+            match self.producer(input, reader) {
+                Some(asset) => {
+                    let filled = states[asset]
+                        .iter()
+                        .filter(|(_, state)| matches!(state, State::Done | State::Run));
+                    let planned = states[asset].values().any(|state| *state == State::Run);
+                    let exists = planned || !self.assets[asset].observed.is_empty();
+                    (
+                        filled.map(|(d, _)| *d).collect(),
+                        BTreeSet::new(),
+                        exists,
+                        Some(0),
+                    )
+                }
+                None => {
+                    let days = self.sources[self.source(input)].clone();
+                    let first = days.first().copied();
+                    let never = if self.source(input) == 0 {
+                        self.never.clone()
+                    } else {
+                        BTreeSet::new()
+                    };
+                    (days, never, true, first)
+                }
+            };
+        let there = |n: &i32| have.contains(n) || never.contains(n);
+        let from = input.from;
+        match input.need {
+            Need::Table => exists,
+            Need::Newest { hi } => have
+                .union(&never)
+                .max()
+                .is_some_and(|newest| *newest >= d + hi),
+            Need::Days { .. } | Need::Since { .. } => {
+                let lower = from.max(first);
+                let (lo, hi) = match input.need {
+                    Need::Days { lo, hi } => (d + lo, d + hi),
+                    Need::Since { hi } => (lower.unwrap_or(d + hi).min(d + hi), d + hi),
+                    _ => unreachable!("handled above"),
+                };
+                let history = (lo..=hi).filter(|n| lower.is_none_or(|lower| *n >= lower));
+                let newest = Some(hi).filter(|n| from.is_none_or(|from| *n >= from));
+                history.chain(newest).all(|n| there(&n))
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn agrees_with_the_day_by_day_planner(world in world(), step_days in 0..9_u32) {
+        let graph = world.graph();
+        let snapshot = world.snapshot();
+        let history = History::default();
+        let never = BTreeMap::from([(table("s0"), world.never.iter().map(|&n| day(n)).collect::<RangeSet>())]);
+        let refused = BTreeMap::new();
+        let settings = |_| AssetSettings { step_days, lag: 0 };
+        let plan = plan(
+            World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, refused: &refused },
+            &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, settings: &settings },
+        );
+
+        for (planned, expected) in plan.assets.iter().zip(world.oracle()) {
+            let found: BTreeMap<i32, State> = planned.cells.iter()
+                .flat_map(|cells| cells.range.iter().map(|ds| (ds.epoch_days(), cells.state)))
+                .collect();
+            prop_assert_eq!(found, expected, "{}", planned.asset);
+            let days: u32 = planned.cells.iter().map(|cells| cells.range.days()).sum();
+            prop_assert_eq!(days, LAST as u32 + 1, "every day once");
+        }
+        check_steps(&graph, &plan)?;
+    }
+}
+
+/// Steps are the run cells, and each comes after every step that fills something it needs.
+fn check_steps(graph: &Graph, plan: &Plan) -> Result<(), TestCaseError> {
+    for planned in &plan.assets {
+        let of_asset = plan.steps.iter().filter(|step| step.asset == planned.asset);
+        let steps: RangeSet = of_asset.map(|step| step.range).collect();
+        prop_assert_eq!(steps, planned.days_in(State::Run));
+    }
+    for step in &plan.steps {
+        prop_assert!(step.after.iter().all(|earlier| *earlier < step.index));
+        let asset = &graph.assets[graph.find(&step.asset).unwrap()];
+        for input in &asset.inputs {
+            let Need::Days { lo, hi } = input.need else {
+                continue;
+            };
+            let Some(producer) = input.producer else {
+                continue;
+            };
+            for other in plan
+                .steps
+                .iter()
+                .filter(|other| other.asset == graph.assets[producer].id)
+            {
+                let needed = step
+                    .range
+                    .widen(lo, hi)
+                    .and_then(|needed| match input.from {
+                        Some(from) => PartitionRange::new(needed.start.max(from), needed.end),
+                        None => Some(needed),
+                    });
+                if needed.is_some_and(|needed| needed.intersect(other.range).is_some()) {
+                    prop_assert!(step.after.contains(&other.index));
+                }
+            }
+        }
+    }
+    Ok(())
+}
