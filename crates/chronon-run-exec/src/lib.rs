@@ -1,1 +1,31 @@
-//! Runs steps: queue, slots, retries, cancellation, locks; tells everything as events.
+//! Runs the steps of a plan and tells everything that happens as
+//! [`Event`](chronon_run_core::event::Event)s.
+//!
+//! One coordinator, the thread that calls [`run`], owns the state of the run: what is ready
+//! ([`queue`]), what runs in which slot, what waits for a retry. Each of the `--jobs` slots is
+//! one thread that runs one step at a time and otherwise only waits for its child. They talk
+//! over channels; signals ([`signals`]) are one more channel.
+//!
+//! Invariants: every event is emitted by the coordinator, in one order, and a sink that
+//! panics loses its own events but never the run; a child exists only after its
+//! `AttemptStarting` was handed to every sink; a step succeeded only if [`Work::verify`] saw
+//! its days after exit 0; two steps of one family never run at once; every job ends in exactly
+//! one `StepFinished` or `StepSkipped`.
+//!
+//! What a step is (the command line, where its log goes, how its output is looked at) is the
+//! business of the caller's [`Work`]. Nothing here prints or opens the ledger.
+
+mod coordinator;
+mod job;
+pub mod lock;
+mod queue;
+pub mod signals;
+mod sink;
+mod work;
+mod worker;
+
+pub use coordinator::{Control, OnFailure, Options, Summary, run};
+pub use job::{Backoff, Job, Retries};
+pub use queue::JobsError;
+pub use sink::Sink;
+pub use work::{Marker, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError};

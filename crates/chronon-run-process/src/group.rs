@@ -55,7 +55,8 @@ impl Group {
     }
 
     /// Whether nothing of it is left.
-    pub(crate) fn is_over(&self) -> bool {
+    #[must_use]
+    pub fn is_over(&self) -> bool {
         *self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

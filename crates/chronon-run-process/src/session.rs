@@ -77,6 +77,12 @@ impl Session {
         self.child.group()
     }
 
+    /// Whether the child is gone, so that no task can be given any more.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        self.child.has_exited()
+    }
+
     /// Gives one task to the child and waits for it.
     ///
     /// Writes `input` to stdin, then copies every new line of the session log to `log` until

@@ -1,0 +1,543 @@
+//! The one owner of a run's state.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::event::{CancelReason, Outcome, SkipReason, StepIndex, StepInfo, What};
+use chronon_run_process::{Group, Tail, Watchdog};
+use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+
+use crate::{
+    Job, JobsError, RetryDecision, Sink, StageProgress, Work,
+    queue::{Position, Queue},
+    sink::Sinks,
+    worker::{Ending, Message, News, Order, Report, Worker},
+};
+
+/// How often the logs of running steps are looked at for progress.
+const TICK: Duration = Duration::from_millis(250);
+/// How much of a log's end is looked at per tick.
+const TICK_BYTES: u64 = 64 << 10;
+
+/// A word to a run from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Control {
+    /// Start nothing more; TERM to every child, KILL after the grace period.
+    Stop(CancelReason),
+    /// KILL to every child, now.
+    Kill,
+}
+
+/// What happens to the rest when a step has failed for good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnFailure {
+    /// No new step starts; running ones finish.
+    #[default]
+    Stop,
+    /// Only what needs the failed step is skipped.
+    Continue,
+}
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// The run's id, for [`What::RunStarted`].
+    pub run: String,
+    /// Slots; at least 1.
+    pub jobs: u32,
+    /// What a failure means for the rest.
+    pub on_failure: OnFailure,
+    /// Between TERM and KILL.
+    pub grace: Duration,
+    /// How long a slot waits for something that is out of reach, such as the catalog.
+    pub patience: Duration,
+    /// Between two questions while waiting.
+    pub pause: Duration,
+    /// Told of every child, so that none survives a hard kill of this process.
+    pub watchdog: Option<&'a Watchdog>,
+}
+
+/// How a run went. The details were in the events.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Steps that succeeded.
+    pub succeeded: Vec<StepIndex>,
+    /// Steps that failed or were interrupted, in the order in which they ended.
+    pub failed: Vec<StepIndex>,
+    /// Steps that were not started.
+    pub skipped: Vec<StepIndex>,
+    /// Why the run was stopped early, if it was.
+    pub cancelled: Option<CancelReason>,
+}
+
+impl Summary {
+    /// Whether every step succeeded.
+    #[must_use]
+    pub fn all_succeeded(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Runs `jobs` to the end, or until `control` says otherwise, and tells every sink.
+///
+/// # Errors
+/// [`JobsError`] if the jobs cannot be ordered; then nothing was started or told.
+pub fn run(
+    jobs: &[Job],
+    work: &dyn Work,
+    options: &Options<'_>,
+    sinks: &mut [&mut dyn Sink],
+    control: &Receiver<Control>,
+) -> Result<Summary, JobsError> {
+    let queue = Queue::new(jobs)?;
+    let started = Instant::now();
+    let slots = options
+        .jobs
+        .max(1)
+        .min(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+    let (news_sender, news) = unbounded();
+    let (interrupt, interrupted) = unbounded();
+    let summary = thread::scope(|scope| {
+        let mut coordinator = Coordinator {
+            jobs,
+            work,
+            options,
+            queue,
+            sinks: Sinks::new(sinks),
+            slots: Vec::new(),
+            attempts: vec![0; jobs.len()],
+            delayed: BTreeMap::new(),
+            groups: HashMap::new(),
+            interrupt: Some(interrupt),
+            kill_at: None,
+            summary: Summary::default(),
+        };
+        for slot in 0..slots as usize {
+            let (orders, received) = unbounded();
+            let ending = Arc::<Ending>::default();
+            let worker = Worker {
+                slot,
+                jobs,
+                work,
+                options,
+                orders: received,
+                news: news_sender.clone(),
+                ending: Arc::clone(&ending),
+                interrupted: interrupted.clone(),
+                sessions: HashMap::new(),
+            };
+            scope.spawn(|| worker.run());
+            coordinator.slots.push(Slot {
+                orders: Some(orders),
+                ending,
+                running: None,
+            });
+        }
+        // So that the channel ends with the last slot.
+        drop(news_sender);
+        coordinator.begin();
+        coordinator.conduct(&news, control);
+        coordinator.finish(started)
+    });
+    Ok(summary)
+}
+
+struct Coordinator<'a> {
+    jobs: &'a [Job],
+    work: &'a dyn Work,
+    options: &'a Options<'a>,
+    queue: Queue,
+    sinks: Sinks<'a, 'a>,
+    slots: Vec<Slot>,
+    /// Attempts made so far, by position.
+    attempts: Vec<u32>,
+    /// Jobs that wait for their next attempt, with how the last one went.
+    delayed: BTreeMap<(Instant, Position), Report>,
+    /// Every group that may still live, warm sessions included, by its number.
+    groups: HashMap<u32, Group>,
+    /// Dropped when the run is interrupted, which wakes every slot that waits.
+    interrupt: Option<Sender<()>>,
+    /// When the grace period of an interrupted run is over.
+    kill_at: Option<Instant>,
+    summary: Summary,
+}
+
+struct Slot {
+    /// Dropped when there is nothing more to do.
+    orders: Option<Sender<Order>>,
+    ending: Arc<Ending>,
+    running: Option<Running>,
+}
+
+/// An attempt that occupies a slot.
+struct Running {
+    position: Position,
+    group: Option<Group>,
+    times_out: Option<Instant>,
+    kill_at: Option<Instant>,
+    tail: Option<Tail>,
+    progress: Option<StageProgress>,
+}
+
+impl Coordinator<'_> {
+    fn begin(&mut self) {
+        let info = |job: &Job| StepInfo {
+            step: job.step,
+            asset: job.asset.clone(),
+            range: job.range,
+        };
+        self.sinks.emit(What::RunStarted {
+            run: self.options.run.clone(),
+            steps: self.jobs.iter().map(info).collect(),
+            jobs: self.options.jobs.max(1),
+        });
+    }
+
+    /// Until every job is over and every slot is closed.
+    fn conduct(&mut self, news: &Receiver<Message>, control: &Receiver<Control>) {
+        let silence = never();
+        let mut control = control;
+        let mut tick = Instant::now() + TICK;
+        loop {
+            self.fill_slots();
+            if self.is_idle() {
+                self.dismiss();
+            }
+            if self.slots.is_empty() {
+                return;
+            }
+            let wait = self
+                .next_deadline(tick)
+                .saturating_duration_since(Instant::now());
+            select! {
+                recv(news) -> message => match message {
+                    Ok(message) => self.hear(message),
+                    // Every slot thread is gone.
+                    Err(_) => return,
+                },
+                recv(control) -> word => match word {
+                    Ok(word) => self.obey(word),
+                    Err(_) => control = &silence,
+                },
+                default(wait) => {}
+            }
+            let now = Instant::now();
+            self.meet_deadlines(now);
+            if now >= tick {
+                tick = now + TICK;
+                self.look_at_logs();
+            }
+        }
+    }
+
+    fn finish(mut self, started: Instant) -> Summary {
+        self.sinks.emit(What::RunFinished {
+            succeeded: self.summary.all_succeeded(),
+            millis: millis(started.elapsed()),
+        });
+        self.summary
+    }
+
+    /// Gives ready jobs to free slots, the lowest first: that is where sessions are warm.
+    fn fill_slots(&mut self) {
+        if self.summary.cancelled.is_some() {
+            return;
+        }
+        for slot in &mut self.slots {
+            if slot.running.is_some() {
+                continue;
+            }
+            let Some(orders) = &slot.orders else { continue };
+            let Some(position) = self.queue.pop() else {
+                return;
+            };
+            self.attempts[position] += 1;
+            slot.ending.reset();
+            slot.running = Some(Running::new(position));
+            // A slot thread lives until its orders end.
+            let _ = orders.send(Order::Prepare(position, self.attempts[position]));
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let busy = self.slots.iter().any(|slot| slot.running.is_some());
+        !busy && self.delayed.is_empty()
+    }
+
+    /// Lets the slots go; what has not started by now will not.
+    fn dismiss(&mut self) {
+        for slot in &mut self.slots {
+            slot.orders = None;
+        }
+        for position in self.queue.drain() {
+            self.skip(position, SkipReason::Cancelled);
+        }
+    }
+
+    fn next_deadline(&self, tick: Instant) -> Instant {
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        let of_running = running.flat_map(|running| [running.times_out, running.kill_at]);
+        let retry = self.delayed.keys().next().map(|&(due, _)| due);
+        let all = of_running.chain([retry, self.kill_at]).flatten();
+        all.min().map_or(tick, |first| first.min(tick))
+    }
+
+    fn hear(&mut self, message: Message) {
+        let Message { slot, news } = message;
+        match news {
+            News::Notice(message) => self.sinks.emit(What::Notice { message }),
+            News::Closed => {
+                // Slots are only counted from here on.
+                self.slots.pop();
+            }
+            News::Finished(report) => {
+                if let Some(running) = self.slots[slot].running.take() {
+                    self.end_attempt(running.position, report);
+                }
+            }
+            News::Prepared { argv, log } => self.start(slot, argv, log),
+            News::Spawned(group) => self.spawned(slot, group),
+        }
+    }
+
+    fn start(&mut self, slot: usize, argv: Vec<String>, log: PathBuf) {
+        let interrupted = self.interrupt.is_none();
+        let slot = &mut self.slots[slot];
+        let (Some(running), Some(orders)) = (&mut slot.running, &slot.orders) else {
+            return;
+        };
+        if interrupted {
+            let _ = orders.send(Order::Abandon);
+            return;
+        }
+        let job = &self.jobs[running.position];
+        running.tail = Some(Tail::new(&log));
+        self.sinks.emit(What::AttemptStarting {
+            step: job.step,
+            attempt: self.attempts[running.position],
+            argv,
+            log,
+        });
+        let _ = orders.send(Order::Start);
+    }
+
+    fn spawned(&mut self, slot: usize, group: Group) {
+        let interrupted = self.interrupt.is_none();
+        let Some(running) = &mut self.slots[slot].running else {
+            return;
+        };
+        let process = group.leader();
+        let job = &self.jobs[running.position];
+        running.times_out = job.timeout.map(|timeout| Instant::now() + timeout);
+        running.group = Some(group.clone());
+        self.sinks.emit(What::AttemptSpawned {
+            step: job.step,
+            attempt: self.attempts[running.position],
+            process,
+        });
+        if interrupted {
+            group.terminate();
+        }
+        self.groups.insert(process.pid, group);
+    }
+
+    fn end_attempt(&mut self, position: Position, report: Report) {
+        self.groups.retain(|_, group| !group.is_over());
+        let job = &self.jobs[position];
+        let attempt = self.attempts[position];
+        let again = !report.outcome.succeeded()
+            && report.decision == RetryDecision::Retry
+            && attempt <= job.retries.count
+            && self.summary.cancelled.is_none();
+        let delay = again.then(|| job.retries.backoff.after(attempt));
+        self.sinks.emit(What::AttemptFinished {
+            step: job.step,
+            attempt,
+            outcome: report.outcome.clone(),
+            millis: millis(report.took),
+            message: report.message.clone(),
+            retry_in: delay.map(millis),
+        });
+        match delay {
+            Some(delay) => {
+                self.delayed
+                    .insert((Instant::now() + delay, position), report);
+            }
+            None => self.end_step(position, report),
+        }
+    }
+
+    fn end_step(&mut self, position: Position, report: Report) {
+        let step = self.queue.step(position);
+        let succeeded = report.outcome.succeeded();
+        let interrupted = report.outcome == Outcome::Interrupted;
+        self.sinks.emit(What::StepFinished {
+            step,
+            outcome: report.outcome,
+            filled: report.verdict.filled,
+            empty: report.verdict.empty,
+        });
+        match succeeded {
+            true => self.summary.succeeded.push(step),
+            false => self.summary.failed.push(step),
+        }
+        for skipped in self.queue.finish(position, succeeded) {
+            let reason = match interrupted {
+                true => SkipReason::Cancelled,
+                false => SkipReason::Upstream { step },
+            };
+            self.skip(skipped, reason);
+        }
+        let rest = self.queue.has_waiting() || !self.delayed.is_empty();
+        if !succeeded && rest && self.options.on_failure == OnFailure::Stop {
+            self.cancel(CancelReason::StepFailed);
+        }
+    }
+
+    fn skip(&mut self, position: Position, reason: SkipReason) {
+        let step = self.queue.step(position);
+        self.summary.skipped.push(step);
+        self.sinks.emit(What::StepSkipped { step, reason });
+    }
+
+    /// From now on nothing starts. Jobs that wait for a retry have had their last attempt.
+    fn cancel(&mut self, reason: CancelReason) {
+        // An interrupt outranks a failed step, and nothing outranks an interrupt.
+        let known = self.summary.cancelled;
+        if known.is_some_and(|known| known != CancelReason::StepFailed || known == reason) {
+            return;
+        }
+        self.summary.cancelled = Some(reason);
+        self.sinks.emit(What::Cancelling { reason });
+        for ((_, position), report) in std::mem::take(&mut self.delayed) {
+            self.end_step(position, report);
+        }
+    }
+
+    fn obey(&mut self, word: Control) {
+        match word {
+            Control::Stop(reason) => {
+                self.cancel(reason);
+                self.interrupt();
+            }
+            Control::Kill => {
+                self.cancel(CancelReason::Interrupt);
+                self.interrupt();
+                self.groups.values().for_each(Group::kill);
+                self.kill_at = Some(Instant::now());
+            }
+        }
+    }
+
+    /// TERM to everything that runs.
+    fn interrupt(&mut self) {
+        if self.interrupt.take().is_none() {
+            return;
+        }
+        self.kill_at = Some(Instant::now() + self.options.grace);
+        for slot in &self.slots {
+            if slot.running.is_some() {
+                slot.ending.interrupt();
+            }
+        }
+        self.groups.values().for_each(Group::terminate);
+    }
+
+    fn meet_deadlines(&mut self, now: Instant) {
+        while let Some(entry) = self.delayed.first_entry()
+            && entry.key().0 <= now
+        {
+            let ((_, position), _) = entry.remove_entry();
+            self.queue.put_back(position);
+        }
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.groups.values().for_each(Group::kill);
+            // What is started in this very moment is met next time.
+            self.kill_at = Some(now + TICK);
+        }
+        for slot in &mut self.slots {
+            if let Some(running) = &mut slot.running {
+                running.meet_deadlines(now, &slot.ending, self.options.grace);
+            }
+        }
+    }
+
+    fn look_at_logs(&mut self) {
+        let mut seen = BTreeSet::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(running) = &mut slot.running
+                && running.look_at_log(self.work)
+            {
+                seen.insert(index);
+            }
+        }
+        for index in seen {
+            let Some(running) = &self.slots[index].running else {
+                continue;
+            };
+            if let Some(progress) = running.progress.clone() {
+                self.sinks.emit(What::Progress {
+                    step: self.queue.step(running.position),
+                    done: progress.done,
+                    total: progress.total,
+                    stage: progress.stage,
+                });
+            }
+        }
+    }
+}
+
+impl Running {
+    fn new(position: Position) -> Self {
+        Self {
+            position,
+            group: None,
+            times_out: None,
+            kill_at: None,
+            tail: None,
+            progress: None,
+        }
+    }
+
+    fn meet_deadlines(&mut self, now: Instant, ending: &Ending, grace: Duration) {
+        let Some(group) = &self.group else { return };
+        if self.times_out.is_some_and(|at| at <= now) {
+            self.times_out = None;
+            if ending.time_out() {
+                group.terminate();
+                self.kill_at = Some(now + grace);
+            }
+        }
+        if self.kill_at.is_some_and(|at| at <= now) {
+            self.kill_at = None;
+            group.kill();
+        }
+    }
+
+    /// Whether the log tells new progress.
+    fn look_at_log(&mut self, work: &dyn Work) -> bool {
+        let (Some(_), Some(tail)) = (&self.group, &mut self.tail) else {
+            return false;
+        };
+        // A log that cannot be read shows no progress, and that is all.
+        let lines = tail.last_lines(TICK_BYTES).unwrap_or_default();
+        let latest = || lines.iter().rev().find_map(|line| work.progress(line));
+        // A reader of progress that panics must not stop the run.
+        let latest = catch_unwind(AssertUnwindSafe(latest)).unwrap_or(None);
+        let new = latest.is_some() && latest != self.progress;
+        if new {
+            self.progress = latest;
+        }
+        new
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,211 @@
+//! One writer per output table family, across processes (§10.6).
+//!
+//! Every run that writes keeps one *owner file* in the lock folder: locked by the kernel as
+//! long as the run lives, however it ends, and holding the families that the run writes. A
+//! second run looks through the owner files; one that it can lock belongs to nobody and is
+//! removed. Looking and claiming are one step, under a short lock on the folder itself.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// What an owner file says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Owner {
+    run: String,
+    pid: u32,
+    since: i64,
+    families: BTreeSet<String>,
+}
+
+/// Why the families could not be locked.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another run writes one of them.
+    #[error("`{family}` is being written by run {run} (process {pid})")]
+    Held {
+        /// The first of the wanted families that is taken.
+        family: String,
+        /// The other run.
+        run: String,
+        /// Its process.
+        pid: u32,
+        /// When it took the lock, in milliseconds since the epoch.
+        since: i64,
+    },
+    /// The lock folder cannot be used.
+    #[error("cannot lock in `{path}`: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Holds the families until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Guard {
+    path: PathBuf,
+    // Its lock is what others see; the kernel lets go of it when the file is closed.
+    _file: File,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // If it stays, the next run sees that nobody holds it, and removes it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+const EXTENSION: &str = "owner";
+
+/// Takes all `families` for `run`, or none. `now` is milliseconds since the epoch, for others
+/// to read. The folder is made if needed.
+///
+/// # Errors
+/// [`LockError::Held`] if a living run holds one of them; [`LockError::Io`] if the folder
+/// cannot be used.
+pub fn acquire<'a>(
+    folder: &Path,
+    run: &str,
+    now: i64,
+    families: impl IntoIterator<Item = &'a str>,
+) -> Result<Guard, LockError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LockError::Io { path, source }
+    };
+    let wanted = Owner {
+        run: run.to_owned(),
+        pid: std::process::id(),
+        since: now,
+        families: families.into_iter().map(str::to_owned).collect(),
+    };
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let gate_path = folder.join("gate");
+    let gate = open(&gate_path).map_err(failed(&gate_path))?;
+    gate.lock().map_err(failed(&gate_path))?;
+    for owner in living_owners(folder).map_err(failed(folder))? {
+        if let Some(family) = wanted.families.intersection(&owner.families).next() {
+            return Err(LockError::Held {
+                family: family.clone(),
+                run: owner.run,
+                pid: owner.pid,
+                since: owner.since,
+            });
+        }
+    }
+    let path = free_name(folder);
+    let file = claim(&path, &wanted).map_err(failed(&path))?;
+    Ok(Guard { path, _file: file })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).open(path)
+}
+
+/// A name that no owner file has; the folder's gate is held.
+fn free_name(folder: &Path) -> PathBuf {
+    let pid = std::process::id();
+    let name = |number: u32| folder.join(format!("{pid}-{number}.{EXTENSION}"));
+    let mut number = 0;
+    while name(number).exists() {
+        number += 1;
+    }
+    name(number)
+}
+
+fn claim(path: &Path, owner: &Owner) -> io::Result<File> {
+    let mut file = open(path)?;
+    file.lock()?;
+    serde_json::to_writer(&file, owner).map_err(io::Error::from)?;
+    file.flush()?;
+    Ok(file)
+}
+
+/// What the owner files of living runs say; those of dead runs are removed.
+fn living_owners(folder: &Path) -> io::Result<Vec<Owner>> {
+    let mut owners = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != EXTENSION)
+        {
+            continue;
+        }
+        let mut file = match open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        match file.try_lock() {
+            Ok(()) => fs::remove_file(&path)?,
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text)?;
+                // Written under the gate, which we hold: never half there.
+                owners.push(serde_json::from_str(&text).map_err(io::Error::from)?);
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(owners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_run_is_told_who_holds_what() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = folder.path().join("locks");
+        let first = acquire(&locks, "run-1", 17, ["a", "b"]).unwrap();
+        let other = acquire(&locks, "run-2", 18, ["c"]).unwrap();
+        let error = acquire(&locks, "run-3", 19, ["c", "b"]).unwrap_err();
+        let LockError::Held {
+            family,
+            run,
+            pid,
+            since,
+        } = error
+        else {
+            panic!("{error}");
+        };
+        // Owners are looked at in no particular order.
+        assert!(
+            (family.as_str(), run.as_str(), since) == ("b", "run-1", 17)
+                || (family.as_str(), run.as_str(), since) == ("c", "run-2", 18)
+        );
+        assert_eq!(pid, std::process::id());
+        drop((first, other));
+        acquire(&locks, "run-3", 20, ["c", "b"]).unwrap();
+        let left = fs::read_dir(&locks).unwrap().count();
+        assert_eq!(left, 1, "only the gate stays");
+    }
+
+    #[test]
+    fn what_a_dead_run_left_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("4711-0.owner"), "{\"half").unwrap();
+        acquire(folder.path(), "run", 0, ["a"]).unwrap();
+        assert!(!folder.path().join("4711-0.owner").exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = acquire(&file.join("locks"), "run", 0, ["a"]).unwrap_err();
+        assert!(matches!(error, LockError::Io { .. }), "{error}");
+    }
+}

@@ -1,0 +1,161 @@
+//! What a step means: given by the caller, asked by the slots.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chronon_run_core::{CommandLine, RangeSet, event::Outcome};
+
+use crate::Job;
+
+/// Turns jobs into child processes and looks at what they did. Called from the slot threads
+/// (except [`Work::progress`]), one call per job at a time.
+pub trait Work: Sync {
+    /// What to start for this attempt (1 is the first). Files that the child needs, such as a
+    /// script, are written here.
+    ///
+    /// # Errors
+    /// [`WorkError`]: wait and ask again, or give up the attempt.
+    fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError>;
+
+    /// Looks which of the job's days exist now. Asked after exit 0, because exit 0 proves
+    /// nothing, and after failures, to tell what was filled all the same.
+    ///
+    /// # Errors
+    /// [`WorkError`]: wait and ask again, or nobody knows.
+    fn verify(&self, job: &Job) -> Result<Verdict, WorkError>;
+
+    /// The one line that tells why an attempt failed, e.g. from the end of its log.
+    fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        let _ = (job, log, outcome);
+        None
+    }
+
+    /// Called after an attempt did not succeed and its child is gone, before anything else
+    /// happens to the job: the place to end what the child started elsewhere, such as an
+    /// application on a cluster.
+    fn settle(&self, job: &Job, log: &Path, outcome: &Outcome) {
+        let _ = (job, log, outcome);
+    }
+
+    /// What a line of a log says of the attempt's progress, if anything. Called by the
+    /// coordinator; must be quick and do no I/O.
+    fn progress(&self, line: &str) -> Option<StageProgress> {
+        let _ = line;
+        None
+    }
+
+    /// Whether an attempt that ended like this is worth another, as far as [`Job::retries`]
+    /// allows. Not asked for interrupted attempts.
+    fn retry(&self, job: &Job, outcome: &Outcome, message: Option<&str>) -> RetryDecision {
+        let _ = (job, message);
+        match outcome {
+            Outcome::NotStarted | Outcome::Panicked => RetryDecision::GiveUp,
+            _ => RetryDecision::Retry,
+        }
+    }
+}
+
+/// One attempt to make.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The child to start; for a session the interpreter, used if none is warm.
+    pub command: CommandLine,
+    /// Where the attempt's output goes. One file per attempt.
+    pub log: PathBuf,
+    /// Whether it is a child of its own.
+    pub kind: TaskKind,
+}
+
+/// How a task meets its child.
+#[derive(Clone)]
+pub enum TaskKind {
+    /// A child of its own.
+    Process,
+    /// A task for a warm interpreter: each slot keeps one per `key` until the run ends.
+    Session {
+        /// Sessions of one key are interchangeable. Include everything that shapes the command.
+        key: String,
+        /// Where the session's own output goes.
+        log: PathBuf,
+        /// What to write to its stdin.
+        input: String,
+        /// Says of a line of output that the task is over, and whether well.
+        marker: Arc<Marker>,
+    },
+}
+
+impl fmt::Debug for TaskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process => f.write_str("Process"),
+            Self::Session { key, .. } => write!(f, "Session({key})"),
+        }
+    }
+}
+
+/// Says of a line of output that a session's task is over, and whether well.
+pub type Marker = dyn Fn(&str) -> Option<bool> + Send + Sync;
+
+/// What was seen of a job's days after an attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// Days that are there, with rows.
+    pub filled: RangeSet,
+    /// Days that are legitimately without rows; done all the same.
+    pub empty: RangeSet,
+    /// Days that should be there and are not.
+    pub missing: RangeSet,
+    /// An upload that wrote no row (§4.6, §8.1).
+    pub empty_upload: bool,
+}
+
+impl Verdict {
+    /// What exit 0 and this verdict mean together.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let missing = self.missing.clone();
+        if self.empty_upload {
+            Outcome::EmptyUpload
+        } else if missing.is_empty() {
+            Outcome::Succeeded
+        } else if self.filled.is_empty() && self.empty.is_empty() {
+            Outcome::OutputMissing { missing }
+        } else {
+            Outcome::OutputPartial { missing }
+        }
+    }
+}
+
+/// Why a question about a job has no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum WorkError {
+    /// Something that may come back, such as the catalog, is out of reach: asked again until
+    /// [`Options::patience`](crate::Options::patience) is over.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Asking again will not help.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Whether to make another attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RetryDecision {
+    /// Yes, if the job has attempts left.
+    Retry,
+    /// No.
+    GiveUp,
+}
+
+/// How far an attempt is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StageProgress {
+    /// Tasks finished.
+    pub done: u32,
+    /// Tasks known.
+    pub total: u32,
+    /// What they belong to, e.g. `stage 3`.
+    pub stage: String,
+}

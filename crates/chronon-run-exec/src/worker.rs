@@ -1,0 +1,401 @@
+//! One slot: a thread that makes one attempt at a time and otherwise waits.
+//!
+//! Children and warm sessions are started on this thread and never outlive it, because the
+//! kernel kills a child when the thread that started it ends.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::event::{Outcome, ProcessId};
+use chronon_run_process::{Child, Exit, Group, LogMode, Session, SessionOutcome};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::{
+    Job, Options, RetryDecision, Task, TaskKind, Verdict, Work, WorkError, queue::Position,
+};
+
+/// From the coordinator to a slot.
+pub(crate) enum Order {
+    /// Prepare an attempt.
+    Prepare(Position, u32),
+    /// Everybody has been told of the attempt: start its child.
+    Start,
+    /// Do not start it, the run is being stopped.
+    Abandon,
+}
+
+/// From a slot to the coordinator.
+pub(crate) struct Message {
+    pub(crate) slot: usize,
+    pub(crate) news: News,
+}
+
+pub(crate) enum News {
+    /// The child is about to be started; the slot waits for [`Order::Start`].
+    Prepared { argv: Vec<String>, log: PathBuf },
+    /// The child runs.
+    Spawned(Group),
+    /// Something to tell the user.
+    Notice(String),
+    /// The attempt is over and the slot is free.
+    Finished(Report),
+    /// The slot has ended its sessions and takes no more orders.
+    Closed,
+}
+
+/// How an attempt went.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
+    pub(crate) message: Option<String>,
+    pub(crate) verdict: Verdict,
+    pub(crate) decision: RetryDecision,
+    pub(crate) took: Duration,
+}
+
+/// Whether an attempt's child is still to be waited for, and if not, why. Shared, because the
+/// child may end by itself at the moment at which the coordinator decides to end it.
+#[derive(Default)]
+pub(crate) struct Ending(AtomicU8);
+
+impl Ending {
+    const RUNNING: u8 = 0;
+    const TIMED_OUT: u8 = 1;
+    const INTERRUPTED: u8 = 2;
+    const BY_ITSELF: u8 = 3;
+
+    /// A new attempt.
+    pub(crate) fn reset(&self) {
+        self.0.store(Self::RUNNING, Ordering::Release);
+    }
+
+    /// The attempt took too long. False if its child had already ended, or was being ended.
+    pub(crate) fn time_out(&self) -> bool {
+        self.leave_running(Self::TIMED_OUT)
+    }
+
+    /// The run is being stopped, whatever the attempt is doing.
+    pub(crate) fn interrupt(&self) {
+        self.0.store(Self::INTERRUPTED, Ordering::Release);
+    }
+
+    /// The child has ended; only an interrupt can still end the attempt.
+    fn by_itself(&self) {
+        self.leave_running(Self::BY_ITSELF);
+    }
+
+    fn leave_running(&self, to: u8) -> bool {
+        let result =
+            (self.0).compare_exchange(Self::RUNNING, to, Ordering::AcqRel, Ordering::Acquire);
+        result.is_ok()
+    }
+
+    fn outcome(&self) -> Option<Outcome> {
+        match self.0.load(Ordering::Acquire) {
+            Self::TIMED_OUT => Some(Outcome::TimedOut),
+            Self::INTERRUPTED => Some(Outcome::Interrupted),
+            _ => None,
+        }
+    }
+}
+
+/// What one slot thread works with.
+pub(crate) struct Worker<'a> {
+    pub(crate) slot: usize,
+    pub(crate) jobs: &'a [Job],
+    pub(crate) work: &'a dyn Work,
+    pub(crate) options: &'a Options<'a>,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) news: Sender<Message>,
+    pub(crate) ending: Arc<Ending>,
+    /// Disconnected when the run is interrupted: nobody should wait for anything any more.
+    pub(crate) interrupted: Receiver<()>,
+    pub(crate) sessions: HashMap<String, Session>,
+}
+
+/// How a child ended, before anybody looked at its output.
+enum Ended {
+    Well,
+    Badly(Outcome),
+    /// It never ran, and why.
+    Never(String),
+}
+
+impl Worker<'_> {
+    /// Takes orders until the coordinator hangs up, then ends the sessions.
+    pub(crate) fn run(mut self) {
+        while let Ok(order) = self.orders.recv() {
+            if let Order::Prepare(position, attempt) = order {
+                let report = self.guarded_attempt(position, attempt);
+                self.tell(News::Finished(report));
+            }
+        }
+        let sessions = std::mem::take(&mut self.sessions);
+        for session in sessions.into_values() {
+            self.close(session);
+        }
+        self.tell(News::Closed);
+    }
+
+    /// An attempt that panics is an outcome, not the end of the run.
+    fn guarded_attempt(&mut self, position: Position, attempt: u32) -> Report {
+        let started = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| self.attempt(position, attempt)));
+        let mut report = result.unwrap_or_else(|panic| {
+            // A session may have been left in the middle of a task.
+            self.sessions.clear();
+            Report::of(Outcome::Panicked, Some(panic_text(&*panic)))
+        });
+        report.took = started.elapsed();
+        report
+    }
+
+    fn attempt(&mut self, position: Position, attempt: u32) -> Report {
+        let job = &self.jobs[position];
+        let task = match self.patiently(|work| work.prepare(job, attempt)) {
+            Ok(task) => task,
+            Err(message) => {
+                let outcome = self.ending.outcome().unwrap_or(Outcome::NotStarted);
+                return self.judge_failure(job, None, outcome, Some(message));
+            }
+        };
+        self.tell(News::Prepared {
+            argv: task.command.masked().argv,
+            log: task.log.clone(),
+        });
+        if !matches!(self.orders.recv(), Ok(Order::Start)) {
+            return Report::of(Outcome::Interrupted, None);
+        }
+        let ended = match &task.kind {
+            TaskKind::Process => self.run_child(&task),
+            TaskKind::Session { .. } => self.run_in_session(&task),
+        };
+        self.ending.by_itself();
+        self.judge(job, &task.log, ended)
+    }
+
+    fn run_child(&mut self, task: &Task) -> Ended {
+        let child = match Child::start(&task.command, &task.log, LogMode::Truncate) {
+            Ok(child) => child,
+            Err(error) => return Ended::Never(error.to_string()),
+        };
+        self.watch(child.id());
+        self.tell(News::Spawned(child.group()));
+        let exit = child.wait(self.options.grace);
+        self.unwatch(child.id());
+        match exit {
+            Ok(exit) => exit.into(),
+            Err(error) => Ended::Never(format!("cannot wait for the child: {error}")),
+        }
+    }
+
+    fn run_in_session(&mut self, task: &Task) -> Ended {
+        let TaskKind::Session {
+            key,
+            log,
+            input,
+            marker,
+        } = &task.kind
+        else {
+            return self.run_child(task);
+        };
+        let mut session = match self.session(key, task, log) {
+            Ok(session) => session,
+            Err(message) => return Ended::Never(message),
+        };
+        self.tell(News::Spawned(session.group()));
+        let outcome = session.run(input, &**marker, &task.log);
+        match outcome {
+            Ok(SessionOutcome::Done { ok }) => {
+                self.sessions.insert(key.clone(), session);
+                match ok {
+                    true => Ended::Well,
+                    false => Ended::Badly(Outcome::Failed { code: 1 }),
+                }
+            }
+            Ok(SessionOutcome::Died(exit)) => {
+                self.unwatch(session.id());
+                match exit.into() {
+                    // It ended before it said that the task was done.
+                    Ended::Well => Ended::Badly(Outcome::Failed { code: 0 }),
+                    badly => badly,
+                }
+            }
+            Err(error) => {
+                self.close(session);
+                Ended::Never(error.to_string())
+            }
+        }
+    }
+
+    /// The warm session of this key, or a new one.
+    fn session(&mut self, key: &str, task: &Task, log: &Path) -> Result<Session, String> {
+        if let Some(session) = self.sessions.remove(key) {
+            if !session.has_exited() {
+                return Ok(session);
+            }
+            self.close(session);
+        }
+        let session = Session::start(&task.command, log).map_err(|error| error.to_string())?;
+        self.watch(session.id());
+        Ok(session)
+    }
+
+    fn close(&self, session: Session) {
+        let id = session.id();
+        session.close(self.options.grace);
+        self.unwatch(id);
+    }
+
+    fn judge(&self, job: &Job, log: &Path, ended: Ended) -> Report {
+        match (self.ending.outcome(), ended) {
+            (_, Ended::Never(message)) => {
+                self.judge_failure(job, Some(log), Outcome::NotStarted, Some(message))
+            }
+            (Some(Outcome::Interrupted), Ended::Well) => self.judge_interrupted(job, log),
+            (None, Ended::Well) => self.judge_output(job, log),
+            (Some(outcome), _) | (None, Ended::Badly(outcome)) => {
+                self.judge_failure(job, Some(log), outcome, None)
+            }
+        }
+    }
+
+    /// Exit 0: what does the catalog say?
+    fn judge_output(&self, job: &Job, log: &Path) -> Report {
+        let verdict = match self.patiently(|work| work.verify(job)) {
+            Ok(verdict) => verdict,
+            Err(message) => {
+                let outcome = self.ending.outcome().unwrap_or(Outcome::Unverified);
+                return self.judge_failure(job, Some(log), outcome, Some(message));
+            }
+        };
+        let outcome = verdict.outcome();
+        let mut report = if outcome.succeeded() {
+            Report::of(outcome, None)
+        } else {
+            self.judge_failure(job, Some(log), outcome, None)
+        };
+        report.verdict = verdict;
+        report
+    }
+
+    /// It ended well although it was told to stop: it counts if one look shows all its days.
+    fn judge_interrupted(&self, job: &Job, log: &Path) -> Report {
+        match self.work.verify(job) {
+            Ok(verdict) if verdict.outcome().succeeded() => Report {
+                verdict,
+                ..Report::of(Outcome::Succeeded, None)
+            },
+            _ => self.judge_failure(job, Some(log), Outcome::Interrupted, None),
+        }
+    }
+
+    /// What is said of a failure, what it left behind, and whether to try again.
+    fn judge_failure(
+        &self,
+        job: &Job,
+        log: Option<&Path>,
+        outcome: Outcome,
+        message: Option<String>,
+    ) -> Report {
+        let mut report = Report::of(outcome, message);
+        if let Some(log) = log {
+            self.work.settle(job, log, &report.outcome);
+            let explain = || self.work.explain(job, log, &report.outcome);
+            report.message = report.message.or_else(explain);
+        }
+        if report.outcome == Outcome::Interrupted {
+            return report;
+        }
+        report.decision = (self.work).retry(job, &report.outcome, report.message.as_deref());
+        let ran = matches!(
+            report.outcome,
+            Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::TimedOut
+        );
+        if ran && let Ok(verdict) = self.work.verify(job) {
+            report.verdict = verdict;
+        }
+        report
+    }
+
+    /// Asks until there is an answer, patience is over or the run is interrupted. The message
+    /// says why there is none.
+    fn patiently<T>(&self, ask: impl Fn(&dyn Work) -> Result<T, WorkError>) -> Result<T, String> {
+        let deadline = Instant::now() + self.options.patience;
+        let mut told = false;
+        loop {
+            let reason = match ask(self.work) {
+                Ok(answer) => return Ok(answer),
+                Err(WorkError::Failed(reason)) => return Err(reason),
+                Err(WorkError::Unavailable(reason)) => reason,
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(reason);
+            }
+            if !told {
+                told = true;
+                self.tell(News::Notice(format!("waiting: {reason}")));
+            }
+            let pause = self.options.pause.min(left);
+            if self.interrupted.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                return Err(reason);
+            }
+        }
+    }
+
+    fn tell(&self, news: News) {
+        let slot = self.slot;
+        // The coordinator outlives its slots, unless it panicked; then nobody listens.
+        let _ = self.news.send(Message { slot, news });
+    }
+
+    fn watch(&self, leader: ProcessId) {
+        if let Some(watchdog) = self.options.watchdog {
+            watchdog.register(leader, self.options.grace);
+        }
+    }
+
+    fn unwatch(&self, leader: ProcessId) {
+        if let Some(watchdog) = self.options.watchdog {
+            watchdog.release(leader);
+        }
+    }
+}
+
+impl Report {
+    fn of(outcome: Outcome, message: Option<String>) -> Self {
+        Self {
+            outcome,
+            message,
+            verdict: Verdict::default(),
+            decision: RetryDecision::GiveUp,
+            took: Duration::ZERO,
+        }
+    }
+}
+
+impl From<Exit> for Ended {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(0) => Self::Well,
+            Exit::Code(code) => Self::Badly(Outcome::Failed { code }),
+            Exit::Signal(signal) => Self::Badly(Outcome::Killed { signal }),
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the runner panicked: {}", text.unwrap_or("no message"))
+}
