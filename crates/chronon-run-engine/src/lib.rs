@@ -1,1 +1,3 @@
 //! From a step to a command line or a SQL script; finds or installs Spark.
+
+pub mod chronon;

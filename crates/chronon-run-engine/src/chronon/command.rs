@@ -1,0 +1,803 @@
+//! One step of one conf → the Driver's command line.
+
+use std::{collections::BTreeMap, path::Path};
+
+use chronon_run_conf::MetaData;
+use chronon_run_core::{CommandLine, Ds};
+use serde_json::Value;
+
+use super::{
+    environment::{Layers, Request, Trouble, team_layers},
+    launcher::{DRIVER, Launcher, REMOVED},
+    mode::{GroupByMode, JoinMode, Mode, Runner},
+};
+
+/// What does not change from job to job.
+#[derive(Clone, Debug)]
+pub struct Setup<'a> {
+    /// The folder of `teams.json` and `production/`; jobs run in it, so that conf paths stay
+    /// relative (§10.17).
+    pub repo: &'a Path,
+    /// The parsed `teams.json`.
+    pub teams: &'a Value,
+    /// run.py's `--env`, which block of `teams.json`; part of the app name (§10.13).
+    pub env: &'a str,
+    /// The environment that the job will inherit; its variables win over everything (§2.5).
+    pub process_env: &'a BTreeMap<String, String>,
+    /// Who starts the Driver.
+    pub launcher: &'a Launcher,
+    /// The Driver's jar; otherwise `CHRONON_DRIVER_JAR` of the environment.
+    pub jar: Option<&'a str>,
+    /// The jar of the online implementation; otherwise `CHRONON_ONLINE_JAR`.
+    pub online_jar: Option<&'a str>,
+    /// Its class; otherwise `CHRONON_ONLINE_CLASS`.
+    pub online_class: Option<&'a str>,
+    /// Arguments of every online mode, e.g. `-Zhost=kv`; if empty, `CHRONON_ONLINE_ARGS`.
+    pub online_args: &'a [String],
+    /// Overrides the app name of §2.5.
+    pub app_name: Option<&'a str>,
+    /// Variables to set if nobody else does, e.g. the `USER` that cron does not have, or
+    /// `SPARK_SUBMIT_PATH` (§10.16). run.py has nothing like it.
+    pub fallback_env: &'a [(String, String)],
+}
+
+/// One run of one conf.
+#[derive(Clone, Debug)]
+pub struct Job<'a> {
+    /// The compiled conf, relative to the repo, e.g. `production/joins/team/name.v1`.
+    pub conf_path: &'a str,
+    /// The conf's `metaData`; `None` for a folder of confs.
+    pub meta_data: Option<&'a MetaData>,
+    /// What to do.
+    pub mode: Mode,
+    /// Last day, inclusive.
+    pub ds: Ds,
+    /// First day, inclusive; without it the Driver starts where the conf does.
+    pub start_ds: Option<Ds>,
+    /// Also fill days before the first existing partition (§5.1); left out where it has no effect.
+    pub run_first_hole: bool,
+    /// Days per commit; left out where it has no effect, the Driver's default is 30.
+    pub step_days: Option<u32>,
+    /// Passed on as they are.
+    pub extra_args: &'a [String],
+}
+
+/// Why a job has no command line.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// The conf lies elsewhere than run.py expects it.
+    #[error(
+        "{conf_path}: a conf of mode `{mode}` must lie in <folder>/{folder}/<team>/<name>; move it or choose another mode"
+    )]
+    Folder {
+        /// The conf as given.
+        conf_path: String,
+        /// run.py's word.
+        mode: &'static str,
+        /// The folder that was expected.
+        folder: &'static str,
+    },
+    /// `teams.json` lacks the team.
+    #[error("{conf_path}: teams.json has no team `{team}`; add it, or move the conf")]
+    UnknownTeam {
+        /// The conf as given.
+        conf_path: String,
+        /// The missing team.
+        team: String,
+    },
+    /// An environment variable that is not text.
+    #[error("{0} is not a text; put it in double quotes")]
+    NotText(String),
+    /// run.py would join a dict's keys or a text's letters (§10.12).
+    #[error(
+        "{conf}: customJson.additional_args must be a list of texts such as [\"--step-days\", \"5\"]"
+    )]
+    AdditionalArgs {
+        /// `metaData.name`.
+        conf: String,
+    },
+    /// run.py splits the line on blanks and knows no quoting (§10.11).
+    #[error(
+        "argument `{argument}` of {conf_path} contains white space or is empty, which the Driver's launcher cannot pass on"
+    )]
+    WhiteSpace {
+        /// The conf as given.
+        conf_path: String,
+        /// The argument.
+        argument: String,
+    },
+    /// No Driver jar.
+    #[error("there is no Chronon jar; set `chronon_jar` in [engine] or CHRONON_DRIVER_JAR")]
+    NoJar,
+    /// An online mode without its jar or class.
+    #[error("mode `{mode}` needs `{key}` in [engine], or {variable}")]
+    NoOnline {
+        /// run.py's word.
+        mode: &'static str,
+        /// The key that is missing.
+        key: &'static str,
+        /// The variable that would do as well.
+        variable: &'static str,
+    },
+    /// The scripts stop at an unset variable (§10.16).
+    #[error(
+        "scripts/{script} needs the variable {name}; set it in the environment or in teams.json"
+    )]
+    MissingVariable {
+        /// The script that would stop.
+        script: &'static str,
+        /// The unset variable.
+        name: &'static str,
+    },
+}
+
+/// The variable that carries `customJson.additional_args`.
+const ADDITIONAL_ARGS: &str = "CHRONON_CONFIG_ADDITIONAL_ARGS";
+/// The variable whose jar the scripts pass as `--jars`.
+const ONLINE_JAR: &str = "CHRONON_ONLINE_JAR";
+
+/// The command line that run.py would start for `job`.
+///
+/// # Errors
+/// See [`Error`]; nothing is started that the Driver would misread.
+pub fn command(setup: &Setup<'_>, job: &Job<'_>) -> Result<CommandLine, Error> {
+    let layers = all_layers(setup, job)?;
+    let mut env = layers.flatten();
+    env.extend(setup.process_env.clone());
+    let resolved = resolve(setup, job, &env)?;
+    let mut argv = launcher_argv(setup, job, &env, &resolved);
+    argv.push(job.mode.subcommand().to_owned());
+    argv.extend(driver_args(job, &env, &resolved));
+    check_white_space(setup, job, &argv)?;
+    if matches!(setup.launcher, Launcher::Scripts) {
+        check_script_variables(job, &env)?;
+    }
+    Ok(CommandLine {
+        env: env_changes(setup, job, &layers, &argv),
+        argv,
+        cwd: Some(setup.repo.to_owned()),
+    })
+}
+
+/// Every layer below the process environment, in the order of §2.5.
+fn all_layers(setup: &Setup<'_>, job: &Job<'_>) -> Result<Layers, Error> {
+    let team = team_of(job)?;
+    let mut layers = Layers::default();
+    layers.push("the conf", conf_env(job)?);
+    let request = Request {
+        teams: setup.teams,
+        team,
+        env: setup.env,
+        mode: job.mode.settings_word(),
+    };
+    let teams = team_layers(request).map_err(|trouble| match trouble {
+        Trouble::UnknownTeam(team) => Error::UnknownTeam {
+            conf_path: job.conf_path.to_owned(),
+            team,
+        },
+        Trouble::NotText(place) => Error::NotText(place),
+    })?;
+    layers.layers.extend(teams.layers);
+    layers.push("the command line", cli_env(setup, job));
+    layers.push("chronon-run", setup.fallback_env.iter().cloned().collect());
+    Ok(layers)
+}
+
+/// The team, i.e. the last token but one of `<folder>/<conf type>/<team>/<name>`.
+fn team_of<'a>(job: &Job<'a>) -> Result<&'a str, Error> {
+    let folder = job.mode.conf_type().folder();
+    let mut tokens = job.conf_path.rsplit('/');
+    let (_name, team, found) = (tokens.next(), tokens.next(), tokens.next());
+    match (team, found, tokens.next()) {
+        (Some(team), Some(found), Some(_)) if found == folder => Ok(team),
+        _ => Err(Error::Folder {
+            conf_path: job.conf_path.to_owned(),
+            mode: job.mode.word(),
+            folder,
+        }),
+    }
+}
+
+/// Layer (2): `modeToEnvMap` and the additional arguments.
+fn conf_env(job: &Job<'_>) -> Result<BTreeMap<String, String>, Error> {
+    let Some(meta_data) = job.meta_data else {
+        return Ok(BTreeMap::new());
+    };
+    let modes = meta_data.mode_to_env_map.iter().flatten();
+    let mut env: BTreeMap<_, _> = modes
+        .filter(|(mode, _)| *mode == job.mode.settings_word())
+        .flat_map(|(_, env)| env.clone())
+        .collect();
+    let custom = meta_data.custom();
+    let has_custom = custom.as_object().is_some_and(|tree| !tree.is_empty());
+    if has_custom && job.mode.takes_additional_args() {
+        let arguments = additional_args(&custom).ok_or_else(|| Error::AdditionalArgs {
+            conf: meta_data.name.clone(),
+        })?;
+        // Even an empty value is set, and so hides a team's (§2.5).
+        env.insert(ADDITIONAL_ARGS.to_owned(), arguments.join(" "));
+    }
+    Ok(env)
+}
+
+/// `customJson.additional_args`; `None` if it is anything but a list of texts.
+fn additional_args(custom: &Value) -> Option<Vec<&str>> {
+    match custom.get("additional_args") {
+        None => Some(Vec::new()),
+        Some(value) => value.as_array()?.iter().map(Value::as_str).collect(),
+    }
+}
+
+/// Layer (7): what run.py derives from its arguments.
+fn cli_env(setup: &Setup<'_>, job: &Job<'_>) -> BTreeMap<String, String> {
+    let repo = setup.process_env.get("CHRONON_REPO_PATH");
+    let repo = repo.map_or(".", String::as_str);
+    let optional = [
+        ("CHRONON_DRIVER_JAR", setup.jar),
+        (ONLINE_JAR, setup.online_jar),
+        ("CHRONON_ONLINE_CLASS", setup.online_class),
+    ];
+    let mut env = BTreeMap::from([
+        ("APP_NAME".to_owned(), app_name(setup, job)),
+        (
+            "CHRONON_CONF_PATH".to_owned(),
+            join_path(repo, job.conf_path),
+        ),
+    ]);
+    for (name, value) in optional {
+        env.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+    env
+}
+
+/// `APP_NAME`, by which a streaming app is found again (§2.6).
+fn app_name(setup: &Setup<'_>, job: &Job<'_>) -> String {
+    let folder = job.mode.conf_type().folder();
+    match (setup.app_name, job.meta_data) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(meta_data)) => format!(
+            "chronon_{folder}_{}_{}_{}",
+            job.mode.settings_word(),
+            setup.env,
+            meta_data.name
+        ),
+        (None, None) => format!("chronon_{folder}_{}", job.mode.word().replace('-', "_")),
+    }
+}
+
+/// Python's `os.path.join` for these two.
+fn join_path(folder: &str, path: &str) -> String {
+    if path.starts_with('/') || folder.is_empty() {
+        path.to_owned()
+    } else if folder.ends_with('/') {
+        format!("{folder}{path}")
+    } else {
+        format!("{folder}/{path}")
+    }
+}
+
+/// What the command line names and either the setup or the environment supplies.
+struct Resolved {
+    jar: String,
+    online: Option<(String, String)>,
+    online_args: Vec<String>,
+}
+
+fn resolve(
+    setup: &Setup<'_>,
+    job: &Job<'_>,
+    env: &BTreeMap<String, String>,
+) -> Result<Resolved, Error> {
+    let given_or = |given: Option<&str>, variable: &str| {
+        given
+            .map(str::to_owned)
+            .or_else(|| env.get(variable).cloned())
+    };
+    let jar = given_or(setup.jar, "CHRONON_DRIVER_JAR").ok_or(Error::NoJar)?;
+    let mode = job.mode.word();
+    let needed = |given, key, variable| {
+        given_or(given, variable).ok_or(Error::NoOnline {
+            mode,
+            key,
+            variable,
+        })
+    };
+    let online = job
+        .mode
+        .is_online()
+        .then(|| {
+            Ok((
+                needed(setup.online_jar, "online_jar", ONLINE_JAR)?,
+                needed(setup.online_class, "online_class", "CHRONON_ONLINE_CLASS")?,
+            ))
+        })
+        .transpose()?;
+    let online_args = if setup.online_args.is_empty() {
+        let text = env.get("CHRONON_ONLINE_ARGS").map(String::as_str);
+        words(text.unwrap_or_default())
+    } else {
+        setup.online_args.to_vec()
+    };
+    Ok(Resolved {
+        jar,
+        online,
+        online_args,
+    })
+}
+
+/// Python's `str.split()`.
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Everything before the subcommand.
+fn launcher_argv(
+    setup: &Setup<'_>,
+    job: &Job<'_>,
+    env: &BTreeMap<String, String>,
+    resolved: &Resolved,
+) -> Vec<String> {
+    let runner = job.mode.runner();
+    let mut argv = match (runner, setup.launcher) {
+        (Runner::Java, _) => {
+            let java = ["java", "-cp", &resolved.jar, DRIVER];
+            return java.map(str::to_owned).to_vec();
+        }
+        (_, Launcher::Scripts) => {
+            let folder = env.get("CHRONON_REPO_PATH").map_or(".", String::as_str);
+            let script = join_path(folder, &format!("scripts/{}", script_of(runner)));
+            vec!["bash".into(), script, "--class".into(), DRIVER.into()]
+        }
+        (_, Launcher::SparkSubmit(direct)) => {
+            let derived = app_name(setup, job);
+            let app_name = env.get("APP_NAME").unwrap_or(&derived);
+            // An online mode names the jar itself, and the script then gets none as `--jars`.
+            let online = resolved.online.as_ref().map(|(jar, _)| jar);
+            let jars = env.get(ONLINE_JAR).filter(|jar| {
+                !jar.is_empty() && online.is_none_or(|named| !named.contains(jar.as_str()))
+            });
+            direct.argv(runner, env, app_name, jars.map(String::as_str))
+        }
+    };
+    argv.push(resolved.jar.clone());
+    argv
+}
+
+const fn script_of(runner: Runner) -> &'static str {
+    match runner {
+        Runner::SubmitStreaming => "spark_streaming.sh",
+        Runner::Submit | Runner::Java => "spark_submit.sh",
+    }
+}
+
+/// The Driver's arguments in run.py's order: the mode's own, extra, online, start, additional.
+fn driver_args(job: &Job<'_>, env: &BTreeMap<String, String>, resolved: &Resolved) -> Vec<String> {
+    let mode = &job.mode;
+    let mut args = Vec::new();
+    if mode.takes_conf() {
+        args.push(format!("--conf-path={}", job.conf_path));
+    }
+    if mode.takes_end_date() {
+        args.push(format!("--end-date={}", job.ds));
+    }
+    if let Some((jar, class)) = &resolved.online {
+        args.push(format!("--online-jar={jar}"));
+        args.push(format!("--online-class={class}"));
+    }
+    if *mode == Mode::GroupBy(GroupByMode::LocalStreaming) {
+        args.push("-d".to_owned());
+    }
+    let submitted = mode.runner() != Runner::Java;
+    let additional = env.get(ADDITIONAL_ARGS).map(String::as_str);
+    let additional = words(additional.filter(|_| submitted).unwrap_or_default());
+    args.extend(own_args(job, &additional));
+    args.extend_from_slice(job.extra_args);
+    if mode.is_online() {
+        args.extend_from_slice(&resolved.online_args);
+    }
+    if let (Runner::Submit, Some(start)) = (mode.runner(), job.start_ds) {
+        args.push(format!("--start-partition-override={start}"));
+    }
+    args.extend(additional);
+    args
+}
+
+/// The options that a job asks for by fields, unless somebody passes the same one by hand:
+/// the Driver refuses an option that comes twice.
+fn own_args(job: &Job<'_>, additional: &[String]) -> Vec<String> {
+    let mut own = Vec::new();
+    if let Mode::Join(JoinMode::Part(part)) = &job.mode {
+        own.push(format!("--selected-join-parts={part}"));
+        own.push("--use-cached-left".to_owned());
+    }
+    if job.run_first_hole && job.mode.honours_first_hole() {
+        own.push("--run-first-hole".to_owned());
+    }
+    if let Some(days) = job.step_days.filter(|_| job.mode.honours_step_days()) {
+        own.push(format!("--step-days={days}"));
+    }
+    let option = |argument: &str| argument.split('=').next().map(str::to_owned);
+    let by_hand = job.extra_args.iter().chain(additional);
+    let by_hand: Vec<_> = by_hand.filter_map(|argument| option(argument)).collect();
+    own.retain(|argument| option(argument).is_none_or(|name| !by_hand.contains(&name)));
+    own
+}
+
+/// run.py's line knows no quoting; the direct launcher's own options may hold blanks, the Driver's
+/// arguments may not, so that both launchers accept the same jobs.
+fn check_white_space(setup: &Setup<'_>, job: &Job<'_>, argv: &[String]) -> Result<(), Error> {
+    let direct = matches!(setup.launcher, Launcher::SparkSubmit(_));
+    let class = argv.iter().position(|argument| argument == DRIVER);
+    let first = class.filter(|_| direct).unwrap_or(0);
+    let bad = |argument: &&String| argument.is_empty() || argument.contains(char::is_whitespace);
+    match argv[first..].iter().find(bad) {
+        None => Ok(()),
+        Some(argument) => Err(Error::WhiteSpace {
+            conf_path: job.conf_path.to_owned(),
+            argument: argument.clone(),
+        }),
+    }
+}
+
+/// `set -u` in the scripts.
+fn check_script_variables(job: &Job<'_>, env: &BTreeMap<String, String>) -> Result<(), Error> {
+    if job.mode.runner() == Runner::Java {
+        return Ok(());
+    }
+    let script = script_of(job.mode.runner());
+    match ["USER", "SPARK_SUBMIT_PATH"]
+        .into_iter()
+        .find(|name| !env.contains_key(*name))
+    {
+        None => Ok(()),
+        Some(name) => Err(Error::MissingVariable { script, name }),
+    }
+}
+
+/// What the child's environment has on top of the inherited one.
+fn env_changes(
+    setup: &Setup<'_>,
+    job: &Job<'_>,
+    layers: &Layers,
+    argv: &[String],
+) -> Vec<(String, Option<String>)> {
+    let mut changes: BTreeMap<String, Option<String>> = layers
+        .flatten()
+        .into_iter()
+        .filter(|(name, _)| !setup.process_env.contains_key(name))
+        .map(|(name, value)| (name, Some(value)))
+        .collect();
+    let jar = layers.get(ONLINE_JAR).map(|(value, _)| value);
+    let jar = setup
+        .process_env
+        .get(ONLINE_JAR)
+        .map(String::as_str)
+        .or(jar);
+    // The script would pass it a second time as `--jars`.
+    if jar.is_some_and(|jar| !jar.is_empty() && argv.join(" ").contains(jar)) {
+        if setup.process_env.contains_key(ONLINE_JAR) {
+            changes.insert(ONLINE_JAR.to_owned(), None);
+        } else {
+            changes.remove(ONLINE_JAR);
+        }
+    }
+    if let (Launcher::SparkSubmit(direct), true) =
+        (setup.launcher, job.mode.runner() != Runner::Java)
+    {
+        for name in REMOVED {
+            changes.insert(name.to_owned(), None);
+        }
+        if let Some(home) = &direct.spark_home {
+            changes.insert("SPARK_HOME".to_owned(), Some(home.clone()));
+        }
+    }
+    changes.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use chronon_run_core::{ConfType, StepKind};
+    use serde_json::json;
+
+    use super::*;
+    use crate::chronon::{STREAMING_PACKAGES, SparkSubmit};
+
+    /// A setup and a job that each test changes where it matters.
+    struct Fixture {
+        teams: Value,
+        process_env: BTreeMap<String, String>,
+        launcher: Launcher,
+        meta_data: MetaData,
+        conf_type: ConfType,
+        step: StepKind,
+        extra_args: Vec<String>,
+        env: &'static str,
+        jar: Option<&'static str>,
+        run_first_hole: bool,
+        step_days: Option<u32>,
+        fallback_env: Vec<(String, String)>,
+    }
+
+    impl Default for Fixture {
+        fn default() -> Self {
+            let process_env = [("USER", "u"), ("SPARK_SUBMIT_PATH", "/spark-submit")];
+            let process_env = process_env.map(|(k, v)| (k.to_owned(), v.to_owned()));
+            Self {
+                teams: json!({
+                    "default": {"common_env": {"JOB_MODE": "local[2]"}},
+                    "t": {"production": {"backfill": {"EXECUTOR_CORES": "2"}}}
+                }),
+                process_env: process_env.into(),
+                launcher: Launcher::Scripts,
+                meta_data: MetaData {
+                    name: "t.n.v1".to_owned(),
+                    ..MetaData::default()
+                },
+                conf_type: ConfType::Join,
+                step: StepKind::Backfill,
+                extra_args: Vec::new(),
+                env: "production",
+                jar: Some("/c.jar"),
+                run_first_hole: false,
+                step_days: None,
+                fallback_env: Vec::new(),
+            }
+        }
+    }
+
+    impl Fixture {
+        fn run(&self, conf_path: &str) -> Result<CommandLine, Error> {
+            let setup = Setup {
+                repo: Path::new("/repo"),
+                teams: &self.teams,
+                env: self.env,
+                process_env: &self.process_env,
+                launcher: &self.launcher,
+                jar: self.jar,
+                online_jar: None,
+                online_class: None,
+                online_args: &[],
+                app_name: None,
+                fallback_env: &self.fallback_env,
+            };
+            let job = Job {
+                conf_path,
+                meta_data: Some(&self.meta_data),
+                mode: Mode::of(self.conf_type, &self.step).unwrap(),
+                ds: "2026-01-30".parse().unwrap(),
+                start_ds: None,
+                run_first_hole: self.run_first_hole,
+                step_days: self.step_days,
+                extra_args: &self.extra_args,
+            };
+            command(&setup, &job)
+        }
+
+        fn line(&self) -> String {
+            self.run("production/joins/t/n.v1").unwrap().to_string()
+        }
+
+        fn error(&self) -> String {
+            self.run("production/joins/t/n.v1").unwrap_err().to_string()
+        }
+
+        fn variable(&self, name: &str) -> Option<String> {
+            let command = self.run("production/joins/t/n.v1").unwrap();
+            command.env.into_iter().find(|(key, _)| key == name)?.1
+        }
+    }
+
+    fn custom(json: &str) -> MetaData {
+        MetaData {
+            name: "t.n.v1".to_owned(),
+            custom_json: Some(json.to_owned()),
+            ..MetaData::default()
+        }
+    }
+
+    #[test]
+    fn trap_11_white_space_is_an_error_that_names_the_argument() {
+        let extra_args = vec!["--key-json={\"a\": 1}".to_owned()];
+        let fixture = Fixture {
+            extra_args,
+            ..Fixture::default()
+        };
+        assert_eq!(
+            fixture.error(),
+            "argument `--key-json={\"a\": 1}` of production/joins/t/n.v1 contains white space or is empty, \
+             which the Driver's launcher cannot pass on"
+        );
+        let jar = Some("/my jars/c.jar");
+        let fixture = Fixture {
+            jar,
+            ..Fixture::default()
+        };
+        assert!(fixture.error().starts_with("argument `/my jars/c.jar`"));
+    }
+
+    #[test]
+    fn trap_12_additional_args_are_split_and_must_be_a_list() {
+        let meta_data = custom(r#"{"additional_args": ["--step-days 14", "--x"]}"#);
+        let fixture = Fixture {
+            meta_data,
+            step_days: Some(7),
+            ..Fixture::default()
+        };
+        // Ours would come twice, which the Driver refuses.
+        assert!(
+            fixture
+                .line()
+                .ends_with("--end-date=2026-01-30 --step-days 14 --x")
+        );
+        for bad in [
+            r#"{"additional_args": {"--step-days": 14}}"#,
+            r#"{"additional_args": "--x"}"#,
+            r#"{"additional_args": [1]}"#,
+        ] {
+            let fixture = Fixture {
+                meta_data: custom(bad),
+                ..Fixture::default()
+            };
+            assert!(
+                fixture
+                    .error()
+                    .starts_with("t.n.v1: customJson.additional_args must be a list"),
+                "{bad}"
+            );
+        }
+        let elsewhere = Fixture {
+            meta_data: custom(r#"{"additional_args": {"--step-days": 14}}"#),
+            step: StepKind::StatsSummary,
+            ..Fixture::default()
+        };
+        assert!(
+            elsewhere.line().ends_with(
+                "stats-summary --conf-path=production/joins/t/n.v1 --end-date=2026-01-30"
+            )
+        );
+    }
+
+    #[test]
+    fn trap_13_the_environment_is_named_in_the_app_name() {
+        let app_name = |env| {
+            let fixture = Fixture {
+                env,
+                ..Fixture::default()
+            };
+            fixture.variable("APP_NAME").unwrap()
+        };
+        assert_eq!(
+            app_name("production"),
+            "chronon_joins_backfill_production_t.n.v1"
+        );
+        assert_eq!(app_name("dev"), "chronon_joins_backfill_dev_t.n.v1");
+    }
+
+    #[test]
+    fn trap_14_backfill_settings_do_not_reach_left_and_final() {
+        let cores = |step| {
+            let fixture = Fixture {
+                step,
+                ..Fixture::default()
+            };
+            fixture.variable("EXECUTOR_CORES")
+        };
+        assert_eq!(cores(StepKind::Backfill).as_deref(), Some("2"));
+        assert_eq!(cores(StepKind::Part("p".into())).as_deref(), Some("2"));
+        assert_eq!(cores(StepKind::Left), None);
+        assert_eq!(cores(StepKind::Final), None);
+    }
+
+    #[test]
+    fn trap_15_the_end_date_is_always_passed() {
+        for conf_type in ConfType::ALL {
+            for mode in Mode::all_of(conf_type) {
+                assert_eq!(
+                    mode.takes_end_date(),
+                    mode.runner() == Runner::Submit,
+                    "{mode:?}"
+                );
+            }
+        }
+        assert!(Fixture::default().line().contains(" --end-date=2026-01-30"));
+    }
+
+    #[test]
+    fn trap_16_the_scripts_need_their_variables() {
+        let mut fixture = Fixture::default();
+        fixture.process_env.remove("USER");
+        assert_eq!(
+            fixture.error(),
+            "scripts/spark_submit.sh needs the variable USER; set it in the environment or in teams.json"
+        );
+        fixture.fallback_env = vec![("USER".into(), "cron".into())];
+        assert_eq!(fixture.variable("USER").as_deref(), Some("cron"));
+        assert_eq!(fixture.variable("SPARK_SUBMIT_PATH"), None, "inherited");
+        fixture.process_env.insert("USER".into(), "me".into());
+        assert_eq!(fixture.variable("USER"), None, "inherited");
+    }
+
+    #[test]
+    fn trap_17_confs_stay_relative_to_the_repo() {
+        let fixture = Fixture::default();
+        let command = fixture.run("production/joins/t/n.v1").unwrap();
+        assert_eq!(command.cwd.as_deref(), Some(Path::new("/repo")));
+        for elsewhere in ["n.v1", "joins/t/n.v1", "production/group_bys/t/n.v1"] {
+            let error = fixture.run(elsewhere).unwrap_err().to_string();
+            assert!(
+                error.contains("must lie in <folder>/joins/<team>/<name>"),
+                "{error}"
+            );
+        }
+        let error = fixture.run("production/joins/nobody/n.v1").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "production/joins/nobody/n.v1: teams.json has no team `nobody`; add it, or move the conf"
+        );
+    }
+
+    #[test]
+    fn options_come_once_and_only_where_they_work() {
+        let mut fixture = Fixture {
+            run_first_hole: true,
+            step_days: Some(7),
+            step: StepKind::Part("p".into()),
+            ..Fixture::default()
+        };
+        insta::assert_snapshot!(fixture.line(), @"bash ./scripts/spark_submit.sh --class ai.chronon.spark.Driver /c.jar join --conf-path=production/joins/t/n.v1 --end-date=2026-01-30 --selected-join-parts=p --use-cached-left --run-first-hole --step-days=7");
+        fixture.extra_args = vec!["--run-first-hole".into(), "--step-days=3".into()];
+        insta::assert_snapshot!(fixture.line(), @"bash ./scripts/spark_submit.sh --class ai.chronon.spark.Driver /c.jar join --conf-path=production/joins/t/n.v1 --end-date=2026-01-30 --selected-join-parts=p --use-cached-left --run-first-hole --step-days=3");
+        fixture.extra_args.clear();
+        fixture.step = StepKind::Final;
+        insta::assert_snapshot!(fixture.line(), @"bash ./scripts/spark_submit.sh --class ai.chronon.spark.Driver /c.jar join-final --conf-path=production/joins/t/n.v1 --end-date=2026-01-30 --run-first-hole");
+    }
+
+    #[test]
+    fn the_direct_launcher_passes_what_the_script_would() {
+        let direct = SparkSubmit {
+            program: "/spark/bin/spark-submit".into(),
+            spark_home: Some("/spark".into()),
+            conf: vec![("spark.sql.shuffle.partitions".into(), "4".into())],
+            driver_java_options: Some("-Xlog:disable -Da=b".into()),
+            streaming_packages: Some(STREAMING_PACKAGES.into()),
+        };
+        let fixture = Fixture {
+            launcher: Launcher::SparkSubmit(direct),
+            process_env: BTreeMap::new(),
+            ..Fixture::default()
+        };
+        insta::assert_snapshot!(fixture.line(), @"/spark/bin/spark-submit --driver-java-options '-Xlog:disable -Da=b' --conf 'spark.executor.extraJavaOptions=-XX:ParallelGCThreads=4 -XX:+UseParallelGC -XX:+UseCompressedOops' --conf spark.sql.shuffle.partitions=4000 --conf spark.dynamicAllocation.maxExecutors=1000 --conf spark.default.parallelism=4000 --conf spark.executor.cores=2 --conf spark.chronon.partition.column=ds --conf spark.chronon.partition.format=yyyy-MM-dd --conf spark.chronon.backfill.validation.enabled=false --conf spark.chronon.outputParallelismOverride=-1 --conf spark.chronon.rowCountPerPartition=-1 --conf spark.app.name=chronon_joins_backfill_production_t.n.v1 --conf spark.sql.shuffle.partitions=4 --deploy-mode client --master local[2] --executor-memory 2G --driver-memory 1G --class ai.chronon.spark.Driver /c.jar join --conf-path=production/joins/t/n.v1 --end-date=2026-01-30");
+        assert_eq!(fixture.variable("SPARK_HOME").as_deref(), Some("/spark"));
+        let command = fixture.run("production/joins/t/n.v1").unwrap();
+        assert!(command.env.contains(&("PYSPARK_PYTHON".into(), None)));
+    }
+
+    #[test]
+    fn values_that_are_not_text_are_named() {
+        let fixture = Fixture {
+            teams: json!({"t": {"production": {"backfill": {"EXECUTOR_CORES": 2}}}}),
+            ..Fixture::default()
+        };
+        assert_eq!(
+            fixture.error(),
+            "teams.json t.production.backfill.EXECUTOR_CORES is not a text; put it in double quotes"
+        );
+    }
+
+    #[test]
+    fn online_modes_name_what_they_lack() {
+        let fixture = Fixture {
+            step: StepKind::ModelTransform,
+            ..Fixture::default()
+        };
+        assert_eq!(
+            fixture.error(),
+            "mode `model-transform-batch` needs `online_jar` in [engine], or CHRONON_ONLINE_JAR"
+        );
+        let fixture = Fixture {
+            jar: None,
+            ..Fixture::default()
+        };
+        assert!(fixture.error().starts_with("there is no Chronon jar"));
+    }
+}

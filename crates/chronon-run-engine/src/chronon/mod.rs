@@ -1,0 +1,16 @@
+//! The engine `chronon`: the command line of the real `ai.chronon.spark.Driver` for one step.
+//!
+//! Invariant: for the same conf, mode and days, argv and environment are those of Chronon's own
+//! `run.py` (chronon-ai 0.0.115); `tests/run_py.rs` runs that script and compares. What `run.py`
+//! lets through although the Driver cannot read it is an [`Error`] here (§10, 11–17).
+//! Nothing here does I/O: whether a jar exists is for the caller to find out.
+
+mod command;
+mod environment;
+mod launcher;
+mod mode;
+
+pub use command::{Error, Job, Setup, command};
+pub use environment::Layers;
+pub use launcher::{Launcher, STREAMING_PACKAGES, SparkSubmit};
+pub use mode::{GroupByMode, JoinMode, Mode, ModeError, Runner, StagingQueryMode};
