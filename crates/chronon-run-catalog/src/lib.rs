@@ -1,1 +1,101 @@
 //! Lists tables and partitions; runs the embedded Hive metastore.
+//!
+//! Invariant: a plan costs a fixed number of calls per table, never one per partition, and a
+//! table or database that does not exist is an answer, not an error.
+//!
+//! - [`Catalog`] is where partitions are listed: a metastore over Thrift ([`Hive`]) or a file
+//!   ([`Catalog::fixture`]), with [`CatalogSnapshot`] as the only answer;
+//! - [`Hive`] also changes tables, for `--recompute` and for test doubles of the engine;
+//! - [`embedded`] starts, shares and ends the metastore of a workspace that has none of its own.
+
+mod address;
+mod client;
+pub mod embedded;
+mod error;
+mod fixture;
+mod listing;
+mod names;
+mod probe;
+mod write;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use address::Uri;
+pub use chronon_run_core::{CatalogSnapshot, TableName};
+pub use client::Hive;
+pub use error::CatalogError;
+pub use names::{partition_name, partition_values};
+pub use write::NewTable;
+
+/// How long a metastore may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// Until a connection stands, per address.
+    pub connect: Duration,
+    /// Until one call is answered.
+    pub call: Duration,
+}
+
+impl Default for Timeouts {
+    /// 5 s to connect, 60 s for an answer.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            call: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A table to look at, and the partition columns along which its days are wanted.
+pub type Request = (TableName, Vec<String>);
+
+/// Where partitions are listed.
+#[derive(Debug)]
+pub enum Catalog {
+    /// A Hive metastore.
+    Hive(Hive),
+    /// A saved snapshot, for benchmarks and tests.
+    Fixture(PathBuf, CatalogSnapshot),
+}
+
+impl Catalog {
+    /// The metastore at `uri`: `thrift://host:port`, or several of those separated by commas,
+    /// of which the first that answers is used. No connection is made yet.
+    ///
+    /// # Errors
+    /// [`CatalogError::BadUri`] if `uri` is not of that form.
+    pub fn connect(uri: &str, timeouts: Timeouts) -> Result<Self, CatalogError> {
+        Hive::new(uri, timeouts).map(Self::Hive)
+    }
+
+    /// The snapshot saved as JSON in `path`.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fixture`] if the file cannot be read or is not a snapshot.
+    pub fn fixture(path: impl Into<PathBuf>) -> Result<Self, CatalogError> {
+        let path = path.into();
+        let snapshot = fixture::read(&path)?;
+        Ok(Self::Fixture(path, snapshot))
+    }
+
+    /// What the asked-for tables look like now. Each table is listed once, however often it is
+    /// asked for; one that does not exist is `None` in the snapshot.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
+    pub fn snapshot(&self, requests: &[Request]) -> Result<CatalogSnapshot, CatalogError> {
+        match self {
+            Self::Hive(hive) => hive.snapshot(requests),
+            Self::Fixture(_, all) => Ok(fixture::select(all, requests)),
+        }
+    }
+
+    /// Where it is, for messages: a URI or a path.
+    #[must_use]
+    pub fn location(&self) -> String {
+        match self {
+            Self::Hive(hive) => hive.uri().to_string(),
+            Self::Fixture(path, _) => path.display().to_string(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+import java.io.File;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.sql.DriverManager;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.hadoop.hive.conf.HiveConf;
+import org.apache.hadoop.hive.metastore.HiveMetaStore;
+import org.apache.hadoop.hive.metastore.IHMSHandler;
+import org.apache.hadoop.hive.metastore.TSetIpAddressProcessor;
+import org.apache.thrift.protocol.TBinaryProtocol;
+import org.apache.thrift.protocol.TProtocol;
+import org.apache.thrift.server.ServerContext;
+import org.apache.thrift.server.TServerEventHandler;
+import org.apache.thrift.server.TThreadPoolServer;
+import org.apache.thrift.transport.TServerSocket;
+import org.apache.thrift.transport.TTransport;
+
+/**
+ * The Hive metastore of Spark's jars, on a free port of the loopback address, ended when idle.
+ *
+ * HiveMetaStore's own main class listens on every address and never ends, hence this one. It is
+ * compiled at start by the Janino compiler that is among Spark's jars (so: no lambdas, no
+ * generics). Standard input is the locked file that makes this the only metastore of its
+ * directory: it is never read and stays open, and so locked, for as long as this process lives.
+ *
+ * Arguments: state file, token, idle milliseconds, database directory, warehouse directory.
+ */
+public class EmbeddedMetastore {
+    private final File state;
+    private final String token;
+    private final long idleMillis;
+    private final AtomicInteger connections = new AtomicInteger();
+    private int port;
+
+    private EmbeddedMetastore(String[] args) {
+        this.state = new File(args[0]);
+        this.token = args[1];
+        this.idleMillis = Long.parseLong(args[2]);
+    }
+
+    public static void main(String[] args) throws Exception {
+        new EmbeddedMetastore(args).serve(configuration(args[1], args[3], args[4]));
+    }
+
+    private static HiveConf configuration(String token, String database, String warehouse) {
+        HiveConf conf = new HiveConf(EmbeddedMetastore.class);
+        conf.set("hive.chronon.run.token", token);
+        conf.set("javax.jdo.option.ConnectionURL", "jdbc:derby:;databaseName=" + database + ";create=true");
+        conf.set("hive.metastore.warehouse.dir", warehouse);
+        conf.set("hive.metastore.schema.verification", "false");
+        conf.set("datanucleus.schema.autoCreateAll", "true");
+        conf.set("hive.async.log.enabled", "false");
+        return conf;
+    }
+
+    private void serve(HiveConf conf) throws Exception {
+        HiveMetaStore.HMSHandler plain = new HiveMetaStore.HMSHandler("chronon-run", conf, false);
+        IHMSHandler handler = HiveMetaStore.newRetryingHMSHandler(plain, conf);
+        TServerSocket socket = new TServerSocket(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), 0));
+        port = socket.getServerSocket().getLocalPort();
+        TThreadPoolServer.Args settings = new TThreadPoolServer.Args(socket);
+        settings.processor(new TSetIpAddressProcessor(handler));
+        settings.protocolFactory(new TBinaryProtocol.Factory());
+        settings.minWorkerThreads = 4;
+        settings.maxWorkerThreads = 1000;
+        TThreadPoolServer server = new TThreadPoolServer(settings);
+        server.setServerEventHandler(new Counter());
+        Runtime.getRuntime().addShutdownHook(new Closer());
+        announce();
+        new Watcher().start();
+        server.serve();
+    }
+
+    /** Says where to connect. Written under another name first, so that no one reads half of it. */
+    private void announce() throws Exception {
+        String pid = new File("/proc/self").getCanonicalFile().getName();
+        if (pid.equals("self")) {
+            pid = "0";
+        }
+        File draft = new File(state.getPath() + "." + token);
+        FileOutputStream out = new FileOutputStream(draft);
+        out.write(("{\"port\":" + port + ",\"pid\":" + pid + ",\"token\":\"" + token + "\"}\n").getBytes("UTF-8"));
+        out.close();
+        if (!draft.renameTo(state)) {
+            throw new IOException("cannot write " + state);
+        }
+    }
+
+    /** Every open connection is a user: a chronon-run process or one of its Spark jobs. */
+    private class Counter implements TServerEventHandler {
+        public void preServe() {}
+
+        public ServerContext createContext(TProtocol in, TProtocol out) {
+            connections.incrementAndGet();
+            return null;
+        }
+
+        public void deleteContext(ServerContext context, TProtocol in, TProtocol out) {
+            connections.decrementAndGet();
+        }
+
+        public void processContext(ServerContext context, TTransport in, TTransport out) {}
+    }
+
+    /** Ends the process once nobody has used it for a while, or its directory is gone. */
+    private class Watcher extends Thread {
+        Watcher() {
+            setDaemon(true);
+        }
+
+        public void run() {
+            try {
+                long idleSince = System.nanoTime();
+                while (true) {
+                    Thread.sleep(200L);
+                    if (connections.get() > 0) {
+                        idleSince = System.nanoTime();
+                        continue;
+                    }
+                    boolean idle = (System.nanoTime() - idleSince) / 1000000L >= idleMillis;
+                    if (!idle && state.exists()) {
+                        continue;
+                    }
+                    // A newcomer believes in its connection only if the state file is still there
+                    // afterwards: so remove it first, then look once more.
+                    state.delete();
+                    if (connections.get() == 0) {
+                        System.exit(0);
+                    }
+                    announce();
+                }
+            } catch (Exception error) {
+                error.printStackTrace();
+                System.exit(1);
+            }
+        }
+    }
+
+    /** Leaves the database closed, so that the next start need not recover it. */
+    private static class Closer extends Thread {
+        public void run() {
+            try {
+                DriverManager.getConnection("jdbc:derby:;shutdown=true");
+            } catch (Exception closed) {
+                // Derby reports a successful shutdown as an exception.
+            }
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! The metastore of a workspace that has none of its own: started from Spark's jars, shared by
+//! every `chronon-run` process of the workspace, ended when the last has left.
+//!
+//! Three facts carry it, and the operating system guards each of them, so nothing has to be
+//! cleaned up after a crash of whatever part:
+//! - *one server per directory*: the server's standard input is a file on which the starter took
+//!   an exclusive lock; the lock lasts exactly as long as the server process lives;
+//! - *who uses it*: every open connection counts. A [`Lease`] is one connection, every Spark job
+//!   holds others, and the kernel closes those of a process that was killed;
+//! - *where it is*: the server chooses a free loopback port itself and writes it, with a token, to
+//!   a state file. Whoever connects asks for the token, so a stale file that points at somebody
+//!   else's port is noticed.
+//!
+//! The server ends after [`Embedded::idle`] without a connection, or at once when its directory
+//! is gone. Derby recovers by itself after a hard kill.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    hash::{BuildHasher, RandomState},
+    io,
+    net::TcpStream,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+
+use crate::probe;
+
+const SOURCE: &str = include_str!("EmbeddedMetastore.java");
+const LOG_CONFIG: &str = include_str!("log4j2.properties");
+const POLL: Duration = Duration::from_millis(20);
+/// An answer of a server on this machine takes milliseconds; this is for a machine under load.
+const ANSWER: Duration = Duration::from_secs(10);
+/// A log larger than this (in bytes) is put aside at the next start.
+const LOG_LIMIT: u64 = 1 << 20;
+/// Variables by which the user's own Hive would be configured instead.
+const FOREIGN_CONFIG: [&str; 4] = [
+    "HIVE_CONF_DIR",
+    "HIVE_HOME",
+    "HADOOP_CONF_DIR",
+    "HADOOP_HOME",
+];
+
+/// What is needed to run the metastore of one workspace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Embedded {
+    /// The `java` program.
+    pub java: PathBuf,
+    /// Options for it, e.g. the class-data archive.
+    pub java_options: Vec<String>,
+    /// Spark's `jars` directory.
+    pub jars: PathBuf,
+    /// Where database, lock, state and log are kept; made if missing. Absolute.
+    pub directory: PathBuf,
+    /// Where managed tables' files go; made if missing. Absolute.
+    pub warehouse: PathBuf,
+    /// How long it stays without a user.
+    pub idle: Duration,
+    /// How long a start may take.
+    pub start: Duration,
+}
+
+/// The right to use the metastore: it stays at least as long as this value lives.
+#[derive(Debug)]
+pub struct Lease {
+    port: u16,
+    pid: u32,
+    started: bool,
+    _connection: TcpStream,
+}
+
+impl Lease {
+    /// `thrift://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("thrift://127.0.0.1:{}", self.port)
+    }
+
+    /// The server's process id; 0 where the system does not tell.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether this call started the server, rather than finding it running.
+    #[must_use]
+    pub fn started(&self) -> bool {
+        self.started
+    }
+}
+
+/// Why there is no embedded metastore.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbeddedError {
+    /// A file of its directory cannot be used.
+    #[error("cannot use {path} for the embedded metastore: {source}")]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Java cannot be started.
+    #[error("cannot start {java} for the embedded metastore: {source}; set JAVA_HOME to a Java 17")]
+    Java {
+        /// The program.
+        java: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The server ended before it was ready.
+    #[error("the embedded metastore did not start ({status}): {reason}; its log is {log}")]
+    Ended {
+        /// How it ended.
+        status: ExitStatus,
+        /// The line of its log that tells most.
+        reason: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// The server was not ready in time.
+    #[error("the embedded metastore was not ready within {} s; its log is {log}", after.as_secs())]
+    Slow {
+        /// The limit that passed.
+        after: Duration,
+        /// Its log.
+        log: PathBuf,
+    },
+}
+
+/// What the server writes about itself.
+#[derive(Deserialize)]
+struct State {
+    port: u16,
+    pid: u32,
+    token: String,
+}
+
+impl Embedded {
+    /// Joins the workspace's metastore, starting it if it does not run, and waits until it answers.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if its directory cannot be used, or it does not start, or not in time.
+    pub fn join(&self) -> Result<Lease, EmbeddedError> {
+        for directory in [&self.directory, &self.warehouse] {
+            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+        }
+        let deadline = Instant::now() + self.start;
+        let mut server: Option<Child> = None;
+        loop {
+            if let Some(mut lease) = self.attach() {
+                lease.started = server.is_some_and(|server| server.id() == lease.pid);
+                return Ok(lease);
+            }
+            if let Some(server) = &mut server {
+                self.check(server)?;
+            } else if let Some(lock) = self.try_lock()? {
+                server = Some(self.launch(lock)?);
+            }
+            if Instant::now() > deadline {
+                return Err(self.give_up(server));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The server's log.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("metastore.log")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.directory.join("metastore.json")
+    }
+
+    /// Connects to the server that the state file names, if it is really there and ours.
+    fn attach(&self) -> Option<Lease> {
+        let state = self.read_state()?;
+        let (connection, token) = probe::token(state.port, ANSWER).ok()?;
+        // The server removes its state file before it decides to end: if the file is still there
+        // now, this connection was counted.
+        let current = self.read_state()?;
+        (token == state.token && current.token == state.token).then_some(Lease {
+            port: state.port,
+            pid: state.pid,
+            started: false,
+            _connection: connection,
+        })
+    }
+
+    fn read_state(&self) -> Option<State> {
+        serde_json::from_slice(&fs::read(self.state()).ok()?).ok()
+    }
+
+    /// The lock, unless a server lives (or another process is starting one).
+    fn try_lock(&self) -> Result<Option<File>, EmbeddedError> {
+        let path = self.directory.join("metastore.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|source| file_error(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(source)) => Err(file_error(&path, source)),
+        }
+    }
+
+    /// Starts the server, which inherits `lock` as its standard input.
+    fn launch(&self, lock: File) -> Result<Child, EmbeddedError> {
+        // Whoever wrote it is dead: it held the lock.
+        let _ = fs::remove_file(self.state());
+        self.write("EmbeddedMetastore.java", SOURCE)?;
+        self.write("log4j2.properties", LOG_CONFIG)?;
+        let log = self.open_log()?;
+        let errors = log
+            .try_clone()
+            .map_err(|source| file_error(&self.log(), source))?;
+        let mut command = Command::new(&self.java);
+        command
+            .args(self.arguments()?)
+            .current_dir(&self.directory)
+            // Of its own, so that the user's Ctrl-C ends the run but not what others share.
+            .process_group(0)
+            .stdin(Stdio::from(lock))
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::from(errors));
+        for variable in FOREIGN_CONFIG {
+            command.env_remove(variable);
+        }
+        command.spawn().map_err(|source| EmbeddedError::Java {
+            java: self.java.clone(),
+            source,
+        })
+    }
+
+    fn arguments(&self) -> Result<Vec<String>, EmbeddedError> {
+        let text = |path: &Path| path.display().to_string();
+        let inside = |name: &str| text(&self.directory.join(name));
+        let mut arguments = self.java_options.clone();
+        arguments.extend([
+            "-Xmx512m".to_owned(),
+            "-Duser.timezone=UTC".to_owned(),
+            format!("-Dlog4j2.configurationFile={}", inside("log4j2.properties")),
+            format!("-Dderby.stream.error.file={}", inside("derby.log")),
+            "-cp".to_owned(),
+            self.class_path()?,
+            "org.codehaus.janino.SimpleCompiler".to_owned(),
+            inside("EmbeddedMetastore.java"),
+            "EmbeddedMetastore".to_owned(),
+            inside("metastore.json"),
+            format!("{:016x}", RandomState::new().hash_one(Instant::now())),
+            self.idle.as_millis().to_string(),
+            inside("db"),
+            text(&self.warehouse),
+        ]);
+        Ok(arguments)
+    }
+
+    /// Every jar in the order of their names: the class-data archive fits only the very same text.
+    fn class_path(&self) -> Result<String, EmbeddedError> {
+        let entries = fs::read_dir(&self.jars).map_err(|source| file_error(&self.jars, source))?;
+        let mut jars: Vec<String> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "jar"))
+            .map(|path| path.display().to_string())
+            .collect();
+        jars.sort();
+        Ok(jars.join(":"))
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), EmbeddedError> {
+        let path = self.directory.join(name);
+        fs::write(&path, text).map_err(|source| file_error(&path, source))
+    }
+
+    fn open_log(&self) -> Result<File, EmbeddedError> {
+        let path = self.log();
+        if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT) {
+            // Only old lines would be lost if this fails.
+            let _ = fs::rename(&path, path.with_extension("log.old"));
+        }
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(|source| file_error(&path, source))
+    }
+
+    /// Fails if the server has already ended.
+    fn check(&self, server: &mut Child) -> Result<(), EmbeddedError> {
+        match server.try_wait() {
+            Ok(Some(status)) => Err(EmbeddedError::Ended {
+                status,
+                reason: reason(&fs::read_to_string(self.log()).unwrap_or_default()),
+                log: self.log(),
+            }),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    fn give_up(&self, server: Option<Child>) -> EmbeddedError {
+        if let Some(mut server) = server {
+            // It may be gone by now, which is what is wanted.
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        EmbeddedError::Slow {
+            after: self.start,
+            log: self.log(),
+        }
+    }
+}
+
+/// The line of a Java log that tells most: the last cause, else the last error, else the last line.
+fn reason(log: &str) -> String {
+    let last = |pick: &dyn Fn(&str) -> bool| log.lines().rev().find(|line| pick(line));
+    last(&|line| line.starts_with("Caused by: "))
+        .or_else(|| last(&|line| line.starts_with("Exception in ") || line.contains(" ERROR ")))
+        .or_else(|| last(&|line| line.starts_with("Error") || line.starts_with("Unrecognized")))
+        .or_else(|| last(&|line| !line.trim().is_empty()))
+        .unwrap_or("nothing was logged")
+        .trim()
+        .to_owned()
+}
+
+fn file_error(path: &Path, source: io::Error) -> EmbeddedError {
+    EmbeddedError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_deepest_cause_is_told() {
+        let log = "2026-01-01 00:00:00 ERROR Datastore: Exception thrown\n\
+                   java.sql.SQLException: outer\n\
+                   \tat a.b\n\
+                   Caused by: java.sql.SQLException: inner\n\
+                   \tat a.b\n";
+        assert_eq!(reason(log), "Caused by: java.sql.SQLException: inner");
+        let log = "Unrecognized VM option 'X'\nError: Could not create the Java Virtual Machine.\n";
+        assert_eq!(
+            reason(log),
+            "Error: Could not create the Java Virtual Machine."
+        );
+        assert_eq!(reason(""), "nothing was logged");
+    }
+
+    fn scripted(directory: &Path, java: &str) -> Embedded {
+        Embedded {
+            java: java.into(),
+            java_options: Vec::new(),
+            jars: directory.to_owned(),
+            directory: directory.join("metastore"),
+            warehouse: directory.join("warehouse"),
+            idle: Duration::from_secs(1),
+            start: Duration::from_secs(30),
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_start_is_explained() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = scripted(dir.path(), "/bin/false").join().unwrap_err();
+        assert!(matches!(error, EmbeddedError::Ended { .. }), "{error}");
+        let error = scripted(dir.path(), "/no/such/java").join().unwrap_err();
+        assert!(error.to_string().contains("/no/such/java"), "{error}");
+    }
+}
