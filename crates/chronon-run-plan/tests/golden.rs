@@ -1,6 +1,8 @@
 //! The plan against the recorded runs of the real engine: for each backfill of the golden corpus,
 //! the days that the plan would run are the days that the Driver filled, and nothing waits.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot read")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
