@@ -1,0 +1,460 @@
+//! What can be asked of the ledger.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use chronon_run_core::{
+    AssetId, Ds, PartitionRange, RangeSet,
+    event::{CancelReason, Outcome, ProcessId, SkipReason, StepIndex},
+};
+use chronon_run_process::{boot_id, is_alive};
+use rusqlite::{Connection, Error, OptionalExtension, Row, params, types::Type};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Ledger;
+
+/// How far a run came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Its process lives.
+    Running,
+    /// It ended in order.
+    Finished,
+    /// Its process is gone and never said goodbye.
+    Crashed,
+}
+
+/// One run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RunRecord {
+    /// Its id.
+    pub run: String,
+    /// How far it came.
+    pub state: RunState,
+    /// When it began, in milliseconds since the epoch.
+    pub started: i64,
+    /// When it ended, if it did in order.
+    pub finished: Option<i64>,
+    /// Whether every step succeeded; `None` unless it ended in order.
+    pub all_succeeded: Option<bool>,
+    /// Why it was stopped early, if it was.
+    pub cancelled: Option<CancelReason>,
+    /// Slots.
+    pub jobs: u32,
+    /// Steps that it set out to run.
+    pub steps: u32,
+    /// Of these, succeeded.
+    pub succeeded: u32,
+    /// Of these, failed.
+    pub failed: u32,
+    /// Of these, not started.
+    pub skipped: u32,
+}
+
+/// One step of a run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StepRecord {
+    /// Its place in the plan.
+    pub step: StepIndex,
+    /// What it fills.
+    pub asset: AssetId,
+    /// The days that it fills.
+    pub range: PartitionRange,
+    /// How it ended, if it ran to an end.
+    pub outcome: Option<Outcome>,
+    /// Why it was not started, if so.
+    pub skipped: Option<SkipReason>,
+    /// Its days that were there afterwards.
+    pub filled: RangeSet,
+    /// Its days that are legitimately empty.
+    pub empty: RangeSet,
+    /// Every attempt, first to last.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// One attempt of a step.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct AttemptRecord {
+    /// The run.
+    pub run: String,
+    /// The step's place in the plan.
+    pub step: StepIndex,
+    /// What it fills.
+    pub asset: AssetId,
+    /// The days that it fills.
+    pub range: PartitionRange,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// When it began, in milliseconds since the epoch.
+    pub started: Option<i64>,
+    /// When it ended, or was found abandoned.
+    pub finished: Option<i64>,
+    /// Whether its run died before it ended.
+    pub abandoned: bool,
+    /// Wall time in milliseconds.
+    pub millis: Option<u64>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why it failed, in one line.
+    pub message: Option<String>,
+    /// The command line, secrets masked.
+    pub argv: Vec<String>,
+    /// Its log; empty if it was never started.
+    pub log: PathBuf,
+}
+
+/// A run and its steps.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RunDetail {
+    /// The run.
+    #[serde(flatten)]
+    pub record: RunRecord,
+    /// Its steps in plan order.
+    #[serde(rename = "step_list")]
+    pub steps: Vec<StepRecord>,
+}
+
+/// An attempt whose run died before it ended. Its process may still write.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Survivor {
+    /// The attempt.
+    pub attempt: AttemptRecord,
+    /// The leader of its process group, if it may still live: it was started since this
+    /// machine booted.
+    pub process: Option<ProcessId>,
+}
+
+/// How long an asset's steps take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Pace {
+    /// Steps that were looked at.
+    pub steps: u64,
+    /// Their days, all together.
+    pub days: u64,
+    /// Their wall time, all together, in milliseconds.
+    pub millis: u64,
+}
+
+impl Pace {
+    /// The expected wall time of a step of `days`, in milliseconds; `None` if nothing is
+    /// known. Shorter steps than usual are not expected to be faster, because most of a short
+    /// step is starting up.
+    #[must_use]
+    pub fn estimate(self, days: u32) -> Option<u64> {
+        let usual = self.millis.checked_div(self.steps)?;
+        let by_days = self
+            .millis
+            .checked_mul(u64::from(days))?
+            .checked_div(self.days)?;
+        Some(usual.max(by_days))
+    }
+}
+
+/// How many of an asset's last steps make its pace.
+const PACE_STEPS: u32 = 20;
+
+const ATTEMPT_COLUMNS: &str = "a.run, a.step, s.asset, s.first, s.last, a.attempt, a.started,
+    a.finished, a.abandoned, a.millis, a.outcome, a.message, a.argv, a.log";
+
+const RUN_COLUMNS: &str = "r.run, r.started, r.finished, r.succeeded, r.cancelled, r.jobs,
+    r.boot, r.pid, r.pid_ticks,
+    (SELECT count(*) FROM steps s WHERE s.run = r.run),
+    (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.outcome = '{\"kind\":\"succeeded\"}'),
+    (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.outcome <> '{\"kind\":\"succeeded\"}'),
+    (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.skipped IS NOT NULL)";
+
+impl Ledger {
+    /// The last `limit` runs, newest first.
+    pub fn runs(&mut self, limit: u32) -> Vec<RunRecord> {
+        let sql =
+            format!("SELECT {RUN_COLUMNS} FROM runs r ORDER BY started DESC, run DESC LIMIT ?1");
+        self.attempt("read the runs", |connection| {
+            rows(connection, &sql, params![limit], run_record)
+        })
+        .unwrap_or_default()
+    }
+
+    /// One run with its steps and attempts; `None` if there is no such run.
+    pub fn run(&mut self, run: &str) -> Option<RunDetail> {
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs r WHERE run = ?1");
+        self.attempt("read a run", |connection| {
+            let record = connection
+                .prepare_cached(&sql)?
+                .query_row(params![run], run_record)
+                .optional()?;
+            let Some(record) = record else {
+                return Ok(None);
+            };
+            let mut steps = rows(
+                connection,
+                "SELECT step, asset, first, last, outcome, skipped, filled, empty
+                 FROM steps WHERE run = ?1 ORDER BY step",
+                params![run],
+                step_record,
+            )?;
+            for attempt in attempts_where(connection, "a.run = ?1", params![run])? {
+                let index = steps.binary_search_by_key(&attempt.step, |step| step.step);
+                if let Ok(index) = index {
+                    steps[index].attempts.push(attempt);
+                }
+            }
+            Ok(Some(RunDetail { record, steps }))
+        })
+        .flatten()
+    }
+
+    /// Every attempt at an asset, or at one of its days, oldest first.
+    pub fn attempts(&mut self, asset: &AssetId, ds: Option<Ds>) -> Vec<AttemptRecord> {
+        let (first, last) = match ds {
+            Some(ds) => (ds.epoch_days(), ds.epoch_days()),
+            None => (i32::MIN, i32::MAX),
+        };
+        let condition = "s.asset = ?1 AND s.first <= ?3 AND s.last >= ?2";
+        self.attempt("read the attempts", |connection| {
+            let asset = asset.to_string();
+            attempts_where(connection, condition, params![asset, first, last])
+        })
+        .unwrap_or_default()
+    }
+
+    /// Attempts that no living run will ever finish. End their processes, then tell
+    /// [`Ledger::mark_abandoned`].
+    pub fn survivors(&mut self) -> Vec<Survivor> {
+        let sql = format!(
+            "SELECT {ATTEMPT_COLUMNS}, r.boot, r.pid, r.pid_ticks, a.pid, a.pid_ticks
+             FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
+             WHERE a.finished IS NULL ORDER BY a.started"
+        );
+        let boot = boot_id();
+        let survivor = |row: &Row<'_>| {
+            let same_boot = row.get::<_, String>(14)? == boot;
+            let orphaned = !(same_boot && is_alive(process(row, 15)?));
+            let process = match row.get::<_, Option<u32>>(17)? {
+                Some(_) if same_boot => Some(process(row, 17)?),
+                _ => None,
+            };
+            let attempt = attempt_record(row)?;
+            Ok(orphaned.then_some(Survivor { attempt, process }))
+        };
+        let all = self.attempt("look for survivors", |connection| {
+            rows(connection, &sql, params![], survivor)
+        });
+        all.into_iter().flatten().flatten().collect()
+    }
+
+    /// Notes at `at` (milliseconds since the epoch) that an attempt will never finish.
+    pub fn mark_abandoned(&mut self, attempt: &AttemptRecord, at: i64) {
+        let AttemptRecord {
+            run, step, attempt, ..
+        } = attempt;
+        self.change("note an abandoned attempt", |connection| {
+            connection
+                .execute(
+                    "UPDATE attempts SET abandoned = 1, finished = ?4
+                     WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND finished IS NULL",
+                    params![run, step, attempt, at],
+                )
+                .map(|_| ())
+        });
+    }
+
+    /// How long the last successful steps of every asset took.
+    pub fn paces(&mut self) -> BTreeMap<AssetId, Pace> {
+        let sql = "
+            SELECT asset, count(*), sum(days), sum(millis) FROM (
+                SELECT s.asset, s.last - s.first + 1 AS days, a.millis,
+                    row_number() OVER (PARTITION BY s.asset ORDER BY a.finished DESC) AS age
+                FROM attempts a JOIN steps s USING (run, step)
+                WHERE a.outcome = '{\"kind\":\"succeeded\"}'
+            ) WHERE age <= ?1 GROUP BY asset";
+        let pace = |row: &Row<'_>| {
+            let pace = Pace {
+                steps: row.get(1)?,
+                days: row.get(2)?,
+                millis: row.get(3)?,
+            };
+            Ok((parsed(row, 0)?, pace))
+        };
+        let all = self.attempt("read the durations", |connection| {
+            rows(connection, sql, params![PACE_STEPS], pace)
+        });
+        all.into_iter().flatten().collect()
+    }
+
+    /// Days of `asset` that are legitimately without rows, as far as runs saw.
+    pub fn empty_days(&mut self, asset: &AssetId) -> RangeSet {
+        self.all_empty_days().remove(asset).unwrap_or_default()
+    }
+
+    /// The same for every asset that has such days.
+    pub fn all_empty_days(&mut self) -> BTreeMap<AssetId, RangeSet> {
+        let sql = "SELECT asset, ds FROM empty_days ORDER BY asset, ds";
+        let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
+        let all = self.attempt("read the empty days", |connection| {
+            rows(connection, sql, params![], day)
+        });
+        let mut days: BTreeMap<AssetId, Vec<Ds>> = BTreeMap::new();
+        for (asset, ds) in all.into_iter().flatten() {
+            days.entry(asset).or_default().push(ds);
+        }
+        let sets = days.into_iter();
+        sets.map(|(asset, days)| (asset, days.into_iter().collect()))
+            .collect()
+    }
+
+    /// Lets the days of `range` be tried again.
+    pub fn forget_empty(&mut self, asset: &AssetId, range: PartitionRange) {
+        self.change("forget empty days", |connection| {
+            connection
+                .execute(
+                    "DELETE FROM empty_days WHERE asset = ?1 AND ds BETWEEN ?2 AND ?3",
+                    params![
+                        asset.to_string(),
+                        range.start.epoch_days(),
+                        range.end.epoch_days()
+                    ],
+                )
+                .map(|_| ())
+        });
+    }
+
+    /// Forgets all but the newest `keep` runs; runs whose process lives stay. Returns the
+    /// logs of the forgotten attempts, for the caller to delete. Empty days stay known.
+    pub fn prune(&mut self, keep: u32) -> Vec<PathBuf> {
+        let all = self.runs(u32::MAX);
+        let old = all.into_iter().skip(keep as usize);
+        let old: Vec<String> = old
+            .filter(|run| run.state != RunState::Running)
+            .map(|run| run.run)
+            .collect();
+        let mut logs = Vec::new();
+        self.change("prune the runs", |connection| {
+            let transaction = connection.transaction()?;
+            for run in &old {
+                let sql = "SELECT log FROM attempts WHERE run = ?1 AND log <> ''";
+                let log = |row: &Row<'_>| row.get::<_, String>(0).map(PathBuf::from);
+                logs.extend(rows(&transaction, sql, params![run], log)?);
+                for table in ["attempts", "steps", "runs"] {
+                    let sql = format!("DELETE FROM {table} WHERE run = ?1");
+                    transaction.prepare_cached(&sql)?.execute(params![run])?;
+                }
+            }
+            transaction.commit()
+        });
+        logs
+    }
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection
+        .prepare_cached(sql)?
+        .query_map(params, read)?
+        .collect()
+}
+
+fn attempts_where(
+    connection: &Connection,
+    condition: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<AttemptRecord>> {
+    let sql = format!(
+        "SELECT {ATTEMPT_COLUMNS} FROM attempts a JOIN steps s USING (run, step)
+         WHERE {condition} ORDER BY a.started, a.run, a.step, a.attempt"
+    );
+    rows(connection, &sql, params, attempt_record)
+}
+
+fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
+    let finished: Option<i64> = row.get(2)?;
+    let lives =
+        || Ok::<_, Error>(row.get::<_, String>(6)? == boot_id() && is_alive(process(row, 7)?));
+    let state = match finished {
+        Some(_) => RunState::Finished,
+        None if lives()? => RunState::Running,
+        None => RunState::Crashed,
+    };
+    Ok(RunRecord {
+        run: row.get(0)?,
+        state,
+        started: row.get(1)?,
+        finished,
+        all_succeeded: row.get(3)?,
+        cancelled: optional_json(row, 4)?,
+        jobs: row.get(5)?,
+        steps: row.get(9)?,
+        succeeded: row.get(10)?,
+        failed: row.get(11)?,
+        skipped: row.get(12)?,
+    })
+}
+
+fn step_record(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
+    Ok(StepRecord {
+        step: row.get(0)?,
+        asset: parsed(row, 1)?,
+        range: range(row, 2)?,
+        outcome: optional_json(row, 4)?,
+        skipped: optional_json(row, 5)?,
+        filled: optional_json(row, 6)?.unwrap_or_default(),
+        empty: optional_json(row, 7)?.unwrap_or_default(),
+        attempts: Vec::new(),
+    })
+}
+
+fn attempt_record(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+    Ok(AttemptRecord {
+        run: row.get(0)?,
+        step: row.get(1)?,
+        asset: parsed(row, 2)?,
+        range: range(row, 3)?,
+        attempt: row.get(5)?,
+        started: row.get(6)?,
+        finished: row.get(7)?,
+        abandoned: row.get(8)?,
+        millis: row.get(9)?,
+        outcome: optional_json(row, 10)?,
+        message: row.get(11)?,
+        argv: optional_json(row, 12)?.unwrap_or_default(),
+        log: row.get::<_, String>(13)?.into(),
+    })
+}
+
+/// The process in columns `at` (number) and `at + 1` (start time).
+fn process(row: &Row<'_>, at: usize) -> rusqlite::Result<ProcessId> {
+    Ok(ProcessId {
+        pid: row.get(at)?,
+        start_ticks: row.get(at + 1)?,
+    })
+}
+
+/// The days in columns `at` (first) and `at + 1` (last).
+fn range(row: &Row<'_>, at: usize) -> rusqlite::Result<PartitionRange> {
+    let day = |at| row.get(at).map(Ds::from_epoch_days);
+    let range = PartitionRange::new(day(at)?, day(at + 1)?);
+    range.ok_or_else(|| unreadable(at, Type::Integer, "days out of order".into()))
+}
+
+fn parsed(row: &Row<'_>, at: usize) -> rusqlite::Result<AssetId> {
+    let text: String = row.get(at)?;
+    text.parse()
+        .map_err(|error: chronon_run_core::AssetIdError| unreadable(at, Type::Text, error.into()))
+}
+
+fn optional_json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(at)?;
+    let value = text.map(|text| serde_json::from_str(&text)).transpose();
+    value.map_err(|error| unreadable(at, Type::Text, error.into()))
+}
+
+fn unreadable(
+    at: usize,
+    data_type: Type,
+    error: Box<dyn std::error::Error + Send + Sync>,
+) -> Error {
+    Error::FromSqlConversionFailure(at, data_type, error)
+}

@@ -1,0 +1,166 @@
+//! Events into rows.
+
+use chronon_run_core::{
+    PartitionRange, RangeSet,
+    event::{Event, StepIndex, StepInfo, What},
+};
+use chronon_run_process::{boot_id, identify};
+use rusqlite::{Connection, Error, params};
+use serde::Serialize;
+
+/// Writes down what `event` says of `run`.
+pub(crate) fn insert(
+    connection: &mut Connection,
+    run: &str,
+    event: &Event,
+) -> rusqlite::Result<()> {
+    let at = event.at;
+    match &event.what {
+        What::RunStarted { run, steps, jobs } => begin(connection, run, at, *jobs, steps),
+        What::AttemptStarting {
+            step,
+            attempt,
+            argv,
+            log,
+        } => {
+            let log = log.to_string_lossy();
+            execute(
+                connection,
+                "INSERT OR REPLACE INTO attempts (run, step, attempt, started, argv, log)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![run, step, attempt, at, json(argv)?, log],
+            )
+        }
+        What::AttemptSpawned {
+            step,
+            attempt,
+            process,
+        } => execute(
+            connection,
+            "UPDATE attempts SET pid = ?4, pid_ticks = ?5
+             WHERE run = ?1 AND step = ?2 AND attempt = ?3",
+            params![run, step, attempt, process.pid, process.start_ticks],
+        ),
+        What::AttemptFinished {
+            step,
+            attempt,
+            outcome,
+            millis,
+            message,
+            ..
+        } => execute(
+            connection,
+            // There is no row yet if the attempt could not even be prepared.
+            "INSERT INTO attempts (run, step, attempt, started, finished, millis, outcome, message)
+             VALUES (?1, ?2, ?3, ?4 - ?5, ?4, ?5, ?6, ?7)
+             ON CONFLICT DO UPDATE SET
+                finished = excluded.finished, millis = excluded.millis,
+                outcome = excluded.outcome, message = excluded.message",
+            params![run, step, attempt, at, millis, json(outcome)?, message],
+        ),
+        What::StepFinished {
+            step,
+            outcome,
+            filled,
+            empty,
+        } => {
+            let transaction = connection.transaction()?;
+            execute(
+                &transaction,
+                "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6
+                 WHERE run = ?1 AND step = ?2",
+                params![run, step, at, json(outcome)?, json(filled)?, json(empty)?],
+            )?;
+            keep_empty_days(&transaction, run, *step, filled, empty)?;
+            transaction.commit()
+        }
+        What::StepSkipped { step, reason } => execute(
+            connection,
+            "UPDATE steps SET finished = ?3, skipped = ?4 WHERE run = ?1 AND step = ?2",
+            params![run, step, at, json(reason)?],
+        ),
+        What::Cancelling { reason } => execute(
+            connection,
+            "UPDATE runs SET cancelled = ?2 WHERE run = ?1",
+            params![run, json(reason)?],
+        ),
+        What::RunFinished { succeeded, .. } => execute(
+            connection,
+            "UPDATE runs SET finished = ?2, succeeded = ?3 WHERE run = ?1",
+            params![run, at, succeeded],
+        ),
+        What::Progress { .. } | What::Notice { .. } => Ok(()),
+    }
+}
+
+fn begin(
+    connection: &mut Connection,
+    run: &str,
+    at: i64,
+    jobs: u32,
+    steps: &[StepInfo],
+) -> rusqlite::Result<()> {
+    let me = identify(std::process::id());
+    let transaction = connection.transaction()?;
+    execute(
+        &transaction,
+        "INSERT OR REPLACE INTO runs (run, started, jobs, boot, pid, pid_ticks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![run, at, jobs, boot_id(), me.pid, me.start_ticks],
+    )?;
+    for info in steps {
+        let PartitionRange { start, end } = info.range;
+        execute(
+            &transaction,
+            "INSERT OR REPLACE INTO steps (run, step, asset, first, last)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                run,
+                info.step,
+                info.asset.to_string(),
+                start.epoch_days(),
+                end.epoch_days()
+            ],
+        )?;
+    }
+    transaction.commit()
+}
+
+/// Remembers which days need no second attempt, and forgets those that have rows after all.
+fn keep_empty_days(
+    connection: &Connection,
+    run: &str,
+    step: StepIndex,
+    filled: &RangeSet,
+    empty: &RangeSet,
+) -> rusqlite::Result<()> {
+    for range in filled.ranges() {
+        execute(
+            connection,
+            "DELETE FROM empty_days WHERE ds BETWEEN ?3 AND ?4
+             AND asset = (SELECT asset FROM steps WHERE run = ?1 AND step = ?2)",
+            params![run, step, range.start.epoch_days(), range.end.epoch_days()],
+        )?;
+    }
+    for ds in empty.iter() {
+        execute(
+            connection,
+            "INSERT OR REPLACE INTO empty_days (asset, ds, run)
+             SELECT asset, ?3, ?1 FROM steps WHERE run = ?1 AND step = ?2",
+            params![run, step, ds.epoch_days()],
+        )?;
+    }
+    Ok(())
+}
+
+fn execute(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(params).map(|_| ())
+}
+
+fn json(value: &impl Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))
+}

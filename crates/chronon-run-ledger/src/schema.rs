@@ -1,0 +1,95 @@
+//! The tables, and how an older file is brought up to date.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// One script per version; the file's `user_version` counts those that were applied.
+/// Never change one that was released: append.
+const MIGRATIONS: [&str; 1] = [
+    // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
+    // skip reasons, argument vectors and day sets are JSON as in the event stream.
+    "
+    CREATE TABLE runs (
+        run TEXT PRIMARY KEY,
+        started INTEGER NOT NULL,
+        jobs INTEGER NOT NULL,
+        boot TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        pid_ticks INTEGER NOT NULL,
+        cancelled TEXT,
+        finished INTEGER,
+        succeeded INTEGER
+    ) WITHOUT ROWID;
+
+    CREATE TABLE steps (
+        run TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        asset TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        finished INTEGER,
+        outcome TEXT,
+        skipped TEXT,
+        filled TEXT,
+        empty TEXT,
+        PRIMARY KEY (run, step)
+    ) WITHOUT ROWID;
+    CREATE INDEX steps_by_asset ON steps (asset, last);
+
+    CREATE TABLE attempts (
+        run TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        started INTEGER,
+        argv TEXT NOT NULL DEFAULT '[]',
+        log TEXT NOT NULL DEFAULT '',
+        pid INTEGER,
+        pid_ticks INTEGER,
+        finished INTEGER,
+        abandoned INTEGER NOT NULL DEFAULT 0,
+        millis INTEGER,
+        outcome TEXT,
+        message TEXT,
+        PRIMARY KEY (run, step, attempt)
+    ) WITHOUT ROWID;
+    CREATE INDEX attempts_open ON attempts (run) WHERE finished IS NULL;
+
+    CREATE TABLE empty_days (
+        asset TEXT NOT NULL,
+        ds INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        PRIMARY KEY (asset, ds)
+    ) WITHOUT ROWID;
+    ",
+];
+
+/// How far a file can be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// Up to date now.
+    Write,
+    /// Written by a newer version.
+    ReadOnly,
+}
+
+/// Brings the file up to date, unless it is ahead.
+pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<Access> {
+    if version(connection)? == MIGRATIONS.len() {
+        return Ok(Access::Write);
+    }
+    // Under a write lock from the start: another process may be migrating just now.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    let Some(missing) = MIGRATIONS.get(found..) else {
+        return Ok(Access::ReadOnly);
+    };
+    for script in missing {
+        transaction.execute_batch(script)?;
+    }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    transaction.commit()?;
+    Ok(Access::Write)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}

@@ -1,0 +1,393 @@
+//! The ledger through its public face, and through damage.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::{fs, path::PathBuf, thread};
+
+use chronon_run_core::{
+    AssetId, Ds, PartitionRange, RangeSet,
+    event::{CancelReason, Event, Outcome, ProcessId, SkipReason, StepIndex, StepInfo, What},
+};
+use chronon_run_ledger::{Ledger, Pace, RunState};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+fn asset(name: &str) -> AssetId {
+    format!("group_by/{name}/backfill").parse().unwrap()
+}
+
+fn ds(text: &str) -> Ds {
+    text.parse().unwrap()
+}
+
+fn range(start: &str, end: &str) -> PartitionRange {
+    PartitionRange::new(ds(start), ds(end)).unwrap()
+}
+
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("state/ledger.db")
+    }
+
+    fn open(&self) -> Ledger {
+        Ledger::open(&self.path())
+    }
+
+    /// Opens and expects nothing to complain about.
+    fn open_well(&self) -> Ledger {
+        let mut ledger = self.open();
+        assert_eq!(ledger.take_notices(), Vec::<String>::new());
+        ledger
+    }
+}
+
+fn started(run: &str) -> What {
+    let names = ["a.one", "a.two", "a.three"];
+    let info = |(step, name): (usize, &&str)| StepInfo {
+        step: step as StepIndex,
+        asset: asset(name),
+        range: range("2026-01-01", "2026-01-10"),
+    };
+    What::RunStarted {
+        run: run.to_owned(),
+        steps: names.iter().enumerate().map(info).collect(),
+        jobs: 2,
+    }
+}
+
+fn starting(step: StepIndex, attempt: u32) -> What {
+    What::AttemptStarting {
+        step,
+        attempt,
+        argv: vec!["spark-submit".into(), "two words".into()],
+        log: format!("logs/{step}-{attempt}.log").into(),
+    }
+}
+
+fn spawned(step: StepIndex, attempt: u32, process: ProcessId) -> What {
+    What::AttemptSpawned {
+        step,
+        attempt,
+        process,
+    }
+}
+
+fn ended(step: StepIndex, attempt: u32, outcome: Outcome) -> What {
+    What::AttemptFinished {
+        step,
+        attempt,
+        message: (!outcome.succeeded()).then(|| "out of luck".to_owned()),
+        outcome,
+        millis: 1_000,
+        retry_in: None,
+    }
+}
+
+fn finished(step: StepIndex, outcome: Outcome, filled: RangeSet, empty: RangeSet) -> What {
+    What::StepFinished {
+        step,
+        outcome,
+        filled,
+        empty,
+    }
+}
+
+/// Records one event per second of an imaginary clock.
+fn tell(ledger: &mut Ledger, events: impl IntoIterator<Item = What>) {
+    for (second, what) in events.into_iter().enumerate() {
+        let at = 1_000_000 + 1_000 * second as i64;
+        ledger.record(&Event { at, what });
+    }
+}
+
+fn whole_run(run: &str) -> Vec<What> {
+    let filled = RangeSet::from(range("2026-01-01", "2026-01-08"));
+    let empty = RangeSet::from(range("2026-01-09", "2026-01-10"));
+    let failed = Outcome::Failed { code: 3 };
+    vec![
+        started(run),
+        starting(0, 1),
+        ended(0, 1, failed.clone()),
+        starting(0, 2),
+        ended(0, 2, Outcome::Succeeded),
+        finished(0, Outcome::Succeeded, filled, empty),
+        starting(1, 1),
+        ended(1, 1, failed.clone()),
+        finished(1, failed, RangeSet::new(), RangeSet::new()),
+        What::StepSkipped {
+            step: 2,
+            reason: SkipReason::Upstream { step: 1 },
+        },
+        What::Cancelling {
+            reason: CancelReason::StepFailed,
+        },
+        What::RunFinished {
+            succeeded: false,
+            millis: 9_000,
+        },
+    ]
+}
+
+#[test]
+fn a_run_reads_back_as_it_was_told() {
+    let place = Place::new();
+    tell(&mut place.open_well(), whole_run("r1"));
+    let mut ledger = place.open_well();
+
+    let detail = ledger.run("r1").unwrap();
+    let record = &detail.record;
+    assert_eq!(record.state, RunState::Finished);
+    assert_eq!(record.all_succeeded, Some(false));
+    assert_eq!(record.cancelled, Some(CancelReason::StepFailed));
+    let counts = (
+        record.steps,
+        record.succeeded,
+        record.failed,
+        record.skipped,
+    );
+    assert_eq!(counts, (3, 1, 1, 1));
+
+    let step = &detail.steps[0];
+    assert_eq!(step.outcome, Some(Outcome::Succeeded));
+    assert_eq!(step.filled.to_string(), "2026-01-01..2026-01-08");
+    let outcomes: Vec<_> = step.attempts.iter().map(|a| a.outcome.clone()).collect();
+    let failed = Some(Outcome::Failed { code: 3 });
+    assert_eq!(outcomes, [failed, Some(Outcome::Succeeded)]);
+    assert_eq!(step.attempts[0].message.as_deref(), Some("out of luck"));
+    assert_eq!(step.attempts[1].log, PathBuf::from("logs/0-2.log"));
+    assert_eq!(step.attempts[1].argv, ["spark-submit", "two words"]);
+    let skipped = Some(SkipReason::Upstream { step: 1 });
+    assert_eq!(detail.steps[2].skipped, skipped);
+
+    assert_eq!(ledger.runs(10), [detail.record]);
+    assert_eq!(ledger.run("r2"), None);
+    let attempts = |ledger: &mut Ledger, day| ledger.attempts(&asset("a.one"), day).len();
+    assert_eq!(attempts(&mut ledger, None), 2);
+    assert_eq!(attempts(&mut ledger, Some(ds("2026-01-10"))), 2);
+    assert_eq!(attempts(&mut ledger, Some(ds("2026-01-11"))), 0);
+    assert_eq!(ledger.take_notices(), Vec::<String>::new());
+}
+
+#[test]
+fn an_attempt_that_could_not_be_prepared_is_kept_too() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    tell(
+        &mut ledger,
+        [started("r1"), ended(0, 1, Outcome::NotStarted)],
+    );
+    let detail = ledger.run("r1").unwrap();
+    let attempt = &detail.steps[0].attempts[0];
+    assert_eq!(attempt.outcome, Some(Outcome::NotStarted));
+    assert_eq!(attempt.started, Some(1_000_000));
+    assert_eq!(detail.record.state, RunState::Running, "this process lives");
+}
+
+#[test]
+fn empty_days_are_known_until_forgotten_or_filled() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    tell(&mut ledger, whole_run("r1"));
+    let one = asset("a.one");
+    assert_eq!(
+        ledger.empty_days(&one).to_string(),
+        "2026-01-09..2026-01-10"
+    );
+    assert!(ledger.empty_days(&asset("a.two")).is_empty());
+    ledger.forget_empty(&one, range("2026-01-09", "2026-01-09"));
+    assert_eq!(ledger.empty_days(&one).to_string(), "2026-01-10");
+    let filled = RangeSet::from(range("2026-01-01", "2026-01-10"));
+    tell(
+        &mut ledger,
+        [
+            started("r2"),
+            finished(0, Outcome::Succeeded, filled, RangeSet::new()),
+        ],
+    );
+    assert!(ledger.empty_days(&one).is_empty());
+}
+
+#[test]
+fn a_pace_comes_from_what_succeeded() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    tell(&mut ledger, whole_run("r1"));
+    let pace = Pace {
+        steps: 1,
+        days: 10,
+        millis: 1_000,
+    };
+    let paces = ledger.paces();
+    assert_eq!(
+        paces.into_iter().collect::<Vec<_>>(),
+        [(asset("a.one"), pace)]
+    );
+    assert_eq!(pace.estimate(1), Some(1_000));
+    assert_eq!(pace.estimate(30), Some(3_000));
+    assert_eq!(Pace::default().estimate(30), None);
+}
+
+#[test]
+fn only_a_dead_run_has_survivors_and_only_of_this_boot() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    let process = ProcessId {
+        pid: 4_194_000,
+        start_ticks: 7,
+    };
+    tell(
+        &mut ledger,
+        [started("r1"), starting(0, 1), spawned(0, 1, process)],
+    );
+    tell(
+        &mut ledger,
+        [
+            started("r2"),
+            starting(0, 1),
+            ended(0, 1, Outcome::Succeeded),
+        ],
+    );
+    assert!(ledger.survivors().is_empty(), "the run is this process");
+
+    let change = |sql: &str| {
+        let raw = Connection::open(place.path()).unwrap();
+        raw.execute(sql, []).unwrap();
+    };
+    change("UPDATE runs SET pid_ticks = pid_ticks + 1");
+    let survivors = ledger.survivors();
+    assert_eq!(survivors.len(), 1);
+    assert_eq!(survivors[0].process, Some(process));
+    assert_eq!(ledger.run("r1").unwrap().record.state, RunState::Crashed);
+
+    change("UPDATE runs SET boot = 'another'");
+    let survivors = ledger.survivors();
+    assert_eq!(survivors[0].process, None, "its number means nothing now");
+
+    ledger.mark_abandoned(&survivors[0].attempt, 5);
+    assert!(ledger.survivors().is_empty());
+    let attempt = &ledger.run("r1").unwrap().steps[0].attempts[0];
+    assert!(attempt.abandoned && attempt.finished == Some(5) && attempt.outcome.is_none());
+}
+
+#[test]
+fn pruning_keeps_the_newest_and_names_the_logs_of_the_rest() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    for run in ["r1", "r2", "r3"] {
+        tell(&mut ledger, whole_run(run));
+    }
+    let logs = ledger.prune(1);
+    assert_eq!(logs.len(), 6);
+    let left: Vec<_> = ledger.runs(9).into_iter().map(|run| run.run).collect();
+    assert_eq!(left, ["r3"]);
+    assert!(!ledger.empty_days(&asset("a.one")).is_empty());
+}
+
+#[test]
+fn a_newer_file_is_read_and_never_written() {
+    let place = Place::new();
+    tell(&mut place.open_well(), whole_run("r1"));
+    let raw = Connection::open(place.path()).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    let mut ledger = place.open();
+    assert!(ledger.take_notices()[0].contains("newer version"));
+    tell(&mut ledger, whole_run("r2"));
+    ledger.forget_empty(&asset("a.one"), range("2026-01-01", "2026-01-10"));
+    ledger.prune(0);
+    assert_eq!(ledger.runs(9).len(), 1);
+    assert!(!ledger.empty_days(&asset("a.one")).is_empty());
+}
+
+#[test]
+fn a_file_cut_at_any_point_never_stops_a_run() {
+    let place = Place::new();
+    tell(&mut place.open_well(), whole_run("r1"));
+    let whole = fs::read(place.path()).unwrap();
+    assert!(whole.len() > 20_000);
+    let cuts = (0..whole.len())
+        .step_by(1_777)
+        .chain([1, 50, 99, whole.len() - 1]);
+    for cut in cuts {
+        let place = Place::new();
+        fs::create_dir_all(place.path().parent().unwrap()).unwrap();
+        fs::write(place.path(), &whole[..cut]).unwrap();
+        let mut ledger = place.open();
+        tell(&mut ledger, whole_run("r2"));
+        assert!(ledger.run("r2").is_some(), "cut at {cut}");
+        let told = ledger
+            .take_notices()
+            .iter()
+            .any(|notice| notice.contains("damaged"));
+        assert!(told || cut == 0, "cut at {cut}");
+    }
+}
+
+#[test]
+fn garbage_is_moved_aside_when_it_is_met() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    let events = whole_run("r1");
+    tell(&mut ledger, events[..4].to_vec());
+    drop(ledger);
+    let mut bytes = fs::read(place.path()).unwrap();
+    for byte in &mut bytes[4096..] {
+        *byte = 0xa5;
+    }
+    fs::write(place.path(), bytes).unwrap();
+    let mut ledger = place.open();
+    tell(&mut ledger, events);
+    assert_eq!(ledger.take_notices().len(), 1);
+    assert_eq!(ledger.run("r1").unwrap().record.succeeded, 1);
+    let aside = fs::read_dir(place.path().parent().unwrap()).unwrap();
+    let aside = aside.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("damaged")
+    });
+    assert!(aside.count() >= 1);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_costs_one_notice() {
+    let place = Place::new();
+    fs::write(place.folder.path().join("state"), "a file, not a folder").unwrap();
+    let mut ledger = place.open();
+    tell(&mut ledger, whole_run("r1"));
+    assert!(ledger.runs(9).is_empty() && ledger.survivors().is_empty());
+    let notices = ledger.take_notices();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+}
+
+#[test]
+fn two_writers_at_once_lose_nothing() {
+    let place = Place::new();
+    thread::scope(|scope| {
+        for writer in 0..2 {
+            let place = &place;
+            scope.spawn(move || {
+                let mut ledger = place.open();
+                for number in 0..20 {
+                    tell(&mut ledger, whole_run(&format!("r{writer}-{number}")));
+                }
+                assert_eq!(ledger.take_notices(), Vec::<String>::new());
+            });
+        }
+    });
+    let runs = place.open_well().runs(100);
+    assert_eq!(runs.len(), 40);
+    assert!(
+        runs.iter()
+            .all(|run| run.state == RunState::Finished && run.succeeded == 1)
+    );
+}
