@@ -1,7 +1,10 @@
 //! The plan against the recorded runs of the real engine: for each backfill of the golden corpus,
 //! the days that the plan would run are the days that the Driver filled, and nothing waits.
 
-#![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot read")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test stops at whatever it cannot read"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +19,7 @@ use chronon_run_core::{
 };
 use chronon_run_plan::{
     AnyConf, AssetSettings, BuildOptions, ConfView, Fill, Graph, History, JoinFlow, Plan, Reason,
-    Request, State, World, plan,
+    Request, Selection, SelectionError, State, World, explain, plan,
 };
 use serde::Deserialize;
 
@@ -391,4 +394,183 @@ fn without_declared_holes_the_days_behind_them_wait() {
     };
     assert_eq!(inputs[0].table.as_str(), "lake.bookings");
     assert_eq!(inputs[0].missing.to_string(), "2026-01-12");
+}
+
+fn selected(graph: &Graph, include: &str, exclude: &str) -> Result<Vec<String>, SelectionError> {
+    let words = |text: &str| {
+        text.split('|')
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let selection = Selection::parse(&words(include), &words(exclude))?;
+    let found = selection.resolve(graph, false)?;
+    let mut names: Vec<String> = found
+        .iter()
+        .map(|&index| graph.assets[index].id.to_string())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn selection_speaks_dbt() {
+    let graph = graph(JoinFlow::Whole);
+    let select = |include: &str, exclude: &str| selected(&graph, include, exclude).unwrap();
+    let sessions = "staging_query/stays.sessions.daily_v1/backfill";
+    let join = "join/stays.sessions.v1/backfill";
+    // A conf's name stands for its offline tables, `mode:` and ids for any.
+    assert_eq!(
+        select("stays.online.v1", ""),
+        ["join/stays.online.v1/backfill"]
+    );
+    assert_eq!(
+        select("join/stays.online.v1/consistency", ""),
+        ["join/stays.online.v1/consistency"]
+    );
+    assert_eq!(
+        select("mode:consistency", ""),
+        ["join/stays.online.v1/consistency"]
+    );
+    assert_eq!(select("type:staging_query,*daily*", ""), [sessions]);
+    assert_eq!(select("table:stays_out.stays_sessions_v1", ""), [join]);
+    // Upstream by data and by embedding, downstream, limited depth.
+    let upstream = select("+stays.sessions.v1", "");
+    assert!(upstream.contains(&sessions.to_owned()));
+    assert!(upstream.contains(&"group_by/stays.bookings.union_v1/backfill".to_owned()));
+    assert_eq!(select("stays.sessions.daily_v1+", ""), [join, sessions]);
+    assert_eq!(
+        select("1+stays.chain_child.child_v1", "type:group_by"),
+        [
+            "join/stays.chain.parent_v1/backfill",
+            "join/stays.chain_child.child_v1/backfill"
+        ]
+    );
+    // Union, intersection, exclusion.
+    assert_eq!(
+        select("stays.sessions.v1 stays.sessions.daily_v1", ""),
+        [join, sessions]
+    );
+    assert_eq!(
+        select("stays.sessions.v1|stays.sessions.daily_v1", "type:join"),
+        [sessions]
+    );
+    assert_eq!(
+        select("team:trust,type:group_by", ""),
+        [
+            "group_by/trust.hosts.portfolio_v1/backfill",
+            "group_by/trust.hosts.profile_v1/backfill"
+        ]
+    );
+    assert_eq!(
+        select("tag:model=search_rank,stays.search_train.v1", ""),
+        ["join/stays.search_train.v1/backfill"]
+    );
+    assert!(
+        select("source:lake.hosts", "")
+            .contains(&"group_by/trust.hosts.profile_v1/backfill".to_owned())
+    );
+    assert!(select("", "").iter().all(|name| !name.ends_with("/upload")));
+}
+
+#[test]
+fn a_wrong_selector_says_what_is_right() {
+    let graph = graph(JoinFlow::Whole);
+    let error = |include: &str| selected(&graph, include, "").unwrap_err().to_string();
+    assert_eq!(
+        error("stays.sesions.v1"),
+        "`stays.sesions.v1` matches no asset; did you mean `stays.sessions.v1`?"
+    );
+    assert_eq!(
+        error("colour:blue"),
+        "`colour:blue`: there is no selection method `colour` (known: team, type, mode, tag, path, source, table)"
+    );
+    assert_eq!(error("team:"), "`team:` is not a selector");
+    assert_eq!(error("[a"), "`[a` is not a selector");
+}
+
+#[test]
+fn a_cell_is_explained_by_its_inputs() {
+    let graph = graph(JoinFlow::Whole);
+    let (sources, never) = (sources(), BTreeMap::new());
+    let snapshot = snapshot(&sources, &BTreeMap::new());
+    let asset = AssetId::new(
+        ConfType::Join,
+        "stays.search_train.derived_v1",
+        StepKind::Backfill,
+    );
+    let ds: Ds = "2026-01-22".parse().unwrap();
+    let plan = plan_of(&graph, &asset, ds, &snapshot, &never);
+    let world = World {
+        graph: &graph,
+        snapshot: &snapshot,
+        history: &History::default(),
+        never: &never,
+        refused: &BTreeMap::new(),
+    };
+    let explanation = explain(world, &plan, &asset, ds).unwrap();
+    let state = |role: &str| {
+        explanation
+            .inputs
+            .iter()
+            .find(|input| input.role == role)
+            .unwrap()
+    };
+    assert_eq!(explanation.cell.as_ref().unwrap().state, State::Waiting);
+    assert_eq!(state("left").needed.to_string(), "2026-01-22");
+    // Events × entities × SNAPSHOT needs the snapshot of the day before (§4.2), which has a hole.
+    let listings = state("source of part stays_listings_dim_v1");
+    assert_eq!(
+        (listings.needed.to_string(), listings.missing.to_string()),
+        ("2026-01-21".to_owned(), "2026-01-21".to_owned())
+    );
+    // Unbounded TEMPORAL aggregations reach back to `startPartition` (§4.2).
+    let bookings = state("source of part stays_bookings_guest_rt_v1");
+    assert_eq!(bookings.needed.to_string(), "2026-01-01..2026-01-22");
+    assert_eq!(bookings.missing.to_string(), "2026-01-12");
+}
+
+#[test]
+fn a_saved_plan_knows_what_has_changed() {
+    let graph = graph(JoinFlow::Whole);
+    let sources = sources();
+    let never = declared_holes(&sources);
+    let asset = AssetId::new(
+        ConfType::GroupBy,
+        "stays.bookings.listing_daily_v1",
+        StepKind::Backfill,
+    );
+    let as_of = "2026-01-30".parse().unwrap();
+    let plan = |written: &BTreeMap<TableName, RangeSet>| {
+        plan_of(&graph, &asset, as_of, &snapshot(&sources, written), &never)
+    };
+    let saved = plan(&BTreeMap::new());
+    let read: Plan = serde_json::from_str(&serde_json::to_string(&saved).unwrap()).unwrap();
+    assert_eq!(read.differences(&plan(&BTreeMap::new())), []);
+
+    let table: TableName = "stays_out.stays_bookings_listing_daily_v1".parse().unwrap();
+    let filled = BTreeMap::from([(
+        table,
+        PartitionRange::day("2026-01-14".parse().unwrap()).into(),
+    )]);
+    let differences: Vec<String> = read
+        .differences(&plan(&filled))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        differences,
+        ["stays_out.stays_bookings_listing_daily_v1: 2026-01-14 appeared"]
+    );
+
+    let mut edited = plan(&BTreeMap::new());
+    edited
+        .confs
+        .values_mut()
+        .for_each(|digest| digest.push('x'));
+    assert!(
+        read.differences(&edited)[0]
+            .to_string()
+            .ends_with("bookings.listing_daily_v1: the conf has changed since the plan was made")
+    );
 }
