@@ -10,6 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AssetId, PartitionRange, RangeSet};
 
+/// A reader of events. Called by the thread that runs the run, so it must not take long.
+pub trait Sink {
+    /// Takes one event. There is no way to fail: a reader keeps its troubles to itself.
+    fn emit(&mut self, event: &Event);
+
+    /// Everything emitted so far is about to have consequences, such as a child that starts:
+    /// a reader that keeps a record makes it safe now. Several events may share one call.
+    fn flush(&mut self) {}
+}
+
+impl<F: FnMut(&Event)> Sink for F {
+    fn emit(&mut self, event: &Event) {
+        self(event);
+    }
+}
+
 /// A step's place in its plan: 0 is the first. Stable within one run.
 pub type StepIndex = u32;
 

@@ -113,6 +113,7 @@ pub fn run(
             slots: Vec::new(),
             attempts: vec![0; jobs.len()],
             delayed: BTreeMap::new(),
+            starts: Vec::new(),
             groups: HashMap::new(),
             interrupt: Some(interrupt),
             kill_at: None,
@@ -159,6 +160,8 @@ struct Coordinator<'a> {
     attempts: Vec<u32>,
     /// Jobs that wait for their next attempt, with how the last one went.
     delayed: BTreeMap<(Instant, Position), Report>,
+    /// Slots whose child may start as soon as the sinks are flushed.
+    starts: Vec<usize>,
     /// Every group that may still live, warm sessions included, by its number.
     groups: HashMap<u32, Group>,
     /// Dropped when the run is interrupted, which wakes every slot that waits.
@@ -206,6 +209,7 @@ impl Coordinator<'_> {
         let mut tick = Instant::now() + TICK;
         loop {
             self.fill_slots();
+            self.release_starts();
             if self.is_idle() {
                 self.dismiss();
             }
@@ -217,7 +221,11 @@ impl Coordinator<'_> {
                 .saturating_duration_since(Instant::now());
             select! {
                 recv(news) -> message => match message {
-                    Ok(message) => self.hear(message),
+                    Ok(message) => {
+                        self.hear(message);
+                        // What came meanwhile shares one flush of the sinks.
+                        news.try_iter().for_each(|message| self.hear(message));
+                    }
                     // Every slot thread is gone.
                     Err(_) => return,
                 },
@@ -241,6 +249,7 @@ impl Coordinator<'_> {
             succeeded: self.summary.all_succeeded(),
             millis: millis(started.elapsed()),
         });
+        self.sinks.flush();
         self.summary
     }
 
@@ -308,8 +317,8 @@ impl Coordinator<'_> {
 
     fn start(&mut self, slot: usize, argv: Vec<String>, log: PathBuf) {
         let interrupted = self.interrupt.is_none();
-        let slot = &mut self.slots[slot];
-        let (Some(running), Some(orders)) = (&mut slot.running, &slot.orders) else {
+        let place = &mut self.slots[slot];
+        let (Some(running), Some(orders)) = (&mut place.running, &place.orders) else {
             return;
         };
         if interrupted {
@@ -324,7 +333,17 @@ impl Coordinator<'_> {
             argv,
             log,
         });
-        let _ = orders.send(Order::Start);
+        self.starts.push(slot);
+    }
+
+    /// Lets the children go that every sink now knows of, safely.
+    fn release_starts(&mut self) {
+        self.sinks.flush();
+        for slot in std::mem::take(&mut self.starts) {
+            if let Some(orders) = &self.slots[slot].orders {
+                let _ = orders.send(Order::Start);
+            }
+        }
     }
 
     fn spawned(&mut self, slot: usize, group: Group) {

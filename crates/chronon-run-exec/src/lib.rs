@@ -24,8 +24,8 @@ mod sink;
 mod work;
 mod worker;
 
+pub use chronon_run_core::event::Sink;
 pub use coordinator::{Control, OnFailure, Options, Summary, run};
 pub use job::{Backoff, Job, Retries};
 pub use queue::JobsError;
-pub use sink::Sink;
 pub use work::{Marker, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError};

@@ -5,19 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use chronon_run_core::event::{Event, What};
-
-/// A reader of events. Called by the coordinator, so it must not take long.
-pub trait Sink {
-    /// Takes one event. There is no way to fail: a reader keeps its troubles to itself.
-    fn emit(&mut self, event: &Event);
-}
-
-impl<F: FnMut(&Event)> Sink for F {
-    fn emit(&mut self, event: &Event) {
-        self(event);
-    }
-}
+use chronon_run_core::event::{Event, Sink, What};
 
 /// Every sink of a run; one that panics is left out from then on.
 pub(crate) struct Sinks<'a, 'b> {
@@ -37,9 +25,17 @@ impl<'a, 'b> Sinks<'a, 'b> {
             at: now_millis(),
             what,
         };
+        self.each(|sink| sink.emit(&event));
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.each(|sink| sink.flush());
+    }
+
+    fn each(&mut self, call: impl Fn(&mut dyn Sink)) {
         // A sink that panicked is never called again, so what it left half-done is not seen.
         self.sinks
-            .retain_mut(|sink| catch_unwind(AssertUnwindSafe(|| sink.emit(&event))).is_ok());
+            .retain_mut(|sink| catch_unwind(AssertUnwindSafe(|| call(&mut **sink))).is_ok());
     }
 }
 

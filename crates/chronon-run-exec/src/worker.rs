@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::event::{Outcome, ProcessId};
+use chronon_run_core::event::Outcome;
 use chronon_run_process::{Child, Exit, Group, LogMode, Session, SessionOutcome};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -184,14 +184,17 @@ impl Worker<'_> {
     }
 
     fn run_child(&mut self, task: &Task) -> Ended {
-        let child = match Child::start(&task.command, &task.log, LogMode::Truncate) {
+        let child = match Child::start(
+            &task.command,
+            &task.log,
+            LogMode::Truncate,
+            self.options.watchdog,
+        ) {
             Ok(child) => child,
             Err(error) => return Ended::Never(error.to_string()),
         };
-        self.watch(child.id());
         self.tell(News::Spawned(child.group()));
         let exit = child.wait(self.options.grace);
-        self.unwatch(child.id());
         match exit {
             Ok(exit) => exit.into(),
             Err(error) => Ended::Never(format!("cannot wait for the child: {error}")),
@@ -223,7 +226,6 @@ impl Worker<'_> {
                 }
             }
             Ok(SessionOutcome::Died(exit)) => {
-                self.unwatch(session.id());
                 match exit.into() {
                     // It ended before it said that the task was done.
                     Ended::Well => Ended::Badly(Outcome::Failed { code: 0 }),
@@ -245,15 +247,11 @@ impl Worker<'_> {
             }
             self.close(session);
         }
-        let session = Session::start(&task.command, log).map_err(|error| error.to_string())?;
-        self.watch(session.id());
-        Ok(session)
+        Session::start(&task.command, log, self.options.watchdog).map_err(|error| error.to_string())
     }
 
     fn close(&self, session: Session) {
-        let id = session.id();
         session.close(self.options.grace);
-        self.unwatch(id);
     }
 
     fn judge(&self, job: &Job, log: &Path, ended: Ended) -> Report {
@@ -357,18 +355,6 @@ impl Worker<'_> {
         let slot = self.slot;
         // The coordinator outlives its slots, unless it panicked; then nobody listens.
         let _ = self.news.send(Message { slot, news });
-    }
-
-    fn watch(&self, leader: ProcessId) {
-        if let Some(watchdog) = self.options.watchdog {
-            watchdog.register(leader, self.options.grace);
-        }
-    }
-
-    fn unwatch(&self, leader: ProcessId) {
-        if let Some(watchdog) = self.options.watchdog {
-            watchdog.release(leader);
-        }
     }
 }
 

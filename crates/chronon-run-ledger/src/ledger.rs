@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chronon_run_core::event::{Event, What};
+use chronon_run_core::event::{Event, Sink, What};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::{
@@ -29,6 +29,26 @@ pub struct Ledger {
     notices: Vec<String>,
     /// The current run's beginning, to be told again to a file that is begun anew.
     run: Option<(String, Event)>,
+    /// Taken and not yet written.
+    pending: Vec<Event>,
+    /// How often a damaged file was replaced.
+    began_anew: usize,
+}
+
+impl Sink for Ledger {
+    fn emit(&mut self, event: &Event) {
+        self.record(event);
+    }
+
+    fn flush(&mut self) {
+        Self::flush(self);
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.flush();
+    }
 }
 
 impl Ledger {
@@ -41,30 +61,43 @@ impl Ledger {
             file: None,
             notices: Vec::new(),
             run: None,
+            pending: Vec::new(),
+            began_anew: 0,
         };
         ledger.connect();
         ledger
     }
 
-    /// Writes one event of the current run down. Returns when it would survive a hard kill.
+    /// Takes one event of the current run; [`Ledger::flush`] writes it down.
     pub fn record(&mut self, event: &Event) {
         if let What::RunStarted { run, .. } = &event.what {
+            self.flush();
             self.run = Some((run.clone(), event.clone()));
         }
+        // Neither changes a row.
+        if !matches!(event.what, What::Progress { .. } | What::Notice { .. }) {
+            self.pending.push(event.clone());
+        }
+    }
+
+    /// Writes down every event taken so far, as one transaction. When this returns they would
+    /// survive a hard kill.
+    pub fn flush(&mut self) {
+        let events = std::mem::take(&mut self.pending);
         let Some((run, beginning)) = self.run.clone() else {
             return;
         };
-        if matches!(self.file, Some((_, Access::ReadOnly))) {
+        if events.is_empty() || !matches!(self.file, Some((_, Access::Write))) {
             return;
         }
-        let before = self.began_anew();
+        let before = self.began_anew;
         self.attempt("record the run", |connection| {
-            insert(connection, &run, event)
+            insert(connection, &run, &events)
         });
-        if self.began_anew() > before {
+        if self.began_anew > before {
             self.attempt("record the run", |connection| {
-                insert(connection, &run, &beginning)?;
-                insert(connection, &run, event)
+                insert(connection, &run, &[beginning])?;
+                insert(connection, &run, &events)
             });
         }
     }
@@ -130,6 +163,7 @@ impl Ledger {
     /// Moves the damaged file aside and begins a new one.
     fn begin_anew(&mut self, why: &str) {
         self.file = None;
+        self.began_anew += 1;
         match move_aside(&self.path) {
             Ok(aside) => self.notice(format!(
                 "the ledger was damaged ({why}); it is now `{}` and a new one was begun; \
@@ -149,11 +183,6 @@ impl Ledger {
             "cannot use the ledger `{}`: {why}; history is not recorded",
             self.path.display()
         ));
-    }
-
-    fn began_anew(&self) -> usize {
-        let damaged = |notice: &&String| notice.starts_with("the ledger was damaged");
-        self.notices.iter().filter(damaged).count()
     }
 
     /// The same trouble at every event is said once.

@@ -1,12 +1,12 @@
-//! What this workspace ran, attempt by attempt: a SQLite file that [`Ledger::record`] fills
-//! from the events of a run and that `status`, `runs`, `logs` and the next run read.
+//! What this workspace ran, attempt by attempt: a SQLite file that [`Ledger`], a
+//! [`Sink`](chronon_run_core::event::Sink), fills from the events of a run and that `status`, `runs`, `logs` and the next run read.
 //!
 //! Invariant: the ledger never fails a run. The warehouse is the truth and the ledger only
 //! explains it, so every trouble with the file becomes a notice ([`Ledger::take_notices`]) and
 //! the answer "nothing known". A damaged file is moved aside and a new one begun; a file of a
 //! newer version is read as far as possible and never written.
 //!
-//! What was recorded survives a hard kill of the process from the moment `record` returns (the
+//! What was recorded survives a hard kill of the process from the moment `flush` returns (the
 //! write-ahead log is in the kernel's hands then); a power failure may cost the last moments.
 //! Several processes may write at once.
 

@@ -5,15 +5,24 @@ use chronon_run_core::{
     event::{Event, StepIndex, StepInfo, What},
 };
 use chronon_run_process::{boot_id, identify};
-use rusqlite::{Connection, Error, params};
+use rusqlite::{Connection, Error, TransactionBehavior, params};
 use serde::Serialize;
 
-/// Writes down what `event` says of `run`.
+/// Writes down what `events` say of `run`, all or nothing.
 pub(crate) fn insert(
     connection: &mut Connection,
     run: &str,
-    event: &Event,
+    events: &[Event],
 ) -> rusqlite::Result<()> {
+    // Writing from the start, so that waiting for another writer is possible.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for event in events {
+        insert_one(&transaction, run, event)?;
+    }
+    transaction.commit()
+}
+
+fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Result<()> {
     let at = event.at;
     match &event.what {
         What::RunStarted { run, steps, jobs } => begin(connection, run, at, *jobs, steps),
@@ -64,15 +73,13 @@ pub(crate) fn insert(
             filled,
             empty,
         } => {
-            let transaction = connection.transaction()?;
             execute(
-                &transaction,
+                connection,
                 "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6
                  WHERE run = ?1 AND step = ?2",
                 params![run, step, at, json(outcome)?, json(filled)?, json(empty)?],
             )?;
-            keep_empty_days(&transaction, run, *step, filled, empty)?;
-            transaction.commit()
+            keep_empty_days(connection, run, *step, filled, empty)
         }
         What::StepSkipped { step, reason } => execute(
             connection,
@@ -94,16 +101,15 @@ pub(crate) fn insert(
 }
 
 fn begin(
-    connection: &mut Connection,
+    connection: &Connection,
     run: &str,
     at: i64,
     jobs: u32,
     steps: &[StepInfo],
 ) -> rusqlite::Result<()> {
     let me = identify(std::process::id());
-    let transaction = connection.transaction()?;
     execute(
-        &transaction,
+        connection,
         "INSERT OR REPLACE INTO runs (run, started, jobs, boot, pid, pid_ticks)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![run, at, jobs, boot_id(), me.pid, me.start_ticks],
@@ -111,7 +117,7 @@ fn begin(
     for info in steps {
         let PartitionRange { start, end } = info.range;
         execute(
-            &transaction,
+            connection,
             "INSERT OR REPLACE INTO steps (run, step, asset, first, last)
              VALUES (?1, ?2, ?3, ?4, ?5)",
             params![
@@ -123,7 +129,7 @@ fn begin(
             ],
         )?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 /// Remembers which days need no second attempt, and forgets those that have rows after all.

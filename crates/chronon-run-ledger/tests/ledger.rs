@@ -110,6 +110,7 @@ fn tell(ledger: &mut Ledger, events: impl IntoIterator<Item = What>) {
         let at = 1_000_000 + 1_000 * second as i64;
         ledger.record(&Event { at, what });
     }
+    ledger.flush();
 }
 
 fn whole_run(run: &str) -> Vec<What> {

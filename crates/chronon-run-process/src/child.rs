@@ -11,7 +11,7 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 
-use crate::{Group, identity::identify, sys};
+use crate::{Group, Watchdog, identity::identify, sys};
 
 /// What to do with a log file that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,13 +76,20 @@ pub struct Child {
 impl Child {
     /// Starts `command`, its output going to `log` (the folder is made if needed).
     ///
-    /// The child is killed by the kernel when the *thread* that called this ends, not only the
-    /// process. So: start a child on the thread that waits for it.
+    /// With a `watchdog`, the child carries its mark and is ended in order, TERM first, should
+    /// this process be killed. Without one the kernel kills the child, and only it, when the
+    /// *thread* that called this ends, not only the process; so start such a child on the
+    /// thread that waits for it.
     ///
     /// # Errors
     /// [`StartError`] if the log or the program cannot be used.
-    pub fn start(command: &CommandLine, log: &Path, mode: LogMode) -> Result<Self, StartError> {
-        Self::start_with(command, log, mode, None)
+    pub fn start(
+        command: &CommandLine,
+        log: &Path,
+        mode: LogMode,
+        watchdog: Option<&Watchdog>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(command, log, mode, watchdog, None)
     }
 
     /// The same, with `stdin` to read from.
@@ -90,13 +97,16 @@ impl Child {
         command: &CommandLine,
         log: &Path,
         mode: LogMode,
+        watchdog: Option<&Watchdog>,
         stdin: Option<PipeReader>,
     ) -> Result<Self, StartError> {
         let output = open_log(log, mode).map_err(|source| StartError::Log {
             path: log.display().to_string(),
             source,
         })?;
-        let expression = expression(command)?.stderr_to_stdout().stdout_file(output);
+        let expression = expression(command, watchdog)?
+            .stderr_to_stdout()
+            .stdout_file(output);
         let expression = match stdin {
             Some(pipe) => expression.stdin_file(pipe),
             None => expression.stdin_null(),
@@ -153,15 +163,26 @@ impl Drop for Child {
 }
 
 /// The child as `duct` describes it, without stdin and stdout.
-fn expression(command: &CommandLine) -> Result<duct::Expression, StartError> {
+fn expression(
+    command: &CommandLine,
+    watchdog: Option<&Watchdog>,
+) -> Result<duct::Expression, StartError> {
     let (program, arguments) = command.argv.split_first().ok_or(StartError::NoProgram)?;
+    let watched = watchdog.is_some();
     let mut expression = duct::cmd(program, arguments)
         .unchecked()
-        .before_spawn(|command| {
+        .before_spawn(move |command| {
             command.process_group(0);
-            sys::die_with_parent(command);
+            if !watched {
+                // Costs a fork instead of a posix_spawn.
+                sys::die_with_parent(command);
+            }
             Ok(())
         });
+    if let Some(watchdog) = watchdog {
+        let (name, value) = watchdog.mark();
+        expression = expression.env(name, value);
+    }
     for (name, value) in &command.env {
         expression = match value {
             Some(value) => expression.env(name, value),

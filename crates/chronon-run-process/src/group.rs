@@ -16,6 +16,9 @@ use crate::{
 /// How long to wait for processes that were sent KILL: the kernel may take a moment.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a process may be without an environment while it executes another program.
+const EXEC_PAUSE: Duration = Duration::from_millis(30);
+
 /// The group of one [`Child`](crate::Child), to be signalled from any thread.
 ///
 /// Knows when the group is over, so a late signal never reaches a stranger.
@@ -76,11 +79,10 @@ impl Group {
             }
             result
         };
-        end_members(
-            grace,
-            || Stat::living_members(self.leader.pid),
-            self.leader.pid,
-        );
+        let members = || Stat::living_members(self.leader.pid);
+        end_all(grace, members, |_, signal| {
+            sys::signal_group(self.leader.pid, signal)
+        });
         *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         result
     }
@@ -108,18 +110,48 @@ pub fn end_group(leader: ProcessId, grace: Duration) -> bool {
             members
         }
     };
-    end_members(grace, ours, leader.pid)
+    end_all(grace, ours, |_, signal| {
+        sys::signal_group(leader.pid, signal)
+    })
 }
 
-/// TERM, grace, KILL, until `members` finds nobody. Whether there was anybody.
-fn end_members(grace: Duration, members: impl Fn() -> Vec<Stat>, group: u32) -> bool {
-    if members().is_empty() {
+/// Ends every process that was started with `variable` (`NAME=value`) in its environment, and
+/// everything that these start meanwhile.
+pub(crate) fn end_marked(variable: &str, grace: Duration) {
+    let marked = || {
+        let found = Stat::living_with(variable);
+        if found.is_empty() {
+            // A process has no environment while it is being replaced by another program.
+            thread::sleep(EXEC_PAUSE);
+            return Stat::living_with(variable);
+        }
+        found
+    };
+    end_all(grace, marked, |found, signal| {
+        for stat in found {
+            sys::signal_process(stat.id.pid, signal);
+        }
+    });
+}
+
+/// TERM, grace, KILL, until `living` finds nobody. Whether there was anybody.
+fn end_all(
+    grace: Duration,
+    living: impl Fn() -> Vec<Stat>,
+    signal: impl Fn(&[Stat], Signal),
+) -> bool {
+    let found = living();
+    if found.is_empty() {
         return false;
     }
-    sys::signal_group(group, Signal::Term);
-    if !wait_until(grace, || members().is_empty()) {
-        sys::signal_group(group, Signal::Kill);
-        wait_until(KILL_PATIENCE, || members().is_empty());
+    signal(&found, Signal::Term);
+    if !wait_until(grace, || living().is_empty()) {
+        wait_until(KILL_PATIENCE, || {
+            // Every time: somebody may have been born between the look and the signal.
+            let found = living();
+            signal(&found, Signal::Kill);
+            found.is_empty()
+        });
     }
     true
 }

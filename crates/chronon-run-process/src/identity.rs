@@ -38,15 +38,29 @@ impl Stat {
 
     /// Every living process of a group.
     pub(crate) fn living_members(group: u32) -> Vec<Self> {
-        let Ok(entries) = fs::read_dir("/proc") else {
-            return Vec::new();
-        };
-        entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .filter_map(Self::of)
+        let stats = all_pids().filter_map(Self::of);
+        stats
             .filter(|stat| stat.group == group && !stat.zombie)
             .collect()
     }
+
+    /// Every living process that was started with `variable` (`NAME=value`) in its
+    /// environment, as far as its owner lets us see, this one excepted.
+    pub(crate) fn living_with(variable: &str) -> Vec<Self> {
+        let has = |pid: &u32| {
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let mut variables = environment.split(|&byte| byte == 0);
+            variables.any(|entry| entry == variable.as_bytes())
+        };
+        let others = all_pids().filter(|&pid| pid != std::process::id());
+        let stats = others.filter(has).filter_map(Self::of);
+        stats.filter(|stat| !stat.zombie).collect()
+    }
+}
+
+fn all_pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// The process that has the number `pid` now, with its start time; a zombie counts.

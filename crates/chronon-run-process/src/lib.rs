@@ -5,13 +5,15 @@
 //!
 //! 1. every [`Child`] is the leader of its own process group, and always the whole group is
 //!    ended: TERM, a grace period, KILL; also when the leader is gone and others remain;
-//! 2. the kernel sends KILL to the leader when the thread that started it dies
-//!    (`PR_SET_PDEATHSIG`), see [`Child::start`] for the rule that follows from it;
-//! 3. a [`Watchdog`] process ends the groups if this process is killed hard;
+//! 2. a [`Watchdog`] process ends everything that descends from the children if this process
+//!    is killed hard;
+//! 3. without a watchdog the kernel at least sends KILL to the leader when the thread that
+//!    started it dies (`PR_SET_PDEATHSIG`), see [`Child::start`] for the rule that follows;
 //! 4. [`end_group`] lets the next run end what is left, told by pid *and* start time
 //!    ([`identify`]), so that a reused number is never killed.
 //!
-//! A process that leaves its group on purpose (`setsid`) is beyond all four.
+//! A process that leaves its group on purpose (`setsid`) is seen by the watchdog only, and one
+//! that also empties its environment by nobody.
 
 mod child;
 mod group;

@@ -10,7 +10,7 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 
-use crate::{Child, Exit, Group, LogMode, StartError, Tail, child::open_log};
+use crate::{Child, Exit, Group, LogMode, StartError, Tail, Watchdog, child::open_log};
 
 /// Between two looks at the log, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
@@ -47,17 +47,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts `command`; its output is appended to `log`. As for [`Child::start`], the
-    /// session dies with the thread that calls this.
+    /// Starts `command`; `log` is begun again with its output. What [`Child::start`] says of
+    /// the watchdog holds here too.
     ///
     /// # Errors
     /// [`StartError`] if the log or the program cannot be used.
-    pub fn start(command: &CommandLine, log: &Path) -> Result<Self, StartError> {
+    pub fn start(
+        command: &CommandLine,
+        log: &Path,
+        watchdog: Option<&Watchdog>,
+    ) -> Result<Self, StartError> {
         let (reader, writer) = io::pipe().map_err(|source| StartError::Program {
             program: command.argv.first().cloned().unwrap_or_default(),
             source,
         })?;
-        let child = Child::start_with(command, log, LogMode::Truncate, Some(reader))?;
+        let child = Child::start_with(command, log, LogMode::Truncate, watchdog, Some(reader))?;
         Ok(Self {
             child,
             stdin: Some(writer),

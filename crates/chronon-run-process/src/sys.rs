@@ -15,27 +15,38 @@ pub(crate) enum Signal {
     Kill,
 }
 
-/// Sends `signal` to every process of the group. Whether there was any.
-pub(crate) fn signal_group(group: u32, signal: Signal) -> bool {
-    let signal = match signal {
-        Signal::Term => libc::SIGTERM,
-        Signal::Kill => libc::SIGKILL,
-    };
-    kill(group, signal)
+impl Signal {
+    fn number(self) -> libc::c_int {
+        match self {
+            Self::Term => libc::SIGTERM,
+            Self::Kill => libc::SIGKILL,
+        }
+    }
+}
+
+/// Sends `signal` to every process of the group.
+pub(crate) fn signal_group(group: u32, signal: Signal) {
+    kill(group, -1, signal.number());
+}
+
+/// Sends `signal` to one process.
+pub(crate) fn signal_process(pid: u32, signal: Signal) {
+    kill(pid, 1, signal.number());
 }
 
 /// Whether any process, zombies included, belongs to the group.
 pub(crate) fn group_exists(group: u32) -> bool {
-    kill(group, 0)
+    kill(group, -1, 0)
 }
 
-fn kill(group: u32, signal: libc::c_int) -> bool {
-    // -1 would mean every process and 0 our own group: neither is ever a child's group.
-    let Some(group) = i32::try_from(group).ok().filter(|&group| group > 1) else {
+/// kill(2) for a process (`sign` 1) or a group (-1). Whether there was any.
+fn kill(number: u32, sign: i32, signal: libc::c_int) -> bool {
+    // -1 would mean every process and 0 our own group: neither is ever a child's number.
+    let Some(number) = i32::try_from(number).ok().filter(|&number| number > 1) else {
         return false;
     };
     // SAFETY: kill(2) takes two integers and touches no memory of ours.
-    let code = unsafe { libc::kill(-group, signal) };
+    let code = unsafe { libc::kill(sign * number, signal) };
     // EPERM: there are processes, but not ours to signal.
     code == 0 || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }

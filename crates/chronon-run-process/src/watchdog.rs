@@ -1,44 +1,51 @@
 //! A second process that ends the children when the first is killed hard.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     io::{self, BufRead, PipeWriter, Write},
     path::Path,
-    sync::{Mutex, PoisonError},
-    thread,
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use chronon_run_core::event::ProcessId;
+use crate::{StartError, group::end_marked, identify, sys};
 
-use crate::{StartError, end_group, sys};
-
-/// The last word of a run that ended in order.
+/// Set to the mark in the environment of every watched child, and so of its children.
+const VARIABLE: &str = "PROCESS_WATCHDOG_MARK";
+/// The last word of an owner that ended in order.
 const BYE: &str = "bye";
 
 /// The running watchdog, as its owner sees it. Dropping it says that all is well.
 ///
-/// The watchdog holds the reading end of a pipe. While the owner lives it is told which groups
-/// exist; when the pipe ends without a farewell, the owner was killed.
+/// The watchdog holds the reading end of a pipe whose other end dies with the owner. If the
+/// pipe ends without a farewell, it looks for every process that carries the owner's mark in
+/// its environment (children inherit it) and ends them: TERM, grace, KILL. So nobody has to be
+/// registered, nobody can be missed between its start and its registration, processes that
+/// left their group are found too, and watching costs nothing per child.
 #[derive(Debug)]
 pub struct Watchdog {
-    stdin: Mutex<Option<PipeWriter>>,
+    mark: String,
+    stdin: Option<PipeWriter>,
     handle: duct::Handle,
 }
 
 impl Watchdog {
-    /// Starts `program arguments…`, which must call [`watchdog_main`] with its stdin.
-    /// It runs in a session of its own, so that Ctrl-C does not reach it.
+    /// Starts `program arguments…`, which must call [`watchdog_main`] with its stdin. `grace`
+    /// is what the children get between TERM and KILL. It runs in a session of its own, so
+    /// that Ctrl-C does not reach it.
     ///
     /// # Errors
     /// [`StartError`] if the program cannot be executed.
-    pub fn start<S: AsRef<OsStr>>(program: &Path, arguments: &[S]) -> Result<Self, StartError> {
+    pub fn start<S: AsRef<OsStr>>(
+        program: &Path,
+        arguments: &[S],
+        grace: Duration,
+    ) -> Result<Self, StartError> {
         let failed = |source| StartError::Program {
             program: program.display().to_string(),
             source,
         };
-        let (reader, writer) = io::pipe().map_err(failed)?;
+        let (reader, mut writer) = io::pipe().map_err(failed)?;
         let arguments = arguments.iter().map(AsRef::as_ref);
         let handle = duct::cmd(program.as_os_str(), arguments)
             .unchecked()
@@ -51,69 +58,56 @@ impl Watchdog {
             })
             .start()
             .map_err(failed)?;
-        let stdin = Mutex::new(Some(writer));
-        Ok(Self { stdin, handle })
+        let mark = new_mark();
+        writeln!(writer, "{mark} {}", grace.as_millis()).map_err(failed)?;
+        let stdin = Some(writer);
+        Ok(Self {
+            mark,
+            stdin,
+            handle,
+        })
     }
 
-    /// From now on the group of `leader` dies with this process: TERM, `grace`, KILL.
-    pub fn register(&self, leader: ProcessId, grace: Duration) {
-        let ProcessId { pid, start_ticks } = leader;
-        self.say(&format!("+{pid} {start_ticks} {}\n", grace.as_millis()));
+    /// The environment variable that watched children carry: name and value.
+    #[must_use]
+    pub fn mark(&self) -> (&'static str, &str) {
+        (VARIABLE, &self.mark)
     }
+}
 
-    /// The group of `leader` is over.
-    pub fn release(&self, leader: ProcessId) {
-        self.say(&format!("-{}\n", leader.pid));
-    }
-
-    /// A watchdog that died is no reason to fail a run: the kernel still kills the leaders.
-    fn say(&self, line: &str) {
-        let mut stdin = self.stdin.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipe) = stdin.as_mut()
-            && pipe.write_all(line.as_bytes()).is_err()
-        {
-            *stdin = None;
-        }
-    }
+/// Not the mark of any other watchdog of this machine, in this boot or another.
+fn new_mark() -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let me = identify(std::process::id());
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{}-{number}", me.pid, me.start_ticks)
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.say(&format!("{BYE}\n"));
-        *self.stdin.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(mut pipe) = self.stdin.take() {
+            // If it is gone already there is nobody to greet.
+            let _ = writeln!(pipe, "{BYE}");
+        }
         // It has nothing left to do and ends at once.
         let _ = self.handle.wait();
     }
 }
 
-/// What the watchdog process does: listens to `input` until its end, then ends every group
-/// that is registered, unless the last line was the farewell.
+/// What the watchdog process does: listens to `input` until its end; then, unless the owner
+/// said goodbye, ends every process that carries the owner's mark.
 pub fn watchdog_main(input: impl BufRead) {
-    let mut groups: BTreeMap<u32, (ProcessId, Duration)> = BTreeMap::new();
-    for line in input.lines().map_while(Result::ok) {
-        if line == BYE {
-            return;
-        }
-        if let Some(pid) = line.strip_prefix('-').and_then(|pid| pid.parse().ok()) {
-            groups.remove(&pid);
-        } else if let Some((leader, grace)) = parse_registration(&line) {
-            groups.insert(leader.pid, (leader, grace));
-        }
+    let mut lines = input.lines().map_while(Result::ok);
+    let order = lines.next().and_then(|line| parse_order(&line));
+    let Some((mark, grace)) = order else { return };
+    if lines.last().as_deref() != Some(BYE) {
+        end_marked(&format!("{VARIABLE}={mark}"), grace);
     }
-    thread::scope(|scope| {
-        for &(leader, grace) in groups.values() {
-            scope.spawn(move || end_group(leader, grace));
-        }
-    });
 }
 
-/// `+<pid> <start ticks> <grace in milliseconds>`.
-fn parse_registration(line: &str) -> Option<(ProcessId, Duration)> {
-    let mut numbers = line.strip_prefix('+')?.split(' ');
-    let leader = ProcessId {
-        pid: numbers.next()?.parse().ok()?,
-        start_ticks: numbers.next()?.parse().ok()?,
-    };
-    let grace = Duration::from_millis(numbers.next()?.parse().ok()?);
-    Some((leader, grace))
+/// `<mark> <grace in milliseconds>`.
+fn parse_order(line: &str) -> Option<(String, Duration)> {
+    let (mark, grace) = line.split_once(' ')?;
+    let grace = Duration::from_millis(grace.parse().ok()?);
+    Some((mark.to_owned(), grace))
 }

@@ -1,6 +1,10 @@
 //! Children that do not want to end, and owners that are killed. A process proves that it is
 //! gone by the end of a pipe that only it and its children hold open.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     fs::{self, File},
@@ -81,7 +85,7 @@ fn ends(mut reader: BufReader<File>) {
 }
 
 fn start(command: &CommandLine, place: &Place) -> Child {
-    Child::start(command, &place.log(), LogMode::Truncate).unwrap()
+    Child::start(command, &place.log(), LogMode::Truncate, None).unwrap()
 }
 
 #[test]
@@ -103,17 +107,17 @@ fn exit_codes_signals_and_both_outputs_are_kept() {
 fn what_cannot_be_started_says_its_name() {
     let place = Place::new();
     let nothing = CommandLine::default();
-    let error = Child::start(&nothing, &place.log(), LogMode::Append).unwrap_err();
+    let error = Child::start(&nothing, &place.log(), LogMode::Append, None).unwrap_err();
     assert!(matches!(error, StartError::NoProgram));
     let missing = CommandLine {
         argv: vec!["/no/such/program".into()],
         ..CommandLine::default()
     };
-    let error = Child::start(&missing, &place.log(), LogMode::Append).unwrap_err();
+    let error = Child::start(&missing, &place.log(), LogMode::Append, None).unwrap_err();
     assert!(error.to_string().contains("/no/such/program"), "{error}");
     let below_a_file = place.pipe().join("log");
     let command = shell("true", &place.pipe());
-    let error = Child::start(&command, &below_a_file, LogMode::Append).unwrap_err();
+    let error = Child::start(&command, &below_a_file, LogMode::Append, None).unwrap_err();
     assert!(matches!(error, StartError::Log { .. }));
 }
 
@@ -183,7 +187,7 @@ fn a_session_takes_task_after_task() {
         esac
     done"#;
     let log = place.folder.path().join("session.log");
-    let mut session = Session::start(&shell(script, &place.pipe()), &log).unwrap();
+    let mut session = Session::start(&shell(script, &place.pipe()), &log, None).unwrap();
     let marker = |line: &str| Some(line.strip_prefix("MARK ")? == "good");
     let task_log = place.log();
     let mut run = |input: &str| session.run(input, &marker, &task_log).unwrap();
@@ -203,7 +207,7 @@ fn a_session_takes_task_after_task() {
 fn a_session_ends_with_its_group_or_with_its_stdin() {
     let place = Place::new();
     let log = place.log();
-    let mut session = Session::start(&shell(STUBBORN, &place.pipe()), &log).unwrap();
+    let mut session = Session::start(&shell(STUBBORN, &place.pipe()), &log, None).unwrap();
     let reader = place.ready();
     let group = session.group();
     let killer = thread::spawn(move || group.kill());
@@ -214,7 +218,7 @@ fn a_session_ends_with_its_group_or_with_its_stdin() {
 
     let place = Place::new();
     let polite = shell(r#"exec 9>"$PIPE"; echo ready >&9; cat"#, &place.pipe());
-    let session = Session::start(&polite, &place.log()).unwrap();
+    let session = Session::start(&polite, &place.log(), None).unwrap();
     let reader = place.ready();
     session.close(LONG);
     ends(reader);
@@ -226,13 +230,15 @@ fn helper(name: &str) -> Vec<String> {
     words.map(str::to_owned).to_vec()
 }
 
-#[test]
-fn an_owner_killed_hard_leaves_nobody() {
+/// Kills a process that runs [`STUBBORN`], or `script`, and waits for its children to end.
+fn kill_owner(script: &str, watched: bool) {
     let place = Place::new();
     let mut owner = Command::new(std::env::current_exe().unwrap())
         .args(helper("helper_owner"))
         .env("PIPE", place.pipe())
         .env("LOG", place.log())
+        .env("SCRIPT", script)
+        .env("WATCHED", watched.to_string())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -243,13 +249,32 @@ fn an_owner_killed_hard_leaves_nobody() {
 }
 
 #[test]
-fn a_farewell_leaves_registered_groups_alone() {
+fn an_owner_killed_hard_leaves_nobody() {
+    kill_owner(STUBBORN, true);
+}
+
+#[test]
+fn not_even_a_grandchild_in_a_session_of_its_own() {
+    let script = r#"exec 9>"$PIPE"; setsid sh -c "trap '' TERM; echo ready >&9; while :; do sleep 1; done" & wait"#;
+    kill_owner(script, true);
+}
+
+#[test]
+fn without_a_watchdog_the_kernel_kills_the_child() {
+    kill_owner(
+        r#"exec 9>"$PIPE"; trap '' TERM; echo ready >&9; exec sleep 1000"#,
+        false,
+    );
+}
+
+#[test]
+fn a_farewell_leaves_everybody_alone() {
     let place = Place::new();
     let exe = std::env::current_exe().unwrap();
-    let watchdog = Watchdog::start(&exe, &helper("helper_watchdog")).unwrap();
-    let child = start(&shell(STUBBORN, &place.pipe()), &place);
+    let watchdog = Watchdog::start(&exe, &helper("helper_watchdog"), GRACE).unwrap();
+    let command = shell(STUBBORN, &place.pipe());
+    let child = Child::start(&command, &place.log(), LogMode::Append, Some(&watchdog)).unwrap();
     let reader = place.ready();
-    watchdog.register(child.id(), GRACE);
     drop(watchdog);
     assert!(is_alive(child.id()));
     drop(child);
@@ -261,10 +286,12 @@ fn a_farewell_leaves_registered_groups_alone() {
 fn helper_owner() {
     let variable = |name| PathBuf::from(std::env::var_os(name).unwrap());
     let exe = std::env::current_exe().unwrap();
-    let watchdog = Watchdog::start(&exe, &helper("helper_watchdog")).unwrap();
-    let command = shell(STUBBORN, &variable("PIPE"));
-    let child = Child::start(&command, &variable("LOG"), LogMode::Append).unwrap();
-    watchdog.register(child.id(), GRACE);
+    let watched = std::env::var("WATCHED").unwrap() == "true";
+    let start = || Watchdog::start(&exe, &helper("helper_watchdog"), GRACE).unwrap();
+    let watchdog = watched.then(start);
+    let command = shell(&std::env::var("SCRIPT").unwrap(), &variable("PIPE"));
+    let log = variable("LOG");
+    let child = Child::start(&command, &log, LogMode::Append, watchdog.as_ref()).unwrap();
     child.wait(GRACE).unwrap();
 }
 
