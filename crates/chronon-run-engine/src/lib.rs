@@ -1,3 +1,4 @@
 //! From a step to a command line or a SQL script; finds or installs Spark.
 
 pub mod chronon;
+pub mod spark;

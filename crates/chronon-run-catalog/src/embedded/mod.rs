@@ -14,6 +14,8 @@
 //! The server ends after [`Embedded::idle`] without a connection, or at once when its directory
 //! is gone. Derby recovers by itself after a hard kill.
 
+mod rehearsal;
+
 use std::{
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, RandomState},
@@ -132,6 +134,13 @@ pub enum EmbeddedError {
     },
 }
 
+/// A server that this process has started.
+struct Server {
+    process: Child,
+    /// Where its part of the log begins, in bytes.
+    log_start: u64,
+}
+
 /// What the server writes about itself.
 #[derive(Deserialize)]
 struct State {
@@ -150,10 +159,10 @@ impl Embedded {
             fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
         }
         let deadline = Instant::now() + self.start;
-        let mut server: Option<Child> = None;
+        let mut server: Option<Server> = None;
         loop {
             if let Some(mut lease) = self.attach() {
-                lease.started = server.is_some_and(|server| server.id() == lease.pid);
+                lease.started = server.is_some_and(|server| server.process.id() == lease.pid);
                 return Ok(lease);
             }
             if let Some(server) = &mut server {
@@ -215,12 +224,13 @@ impl Embedded {
     }
 
     /// Starts the server, which inherits `lock` as its standard input.
-    fn launch(&self, lock: File) -> Result<Child, EmbeddedError> {
+    fn launch(&self, lock: File) -> Result<Server, EmbeddedError> {
         // Whoever wrote it is dead: it held the lock.
         let _ = fs::remove_file(self.state());
         self.write("EmbeddedMetastore.java", SOURCE)?;
         self.write("log4j2.properties", LOG_CONFIG)?;
         let log = self.open_log()?;
+        let log_start = log.metadata().map_or(0, |log| log.len());
         let errors = log
             .try_clone()
             .map_err(|source| file_error(&self.log(), source))?;
@@ -236,10 +246,11 @@ impl Embedded {
         for variable in FOREIGN_CONFIG {
             command.env_remove(variable);
         }
-        command.spawn().map_err(|source| EmbeddedError::Java {
+        let process = command.spawn().map_err(|source| EmbeddedError::Java {
             java: self.java.clone(),
             source,
-        })
+        })?;
+        Ok(Server { process, log_start })
     }
 
     fn arguments(&self) -> Result<Vec<String>, EmbeddedError> {
@@ -296,27 +307,56 @@ impl Embedded {
     }
 
     /// Fails if the server has already ended.
-    fn check(&self, server: &mut Child) -> Result<(), EmbeddedError> {
-        match server.try_wait() {
+    fn check(&self, server: &mut Server) -> Result<(), EmbeddedError> {
+        match server.process.try_wait() {
             Ok(Some(status)) => Err(EmbeddedError::Ended {
                 status,
-                reason: reason(&fs::read_to_string(self.log()).unwrap_or_default()),
+                reason: reason(&self.logged_since(server.log_start)),
                 log: self.log(),
             }),
             Ok(None) | Err(_) => Ok(()),
         }
     }
 
-    fn give_up(&self, server: Option<Child>) -> EmbeddedError {
-        if let Some(mut server) = server {
+    fn logged_since(&self, start: u64) -> String {
+        let bytes = fs::read(self.log()).unwrap_or_default();
+        let start = usize::try_from(start)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        String::from_utf8_lossy(&bytes[start..]).into_owned()
+    }
+
+    fn give_up(&self, server: Option<Server>) -> EmbeddedError {
+        if let Some(Server { mut process, .. }) = server {
             // It may be gone by now, which is what is wanted.
-            let _ = server.kill();
-            let _ = server.wait();
+            let _ = process.kill();
+            let _ = process.wait();
         }
         EmbeddedError::Slow {
             after: self.start,
             log: self.log(),
         }
+    }
+
+    /// Starts the server, uses it as a run does, and waits until it has ended: for a class-data
+    /// archive, whose recording is among [`Embedded::java_options`]. Takes a directory of its own.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`] if it does not start, or does not end within [`Embedded::start`] after
+    /// [`Embedded::idle`].
+    pub fn rehearse(&self) -> Result<(), EmbeddedError> {
+        let lease = self.join()?;
+        // What it answers does not matter here, only that its classes are loaded.
+        let _ = rehearsal::play(&lease.uri());
+        drop(lease);
+        let deadline = Instant::now() + self.idle + self.start;
+        while self.try_lock()?.is_none() {
+            if Instant::now() > deadline {
+                return Err(self.give_up(None));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
     }
 }
 

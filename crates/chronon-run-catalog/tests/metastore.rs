@@ -1,0 +1,265 @@
+//! The embedded metastore for real: on the Spark that is here, or the one that gets installed.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::TcpListener,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_catalog::{
+    Catalog, CatalogError, Hive, NewTable, TableName, Timeouts,
+    embedded::{Embedded, EmbeddedError, Lease},
+};
+use chronon_run_core::{Column, Ds};
+use chronon_run_engine::spark::{Spark, Surroundings, locate};
+
+fn spark() -> Spark {
+    let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
+    locate(&surroundings, &mut |_| ()).unwrap()
+}
+
+fn embedded(spark: &Spark, workspace: &Path) -> Embedded {
+    Embedded {
+        java: spark.java.program(),
+        java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        jars: spark.jars(),
+        directory: workspace.join("metastore"),
+        warehouse: workspace.join("warehouse"),
+        idle: Duration::from_secs(1),
+        start: Duration::from_secs(120),
+    }
+}
+
+fn table(name: &str) -> TableName {
+    name.parse().unwrap()
+}
+
+fn column(name: &str, data_type: &str) -> Column {
+    Column {
+        name: name.into(),
+        data_type: data_type.into(),
+    }
+}
+
+fn events() -> NewTable {
+    NewTable {
+        table: table("data.events"),
+        columns: vec![column("id", "bigint"), column("tags", "array<string>")],
+        partition_columns: vec![column("ds", "string"), column("hr", "string")],
+        properties: vec![("owner_team".into(), "search".into())],
+    }
+}
+
+/// `(ds, hr)` of so many days from 2024-01-01.
+fn rows(days: i32) -> Vec<Vec<String>> {
+    let first: Ds = "2024-01-01".parse().unwrap();
+    let row = |day| vec![first.plus(day).to_string(), "10:00".to_owned()];
+    (0..days).map(row).collect()
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The server holds the lock as long as it lives.
+fn has_ended(embedded: &Embedded) -> bool {
+    let lock = File::open(embedded.directory.join("metastore.lock")).unwrap();
+    lock.try_lock().is_ok()
+}
+
+fn kill_hard(lease: &Lease) {
+    let status = Command::new("kill")
+        .args(["-9", &lease.pid().to_string()])
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_workspace_has_one_metastore_that_survives_what_can_happen() {
+    let workspace = tempfile::tempdir().unwrap();
+    let embedded = embedded(&spark(), workspace.path());
+
+    // A state file of another time, whose port belongs to somebody else by now.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = other.accept() {
+            let _ = io::Write::write_all(&mut stream, b"SSH-2.0-not-a-metastore\r\n");
+        }
+    });
+    fs::create_dir_all(&embedded.directory).unwrap();
+    let stale = format!("{{\"port\":{port},\"pid\":1,\"token\":\"x\"}}");
+    fs::write(embedded.directory.join("metastore.json"), stale).unwrap();
+
+    // Two join at once: one starts it, both use the same.
+    let (first, second) = thread::scope(|scope| {
+        let one = scope.spawn(|| embedded.join().unwrap());
+        let other = scope.spawn(|| embedded.join().unwrap());
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_eq!(first.uri(), second.uri());
+    assert_ne!(first.started(), second.started());
+
+    changes_are_listed(&first);
+
+    // It stays while one is left, longer than it would stay idle.
+    let uri = second.uri();
+    drop(first);
+    thread::sleep(embedded.idle * 2);
+    assert!(
+        Catalog::connect(&uri, Timeouts::default())
+            .unwrap()
+            .snapshot(&[])
+            .is_ok()
+    );
+    assert!(!has_ended(&embedded));
+
+    // Killed hard: the next start recovers, and what was written is still there.
+    kill_hard(&second);
+    wait_until("the killed server is gone", || has_ended(&embedded));
+    let third = embedded.join().unwrap();
+    assert!(third.started());
+    let hive = Catalog::connect(&third.uri(), Timeouts::default()).unwrap();
+    let request = (table("data.events"), vec!["ds".to_owned()]);
+    let snapshot = hive.snapshot(&[request]).unwrap();
+    assert_eq!(snapshot.days(&table("data.events"), "ds", &[]).days(), 1198);
+
+    // The last one leaves: it ends by itself, and the state file with it.
+    drop((hive, third));
+    wait_until("an idle server ends", || has_ended(&embedded));
+    assert!(!embedded.directory.join("metastore.json").exists());
+}
+
+fn changes_are_listed(lease: &Lease) {
+    let hive = Hive::new(&lease.uri(), Timeouts::default()).unwrap();
+    let missing = [
+        (table("nowhere.events"), vec!["ds".to_owned()]),
+        (table("data.events"), vec!["ds".to_owned()]),
+        (table("data.events"), vec!["hr".to_owned()]),
+    ];
+    let snapshot = hive.snapshot(&missing).unwrap();
+    assert_eq!(snapshot.tables.len(), 2);
+    assert!(snapshot.tables.values().all(Option::is_none));
+
+    for _ in 0..2 {
+        hive.ensure_database("data").unwrap();
+    }
+    assert!(hive.create_table(&events()).unwrap());
+    assert!(!hive.create_table(&events()).unwrap());
+    hive.add_partitions(&table("data.events"), &rows(1200))
+        .unwrap();
+    hive.add_partitions(&table("data.events"), &rows(2))
+        .unwrap();
+    hive.drop_partitions(&table("data.events"), &rows(2), true)
+        .unwrap();
+    hive.drop_partitions(&table("data.events"), &rows(2), true)
+        .unwrap();
+
+    let snapshot = hive.snapshot(&missing).unwrap();
+    let state = snapshot.table(&table("data.events")).unwrap();
+    assert_eq!(state.info.columns, events().columns);
+    assert_eq!(state.info.partition_columns, events().partition_columns);
+    assert_eq!(state.info.properties["owner_team"], "search");
+    assert!(!state.info.is_view);
+    let days = snapshot.days(
+        &table("data.events"),
+        "ds",
+        &[("hr".into(), "10:00".into())],
+    );
+    assert_eq!(days.days(), 1198);
+    assert_eq!(days.first(), Some("2024-01-03".parse().unwrap()));
+
+    let mut unpartitioned = events();
+    unpartitioned.table = table("data.dimension");
+    unpartitioned.partition_columns.clear();
+    assert!(hive.create_table(&unpartitioned).unwrap());
+    let request = [(table("data.dimension"), vec!["ds".to_owned()])];
+    let snapshot = hive.snapshot(&request).unwrap();
+    assert!(snapshot.table(&request[0].0).unwrap().partitions.is_empty());
+    hive.drop_table(&table("data.dimension"), true).unwrap();
+    hive.drop_table(&table("data.dimension"), true).unwrap();
+    assert_eq!(hive.snapshot(&request).unwrap().table(&request[0].0), None);
+
+    let error = hive
+        .add_partitions(&table("data.none"), &rows(1))
+        .unwrap_err();
+    assert!(matches!(error, CatalogError::Refused { .. }), "{error}");
+    dead_address_first(lease);
+}
+
+/// Nothing listens on the first address: the second answers.
+fn dead_address_first(lease: &Lease) {
+    let uri = format!("thrift://127.0.0.1:1,{}", lease.uri());
+    let both = Catalog::connect(&uri, Timeouts::default()).unwrap();
+    let request = [(table("data.events"), vec!["ds".to_owned()])];
+    for _ in 0..2 {
+        let snapshot = both.snapshot(&request).unwrap();
+        assert_eq!(snapshot.days(&request[0].0, "ds", &[]).days(), 1198);
+    }
+}
+
+#[test]
+fn an_unreachable_metastore_is_named_with_what_to_check() {
+    let catalog = Catalog::connect("thrift://127.0.0.1:1", Timeouts::default()).unwrap();
+    let request = [(table("a.b"), Vec::new())];
+    let error = catalog.snapshot(&request).unwrap_err();
+    assert!(
+        matches!(error, CatalogError::Unreachable { .. }),
+        "{error:?}"
+    );
+    let message = error.to_string();
+    assert!(message.contains("thrift://127.0.0.1:1"), "{message}");
+    assert!(message.contains("[catalog]"), "{message}");
+}
+
+#[test]
+fn a_silent_server_is_a_time_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("thrift://{}", listener.local_addr().unwrap());
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(5),
+        call: Duration::from_millis(200),
+    };
+    let catalog = Catalog::connect(&uri, timeouts).unwrap();
+    let error = catalog.snapshot(&[(table("a.b"), Vec::new())]).unwrap_err();
+    assert!(matches!(error, CatalogError::TimedOut { .. }), "{error:?}");
+}
+
+#[test]
+fn another_kind_of_server_is_no_metastore() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("thrift://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let timeouts = Timeouts {
+        call: Duration::from_secs(2),
+        ..Timeouts::default()
+    };
+    let catalog = Catalog::connect(&uri, timeouts).unwrap();
+    let error = catalog.snapshot(&[(table("a.b"), Vec::new())]).unwrap_err();
+    assert!(error.to_string().contains(&uri), "{error}");
+}
+
+#[test]
+fn a_database_that_is_damaged_is_explained_with_its_log() {
+    let workspace = tempfile::tempdir().unwrap();
+    let embedded = embedded(&spark(), workspace.path());
+    fs::create_dir_all(&embedded.directory).unwrap();
+    fs::write(embedded.directory.join("db"), "not a database").unwrap();
+    let error = embedded.join().unwrap_err();
+    let EmbeddedError::Ended { reason, log, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(!reason.is_empty() && log.exists(), "{error}");
+}

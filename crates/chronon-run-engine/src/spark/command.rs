@@ -1,0 +1,284 @@
+//! The command line of a SQL job: `spark-submit` with Spark's own SQL class.
+
+use std::path::{Path, PathBuf};
+
+use chronon_run_core::CommandLine;
+
+use super::{Spark, archive::Archive};
+
+/// Spark's own SQL class (design §3).
+pub const SQL_CLASS: &str = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver";
+
+/// Content of [`SqlJobs::log_config`].
+pub const LOG_CONFIG: &str = include_str!("log4j2.properties");
+
+/// What all SQL jobs of a workspace have in common.
+#[derive(Clone, Debug)]
+pub struct SqlJobs<'a> {
+    /// The Spark and its Java.
+    pub spark: &'a Spark,
+    /// `--master`, e.g. `local[*]`.
+    pub master: &'a str,
+    /// The user's Spark configuration. Keys that the job cannot do without win over it.
+    pub conf: &'a [(String, String)],
+    /// `thrift://host:port`, comma-separated.
+    pub metastore_uri: &'a str,
+    /// Where managed tables' files go; absolute.
+    pub warehouse: &'a Path,
+    /// A directory for Hive's scratch files; absolute.
+    pub scratch: &'a Path,
+    /// A file that holds [`LOG_CONFIG`]; absolute. `None` keeps Spark's own logging.
+    pub log_config: Option<&'a Path>,
+    /// The class-data archive, if there is one.
+    pub archive: Option<&'a Archive>,
+    /// `SPARK_SUBMIT_OPTS` of the environment that the job will inherit: kept, in front.
+    pub inherited_options: Option<&'a str>,
+}
+
+/// How long a job is expected to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Length {
+    /// Seconds: its start-up is most of it, so the JVM should not optimise.
+    Short,
+    /// Longer, or not known.
+    Long,
+}
+
+impl SqlJobs<'_> {
+    /// Runs the statements of one file and exits; not 0 if one failed.
+    #[must_use]
+    pub fn script(&self, script: &Path, name: &str, length: Length) -> CommandLine {
+        let mut command = self.session(name, length);
+        command.argv.extend(["-f".to_owned(), text(script)]);
+        command
+    }
+
+    /// Reads statements from standard input; see [`super::session`].
+    #[must_use]
+    pub fn session(&self, name: &str, length: Length) -> CommandLine {
+        let mut argv = vec![text(&self.spark.submit())];
+        let mut option = |name: &str, value: &str| argv.extend([name.to_owned(), value.to_owned()]);
+        option("--master", self.master);
+        option("--name", name);
+        option("--class", SQL_CLASS);
+        for (key, value) in self.conf.iter().cloned().chain(self.required_conf()) {
+            option("--conf", &format!("{key}={value}"));
+        }
+        argv.push("spark-internal".to_owned());
+        CommandLine {
+            argv,
+            env: self.env(length),
+            cwd: None,
+        }
+    }
+
+    /// Configuration that comes last, so that it wins.
+    fn required_conf(&self) -> Vec<(String, String)> {
+        let mut conf = required_conf(self.metastore_uri, self.warehouse);
+        let scratch = |name: &str| text(&self.scratch.join(name));
+        for (key, value) in [
+            ("spark.hadoop.hive.exec.scratchdir", scratch("hive")),
+            ("spark.hadoop.hive.exec.local.scratchdir", scratch("local")),
+            (
+                "spark.hadoop.hive.downloaded.resources.dir",
+                scratch("resources"),
+            ),
+        ] {
+            conf.push((key.to_owned(), value));
+        }
+        if self.master.starts_with("local") {
+            // Works whatever the machine's name resolves to, and listens nowhere else.
+            for key in ["spark.driver.host", "spark.driver.bindAddress"] {
+                conf.push((key.to_owned(), "127.0.0.1".to_owned()));
+            }
+        }
+        conf
+    }
+
+    fn env(&self, length: Length) -> Vec<(String, Option<String>)> {
+        let mut options = java_options(self.archive, length);
+        options.push("-Duser.timezone=UTC".to_owned());
+        if let Some(path) = self.log_config {
+            options.push(format!("-Dlog4j2.configurationFile={}", text(path)));
+        }
+        spark_env(self.spark, self.inherited_options, &options)
+    }
+}
+
+/// What any Spark job needs to see the catalog and to write as the engine does: also for the
+/// real Driver, as `--conf`.
+#[must_use]
+pub fn required_conf(metastore_uri: &str, warehouse: &Path) -> Vec<(String, String)> {
+    [
+        ("spark.sql.catalogImplementation", "hive"),
+        ("spark.hadoop.hive.metastore.uris", metastore_uri),
+        ("spark.sql.warehouse.dir", &text(warehouse)),
+        ("spark.sql.session.timeZone", "UTC"),
+        ("spark.hadoop.hive.exec.dynamic.partition", "true"),
+        ("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict"),
+        ("spark.hadoop.hive.exec.max.dynamic.partitions", "100000"),
+        ("spark.ui.enabled", "false"),
+        ("spark.ui.showConsoleProgress", "true"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+/// Options of a job's JVM: the archive always, a cheap compiler and collector only where the job
+/// is short (they slow down hours of work).
+#[must_use]
+pub fn java_options(archive: Option<&Archive>, length: Length) -> Vec<String> {
+    let mut options = archive.map(Archive::options).unwrap_or_default();
+    if length == Length::Short {
+        options.extend([
+            "-XX:TieredStopAtLevel=1".to_owned(),
+            "-XX:+UseSerialGC".to_owned(),
+        ]);
+    }
+    options
+}
+
+/// The environment of a job: which Spark, which Java, and the JVM options, given as
+/// `SPARK_SUBMIT_OPTS`, which reaches the driver's JVM in client mode and leaves
+/// `spark.driver.extraJavaOptions` to the user. The JVM that only works out the command line
+/// (`org.apache.spark.launcher.Main`) is always short.
+#[must_use]
+pub fn spark_env(
+    spark: &Spark,
+    inherited_options: Option<&str>,
+    options: &[String],
+) -> Vec<(String, Option<String>)> {
+    let quoted = options.iter().map(|option| quote(option));
+    let inherited = inherited_options.map(str::to_owned);
+    let all: Vec<String> = inherited.into_iter().chain(quoted).collect();
+    let set = |name: &str, value: String| (name.to_owned(), Some(value));
+    vec![
+        set("SPARK_HOME", text(&spark.spark.home)),
+        set("JAVA_HOME", text(&spark.java.home)),
+        set("SPARK_SUBMIT_OPTS", all.join(" ")),
+        set(
+            "SPARK_LAUNCHER_OPTS",
+            "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC".to_owned(),
+        ),
+        // Another Hive's configuration would win over what is given here.
+        ("HIVE_CONF_DIR".to_owned(), None),
+    ]
+}
+
+/// As Spark's launcher splits option strings: at blanks outside double quotes.
+fn quote(option: &str) -> String {
+    if option.contains([' ', '"', '\\', '\'']) {
+        let escaped = option.replace('\\', r"\\").replace('"', "\\\"");
+        format!("\"{escaped}\"")
+    } else {
+        option.to_owned()
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Where a workspace keeps [`LOG_CONFIG`], given its state directory.
+#[must_use]
+pub fn log_config_path(state: &Path) -> PathBuf {
+    state.join("log4j2.properties")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spark::{Java, Origin, SparkHome};
+
+    fn spark() -> Spark {
+        Spark {
+            spark: SparkHome {
+                home: "/opt/spark".into(),
+                version: "3.3.1".into(),
+                scala: "2.12".into(),
+                origin: Origin::Path,
+            },
+            java: Java {
+                home: "/opt/java 17".into(),
+                version: "17.0.1".into(),
+                major: 17,
+                origin: Origin::Path,
+            },
+        }
+    }
+
+    #[test]
+    fn what_a_job_needs_comes_after_what_the_user_wants() {
+        let spark = spark();
+        let conf = [
+            ("spark.sql.shuffle.partitions".to_owned(), "4".to_owned()),
+            ("spark.ui.enabled".to_owned(), "true".to_owned()),
+        ];
+        let jobs = SqlJobs {
+            spark: &spark,
+            master: "local[*]",
+            conf: &conf,
+            metastore_uri: "thrift://127.0.0.1:9083",
+            warehouse: Path::new("/w/warehouse"),
+            scratch: Path::new("/w/scratch"),
+            log_config: Some(Path::new("/w/my logs/log4j2.properties")),
+            archive: None,
+            inherited_options: Some("-Da=b"),
+        };
+        let command = jobs.script(Path::new("/w/step.sql"), "chronon-run", Length::Short);
+        insta::assert_snapshot!(command.argv.join("\n"), @r"
+        /opt/spark/bin/spark-submit
+        --master
+        local[*]
+        --name
+        chronon-run
+        --class
+        org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver
+        --conf
+        spark.sql.shuffle.partitions=4
+        --conf
+        spark.ui.enabled=true
+        --conf
+        spark.sql.catalogImplementation=hive
+        --conf
+        spark.hadoop.hive.metastore.uris=thrift://127.0.0.1:9083
+        --conf
+        spark.sql.warehouse.dir=/w/warehouse
+        --conf
+        spark.sql.session.timeZone=UTC
+        --conf
+        spark.hadoop.hive.exec.dynamic.partition=true
+        --conf
+        spark.hadoop.hive.exec.dynamic.partition.mode=nonstrict
+        --conf
+        spark.hadoop.hive.exec.max.dynamic.partitions=100000
+        --conf
+        spark.ui.enabled=false
+        --conf
+        spark.ui.showConsoleProgress=true
+        --conf
+        spark.hadoop.hive.exec.scratchdir=/w/scratch/hive
+        --conf
+        spark.hadoop.hive.exec.local.scratchdir=/w/scratch/local
+        --conf
+        spark.hadoop.hive.downloaded.resources.dir=/w/scratch/resources
+        --conf
+        spark.driver.host=127.0.0.1
+        --conf
+        spark.driver.bindAddress=127.0.0.1
+        spark-internal
+        -f
+        /w/step.sql
+        ");
+        let options = command
+            .env
+            .iter()
+            .find(|(key, _)| key == "SPARK_SUBMIT_OPTS");
+        insta::assert_snapshot!(options.unwrap().1.as_deref().unwrap(), @r#"-Da=b -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC "-Dlog4j2.configurationFile=/w/my logs/log4j2.properties""#);
+    }
+
+    #[test]
+    fn a_long_job_keeps_the_good_compiler() {
+        assert!(java_options(None, Length::Long).is_empty());
+    }
+}

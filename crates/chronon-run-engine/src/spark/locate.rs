@@ -1,0 +1,464 @@
+//! Finds a Spark and a Java for it, in the order of the design, and installs what is missing.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Java,
+    install::{self, Progress, SPARK_VERSION},
+};
+
+/// Where to look. Everything that comes from the environment is a value here.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Surroundings {
+    /// `spark_home` of workspace.toml.
+    pub workspace_spark_home: Option<PathBuf>,
+    /// `$SPARK_HOME`.
+    pub spark_home: Option<PathBuf>,
+    /// `$JAVA_HOME`.
+    pub java_home: Option<PathBuf>,
+    /// `$PATH`.
+    pub path: Option<OsString>,
+    /// Where things are installed; see [`cache_dir`].
+    pub cache: Option<PathBuf>,
+}
+
+/// `$CHRONON_RUN_CACHE`, else `$XDG_CACHE_HOME/chronon-run`, else `$HOME/.cache/chronon-run`.
+/// Empty variables count as unset.
+#[must_use]
+pub fn cache_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let directory = |name: &str| {
+        env(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    directory("CHRONON_RUN_CACHE")
+        .or_else(|| directory("XDG_CACHE_HOME").map(|base| base.join("chronon-run")))
+        .or_else(|| directory("HOME").map(|home| home.join(".cache/chronon-run")))
+}
+
+impl Surroundings {
+    /// What the environment says, read through `env`, and `spark_home` of workspace.toml.
+    #[must_use]
+    pub fn new(
+        workspace_spark_home: Option<PathBuf>,
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        let directory = |name: &str| {
+            env(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        Self {
+            workspace_spark_home,
+            spark_home: directory("SPARK_HOME"),
+            java_home: directory("JAVA_HOME"),
+            path: env("PATH"),
+            cache: cache_dir(&env),
+        }
+    }
+
+    /// The first executable file `program` on the path.
+    pub(super) fn on_path(&self, program: &str) -> Option<PathBuf> {
+        std::env::split_paths(self.path.as_ref()?)
+            .map(|directory| directory.join(program))
+            .find(|path| is_executable(path))
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// How something was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// `spark_home` of workspace.toml.
+    Workspace,
+    /// `$SPARK_HOME` or `$JAVA_HOME`.
+    Environment,
+    /// On `$PATH`.
+    Path,
+    /// Installed by `chronon-run` into its cache.
+    Installed,
+}
+
+/// A Spark distribution.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SparkHome {
+    /// `SPARK_HOME`.
+    pub home: PathBuf,
+    /// Its version, e.g. `3.3.1`.
+    pub version: String,
+    /// The Scala version that it is built for, e.g. `2.12`.
+    pub scala: String,
+    /// How it was found.
+    pub origin: Origin,
+}
+
+/// A Spark and a Java that it runs on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Spark {
+    /// The distribution.
+    #[serde(flatten)]
+    pub spark: SparkHome,
+    /// The Java.
+    pub java: Java,
+}
+
+impl Spark {
+    /// `<home>/bin/spark-submit`.
+    #[must_use]
+    pub fn submit(&self) -> PathBuf {
+        self.spark.home.join("bin/spark-submit")
+    }
+
+    /// `<home>/jars`.
+    #[must_use]
+    pub fn jars(&self) -> PathBuf {
+        self.spark.home.join("jars")
+    }
+}
+
+/// What is there without installing anything.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// The Spark, unless one has to be installed.
+    pub spark: Option<SparkHome>,
+    /// A Java for it (or for the Spark that would be installed), unless one has to be installed.
+    pub java: Option<Java>,
+}
+
+/// Why there is no usable Spark.
+#[derive(Debug, thiserror::Error)]
+pub enum SparkError {
+    /// A Spark that was named is none.
+    #[error(
+        "{path} (from {key}) has no {missing}; point {key} at an unpacked Spark distribution, or remove it to have Spark {SPARK_VERSION} installed"
+    )]
+    NoSpark {
+        /// The directory.
+        path: PathBuf,
+        /// Who named it: a key or a variable.
+        key: &'static str,
+        /// What is not there, relative to the directory.
+        missing: &'static str,
+    },
+    /// There is nowhere to install to.
+    #[error(
+        "no Spark was found and there is no cache directory to install it to; set HOME or CHRONON_RUN_CACHE, or `spark_home` under [engine] in workspace.toml"
+    )]
+    NoCache,
+    /// There is no pip.
+    #[error(
+        "no {what} was found, and installing it takes `python3 -m pip`, which does not run here ({why}); install python3 with pip (Debian: `apt install python3-pip`), or set {instead}"
+    )]
+    NoPip {
+        /// What was to be installed.
+        what: &'static str,
+        /// What happened instead.
+        why: String,
+        /// The setting that makes the installation unnecessary.
+        instead: &'static str,
+    },
+    /// pip could not download it.
+    #[error(
+        "cannot download {what} with pip: {why}; check the network and pip's configuration, or set {instead}"
+    )]
+    Download {
+        /// What was to be installed.
+        what: &'static str,
+        /// pip's last error line.
+        why: String,
+        /// The setting that makes the download unnecessary.
+        instead: &'static str,
+    },
+    /// What was downloaded is not what was expected.
+    #[error("the downloaded {file} cannot be used: {why}; remove {directory} and try again")]
+    Artefact {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        why: String,
+        /// Where it is.
+        directory: PathBuf,
+    },
+    /// A file of the cache cannot be used.
+    #[error("cannot use {path} to install Spark: {source}")]
+    Cache {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What is there already: `spark_home` of the workspace, `$SPARK_HOME`, `spark-submit` on the
+/// path, the cache; and `$JAVA_HOME`, `java` on the path, the cache.
+///
+/// # Errors
+/// [`SparkError::NoSpark`] if the workspace or the environment names a directory that is no Spark.
+pub fn find(surroundings: &Surroundings) -> Result<Found, SparkError> {
+    let spark = find_spark(surroundings)?;
+    let version = spark.as_ref().map_or(SPARK_VERSION, |spark| &spark.version);
+    let java = find_java(surroundings, version);
+    Ok(Found { spark, java })
+}
+
+/// As [`find`], and installs what is missing into the cache, telling `progress` how far it is.
+/// Safe when several start at once: one installs, the others wait for it.
+///
+/// # Errors
+/// [`SparkError`] if a named Spark is none, or the installation fails.
+pub fn locate(
+    surroundings: &Surroundings,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Spark, SparkError> {
+    if let Found {
+        spark: Some(spark),
+        java: Some(java),
+    } = find(surroundings)?
+    {
+        return Ok(Spark { spark, java });
+    }
+    let _lock = install::lock(surroundings, progress)?;
+    let found = find(surroundings)?;
+    let spark = match found.spark {
+        Some(spark) => spark,
+        None => install::spark(surroundings, progress)?,
+    };
+    let java = match found.java {
+        Some(java) => java,
+        None => install::java(surroundings, progress)?,
+    };
+    Ok(Spark { spark, java })
+}
+
+fn find_spark(surroundings: &Surroundings) -> Result<Option<SparkHome>, SparkError> {
+    if let Some(home) = &surroundings.workspace_spark_home {
+        return named_spark(home, "`spark_home` of workspace.toml", Origin::Workspace).map(Some);
+    }
+    if let Some(home) = &surroundings.spark_home {
+        return named_spark(home, "$SPARK_HOME", Origin::Environment).map(Some);
+    }
+    let on_path = surroundings.on_path("spark-submit");
+    let on_path = on_path.and_then(|submit| spark_of(&submit));
+    Ok(on_path.or_else(|| {
+        let home = install::spark_directory(surroundings.cache.as_deref()?);
+        inspect(&home, Origin::Installed).ok()
+    }))
+}
+
+fn named_spark(home: &Path, key: &'static str, origin: Origin) -> Result<SparkHome, SparkError> {
+    inspect(home, origin).map_err(|missing| SparkError::NoSpark {
+        path: home.to_owned(),
+        key,
+        missing,
+    })
+}
+
+/// The distribution below `home`, or what is missing there.
+pub(super) fn inspect(home: &Path, origin: Origin) -> Result<SparkHome, &'static str> {
+    if !is_executable(&home.join("bin/spark-submit")) {
+        return Err("bin/spark-submit");
+    }
+    let missing = "jars/spark-core_<scala>-<version>.jar";
+    let jars = fs::read_dir(home.join("jars")).map_err(|_| missing)?;
+    let core = jars.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let (scala, version) = core
+        .filter_map(|name| core_version(&name))
+        .next()
+        .ok_or(missing)?;
+    // An absolute path keeps working wherever a job is started from.
+    let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
+    Ok(SparkHome {
+        home,
+        version,
+        scala,
+        origin,
+    })
+}
+
+/// `(2.12, 3.3.1)` of `spark-core_2.12-3.3.1.jar`.
+fn core_version(name: &str) -> Option<(String, String)> {
+    let rest = name.strip_prefix("spark-core_")?.strip_suffix(".jar")?;
+    let (scala, version) = rest.split_once('-')?;
+    let numeric = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    (numeric(scala) && numeric(version)).then(|| (scala.to_owned(), version.to_owned()))
+}
+
+/// The distribution that a `spark-submit` on the path belongs to: its own, or the one that pip
+/// put beside the script of that name.
+fn spark_of(submit: &Path) -> Option<SparkHome> {
+    let bin = fs::canonicalize(submit).ok()?.parent()?.to_owned();
+    let prefix = bin.parent()?;
+    inspect(prefix, Origin::Path).ok().or_else(|| {
+        let libraries = fs::read_dir(prefix.join("lib")).ok()?;
+        libraries
+            .filter_map(|entry| Some(entry.ok()?.path().join("site-packages/pyspark")))
+            .find_map(|home| inspect(&home, Origin::Path).ok())
+    })
+}
+
+fn find_java(surroundings: &Surroundings, spark_version: &str) -> Option<Java> {
+    let named = surroundings
+        .java_home
+        .clone()
+        .map(|home| (home, Origin::Environment));
+    let on_path = surroundings
+        .on_path("java")
+        .and_then(|java| fs::canonicalize(java).ok())
+        .and_then(|java| Some((java.parent()?.parent()?.to_owned(), Origin::Path)));
+    let installed = surroundings
+        .cache
+        .as_deref()
+        .map(|cache| (install::java_directory(cache), Origin::Installed));
+    [named, on_path, installed]
+        .into_iter()
+        .flatten()
+        .filter_map(|(home, origin)| Java::at(&home, origin))
+        .find(|java| java.runs_spark(spark_version))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn executable(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn fake_spark(home: &Path, version: &str) {
+        executable(&home.join("bin/spark-submit"));
+        fs::create_dir_all(home.join("jars")).unwrap();
+        let core = format!("jars/spark-core_2.12-{version}.jar");
+        fs::write(home.join(core), "").unwrap();
+    }
+
+    fn fake_java(home: &Path, version: &str) {
+        executable(&home.join("bin/java"));
+        fs::write(
+            home.join("release"),
+            format!("JAVA_VERSION=\"{version}\"\n"),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn the_workspace_wins_over_the_environment_over_the_path_over_the_cache() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        for (name, version) in [("w", "3.3.1"), ("e", "3.3.2"), ("p", "3.3.3")] {
+            fake_spark(&dir.join(name), version);
+        }
+        fake_spark(&install::spark_directory(&dir.join("c")), "3.3.1");
+        let mut surroundings = Surroundings {
+            workspace_spark_home: Some(dir.join("w")),
+            spark_home: Some(dir.join("e")),
+            path: Some(dir.join("p/bin").into()),
+            cache: Some(dir.join("c")),
+            ..Surroundings::default()
+        };
+        let origin = |surroundings: &Surroundings| {
+            find(surroundings).unwrap().spark.map(|spark| spark.origin)
+        };
+        assert_eq!(origin(&surroundings), Some(Origin::Workspace));
+        surroundings.workspace_spark_home = None;
+        assert_eq!(origin(&surroundings), Some(Origin::Environment));
+        surroundings.spark_home = None;
+        assert_eq!(origin(&surroundings), Some(Origin::Path));
+        surroundings.path = None;
+        assert_eq!(origin(&surroundings), Some(Origin::Installed));
+        surroundings.cache = None;
+        assert_eq!(origin(&surroundings), None);
+    }
+
+    #[test]
+    fn a_named_directory_that_is_no_spark_is_an_error_with_its_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let surroundings = Surroundings {
+            workspace_spark_home: Some(dir.path().to_owned()),
+            ..Surroundings::default()
+        };
+        let message = find(&surroundings).unwrap_err().to_string();
+        assert!(
+            message.contains("`spark_home` of workspace.toml"),
+            "{message}"
+        );
+        assert!(message.contains("bin/spark-submit"), "{message}");
+        executable(&dir.path().join("bin/spark-submit"));
+        let message = find(&surroundings).unwrap_err().to_string();
+        assert!(message.contains("jars/spark-core_"), "{message}");
+    }
+
+    #[test]
+    fn pip_puts_spark_beside_its_script() {
+        let dir = tempfile::tempdir().unwrap();
+        executable(&dir.path().join("bin/spark-submit"));
+        let home = dir.path().join("lib/python3.11/site-packages/pyspark");
+        fake_spark(&home, "3.3.1");
+        let surroundings = Surroundings {
+            path: Some(dir.path().join("bin").into()),
+            ..Surroundings::default()
+        };
+        let spark = find(&surroundings).unwrap().spark.unwrap();
+        assert_eq!(spark.home, fs::canonicalize(home).unwrap());
+        assert_eq!(
+            (spark.scala.as_str(), spark.version.as_str()),
+            ("2.12", "3.3.1")
+        );
+    }
+
+    #[test]
+    fn a_java_too_new_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        fake_java(&dir.join("new"), "21.0.1");
+        fake_java(&dir.join("right"), "17.0.9");
+        let surroundings = Surroundings {
+            java_home: Some(dir.join("new")),
+            path: Some(dir.join("right/bin").into()),
+            ..Surroundings::default()
+        };
+        let java = find(&surroundings).unwrap().java.unwrap();
+        assert_eq!((java.major, java.origin), (17, Origin::Path));
+    }
+
+    #[test]
+    fn the_cache_follows_the_environment() {
+        let env = |set: &'static [(&str, &str)]| {
+            move |name: &str| {
+                let value = set.iter().find(|(key, _)| *key == name)?.1;
+                Some(OsString::from(value))
+            }
+        };
+        let all = env(&[
+            ("CHRONON_RUN_CACHE", "/a"),
+            ("XDG_CACHE_HOME", "/b"),
+            ("HOME", "/c"),
+        ]);
+        assert_eq!(cache_dir(all), Some("/a".into()));
+        let xdg = env(&[
+            ("CHRONON_RUN_CACHE", ""),
+            ("XDG_CACHE_HOME", "/b"),
+            ("HOME", "/c"),
+        ]);
+        assert_eq!(cache_dir(xdg), Some("/b/chronon-run".into()));
+        assert_eq!(
+            cache_dir(env(&[("HOME", "/c")])),
+            Some("/c/.cache/chronon-run".into())
+        );
+        assert_eq!(cache_dir(env(&[])), None);
+    }
+}

@@ -1,0 +1,19 @@
+//! Spark: where it is, how to install it, how to start it, and what its log says.
+//!
+//! Invariant: nothing here reads the environment or runs a job. [`Surroundings`] are passed in as
+//! values, [`locate`] runs nothing but the installation, and a job is a
+//! [`CommandLine`](chronon_run_core::CommandLine) that somebody else starts.
+
+pub mod archive;
+pub mod command;
+mod install;
+mod java;
+mod locate;
+pub mod log;
+pub mod session;
+
+pub use install::{Phase, Progress, SPARK_VERSION};
+pub use java::Java;
+pub use locate::{
+    Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, locate,
+};
