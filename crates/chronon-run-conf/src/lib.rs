@@ -6,6 +6,8 @@
 
 mod derive;
 pub mod model;
+mod repo;
+mod teams;
 mod value;
 
 pub use derive::OfflinePart;
@@ -14,3 +16,5 @@ pub use model::{
     ExternalPart, ExternalSource, GroupBy, Join, JoinPart, JoinSource, LabelPart, MetaData,
     ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
 };
+pub use repo::{ConfFile, ConfRepo, Loaded};
+pub use teams::{Env, Teams};
