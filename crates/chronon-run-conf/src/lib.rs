@@ -4,9 +4,11 @@
 //! refuses one that differs from what it would itself write (§1.2). It does not know
 //! `workspace.toml`.
 
+mod check;
 mod derive;
 pub mod model;
 mod repo;
+mod tables;
 mod teams;
 mod value;
 

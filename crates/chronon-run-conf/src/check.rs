@@ -1,0 +1,345 @@
+//! What is wrong between confs, or within one, that the Driver would find late or never.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{Diagnostic, Ds, Location, TableName, TableNameError};
+
+use crate::{
+    model::{GroupBy, Join, MetaData, Query, Source},
+    repo::{ConfFile, ConfRepo},
+};
+
+impl ConfRepo {
+    /// Every finding about confs that could be read, in the order of the files.
+    #[must_use]
+    pub fn check(&self) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        for file in self.staging_queries.values() {
+            findings.extend(self.check_meta(file, &file.conf.meta_data));
+            findings.extend(check_day(
+                file,
+                "startPartition",
+                file.conf.start_partition.as_deref(),
+            ));
+        }
+        for file in self.group_bys.values() {
+            findings.extend(self.check_meta(file, &file.conf.meta_data));
+            findings.extend(check_group_by(file, &file.conf));
+            findings.extend(self.drift_of_parents(file, std::iter::once(&file.conf)));
+        }
+        for file in self.joins.values() {
+            findings.extend(self.check_meta(file, &file.conf.meta_data));
+            findings.extend(self.check_join(file));
+        }
+        findings.extend(self.shared_tables());
+        findings
+    }
+
+    fn check_meta<T>(&self, file: &ConfFile<T>, meta: &MetaData) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        let team = meta.team();
+        if !self.teams.has(team) {
+            let nearest = nearest(team, self.teams.names());
+            let mut finding = Diagnostic::error(
+                "unknown-team",
+                format!("team `{team}` is not in teams.json"),
+            )
+            .at(place(file, "team", Some(team)));
+            finding.hint = Some(match nearest {
+                Some(known) => format!(
+                    "did you mean `{known}`? else add `{team}` to teams.json; run.py fails without it"
+                ),
+                None => format!("add `{team}` to teams.json; run.py fails without it"),
+            });
+            findings.push(finding);
+        }
+        if meta
+            .custom()
+            .get("additional_args")
+            .is_some_and(serde_json::Value::is_object)
+        {
+            findings.push(
+                Diagnostic::error("additional-args", "`additional_args` is an object; run.py would pass its keys to the Driver, which fails")
+                    .at(place(file, "customJson", None))
+                    .hint("make it a list of texts, e.g. [\"--step-days\", \"14\"], and compile again"),
+            );
+        }
+        if meta.custom_json.is_some() && !meta.custom().is_object() {
+            findings.push(
+                Diagnostic::error("custom-json", "`customJson` does not hold a JSON object")
+                    .at(place(file, "customJson", None)),
+            );
+        }
+        for (key, value) in meta.table_properties.iter().flatten() {
+            if key == "owner" || value.contains('\'') {
+                findings.push(
+                    Diagnostic::warning(
+                        "table-properties",
+                        format!("table property `{key}` makes every job that writes a table fail"),
+                    )
+                    .at(place(file, "tableProperties", None))
+                    .hint("`owner` is reserved, and values must not contain a single quote"),
+                );
+            }
+        }
+        findings
+    }
+
+    fn check_join(&self, file: &ConfFile<Join>) -> Vec<Diagnostic> {
+        let join = &file.conf;
+        let mut findings = check_query(file, join.left.query());
+        if matches!(join.left, Source::JoinSource(_)) || join.left.is_cumulative() {
+            findings.push(
+                Diagnostic::error(
+                    "join-left",
+                    "the left side of a join can be neither cumulative events nor another join",
+                )
+                .at(place(file, "left", None))
+                .hint("write the rows to a table with a staging query first"),
+            );
+        }
+        let parts: Vec<&GroupBy> = join.offline_parts().map(|part| part.group_by).collect();
+        let mut names = BTreeSet::new();
+        for part in join.offline_parts() {
+            if !names.insert(part.full_prefix.clone()) {
+                findings.push(
+                    Diagnostic::error(
+                        "part-twice",
+                        format!(
+                            "two parts are called `{}`: their tables and columns collide",
+                            part.full_prefix
+                        ),
+                    )
+                    .at(place(file, "joinParts", None))
+                    .hint("give one of them a prefix"),
+                );
+            }
+            findings.extend(unknown_keys(file, part.group_by, part.key_mapping));
+        }
+        findings.extend(parts.iter().filter_map(|part| self.drift_of(file, part)));
+        findings.extend(self.drift_of_parents(file, parts.into_iter()));
+        findings
+    }
+
+    /// The embedded copy of a GroupBy against its own file (§10.9).
+    fn drift_of<T>(&self, file: &ConfFile<T>, embedded: &GroupBy) -> Option<Diagnostic> {
+        let name = &embedded.meta_data.name;
+        let own = self.group_bys.get(name)?;
+        (meaning(&own.conf) != meaning(embedded))
+            .then(|| drifted(file, &format!("GroupBy `{name}`"), name, own))
+    }
+
+    /// The embedded parent joins of chained GroupBys against their own files (§4.3, §10.9).
+    fn drift_of_parents<'a, T>(
+        &self,
+        file: &ConfFile<T>,
+        group_bys: impl Iterator<Item = &'a GroupBy>,
+    ) -> Vec<Diagnostic> {
+        let sources = group_bys.flat_map(|group_by| &group_by.sources);
+        let parents = sources.filter_map(|source| match source {
+            Source::JoinSource(parent) => Some(&parent.join),
+            _ => None,
+        });
+        let drifts = parents.filter_map(|embedded| {
+            let name = &embedded.meta_data.name;
+            let own = self.joins.get(name)?;
+            (join_meaning(&own.conf) != join_meaning(embedded))
+                .then(|| drifted(file, &format!("parent join `{name}`"), name, own))
+        });
+        drifts.collect()
+    }
+
+    /// Two confs that write one table, or whose names differ only in characters that are cleaned.
+    fn shared_tables(&self) -> Vec<Diagnostic> {
+        let mut writers: BTreeMap<TableName, (&std::path::Path, &str)> = BTreeMap::new();
+        let mut findings = Vec::new();
+        let mut claim = |path, name, tables: Result<Vec<TableName>, TableNameError>| {
+            for table in tables.unwrap_or_default() {
+                match writers.get(&table) {
+                    Some((other, _)) if *other == path => {}
+                    Some((other, other_name)) => {
+                        findings.push(collision(path, name, other, other_name, &table))
+                    }
+                    None => {
+                        writers.insert(table, (path, name));
+                    }
+                }
+            }
+        };
+        for file in self.staging_queries.values() {
+            claim(&file.path, &file.conf.meta_data.name, file.conf.tables());
+        }
+        for file in self.group_bys.values() {
+            claim(&file.path, &file.conf.meta_data.name, file.conf.tables());
+        }
+        for file in self.joins.values() {
+            claim(&file.path, &file.conf.meta_data.name, file.conf.tables());
+        }
+        findings
+    }
+}
+
+fn collision(
+    path: &std::path::Path,
+    name: &str,
+    other: &std::path::Path,
+    other_name: &str,
+    table: &TableName,
+) -> Diagnostic {
+    let message = format!(
+        "`{name}` writes {table}, and so does `{other_name}` ({})",
+        other.display()
+    );
+    Diagnostic::error("table-twice", message)
+        .at(Location::file(path))
+        .hint("rename one of them; every character but letters, digits and `_` becomes `_` in a table's name")
+}
+
+fn drifted<T, U>(file: &ConfFile<T>, what: &str, name: &str, own: &ConfFile<U>) -> Diagnostic {
+    let message = format!(
+        "the embedded copy of {what} differs from {}",
+        own.path.display()
+    );
+    Diagnostic::warning("drift", message)
+        .at(place(file, "name", Some(name)))
+        .hint("compile this conf again, so that both compute the same")
+}
+
+/// A GroupBy without what does not change its values: metaData.
+fn meaning(conf: &GroupBy) -> GroupBy {
+    let mut conf = conf.clone();
+    conf.meta_data = MetaData::default();
+    for source in &mut conf.sources {
+        if let Source::JoinSource(parent) = source {
+            // The parent is compared with its own file.
+            parent.join.join_parts.clear();
+            parent.join.meta_data = MetaData {
+                name: parent.join.meta_data.name.clone(),
+                ..MetaData::default()
+            };
+        }
+    }
+    conf
+}
+
+/// A join without metaData, its own and that of its GroupBys.
+fn join_meaning(conf: &Join) -> Join {
+    let mut conf = conf.clone();
+    conf.meta_data = MetaData::default();
+    for part in &mut conf.join_parts {
+        part.group_by = meaning(&part.group_by);
+    }
+    conf
+}
+
+fn check_group_by(file: &ConfFile<GroupBy>, conf: &GroupBy) -> Vec<Diagnostic> {
+    let mut findings = check_day(
+        file,
+        "backfillStartDate",
+        conf.backfill_start_date.as_deref(),
+    );
+    for source in &conf.sources {
+        findings.extend(check_query(file, source.query()));
+        if source.data_model() != conf.data_model() {
+            findings.push(
+                Diagnostic::error("mixed-sources", "one source holds events, another entities")
+                    .at(place(file, "sources", None))
+                    .hint("all sources of a GroupBy must be of one kind"),
+            );
+        }
+    }
+    if conf.sources.is_empty() {
+        findings.push(
+            Diagnostic::error("no-source", "the GroupBy has no source")
+                .at(place(file, "sources", None)),
+        );
+    }
+    findings
+}
+
+fn check_query<T>(file: &ConfFile<T>, query: &Query) -> Vec<Diagnostic> {
+    let (start, end) = (
+        query.start_partition.as_deref(),
+        query.end_partition.as_deref(),
+    );
+    let mut findings = check_day(file, "startPartition", start);
+    findings.extend(check_day(file, "endPartition", end));
+    let day = |text: Option<&str>| text?.parse::<Ds>().ok();
+    if let (Some(first), Some(last)) = (day(start), day(end))
+        && last < first
+    {
+        findings.push(
+            Diagnostic::error(
+                "bad-day",
+                format!("`endPartition` {last} is before `startPartition` {first}"),
+            )
+            .at(place(file, "endPartition", end)),
+        );
+    }
+    findings
+}
+
+/// The Driver compares dates as text and accepts any (engine-semantics 1, [5.1]).
+fn check_day<T>(file: &ConfFile<T>, field: &str, text: Option<&str>) -> Vec<Diagnostic> {
+    let error = text.and_then(|text| text.parse::<Ds>().err());
+    let finding = error.map(|error| {
+        Diagnostic::error("bad-day", format!("`{field}`: {error}"))
+            .at(place(file, field, text))
+            .hint("write it as YYYY-MM-DD and compile again; the Driver would compare it as text")
+    });
+    finding.into_iter().collect()
+}
+
+/// Left columns are mapped to keys of the GroupBy; any other name makes the part all NULL.
+fn unknown_keys<T>(
+    file: &ConfFile<T>,
+    group_by: &GroupBy,
+    mapping: Option<&indexmap::IndexMap<String, String>>,
+) -> Vec<Diagnostic> {
+    let values = mapping.into_iter().flat_map(indexmap::IndexMap::values);
+    let unknown = values.filter(|key| !group_by.key_columns.contains(key));
+    let finding = |key: &String| {
+        Diagnostic::warning(
+            "unknown-key",
+            format!(
+                "`keyMapping` names `{key}`, which is no key of `{}`",
+                group_by.meta_data.name
+            ),
+        )
+        .at(place(file, "keyMapping", Some(key)))
+        .hint(format!("its keys are {}", group_by.key_columns.join(", ")))
+    };
+    unknown.map(finding).collect()
+}
+
+/// Where `"field": "value"` stands in the file; the first `"field"` if no value is given.
+fn place<T>(file: &ConfFile<T>, field: &str, value: Option<&str>) -> Location {
+    let quoted_field = format!("\"{field}\"");
+    let mut fields = file.text.match_indices(&quoted_field).map(|(at, _)| at);
+    let Some(value) = value else {
+        return match fields.next() {
+            Some(at) => Location::bytes(&file.path, at..at + quoted_field.len()),
+            None => Location::file(&file.path),
+        };
+    };
+    let quoted = format!("\"{value}\"");
+    let after = fields.find_map(|at| {
+        let rest = &file.text[at + quoted_field.len()..];
+        let gap = rest.len() - rest.trim_start_matches([':', ' ', '\n', '\t']).len();
+        rest[gap..]
+            .starts_with(&quoted)
+            .then_some(at + quoted_field.len() + gap)
+    });
+    let at = after.or_else(|| file.text.find(&quoted));
+    match at {
+        Some(at) => Location::bytes(&file.path, at..at + quoted.len()),
+        None => Location::file(&file.path),
+    }
+}
+
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = known.map(|known| (strsim::jaro_winkler(word, known), known));
+    let best = likeness.filter(|(likeness, _)| *likeness > 0.8);
+    best.max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}
