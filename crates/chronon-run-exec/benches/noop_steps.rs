@@ -10,7 +10,7 @@
 )]
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -82,12 +82,13 @@ fn floor() -> Duration {
     started.elapsed()
 }
 
-fn steps(with_ledger: bool, with_watchdog: bool) -> Duration {
-    let folder = tempfile::tempdir().unwrap();
+fn steps(root: &Path, with_ledger: bool, with_watchdog: bool) -> Duration {
+    // Removed at the very end: ext4 is slow to make files where others were just removed.
+    let folder = tempfile::tempdir_in(root).unwrap().keep();
     let exe = std::env::current_exe().unwrap();
     let watchdog =
         with_watchdog.then(|| Watchdog::start(&exe, &["watchdog"], Duration::ZERO).unwrap());
-    let mut ledger = with_ledger.then(|| Ledger::open(&folder.path().join("ledger.db")));
+    let mut ledger = with_ledger.then(|| Ledger::open(&folder.join("ledger.db")));
     let options = Options {
         run: "bench".to_owned(),
         jobs: SLOTS,
@@ -98,7 +99,7 @@ fn steps(with_ledger: bool, with_watchdog: bool) -> Duration {
         watchdog: watchdog.as_ref(),
     };
     let work = Noop {
-        logs: folder.path().join("logs"),
+        logs: folder.join("logs"),
     };
     let control = crossbeam_channel::never::<Control>();
     let started = Instant::now();
@@ -124,6 +125,7 @@ fn main() {
     if std::env::args().nth(1).as_deref() == Some("watchdog") {
         return watchdog_main(std::io::stdin().lock());
     }
+    let root = tempfile::tempdir().unwrap();
     println!("{STEPS} steps of `true`, {SLOTS} slots, best of 5:");
     println!(
         "  bare children                  {:>7.3} s",
@@ -134,7 +136,7 @@ fn main() {
         (true, false, "runner and ledger"),
         (true, true, "runner, ledger and watchdog"),
     ] {
-        let took = best(|| steps(ledger, watchdog));
+        let took = best(|| steps(root.path(), ledger, watchdog));
         println!("  {label:<30} {:>7.3} s", took.as_secs_f64());
     }
     println!("  peak memory                    {}", peak_kilobytes());

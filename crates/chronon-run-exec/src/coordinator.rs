@@ -293,7 +293,9 @@ impl Coordinator<'_> {
         let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
         let of_running = running.flat_map(|running| [running.times_out, running.kill_at]);
         let retry = self.delayed.keys().next().map(|&(due, _)| due);
-        let all = of_running.chain([retry, self.kill_at]).flatten();
+        let all = of_running
+            .chain([retry, self.kill_at, self.sinks.flush_due()])
+            .flatten();
         all.min().map_or(tick, |first| first.min(tick))
     }
 
@@ -338,7 +340,10 @@ impl Coordinator<'_> {
 
     /// Lets the children go that every sink now knows of, safely.
     fn release_starts(&mut self) {
-        self.sinks.flush();
+        let now = Instant::now();
+        if !self.starts.is_empty() || self.sinks.flush_due().is_some_and(|due| due <= now) {
+            self.sinks.flush();
+        }
         for slot in std::mem::take(&mut self.starts) {
             if let Some(orders) = &self.slots[slot].orders {
                 let _ = orders.send(Order::Start);
