@@ -72,6 +72,14 @@ impl Partitions {
         }
     }
 
+    /// Adds days that have these `(column, value)`s of the other partition columns.
+    pub fn insert(&mut self, others: &[(String, String)], days: &RangeSet) {
+        match self.groups.iter_mut().find(|(known, _)| known == others) {
+            Some((_, known)) => *known = known.union(days),
+            None => self.groups.push((others.to_vec(), days.clone())),
+        }
+    }
+
     /// Every day that has at least one partition.
     #[must_use]
     pub fn days(&self) -> RangeSet {

@@ -1,1 +1,11 @@
-//! Scripted spark-submit, builders and golden comparison; for tests only.
+//! Test doubles and builders; nothing here ships.
+//!
+//! - [`driver`] decides what Chronon's Driver would write, without Spark: a pure function of conf,
+//!   arguments and catalog, checked against records of the real one;
+//! - [`scripted`] is the rest of the scripted `spark-submit` (`src/bin/`): catalog, faults, calls;
+//! - [`repo_builder`] generates repos and catalogs of any size.
+
+pub mod driver;
+pub mod golden;
+pub mod repo_builder;
+pub mod scripted;

@@ -1,0 +1,139 @@
+//! A `spark-submit` without Spark, for tests: see `chronon_run_testkit::scripted`.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program talks to its log"
+)]
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::Duration,
+};
+
+use chronon_run_core::CatalogSnapshot;
+use chronon_run_testkit::{
+    driver::{Commit, DriverArgs, Facts},
+    scripted::{Backend, CALLS, CATALOG, Call, FACTS, FAULTS, Fault, Recorder, cut},
+};
+use serde::de::DeserializeOwned;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(exit) => ExitCode::from(u8::try_from(exit & 0xff).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("scripted spark-submit: {error}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn run() -> Result<i32, Failure> {
+    let argv: Vec<String> = env::args().skip(1).collect();
+    let call = Call::parse(&argv)?;
+    if call == Call::Version {
+        eprintln!("Welcome to Spark version 3.3.1 (scripted)");
+        return Ok(0);
+    }
+    let cwd = env::current_dir()?;
+    let backend = env::var(CATALOG)
+        .ok()
+        .map(|place| Backend::open(&place))
+        .transpose()?;
+    let catalog = snapshot(backend.as_ref(), &call, &cwd)?;
+    let facts: Facts = json(FACTS)?.unwrap_or_default();
+    let faults: Vec<Fault> = json(FAULTS)?.unwrap_or_default();
+    let outcome = call.outcome(&cwd, &catalog, &facts)?;
+    let calls = env::var_os(CALLS).map(PathBuf::from);
+    let (recorder, fault) = Recorder::start(
+        calls.as_deref(),
+        &argv,
+        call.asset(&cwd),
+        call.subcommand(),
+        &outcome.commits,
+        &faults,
+    )?;
+    let fault = fault.cloned().unwrap_or_default();
+    begin(&fault)?;
+    write(
+        backend.as_ref(),
+        &cut(outcome.commits, fault.output),
+        fault.slow_millis,
+    )?;
+    println!("{}", outcome.message);
+    if fault.hang || call.subcommand() == "group-by-streaming" && outcome.exit == 0 {
+        loop {
+            thread::sleep(Duration::from_secs(3600));
+        }
+    }
+    let exit = fault.exit.unwrap_or(outcome.exit);
+    if exit != 0 {
+        eprintln!("Exception in thread \"main\" {}", outcome.message);
+    }
+    recorder.end(exit)?;
+    Ok(exit)
+}
+
+fn snapshot(
+    backend: Option<&Backend>,
+    call: &Call,
+    cwd: &Path,
+) -> Result<CatalogSnapshot, Failure> {
+    let (Some(backend), Call::Driver { args }) = (backend, call) else {
+        return Ok(CatalogSnapshot::default());
+    };
+    let args = DriverArgs::parse(args).ok();
+    let conf = args.as_ref().map(|args| cwd.join(&args.conf_path));
+    let log_table = args.as_ref().and_then(|args| args.values.get("log-table"));
+    let extra: Vec<&str> = log_table.map(String::as_str).into_iter().collect();
+    Ok(backend.snapshot(conf.as_deref(), &extra)?)
+}
+
+/// The JSON file that a variable names, if it is set.
+fn json<T: DeserializeOwned>(variable: &str) -> Result<Option<T>, Failure> {
+    let Some(path) = env::var_os(variable).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    let bytes =
+        std::fs::read(&path).map_err(|error| format!("{variable} {}: {error}", path.display()))?;
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+fn begin(fault: &Fault) -> Result<(), Failure> {
+    if fault.ignore_term {
+        let flag = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGTERM, flag)?;
+    }
+    if fault.fork {
+        // Lives on when this process ends; whoever supervises it has to end the whole group.
+        Command::new("sleep").arg("600").spawn()?;
+    }
+    Ok(())
+}
+
+/// Commits one by one; the time is spread over them.
+fn write(backend: Option<&Backend>, commits: &[Commit], slow_millis: u64) -> Result<(), Failure> {
+    let pieces = u64::try_from(commits.len()).unwrap_or(1).max(1);
+    let pause = Duration::from_millis(slow_millis / pieces);
+    if commits.is_empty() {
+        thread::sleep(Duration::from_millis(slow_millis));
+    }
+    for (index, commit) in commits.iter().enumerate() {
+        thread::sleep(pause);
+        if let Some(backend) = backend {
+            backend.apply(commit)?;
+        }
+        eprintln!(
+            "[Stage {index}:=====>  ({} + 1) / {}]",
+            index + 1,
+            commits.len()
+        );
+    }
+    Ok(())
+}

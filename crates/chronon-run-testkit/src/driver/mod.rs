@@ -1,0 +1,122 @@
+//! What `ai.chronon.spark.Driver` does to tables, step by step and without data.
+//!
+//! Invariant: [`run`] is pure. It sees partitions, not rows: whether a day has rows is told by
+//! [`Facts`], and follows for outputs from their inputs. Known limits: no semantic hashes, hence
+//! no archived tables (§5.5), and a staging query has rows where its first dependency has.
+
+mod args;
+mod group_by;
+mod join;
+mod label;
+mod logs;
+mod parts;
+mod staging;
+mod unfilled;
+mod world;
+
+use std::{collections::BTreeMap, path::Path};
+
+use chronon_run_conf::{GroupBy, Join, StagingQuery};
+use chronon_run_core::{CatalogSnapshot, Ds, RangeSet, TableName};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use args::{ArgsError, DriverArgs};
+pub use unfilled::{InvalidRange, unfilled_ranges};
+pub use world::{Commit, Write};
+
+use world::World;
+
+/// What partitions alone do not show.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Days whose partition exists but has no rows, by table.
+    pub empty: BTreeMap<TableName, RangeSet>,
+    /// First and last day that the rows' `ts` falls on, as offsets from the partition's day, for
+    /// partitions where that is not the day itself: late rows are negative, early ones positive.
+    pub ts_days: BTreeMap<TableName, BTreeMap<Ds, (i32, i32)>>,
+}
+
+/// What a Driver run did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Writes in the order in which they became visible; those before a failure stay (§5.1).
+    pub commits: Vec<Commit>,
+    /// The exit code (§5.7).
+    pub exit: i32,
+    /// What the log would end with.
+    pub message: String,
+}
+
+/// A failure: the exit code is always 1, the message goes to the log.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl From<InvalidRange> for Failure {
+    fn from(error: InvalidRange) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs the Driver with the arguments after its jar, in a repo at `cwd`, on a catalog.
+#[must_use]
+pub fn run(argv: &[String], cwd: &Path, catalog: &CatalogSnapshot, facts: &Facts) -> Outcome {
+    let args = match DriverArgs::parse(argv) {
+        Ok(args) => args,
+        Err(ArgsError::Help) => return ended(Vec::new(), 0, "usage"),
+        Err(error) => return ended(Vec::new(), 1, &error.to_string()),
+    };
+    let mut world = World::new(catalog, facts);
+    let result = dispatch(&mut world, &args, cwd);
+    let commits = world.into_commits();
+    match result {
+        Ok(message) => ended(commits, 0, &message),
+        Err(failure) => ended(commits, 1, &failure.to_string()),
+    }
+}
+
+fn ended(commits: Vec<Commit>, exit: i32, message: &str) -> Outcome {
+    Outcome {
+        commits,
+        exit,
+        message: message.to_owned(),
+    }
+}
+
+fn dispatch(world: &mut World, args: &DriverArgs, cwd: &Path) -> Result<String, Failure> {
+    let path = cwd.join(&args.conf_path);
+    match args.subcommand.as_str() {
+        "staging-query-backfill" => staging::backfill(world, &conf::<StagingQuery>(&path)?, args),
+        "group-by-backfill" => group_by::backfill(world, &conf::<GroupBy>(&path)?, args),
+        "group-by-upload" => group_by::upload(world, &conf::<GroupBy>(&path)?, args),
+        "join" => join::whole(world, &conf::<Join>(&path)?, args),
+        "join-left" => join::left(world, &conf::<Join>(&path)?, args),
+        "join-final" => join::last(world, &conf::<Join>(&path)?, args),
+        "model-transform-batch" => join::model_transform(world, &conf::<Join>(&path)?, args),
+        "label-join" => label::label_join(world, &conf::<Join>(&path)?, args),
+        "log-flattener" => logs::flatten(world, &conf::<Join>(&path)?, args),
+        "stats-summary" => logs::stats(world, &conf::<Join>(&path)?, args, ""),
+        "log-summary" => logs::stats(world, &conf::<Join>(&path)?, args, "_logged"),
+        "consistency-metrics-compute" => logs::consistency(world, &conf::<Join>(&path)?, args),
+        other => Ok(format!("{other} writes no table")),
+    }
+}
+
+/// A conf of the right type; anything else is refused within seconds (engine-semantics 1 [1.2]).
+fn conf<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        let path = path.display();
+        Failure::new(format!(
+            "Parsed Json object isn't reversible: {path}: {error}"
+        ))
+    })
+}

@@ -1,0 +1,157 @@
+//! Where the scripted engine's partitions are.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use chronon_run_catalog::{CatalogError, Hive, NewTable, Timeouts};
+use chronon_run_core::{CatalogSnapshot, Column, TableName};
+use serde_json::Value;
+
+use super::tables::tables_of;
+use crate::driver::{Commit, Write};
+
+/// A catalog that can be changed.
+#[derive(Debug)]
+pub enum Backend {
+    /// A saved snapshot; changes are made under a lock and appear as a whole.
+    File(PathBuf),
+    /// A metastore.
+    Hive(Box<Hive>),
+}
+
+/// Why the catalog cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The snapshot's file.
+    #[error("{0}: {1}")]
+    File(PathBuf, String),
+    /// The metastore.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Backend {
+    /// The catalog at `place`: a path or `thrift://…`.
+    ///
+    /// # Errors
+    /// [`BackendError`] if the URI is malformed.
+    pub fn open(place: &str) -> Result<Self, BackendError> {
+        if place.starts_with("thrift://") {
+            let hive = Hive::new(place, Timeouts::default())?;
+            return Ok(Self::Hive(Box::new(hive)));
+        }
+        Ok(Self::File(place.into()))
+    }
+
+    /// What a run over the conf at `conf` sees; `extra` are tables named on the command line.
+    ///
+    /// # Errors
+    /// [`BackendError`] if the catalog cannot be read.
+    pub fn snapshot(
+        &self,
+        conf: Option<&Path>,
+        extra: &[&str],
+    ) -> Result<CatalogSnapshot, BackendError> {
+        match self {
+            Self::File(path) => {
+                let _lock = lock(path)?;
+                read(path)
+            }
+            Self::Hive(hive) => {
+                // A conf that cannot be read is the Driver's to complain about.
+                let text = conf
+                    .and_then(|conf| std::fs::read(conf).ok())
+                    .unwrap_or_default();
+                let tree: Value = serde_json::from_slice(&text).unwrap_or_default();
+                Ok(hive.snapshot(&tables_of(&tree, extra))?)
+            }
+        }
+    }
+
+    /// Makes a commit visible.
+    ///
+    /// # Errors
+    /// [`BackendError`] if the catalog cannot be changed.
+    pub fn apply(&self, commit: &Commit) -> Result<(), BackendError> {
+        match self {
+            Self::File(path) => {
+                let _lock = lock(path)?;
+                let mut catalog = read(path)?;
+                for write in &commit.writes {
+                    write.apply(&mut catalog);
+                }
+                save(path, &catalog)
+            }
+            Self::Hive(hive) => {
+                for write in &commit.writes {
+                    apply_to_hive(hive, write)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn failed<E: ToString>(path: &Path) -> impl Fn(E) -> BackendError + '_ {
+    |error| BackendError::File(path.to_owned(), error.to_string())
+}
+
+/// The lock is a file of its own, because the snapshot's is replaced.
+fn lock(path: &Path) -> Result<File, BackendError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::create(&name).map_err(failed(path))?;
+    file.lock().map_err(failed(path))?;
+    Ok(file)
+}
+
+fn read(path: &Path) -> Result<CatalogSnapshot, BackendError> {
+    let bytes = std::fs::read(path).map_err(failed(path))?;
+    serde_json::from_slice(&bytes).map_err(failed(path))
+}
+
+fn save(path: &Path, catalog: &CatalogSnapshot) -> Result<(), BackendError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed(path))?;
+    serde_json::to_writer(&mut file, catalog).map_err(failed(path))?;
+    file.persist(path).map_err(failed(path))?;
+    Ok(())
+}
+
+fn apply_to_hive(hive: &Hive, write: &Write) -> Result<(), BackendError> {
+    let column = |name: &str| Column {
+        name: name.to_owned(),
+        data_type: "string".to_owned(),
+    };
+    let create = |table: &TableName, partition_columns: Vec<Column>| NewTable {
+        table: table.clone(),
+        columns: vec![column("value")],
+        partition_columns,
+        properties: vec![("chronon_generated".to_owned(), "true".to_owned())],
+    };
+    hive.ensure_database(write.table().namespace())?;
+    match write {
+        Write::View { table } | Write::Unpartitioned { table, .. } => {
+            hive.create_table(&create(table, Vec::new()))?;
+        }
+        Write::Partitions {
+            table,
+            others,
+            column: day,
+            days,
+        } => {
+            let names = others.iter().map(|(name, _)| name).chain([day]);
+            hive.create_table(&create(table, names.map(|name| column(name)).collect()))?;
+            let prefix: Vec<String> = others.iter().map(|(_, value)| value.clone()).collect();
+            let row = |ds: chronon_run_core::Ds| {
+                let mut row = prefix.clone();
+                row.push(ds.to_string());
+                row
+            };
+            hive.add_partitions(table, &days.iter().map(row).collect::<Vec<_>>())?;
+        }
+    }
+    Ok(())
+}
