@@ -14,7 +14,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use chronon_run_conf::MetaData;
+use chronon_run_conf::{MetaData, Teams};
 use chronon_run_core::ConfType;
 use chronon_run_engine::chronon::{Job, JoinMode, Launcher, Mode, Runner, Setup, command};
 use serde_json::{Value, json};
@@ -321,8 +321,7 @@ fn ours(
         Some(part) => Mode::Join(JoinMode::Part(part.clone())),
         None => Mode::parse(conf.conf_type, word).map_err(|error| error.to_string())?,
     };
-    let teams = std::fs::read(conf.repo.join("teams.json")).unwrap();
-    let teams: Value = serde_json::from_slice(&teams).unwrap();
+    let (teams, _) = Teams::load(&conf.repo.join("teams.json"));
     let setup = Setup {
         repo: &conf.repo,
         teams: &teams,

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use chronon_run_conf::MetaData;
+use chronon_run_conf::{MetaData, Teams};
 use chronon_run_core::{CommandLine, Ds};
 use serde_json::Value;
 
 use super::{
-    environment::{Layers, Request, Trouble, team_layers},
+    environment::{Layers, UnknownTeam, team_layers},
     launcher::{DRIVER, Launcher, REMOVED},
     mode::{GroupByMode, JoinMode, Mode, Runner},
 };
@@ -18,8 +18,8 @@ pub struct Setup<'a> {
     /// The folder of `teams.json` and `production/`; jobs run in it, so that conf paths stay
     /// relative (§10.17).
     pub repo: &'a Path,
-    /// The parsed `teams.json`.
-    pub teams: &'a Value,
+    /// `teams.json`; its own findings, such as values that are not texts, stop a run before this.
+    pub teams: &'a Teams,
     /// run.py's `--env`, which block of `teams.json`; part of the app name (§10.13).
     pub env: &'a str,
     /// The environment that the job will inherit; its variables win over everything (§2.5).
@@ -85,9 +85,6 @@ pub enum Error {
         /// The missing team.
         team: String,
     },
-    /// An environment variable that is not text.
-    #[error("{0} is not a text; put it in double quotes")]
-    NotText(String),
     /// run.py would join a dict's keys or a text's letters (§10.12).
     #[error(
         "{conf}: customJson.additional_args must be a list of texts such as [\"--step-days\", \"5\"]"
@@ -164,18 +161,11 @@ fn all_layers(setup: &Setup<'_>, job: &Job<'_>) -> Result<Layers, Error> {
     let team = team_of(job)?;
     let mut layers = Layers::default();
     layers.push("the conf", conf_env(job)?);
-    let request = Request {
-        teams: setup.teams,
+    let mode = job.mode.settings_word();
+    let teams = team_layers(setup.teams, team, setup.env, mode);
+    let teams = teams.map_err(|UnknownTeam(team)| Error::UnknownTeam {
+        conf_path: job.conf_path.to_owned(),
         team,
-        env: setup.env,
-        mode: job.mode.settings_word(),
-    };
-    let teams = team_layers(request).map_err(|trouble| match trouble {
-        Trouble::UnknownTeam(team) => Error::UnknownTeam {
-            conf_path: job.conf_path.to_owned(),
-            team,
-        },
-        Trouble::NotText(place) => Error::NotText(place),
     })?;
     layers.layers.extend(teams.layers);
     layers.push("the command line", cli_env(setup, job));
@@ -547,9 +537,13 @@ mod tests {
 
     impl Fixture {
         fn run(&self, conf_path: &str) -> Result<CommandLine, Error> {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&file, self.teams.to_string()).unwrap();
+            let (teams, findings) = Teams::load(file.path());
+            assert!(findings.is_empty(), "{findings:?}");
             let setup = Setup {
                 repo: Path::new("/repo"),
-                teams: &self.teams,
+                teams: &teams,
                 env: self.env,
                 process_env: &self.process_env,
                 launcher: &self.launcher,
@@ -770,18 +764,6 @@ mod tests {
         assert_eq!(fixture.variable("SPARK_HOME").as_deref(), Some("/spark"));
         let command = fixture.run("production/joins/t/n.v1").unwrap();
         assert!(command.env.contains(&("PYSPARK_PYTHON".into(), None)));
-    }
-
-    #[test]
-    fn values_that_are_not_text_are_named() {
-        let fixture = Fixture {
-            teams: json!({"t": {"production": {"backfill": {"EXECUTOR_CORES": 2}}}}),
-            ..Fixture::default()
-        };
-        assert_eq!(
-            fixture.error(),
-            "teams.json t.production.backfill.EXECUTOR_CORES is not a text; put it in double quotes"
-        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use chronon_run_conf::Teams;
 
 /// The layers below the process environment, first writer first. All values are strings.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,70 +36,28 @@ impl Layers {
     }
 }
 
-/// What the layers below the process environment depend on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Request<'a> {
-    /// The parsed `teams.json`.
-    pub teams: &'a Value,
-    /// The team of the conf's path; empty means `default`.
-    pub team: &'a str,
-    /// run.py's `--env`.
-    pub env: &'a str,
-    /// [`super::Mode::settings_word`].
-    pub mode: &'a str,
-}
-
-/// Why there is no environment; run.py dies of a `KeyError` or `TypeError`.
+/// A team that `teams.json` does not have; run.py dies of a `KeyError`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Trouble {
-    /// `teams.json` does not have the team.
-    UnknownTeam(String),
-    /// A variable's value is not text: `<place>.<name>`.
-    NotText(String),
-}
+pub(super) struct UnknownTeam(pub(super) String);
 
-/// The layers (3) to (6) of §2.5: the team's own environment, its production, the default team's
-/// production, `common_env`.
-pub(super) fn team_layers(request: Request<'_>) -> Result<Layers, Trouble> {
-    let Request {
-        teams,
-        team,
-        env,
-        mode,
-    } = request;
+/// The layers (3) to (6) of §2.5 for run.py's `--env` and [`super::Mode::settings_word`]: the
+/// team's own environment, its production, the default team's production, `common_env`.
+/// A path without a team belongs to `default`.
+pub(super) fn team_layers(
+    teams: &Teams,
+    team: &str,
+    env: &str,
+    mode: &str,
+) -> Result<Layers, UnknownTeam> {
     let team = if team.is_empty() { "default" } else { team };
-    let settings = teams
-        .get(team)
-        .ok_or_else(|| Trouble::UnknownTeam(team.to_owned()))?;
-    let default = &teams["default"];
-    let places = [
-        (format!("{team}.{env}.{mode}"), &settings[env][mode]),
-        (
-            format!("{team}.production.{mode}"),
-            &settings["production"][mode],
-        ),
-        (
-            format!("default.production.{mode}"),
-            &default["production"][mode],
-        ),
-        ("default.common_env".to_owned(), &default["common_env"]),
-    ];
-    let mut layers = Layers::default();
-    for (place, tree) in places {
-        let origin = format!("teams.json {place}");
-        layers.push(&origin, texts(&origin, tree)?);
+    if !teams.has(team) {
+        return Err(UnknownTeam(team.to_owned()));
     }
+    let mut layers = Layers::default();
+    for (team, env) in [(team, env), (team, "production"), ("default", "production")] {
+        let origin = format!("teams.json {team}.{env}.{mode}");
+        layers.push(&origin, teams.mode_env(team, env, mode));
+    }
+    layers.push("teams.json default.common_env", teams.common_env());
     Ok(layers)
-}
-
-/// The members of an object, which must be texts; `null` counts as absent, as in run.py.
-fn texts(origin: &str, tree: &Value) -> Result<BTreeMap<String, String>, Trouble> {
-    let members = tree.as_object().into_iter().flatten();
-    members
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| match value.as_str() {
-            Some(text) => Ok((name.clone(), text.to_owned())),
-            None => Err(Trouble::NotText(format!("{origin}.{name}"))),
-        })
-        .collect()
 }
