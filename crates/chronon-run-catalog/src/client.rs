@@ -211,6 +211,7 @@ macro_rules! exceptions {
 }
 
 exceptions! {
+    ThriftHiveMetastoreGetAllDatabasesException: O1;
     ThriftHiveMetastoreGetTableObjectsByNameException: O1 O2 O3;
     ThriftHiveMetastoreGetPartitionNamesException: O2;
     ThriftHiveMetastoreGetTableException: O1 O2;

@@ -39,7 +39,17 @@ impl Hive {
 }
 
 async fn list(session: Session, wanted: Wanted) -> Result<CatalogSnapshot, CallError> {
-    let definitions: Vec<Vec<Table>> = stream::iter(batches(&wanted))
+    // Asked first: a metastore of Hive 2 ends the batched call with an internal error, and a stack
+    // trace in its log, if the database does not exist.
+    let future = session.client.get_all_databases();
+    let databases = session.demand("get_all_databases", future).await?;
+    let mut batches = batches(&wanted);
+    batches.retain(|(database, _)| {
+        databases
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(database))
+    });
+    let definitions: Vec<Vec<Table>> = stream::iter(batches)
         .map(|(database, tables)| definitions(session.clone(), database, tables))
         .buffer_unordered(CONCURRENCY)
         .try_collect()

@@ -52,6 +52,8 @@ public class EmbeddedMetastore {
         conf.set("hive.metastore.schema.verification", "false");
         conf.set("datanucleus.schema.autoCreateAll", "true");
         conf.set("hive.async.log.enabled", "false");
+        // Without Hadoop's native library each directory would cost several processes (chmod, chgrp).
+        conf.set("hive.warehouse.subdir.inherit.perms", "false");
         return conf;
     }
 
