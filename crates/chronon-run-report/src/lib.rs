@@ -1,1 +1,26 @@
-//! Events, history and findings to bars, lines and JSON.
+//! Events, history and findings, made readable: progress bars ([`Bars`]) on a terminal, plain
+//! lines ([`Lines`]) elsewhere, JSON lines ([`JsonLines`]) for programs, a [`summary`] at the
+//! end, [`diagnostics`] with a caret, and [`table`]s.
+//!
+//! Invariant: nothing here talks to the runner or changes anything; what is shown is computed
+//! from the events alone ([`RunView`]) by pure functions, and the writers only put it
+//! somewhere. A writer whose other end is gone falls silent: a broken pipe is no failure.
+
+mod bars;
+pub mod diagnostics;
+mod lines;
+mod output;
+mod summary;
+mod table;
+#[cfg(test)]
+mod test_run;
+mod view;
+mod words;
+
+pub use bars::Bars;
+pub use lines::{JsonLines, Lines};
+pub use output::Output;
+pub use summary::{SummaryContext, summary};
+pub use table::table;
+pub use view::{Phase, RunView, StepView};
+pub use words::{count, duration, outcome};

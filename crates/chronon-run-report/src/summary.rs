@@ -1,0 +1,139 @@
+//! What is said when a run is over.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use chronon_run_core::{AssetId, RangeSet, event::CancelReason};
+
+use crate::{
+    Phase, RunView, StepView,
+    lines::{assets, why},
+    table,
+    words::{count, duration},
+};
+
+/// What the summary needs besides the run itself.
+pub struct SummaryContext<'a> {
+    /// The table of an asset, as the user knows it; the asset's id where there is none.
+    pub table_of: &'a dyn Fn(&AssetId) -> String,
+    /// Where this run's logs are.
+    pub logs: PathBuf,
+    /// What to type next, most useful first.
+    pub next: Vec<String>,
+}
+
+/// The summary of a run: tables and days filled, time, failures with the one line that
+/// matters, what was not started, where the logs are and what to type next.
+#[must_use]
+pub fn summary(view: &RunView, context: &SummaryContext<'_>) -> String {
+    if view.steps.is_empty() {
+        return with_next(
+            "nothing to do: everything asked for is there\n".to_owned(),
+            context,
+        );
+    }
+    let mut text = headline(view);
+    text += &filled_tables(view, context);
+    text += &failures(view);
+    text += &not_started(view);
+    text += &format!("\nlogs: {}\n", context.logs.display());
+    with_next(text, context)
+}
+
+fn headline(view: &RunView) -> String {
+    let (mut days, mut tables) = (0, 0);
+    for (filled, empty) in days_by_asset(view).values() {
+        days += filled.union(empty).days();
+        tables += 1;
+    }
+    let millis = view
+        .finished
+        .unwrap_or(view.started)
+        .saturating_sub(view.started);
+    let took = duration(u64::try_from(millis).unwrap_or(0));
+    let stopped = match view.cancelled {
+        Some(CancelReason::Interrupt) => "interrupted: ",
+        Some(CancelReason::Terminate) => "terminated: ",
+        Some(CancelReason::StepFailed) | None => "",
+    };
+    format!(
+        "{stopped}filled {} of {} in {took}\n",
+        count(days, "day"),
+        count(tables, "table")
+    )
+}
+
+/// Days that are there and days without rows, of every asset that got any.
+fn days_by_asset(view: &RunView) -> BTreeMap<&AssetId, (RangeSet, RangeSet)> {
+    let mut all: BTreeMap<&AssetId, (RangeSet, RangeSet)> = BTreeMap::new();
+    for step in view.ended(|_| true) {
+        if !(step.filled.is_empty() && step.empty.is_empty()) {
+            let (filled, empty) = all.entry(&step.info.asset).or_default();
+            *filled = filled.union(&step.filled);
+            *empty = empty.union(&step.empty);
+        }
+    }
+    all
+}
+
+fn filled_tables(view: &RunView, context: &SummaryContext<'_>) -> String {
+    let row = |(asset, (filled, empty)): (&&AssetId, &(RangeSet, RangeSet))| {
+        let note = match empty.is_empty() {
+            true => String::new(),
+            false => format!("no rows on {empty}"),
+        };
+        let all = filled.union(empty);
+        vec![
+            format!("  {}", (context.table_of)(asset)),
+            count(all.days(), "day"),
+            all.to_string(),
+            note,
+        ]
+    };
+    let days = days_by_asset(view);
+    let rows: Vec<Vec<String>> = days.iter().map(row).collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => "\n".to_owned() + &table(&[], &rows),
+    }
+}
+
+fn failures(view: &RunView) -> String {
+    let failed: Vec<&StepView> = view.ended(|outcome| !outcome.succeeded()).collect();
+    if failed.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{} failed:\n", count(failed.len() as u64, "step"));
+    for step in failed {
+        let Phase::Ended(outcome) = &step.phase else {
+            continue;
+        };
+        text += &format!("  {}\n    {}\n", step.name(), why(step, outcome));
+        if let Some(log) = &step.log {
+            text += &format!("    log: {}\n", log.display());
+        }
+    }
+    text
+}
+
+fn not_started(view: &RunView) -> String {
+    let number = view.skipped().count() as u64;
+    if number == 0 {
+        return String::new();
+    }
+    let mut text = format!("\n{} not started:\n", count(number, "step"));
+    for asset in assets(view.skipped()) {
+        text += &format!("  {asset}\n");
+    }
+    text
+}
+
+fn with_next(mut text: String, context: &SummaryContext<'_>) -> String {
+    for command in &context.next {
+        text += &format!("next: {command}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "summary_tests.rs"]
+mod tests;

@@ -1,0 +1,190 @@
+//! The state of a run, as far as its events told.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use chronon_run_core::{
+    RangeSet,
+    event::{CancelReason, Event, Outcome, SkipReason, StepIndex, StepInfo, What},
+};
+
+/// Everything that is to be shown of a run.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct RunView {
+    /// The run's id; empty before it started.
+    pub run: String,
+    /// Slots.
+    pub jobs: u32,
+    /// When it began, in milliseconds since the epoch.
+    pub started: i64,
+    /// When it ended.
+    pub finished: Option<i64>,
+    /// Why it was stopped early, if it was.
+    pub cancelled: Option<CancelReason>,
+    /// Every step, in plan order.
+    pub steps: BTreeMap<StepIndex, StepView>,
+}
+
+/// One step.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StepView {
+    /// What it fills.
+    pub info: StepInfo,
+    /// Where it is.
+    pub phase: Phase,
+    /// Its last attempt; 0 before the first.
+    pub attempt: u32,
+    /// The log of its last attempt.
+    pub log: Option<PathBuf>,
+    /// Why its last failed attempt failed.
+    pub message: Option<String>,
+    /// Spark's progress in the current attempt: tasks done, tasks known, stage.
+    pub progress: Option<(u32, u32, String)>,
+    /// Wall time of its finished attempts, in milliseconds.
+    pub millis: u64,
+    /// Its days that are there, once it ended.
+    pub filled: RangeSet,
+    /// Its days that are legitimately empty, once it ended.
+    pub empty: RangeSet,
+}
+
+/// Where a step is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Phase {
+    /// Not started.
+    Waiting,
+    /// Running since this moment (milliseconds since the epoch).
+    Running(i64),
+    /// Its next attempt is due at this moment (milliseconds since the epoch).
+    Retrying(i64),
+    /// Over.
+    Ended(Outcome),
+    /// Never started.
+    Skipped(SkipReason),
+}
+
+impl RunView {
+    /// Takes one more event into account.
+    pub fn apply(&mut self, event: &Event) {
+        let at = event.at;
+        match &event.what {
+            What::RunStarted { run, steps, jobs } => {
+                self.run.clone_from(run);
+                self.jobs = *jobs;
+                self.started = at;
+                let view = |info: &StepInfo| (info.step, StepView::new(info.clone()));
+                self.steps = steps.iter().map(view).collect();
+            }
+            What::Cancelling { reason } => self.cancelled = Some(*reason),
+            What::RunFinished { .. } => self.finished = Some(at),
+            What::Notice { .. } => {}
+            What::AttemptStarting { step, .. }
+            | What::AttemptSpawned { step, .. }
+            | What::Progress { step, .. }
+            | What::AttemptFinished { step, .. }
+            | What::StepFinished { step, .. }
+            | What::StepSkipped { step, .. } => {
+                if let Some(view) = self.steps.get_mut(step) {
+                    view.apply(at, &event.what);
+                }
+            }
+        }
+    }
+
+    /// Steps that run now, the longest running first.
+    #[must_use]
+    pub fn running(&self) -> Vec<(i64, &StepView)> {
+        let since = |view: &StepView| match view.phase {
+            Phase::Running(since) => Some(since),
+            _ => None,
+        };
+        let views = self.steps.values();
+        let mut running: Vec<_> = views
+            .filter_map(|view| Some((since(view)?, view)))
+            .collect();
+        running.sort_by_key(|(since, view)| (*since, view.info.step));
+        running
+    }
+
+    /// Steps whose end is of this kind, in plan order.
+    pub fn ended(&self, wanted: impl Fn(&Outcome) -> bool) -> impl Iterator<Item = &StepView> {
+        self.steps
+            .values()
+            .filter(move |view| matches!(&view.phase, Phase::Ended(outcome) if wanted(outcome)))
+    }
+
+    /// Steps that were not started and will not be.
+    pub fn skipped(&self) -> impl Iterator<Item = &StepView> {
+        self.steps
+            .values()
+            .filter(|view| matches!(view.phase, Phase::Skipped(_)))
+    }
+
+    /// Steps that are over, one way or the other.
+    #[must_use]
+    pub fn over(&self) -> usize {
+        let over = |view: &&StepView| matches!(view.phase, Phase::Ended(_) | Phase::Skipped(_));
+        self.steps.values().filter(over).count()
+    }
+}
+
+impl StepView {
+    fn new(info: StepInfo) -> Self {
+        Self {
+            info,
+            phase: Phase::Waiting,
+            attempt: 0,
+            log: None,
+            message: None,
+            progress: None,
+            millis: 0,
+            filled: RangeSet::new(),
+            empty: RangeSet::new(),
+        }
+    }
+
+    /// The asset and its days.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}  {}", self.info.asset, self.info.range)
+    }
+
+    fn apply(&mut self, at: i64, what: &What) {
+        match what {
+            What::AttemptStarting { attempt, log, .. } => {
+                self.attempt = *attempt;
+                self.log = Some(log.clone());
+                self.phase = Phase::Running(at);
+                self.progress = None;
+            }
+            What::Progress {
+                done, total, stage, ..
+            } => self.progress = Some((*done, *total, stage.clone())),
+            What::AttemptFinished {
+                attempt,
+                millis,
+                message,
+                retry_in,
+                ..
+            } => {
+                self.attempt = *attempt;
+                self.millis += millis;
+                self.message.clone_from(message);
+                if let Some(wait) = retry_in {
+                    self.phase = Phase::Retrying(at.saturating_add_unsigned(*wait));
+                }
+            }
+            What::StepFinished {
+                outcome,
+                filled,
+                empty,
+                ..
+            } => {
+                self.phase = Phase::Ended(outcome.clone());
+                self.filled.clone_from(filled);
+                self.empty.clone_from(empty);
+            }
+            What::StepSkipped { reason, .. } => self.phase = Phase::Skipped(reason.clone()),
+            _ => {}
+        }
+    }
+}
