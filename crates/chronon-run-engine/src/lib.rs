@@ -1,4 +1,5 @@
 //! From a step to a command line or a SQL script; finds or installs Spark.
 
 pub mod chronon;
+pub mod seeds;
 pub mod spark;

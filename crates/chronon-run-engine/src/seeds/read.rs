@@ -1,0 +1,467 @@
+//! Reads a seed's file: its columns, their types, and its fingerprint.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use chronon_run_core::Column;
+use indexmap::IndexMap;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Format, Partitioning, Prepared, Seed, SeedError, infer::Type};
+
+/// Changes when the same seed would be loaded in another way than before.
+const LOADER: &str = "chronon-run seed 1";
+
+/// Reads the seed's file and checks the configuration against it.
+///
+/// # Errors
+/// [`SeedError`] if the file cannot be read or understood, or the configuration names a column
+/// that it does not have.
+pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
+    check_name(&seed)?;
+    let file_columns = match seed.format {
+        Format::Csv => csv_columns(&seed)?,
+        Format::Json => json_columns(&seed)?,
+        Format::Parquet => declared_columns(&seed),
+    };
+    let names: Vec<String> = file_columns
+        .iter()
+        .map(|column| column.name.clone())
+        .collect();
+    let partition_by = partition_by(&seed, &names)?;
+    if seed.format != Format::Parquet {
+        let declared = seed.columns.keys();
+        declared
+            .map(|column| column.to_lowercase())
+            .try_for_each(|column| known(&seed, &names, &column, "`columns`"))?;
+    }
+    check_values(&seed, partition_by.len())?;
+    let fingerprint = fingerprint(&seed).map_err(|error| unreadable(&seed, &seed.path, &error))?;
+    Ok(Prepared {
+        seed,
+        file_columns,
+        partition_by,
+        fingerprint,
+    })
+}
+
+/// Spark takes a path as a pattern and passes over hidden files without a word.
+fn check_name(seed: &Seed) -> Result<(), SeedError> {
+    let name = seed.path.file_name().and_then(|name| name.to_str());
+    let why = match (name, seed.path.to_str()) {
+        (Some(name), _) if name.starts_with(['_', '.']) => "its name starts with `_` or `.`",
+        (_, Some(path)) if path.contains(['*', '?', '[', ']', '{', '}', '\\']) => {
+            "its path holds one of * ? [ ] { } \\"
+        }
+        (Some(_), Some(path)) if path.contains(|c: char| c.is_control()) => {
+            "its path holds a control character"
+        }
+        (Some(_), Some(_)) => return Ok(()),
+        _ => "its name is not UTF-8",
+    };
+    Err(SeedError::BadName {
+        table: seed.table.clone(),
+        path: seed.path.clone(),
+        why,
+    })
+}
+
+/// The file, or those of the folder that Spark would read, in the order of their names.
+fn files(seed: &Seed) -> Result<Vec<PathBuf>, SeedError> {
+    if !seed.path.is_dir() {
+        return Ok(vec![seed.path.clone()]);
+    }
+    let entries = fs::read_dir(&seed.path).map_err(|error| unreadable(seed, &seed.path, &error))?;
+    let hidden = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(b"_") || name.starts_with(b".")
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file() && !hidden(path))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn csv_columns(seed: &Seed) -> Result<Vec<Column>, SeedError> {
+    let mut names: Vec<String> = Vec::new();
+    let mut types: Vec<Type> = Vec::new();
+    for file in files(seed)? {
+        let error = |error| csv_error(seed, &file, &error);
+        let mut reader = csv_reader(seed, &file).map_err(error)?;
+        let header = reader.headers().map_err(error)?;
+        let header: Vec<String> = header.iter().map(plain_name).collect();
+        if names.is_empty() {
+            types = vec![Type::default(); header.len()];
+            names = header;
+        } else if names != header {
+            let why = "another header than that of the files before it".to_owned();
+            return Err(malformed(seed, &file, 1, why));
+        }
+        for record in reader.records() {
+            for (known, field) in types.iter_mut().zip(&record.map_err(error)?) {
+                if !field.is_empty() && Some(field) != seed.null.as_deref() {
+                    *known = std::mem::take(known).merge(Type::of_text(field));
+                }
+            }
+        }
+    }
+    columns(seed, names.into_iter().zip(types))
+}
+
+fn csv_reader(seed: &Seed, file: &Path) -> Result<csv::Reader<File>, csv::Error> {
+    let option = |name: &str| seed.options.get(name)?.bytes().next();
+    let separator = option("sep")
+        .or_else(|| option("delimiter"))
+        .unwrap_or(b',');
+    csv::ReaderBuilder::new()
+        .delimiter(separator)
+        .from_path(file)
+}
+
+fn json_columns(seed: &Seed) -> Result<Vec<Column>, SeedError> {
+    let mut types: IndexMap<String, Type> = IndexMap::new();
+    for path in files(seed)? {
+        let file = File::open(&path).map_err(|error| unreadable(seed, &path, &error))?;
+        for (line, number) in BufReader::new(file).lines().zip(1_u64..) {
+            let line = line.map_err(|error| unreadable(seed, &path, &error))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let object = json_object(&line).map_err(|why| malformed(seed, &path, number, why))?;
+            for (name, value) in object {
+                let known = types.entry(plain_name(&name)).or_default();
+                *known = std::mem::take(known).merge(Type::of_json(&value));
+            }
+        }
+    }
+    columns(seed, types)
+}
+
+fn json_object(line: &str) -> Result<serde_json::Map<String, Value>, String> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err("not a JSON object".to_owned()),
+        Err(error) => Err(format!(
+            "not JSON: {error}; a JSON seed has one object per line"
+        )),
+    }
+}
+
+/// Names as the metastore keeps them.
+fn plain_name(name: &str) -> String {
+    // A file from elsewhere may start with a byte order mark.
+    name.trim_start_matches('\u{feff}').trim().to_lowercase()
+}
+
+fn declared(seed: &Seed, name: &str) -> Option<String> {
+    let mut declared = seed.columns.iter();
+    let found = declared.find(|(column, _)| column.eq_ignore_ascii_case(name));
+    found.map(|(_, data_type)| data_type.clone())
+}
+
+fn columns(
+    seed: &Seed,
+    types: impl IntoIterator<Item = (String, Type)>,
+) -> Result<Vec<Column>, SeedError> {
+    let partitions: &[String] = match &seed.partition_by {
+        Partitioning::DsIfPresent => &["ds".to_owned()],
+        Partitioning::By(columns) => columns,
+    };
+    let mut columns: Vec<Column> = Vec::new();
+    for (name, inferred) in types {
+        let twice = columns.iter().any(|column| column.name == name);
+        let awkward = name.is_empty() || name.contains(['`', ',', ';', ':', '\n']);
+        if twice || awkward {
+            let why = format!("`{name}` cannot be a column's name, or is there twice");
+            return Err(malformed(seed, &seed.path, 1, why));
+        }
+        let partition = partitions
+            .iter()
+            .any(|column| column.eq_ignore_ascii_case(&name));
+        // Days are text everywhere in Chronon, whatever they look like.
+        let inferred = || {
+            if partition {
+                "string".to_owned()
+            } else {
+                inferred.name()
+            }
+        };
+        let data_type = declared(seed, &name).unwrap_or_else(inferred);
+        columns.push(Column { name, data_type });
+    }
+    Ok(columns)
+}
+
+fn declared_columns(seed: &Seed) -> Vec<Column> {
+    let column = |(name, data_type): (&String, &String)| Column {
+        name: name.to_lowercase(),
+        data_type: data_type.clone(),
+    };
+    seed.columns.iter().map(column).collect()
+}
+
+fn partition_by(seed: &Seed, names: &[String]) -> Result<Vec<String>, SeedError> {
+    let anything = seed.format == Format::Parquet && names.is_empty();
+    match &seed.partition_by {
+        Partitioning::DsIfPresent => {
+            let present = anything || names.iter().any(|name| name == "ds");
+            Ok(if present {
+                vec!["ds".to_owned()]
+            } else {
+                Vec::new()
+            })
+        }
+        Partitioning::By(columns) => {
+            let columns: Vec<String> = columns.iter().map(|name| name.to_lowercase()).collect();
+            if !anything {
+                columns
+                    .iter()
+                    .try_for_each(|column| known(seed, names, column, "`partition_by`"))?;
+            }
+            Ok(columns)
+        }
+    }
+}
+
+fn known(seed: &Seed, names: &[String], column: &str, key: &'static str) -> Result<(), SeedError> {
+    if names.iter().any(|name| name == column) {
+        return Ok(());
+    }
+    Err(SeedError::NoColumn {
+        table: seed.table.clone(),
+        path: seed.path.clone(),
+        column: column.to_owned(),
+        key,
+        known: names.to_vec(),
+    })
+}
+
+/// Types and partitions become part of SQL statements.
+fn check_values(seed: &Seed, partition_columns: usize) -> Result<(), SeedError> {
+    let bad = |key, value: &str, why| SeedError::BadValue {
+        table: seed.table.clone(),
+        key,
+        value: value.to_owned(),
+        why,
+    };
+    for data_type in seed.columns.values() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "<>(),:_ ".contains(c);
+        if data_type.is_empty() || !data_type.chars().all(plain) {
+            return Err(bad("`columns`", data_type, "is no type of Hive's"));
+        }
+    }
+    for partition in &seed.empty_partitions {
+        if partition.split('/').count() != partition_columns {
+            return Err(bad(
+                "`empty_partitions`",
+                partition,
+                "does not give one value for each partition column",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn fingerprint(seed: &Seed) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(LOADER);
+    hash.update(serde_json::to_vec(seed)?);
+    hash_path(&seed.path, &mut hash)?;
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+/// A file, or a directory of Parquet files in the order of their names.
+fn hash_path(path: &Path, hash: &mut Sha256) -> io::Result<()> {
+    if !path.is_dir() {
+        return io::copy(&mut File::open(path)?, hash).map(|_| ());
+    }
+    let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        hash.update(entry.file_name().as_encoded_bytes());
+        hash_path(&entry.path(), hash)?;
+    }
+    Ok(())
+}
+
+fn unreadable(seed: &Seed, path: &Path, error: &io::Error) -> SeedError {
+    SeedError::Unreadable {
+        table: seed.table.clone(),
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
+}
+
+fn malformed(seed: &Seed, path: &Path, line: u64, why: String) -> SeedError {
+    SeedError::Malformed {
+        table: seed.table.clone(),
+        path: path.to_owned(),
+        line,
+        why,
+    }
+}
+
+fn csv_error(seed: &Seed, path: &Path, error: &csv::Error) -> SeedError {
+    let why = match error.kind() {
+        csv::ErrorKind::Io(error) => return unreadable(seed, path, error),
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => format!("{len} fields, but the header has {expected_len}"),
+        _ => error.to_string(),
+    };
+    let line = error.position().map_or(1, csv::Position::line);
+    malformed(seed, path, line, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use chronon_run_core::TableInfo;
+
+    use super::*;
+    use crate::seeds::{PROPERTY, State};
+
+    fn seed(dir: &Path, name: &str, text: &str) -> Seed {
+        let path = dir.join(name);
+        fs::write(&path, text).unwrap();
+        Seed {
+            table: "data.t".parse().unwrap(),
+            format: Format::of(&path).unwrap(),
+            path,
+            columns: IndexMap::new(),
+            partition_by: Partitioning::default(),
+            null: Some("\\N".to_owned()),
+            empty_partitions: Vec::new(),
+            options: IndexMap::new(),
+        }
+    }
+
+    fn types(prepared: &Prepared) -> String {
+        let column = |column: &Column| format!("{} {}", column.name, column.data_type);
+        prepared
+            .file_columns
+            .iter()
+            .map(column)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    #[test]
+    fn types_are_declared_or_inferred() {
+        let dir = tempfile::tempdir().unwrap();
+        let csv = "id,Score,name,flag,ds\n1,\\N,\"\",true,20260101\n2,1.5,x,\\N,20260102\n";
+        let mut seed = seed(dir.path(), "a.csv", csv);
+        let prepared = prepare(seed.clone()).unwrap();
+        assert_eq!(
+            types(&prepared),
+            "id bigint, score double, name string, flag boolean, ds string"
+        );
+        assert_eq!(prepared.partition_by, ["ds"]);
+        seed.columns.insert("ID".into(), "int".into());
+        assert_eq!(
+            types(&prepare(seed).unwrap()).split(", ").next(),
+            Some("id int")
+        );
+    }
+
+    #[test]
+    fn without_ds_there_are_no_partitions() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed = seed(
+            dir.path(),
+            "a.jsonl",
+            "{\"a\":1}\n\n{\"b\":{\"c\":[true]}}\n",
+        );
+        let prepared = prepare(seed).unwrap();
+        assert_eq!(types(&prepared), "a bigint, b struct<c:array<boolean>>");
+        assert!(prepared.partition_by.is_empty());
+    }
+
+    #[test]
+    fn errors_name_file_line_and_column() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = |seed: Seed| {
+            let message = prepare(seed).unwrap_err().to_string();
+            message.replace(&dir.path().display().to_string(), "DIR")
+        };
+        let good = || seed(dir.path(), "a.csv", "a,ds\n1,2026-01-01\n");
+        let mut gone = good();
+        gone.path = dir.path().join("none.csv");
+        insta::assert_snapshot!(message(gone), @"cannot read DIR/none.csv for seed data.t: No such file or directory (os error 2)");
+        let mut missing = good();
+        missing.columns.insert("b".into(), "int".into());
+        insta::assert_snapshot!(message(missing), @"DIR/a.csv has no column `b`, which `columns` of seed data.t names; it has a, ds");
+        let mut missing = good();
+        missing.partition_by = Partitioning::By(vec!["dt".into()]);
+        insta::assert_snapshot!(message(missing), @"DIR/a.csv has no column `dt`, which `partition_by` of seed data.t names; it has a, ds");
+        let mut strange = good();
+        strange.columns.insert("a".into(), "int); DROP".into());
+        insta::assert_snapshot!(message(strange), @"`int); DROP` in `columns` of seed data.t is no type of Hive's");
+        let mut strange = good();
+        strange.empty_partitions.push("2026-01-01/10".into());
+        insta::assert_snapshot!(message(strange), @"`2026-01-01/10` in `empty_partitions` of seed data.t does not give one value for each partition column");
+        let ragged = seed(dir.path(), "r.csv", "a,ds\n1,2026-01-01\n2\n");
+        insta::assert_snapshot!(message(ragged), @"DIR/r.csv:3: 1 fields, but the header has 2 (seed data.t)");
+        let broken = seed(dir.path(), "j.json", "{\"a\":1}\n{\"a\":\n");
+        assert!(message(broken).starts_with("DIR/j.json:2: not JSON"));
+        insta::assert_snapshot!(message(seed(dir.path(), "_h.csv", "a\n1\n")), @"Spark cannot read DIR/_h.csv for seed data.t: its name starts with `_` or `.`; rename the file");
+    }
+
+    #[test]
+    fn the_fingerprint_follows_file_and_configuration_but_not_the_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let seed = seed(dir.path(), "a.csv", "a,ds\n1,2026-01-01\n");
+        let of = |seed: &Seed| prepare(seed.clone()).unwrap().fingerprint;
+        let first = of(&seed);
+        let mut moved = seed.clone();
+        moved.path = dir.path().join("b.csv");
+        fs::copy(&seed.path, &moved.path).unwrap();
+        assert_eq!(of(&moved), first);
+        let mut other = seed.clone();
+        other.null = None;
+        assert_ne!(of(&other), first);
+        fs::write(&moved.path, "a,ds\n2,2026-01-01\n").unwrap();
+        assert_ne!(of(&moved), first);
+    }
+
+    #[test]
+    fn the_files_of_a_folder_are_one_table() {
+        let dir = tempfile::Builder::new().prefix("seed").tempdir().unwrap();
+        let mut seed = seed(dir.path(), "a.csv", "a,ds\n1,2026-01-01\n");
+        fs::write(dir.path().join("b.csv"), "a,ds\n1.5,2026-01-02\n").unwrap();
+        fs::write(dir.path().join("_SUCCESS"), "").unwrap();
+        seed.path = dir.path().to_owned();
+        assert_eq!(
+            types(&prepare(seed.clone()).unwrap()),
+            "a double, ds string"
+        );
+        fs::write(seed.path.join("c.csv"), "b,ds\n1,2026-01-03\n").unwrap();
+        assert!(
+            prepare(seed)
+                .unwrap_err()
+                .to_string()
+                .contains("another header")
+        );
+    }
+
+    #[test]
+    fn only_tables_made_from_seeds_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let prepared = prepare(seed(dir.path(), "a.csv", "a,ds\n1,2026-01-01\n")).unwrap();
+        let with = |value: Option<&str>| {
+            let mut info = TableInfo::default();
+            info.properties
+                .extend(value.map(|value| (PROPERTY.to_owned(), value.to_owned())));
+            prepared.state(Some(&info))
+        };
+        assert_eq!(prepared.state(None), State::Missing);
+        assert_eq!(with(None), State::Foreign);
+        assert_eq!(with(Some("loading")), State::Stale);
+        assert_eq!(with(Some(prepared.fingerprint())), State::Loaded);
+    }
+}
