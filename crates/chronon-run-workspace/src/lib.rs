@@ -1,1 +1,22 @@
-//! workspace.toml, with spans kept until after its checks.
+//! `workspace.toml`: what it says, or everything that is wrong with it.
+//!
+//! Invariant: a [`Workspace`] has passed every check that needs no conf, and every finding about
+//! the file points at the bytes it is about. Spans are kept until the last check is done: the
+//! file is walked as a spanned document, never through serde, which would lose them wherever
+//! tables are flattened or a value may have two shapes.
+//!
+//! To add a key: document it in `keys`, read it in `read`, hold it in `model`. A test fails until
+//! all three agree.
+
+mod document;
+mod keys;
+mod load;
+mod model;
+mod parse;
+mod read;
+
+pub use load::{FILE_NAME, Loaded};
+pub use model::{
+    Airflow, Catalog, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
+    OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Workspace,
+};

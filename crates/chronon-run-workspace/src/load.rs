@@ -1,0 +1,133 @@
+//! Finding and loading the file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use chronon_run_core::{Diagnostic, Location};
+use toml::de::DeTable;
+
+use crate::{
+    document::{Report, Section},
+    model::Workspace,
+    read,
+};
+
+/// What the file is called.
+pub const FILE_NAME: &str = "workspace.toml";
+
+/// A workspace, and what is to be said about its file.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Loaded {
+    /// What the file says.
+    pub workspace: Workspace,
+    /// Findings that stop nothing, in file order.
+    pub warnings: Vec<Diagnostic>,
+    /// The file's text, for showing findings.
+    pub text: String,
+}
+
+impl Workspace {
+    /// The `workspace.toml` of the folder `start` or of the nearest folder above it.
+    #[must_use]
+    pub fn find(start: &Path) -> Option<PathBuf> {
+        let start = std::path::absolute(start).ok()?;
+        start
+            .ancestors()
+            .map(|folder| folder.join(FILE_NAME))
+            .find(|file| file.is_file())
+    }
+
+    /// Loads `file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, warnings included, in file order. At least one of the
+    /// findings is an error.
+    pub fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+        let text = read_text(file).map_err(|finding| vec![finding])?;
+        let root = folder_of(file).map_err(|error| vec![unreadable(file, &error)])?;
+        Self::from_text(file, &root, text)
+    }
+
+    fn from_text(file: &Path, root: &Path, text: String) -> Result<Loaded, Vec<Diagnostic>> {
+        let (document, broken) = DeTable::parse_recoverable(&text);
+        if !broken.is_empty() {
+            return Err(broken.iter().map(|error| syntax(file, error)).collect());
+        }
+        let report = Report::new(file);
+        let workspace = Section::file(document.get_ref(), &report, |section| {
+            read::workspace(section, file, root)
+        });
+        let warnings = report.into_findings();
+        if warnings.iter().any(Diagnostic::is_error) {
+            return Err(warnings);
+        }
+        drop(document);
+        Ok(Loaded {
+            workspace,
+            warnings,
+            text,
+        })
+    }
+}
+
+fn folder_of(file: &Path) -> io::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
+    Ok(file.parent().unwrap_or(&file).to_owned())
+}
+
+fn read_text(file: &Path) -> Result<String, Diagnostic> {
+    let bytes = fs::read(file).map_err(|error| unreadable(file, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Diagnostic::error("broken-toml", "the file is not UTF-8 text")
+            .at(Location::bytes(file, at..at + 1))
+            .hint("save it as UTF-8")
+    })
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Diagnostic {
+    let shown = file.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        return Diagnostic::error("no-workspace", format!("there is no `{shown}`"))
+            .at(Location::file(file))
+            .hint(
+                "write one with `chronon-run init` in the folder of your Chronon repo, \
+                 or say where it is with `-C DIR`",
+            );
+    }
+    Diagnostic::error("unreadable-file", format!("cannot read `{shown}`: {error}"))
+        .at(Location::file(file))
+        .hint("check that it is a file and that you may read it")
+}
+
+fn syntax(file: &Path, error: &toml::de::Error) -> Diagnostic {
+    let location = match error.span() {
+        Some(span) => Location::bytes(file, span),
+        None => Location::file(file),
+    };
+    Diagnostic::error("broken-toml", error.message().trim().to_owned())
+        .at(location)
+        .hint("mend the TOML first; the rest of the file is checked after that")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_loads_without_a_warning() {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/stays/workspace.toml");
+        let loaded = Workspace::load(&file).unwrap();
+        assert_eq!(loaded.warnings, []);
+        let workspace = loaded.workspace;
+        assert_eq!(workspace.as_of.unwrap().to_string(), "2026-01-30");
+        assert_eq!(workspace.seeds.len(), 6);
+        assert_eq!(workspace.seeds[0].empty_partitions, ["2026-01-23"]);
+        assert_eq!(workspace.sources.len(), 3);
+        assert_eq!(workspace.run.retry_delay.as_secs(), 5);
+        assert_eq!(workspace.engine.conf.len(), 1);
+    }
+}

@@ -1,0 +1,295 @@
+//! The sections with fixed keys: catalog, run, hooks, streaming, airflow; and every enum's words.
+
+use std::time::Duration;
+
+use super::{Paths, text};
+use crate::{
+    document::{Section, Value, listed, nearest},
+    model::{
+        Airflow, Catalog, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
+        OnFailure, Run, SeedFormat, Streaming,
+    },
+    parse,
+};
+
+pub(super) const ENGINES: [(&str, EngineKind); 2] =
+    [("sql", EngineKind::Sql), ("chronon", EngineKind::Chronon)];
+pub(super) const DEPLOY_MODES: [(&str, &str); 2] = [("client", "client"), ("cluster", "cluster")];
+pub(super) const LAUNCHERS: [(&str, Launcher); 2] = [
+    ("scripts", Launcher::Scripts),
+    ("spark-submit", Launcher::SparkSubmit),
+];
+pub(super) const FAST_STARTS: [(&str, FastStart); 3] = [
+    ("auto", FastStart::Auto),
+    ("always", FastStart::Always),
+    ("never", FastStart::Never),
+];
+pub(super) const JOIN_FLOWS: [(&str, JoinFlow); 2] =
+    [("whole", JoinFlow::Whole), ("modular", JoinFlow::Modular)];
+pub(super) const SEED_FORMATS: [(&str, SeedFormat); 3] = [
+    ("csv", SeedFormat::Csv),
+    ("json", SeedFormat::Json),
+    ("parquet", SeedFormat::Parquet),
+];
+const ON_FAILURES: [(&str, OnFailure); 2] =
+    [("stop", OnFailure::Stop), ("continue", OnFailure::Continue)];
+const NAMINGS: [(&str, Naming); 2] = [("docs", Naming::Docs), ("code", Naming::Code)];
+const LIST_APPS: [(&str, ListApps); 3] = [
+    ("local", ListApps::Local),
+    ("spark", ListApps::Spark),
+    ("yarn", ListApps::Yarn),
+];
+
+/// What `{…}` may stand for in `hooks.kv_upload`.
+pub(crate) const KV_UPLOAD_WORDS: [&str; 5] = ["table", "ds", "dataset", "batch_end", "location"];
+/// What `{…}` may stand for in the other hooks.
+pub(crate) const EVENT_WORDS: [&str; 4] = ["event", "run", "asset", "ds"];
+
+/// At most so many of anything that costs a process or a request.
+const MANY: u32 = 10_000;
+
+pub(super) fn number(value: Option<Value<'_>>, least: u32) -> Option<u32> {
+    value.and_then(|value| value.number(least, MANY))
+}
+
+/// A duration that may be zero.
+pub(super) fn duration(value: Option<Value<'_>>) -> Option<Duration> {
+    value.and_then(|value| value.parsed("bad-duration", parse::duration))
+}
+
+/// A duration that may not be zero.
+pub(super) fn some_duration(value: Option<Value<'_>>) -> Option<Duration> {
+    value.and_then(|value| value.parsed("bad-duration", parse::some_duration))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum CatalogKind {
+    Embedded,
+    Hive,
+    Fixture,
+}
+
+const CATALOGS: [(&str, CatalogKind); 3] = [
+    ("embedded", CatalogKind::Embedded),
+    ("hive", CatalogKind::Hive),
+    ("fixture", CatalogKind::Fixture),
+];
+
+pub(super) fn catalog(section: &Section<'_>, paths: &Paths<'_>) -> Catalog {
+    let kind_value = section.get("kind");
+    let kind = kind_value.as_ref().map(|value| value.choice(&CATALOGS));
+    let (idle, timeout) = (section.get("idle"), section.get("timeout"));
+    let (uri, path) = (section.get("uri"), section.get("path"));
+    // After an unknown word nobody can say which keys belong to it.
+    if let Some(kind) = kind.unwrap_or(Some(CatalogKind::Embedded)) {
+        let of_kind = |wanted, value: &Option<Value<'_>>| {
+            if let (false, Some(value)) = (kind == wanted, value) {
+                has_no_effect(value, wanted);
+            }
+        };
+        of_kind(CatalogKind::Embedded, &idle);
+        of_kind(CatalogKind::Hive, &uri);
+        of_kind(CatalogKind::Hive, &timeout);
+        of_kind(CatalogKind::Fixture, &path);
+    }
+    let needs = |key: &str, value: &Option<Value<'_>>, example: &str| {
+        if let (None, Some(kind)) = (value, &kind_value) {
+            let message = format!("this kind of catalog needs `catalog.{key}`");
+            kind.refuse_with("missing-key", message, format!("add `{key} = {example}`"));
+        }
+    };
+    let idle = duration(idle).unwrap_or(Catalog::IDLE);
+    let timeout = some_duration(timeout).unwrap_or(Catalog::TIMEOUT);
+    match kind.flatten() {
+        None | Some(CatalogKind::Embedded) => Catalog::Embedded { idle },
+        Some(CatalogKind::Hive) => {
+            needs("uri", &uri, "\"thrift://metastore:9083\"");
+            let uri = uri.and_then(|value| value.parsed("bad-uri", parse::thrift_uri));
+            let uri = uri.unwrap_or_default();
+            Catalog::Hive { uri, timeout }
+        }
+        Some(CatalogKind::Fixture) => {
+            needs("path", &path, "\"catalog.json\"");
+            let path = path.and_then(|value| paths.of(&value)).unwrap_or_default();
+            Catalog::Fixture { path }
+        }
+    }
+}
+
+fn has_no_effect(value: &Value<'_>, wanted: CatalogKind) {
+    let word = CATALOGS.iter().find(|(_, kind)| *kind == wanted);
+    let word = word.map_or("", |(word, _)| *word);
+    let message = format!(
+        "`{}` has no effect with this kind of catalog",
+        value.shown()
+    );
+    let hint = format!("it belongs to `kind = \"{word}\"`");
+    value.doubt("no-effect", message, hint);
+}
+
+pub(super) fn run(section: &Section<'_>) -> Run {
+    let or = Run::default();
+    Run {
+        jobs: number(section.get("jobs"), 1).unwrap_or(or.jobs),
+        retries: number(section.get("retries"), 0).unwrap_or(or.retries),
+        retry_delay: duration(section.get("retry_delay")).unwrap_or(or.retry_delay),
+        timeout: some_duration(section.get("timeout")).unwrap_or(or.timeout),
+        grace: duration(section.get("grace")).unwrap_or(or.grace),
+        step_days: number(section.get("step_days"), 1).unwrap_or(or.step_days),
+        on_failure: section
+            .get("on_failure")
+            .and_then(|value| value.choice(&ON_FAILURES))
+            .unwrap_or(or.on_failure),
+        join_flow: section
+            .get("join_flow")
+            .and_then(|value| value.choice(&JOIN_FLOWS))
+            .unwrap_or(or.join_flow),
+        patience: duration(section.get("patience")).unwrap_or(or.patience),
+        bisect: section
+            .get("bisect")
+            .and_then(|value| value.boolean())
+            .unwrap_or(or.bisect),
+        upload_schedule_key: section
+            .get("upload_schedule_key")
+            .and_then(text)
+            .unwrap_or(or.upload_schedule_key),
+        upload_schedule: section
+            .get("upload_schedule")
+            .and_then(|value| value.parsed("bad-schedule", parse::schedule))
+            .unwrap_or(or.upload_schedule),
+    }
+}
+
+/// A command: a list with at least one word, of which the first is the program.
+fn argv(value: &Value<'_>) -> Option<Vec<String>> {
+    if value.is_text() {
+        let message = format!(
+            "`{}` must be a list of words, not one string",
+            value.shown()
+        );
+        value.refuse("wrong-type", message);
+        return None;
+    }
+    let items = value.list()?;
+    if items.is_empty() {
+        value.refuse("empty", format!("`{}` names no program", value.shown()));
+        return None;
+    }
+    // Later words may be empty or blank, as a program's arguments may.
+    let program = items[0].word().map(str::to_owned);
+    let arguments: Vec<_> = items[1..].iter().map(Value::text).collect();
+    let arguments: Option<Vec<&str>> = arguments.into_iter().collect();
+    let (program, arguments) = (program?, arguments?);
+    let arguments = arguments.into_iter().map(str::to_owned);
+    Some(std::iter::once(program).chain(arguments).collect())
+}
+
+/// A command whose arguments may hold `{word}`s of `known`.
+fn template(value: Option<Value<'_>>, known: &[&'static str]) -> Option<Vec<String>> {
+    let value = value?;
+    let argv = argv(&value)?;
+    for (item, argument) in value.list()?.iter().zip(&argv) {
+        let unknown = parse::placeholders(argument)
+            .into_iter()
+            .filter(|word| !known.contains(word));
+        for word in unknown {
+            let message = format!("`{{{word}}}` stands for nothing here and is left as it is");
+            let near = nearest(word, known.iter().copied());
+            let near = near
+                .map(|near| format!("did you mean `{{{near}}}`? "))
+                .unwrap_or_default();
+            let braced: Vec<_> = known.iter().map(|word| format!("{{{word}}}")).collect();
+            let braced: Vec<_> = braced.iter().map(String::as_str).collect();
+            let hint = format!("{near}known: {}", listed(&braced));
+            item.doubt("unknown-placeholder", message, hint);
+        }
+    }
+    Some(argv)
+}
+
+pub(super) fn hooks(section: &Section<'_>) -> Hooks {
+    Hooks {
+        kv_upload: template(section.get("kv_upload"), &KV_UPLOAD_WORDS),
+        on_success: template(section.get("on_success"), &EVENT_WORDS),
+        on_failure: template(section.get("on_failure"), &EVENT_WORDS),
+        on_waiting: template(section.get("on_waiting"), &EVENT_WORDS),
+        timeout: some_duration(section.get("timeout")).unwrap_or(Hooks::default().timeout),
+    }
+}
+
+pub(super) fn streaming(section: &Section<'_>) -> Streaming {
+    let or = Streaming::default();
+    let list_apps = section.get("list_apps");
+    let url = section.get("url");
+    let out = Streaming {
+        list_apps: list_apps.as_ref().and_then(apps).unwrap_or(or.list_apps),
+        url: url
+            .as_ref()
+            .and_then(|value| value.parsed("bad-url", parse::http_url)),
+        settle: duration(section.get("settle")).unwrap_or(or.settle),
+        tries: number(section.get("tries"), 1).unwrap_or(or.tries),
+        backoff: duration(section.get("backoff")).unwrap_or(or.backoff),
+    };
+    let asks = matches!(out.list_apps, ListApps::Spark | ListApps::Yarn);
+    if let (true, None, Some(list_apps)) = (asks, url, list_apps) {
+        list_apps.refuse_with(
+            "missing-key",
+            "this way of listing apps needs `streaming.url`".to_owned(),
+            "add the address of the REST interface, for example `url = \"http://master:8080\"`"
+                .to_owned(),
+        );
+    }
+    out
+}
+
+fn apps(value: &Value<'_>) -> Option<ListApps> {
+    if value.is_list() {
+        argv(value).map(ListApps::Command)
+    } else {
+        value.choice(&LIST_APPS)
+    }
+}
+
+pub(super) fn airflow(section: &Section<'_>, paths: &Paths<'_>) -> Airflow {
+    let or = Airflow::default();
+    let day = |value: Value<'_>| {
+        let text = value.date_text()?;
+        let refuse = |why| value.refuse("bad-day", format!("`{}`: {why}", value.shown()));
+        parse::day(&text).map_err(refuse).ok()
+    };
+    Airflow {
+        naming: section
+            .get("naming")
+            .and_then(|value| value.choice(&NAMINGS))
+            .unwrap_or(or.naming),
+        command: section
+            .get("command")
+            .and_then(|value| argv(&value))
+            .unwrap_or(or.command),
+        owner: section.get("owner").and_then(text).unwrap_or(or.owner),
+        emails: section
+            .get("emails")
+            .and_then(|value| value.words())
+            .unwrap_or(or.emails),
+        queue: section.get("queue").and_then(text),
+        streaming_queue: section.get("streaming_queue").and_then(text),
+        pool: section.get("pool").and_then(text),
+        retries: number(section.get("retries"), 0).unwrap_or(or.retries),
+        retry_delay: duration(section.get("retry_delay")).unwrap_or(or.retry_delay),
+        start_date: section
+            .get("start_date")
+            .and_then(day)
+            .unwrap_or(or.start_date),
+        dagrun_timeout: some_duration(section.get("dagrun_timeout")).unwrap_or(or.dagrun_timeout),
+        streaming_every: some_duration(section.get("streaming_every"))
+            .unwrap_or(or.streaming_every),
+        poke_every: some_duration(section.get("poke_every")).unwrap_or(or.poke_every),
+        sensor_timeout: some_duration(section.get("sensor_timeout")).unwrap_or(or.sensor_timeout),
+        group_by_concurrency: number(section.get("group_by_concurrency"), 1)
+            .unwrap_or(or.group_by_concurrency),
+        join_concurrency: number(section.get("join_concurrency"), 1).unwrap_or(or.join_concurrency),
+        operators: section
+            .get("operators")
+            .and_then(|value| paths.expected(&value)),
+    }
+}

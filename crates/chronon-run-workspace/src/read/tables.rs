@@ -1,0 +1,326 @@
+//! The sections whose keys the user names: seeds, sources, overrides and Spark properties.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use chronon_run_core::{PartitionRange, RangeSet, TableName};
+use indexmap::IndexMap;
+
+use super::{FROM_ROOT, Paths, settings, text};
+use crate::{
+    document::{Section, Value},
+    model::{Override, Seed, SeedFormat, SourceSettings},
+    parse,
+};
+
+/// The entries of `value` whose names are tables, each table once.
+fn by_table<'a>(value: &Value<'a>, section: &'static str) -> Vec<(TableName, Value<'a>)> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for (span, name, entry) in value.named(section) {
+        let report = entry.report();
+        match name.parse::<TableName>() {
+            Err(error) => report.error(
+                "bad-table",
+                span,
+                error.to_string(),
+                format!(
+                    "quote the whole name, for example `[{}.\"data.purchases\"]`",
+                    value.shown()
+                ),
+            ),
+            Ok(table) if !seen.insert(table.clone()) => report.error(
+                "duplicate-table",
+                span,
+                format!("`{table}` is described twice"),
+                "table names do not differ by case; keep one of them".to_owned(),
+            ),
+            Ok(table) => out.push((table, entry)),
+        }
+    }
+    out
+}
+
+/// `[seeds]`: a path, or a table with `path`.
+pub(super) fn seeds(value: &Value<'_>, paths: &Paths<'_>, partition_column: &str) -> Vec<Seed> {
+    by_table(value, "seeds.<table>")
+        .into_iter()
+        .filter_map(|(table, entry)| seed(table, &entry, paths, partition_column))
+        .collect()
+}
+
+fn seed(
+    table: TableName,
+    entry: &Value<'_>,
+    paths: &Paths<'_>,
+    partition_column: &str,
+) -> Option<Seed> {
+    if entry.is_text() {
+        let path = seed_path(entry, paths);
+        let format = path
+            .as_deref()
+            .and_then(|path| format_by_extension(entry, path));
+        return Some(Seed {
+            table,
+            path: path?,
+            format: format?,
+            columns: IndexMap::new(),
+            partition_by: vec![partition_column.to_owned()],
+            null: None,
+            empty_partitions: Vec::new(),
+        });
+    }
+    entry
+        .section("seeds.<table>", |section| {
+            seed_table(table, entry, section, paths, partition_column)
+        })
+        .flatten()
+}
+
+fn seed_table(
+    table: TableName,
+    entry: &Value<'_>,
+    section: &Section<'_>,
+    paths: &Paths<'_>,
+    partition_column: &str,
+) -> Option<Seed> {
+    let path_value = section.get("path");
+    let format_value = section.get("format");
+    let columns_value = section.get("columns");
+    let columns = columns_value.as_ref().map(columns).unwrap_or_default();
+    let partition_by = section.get("partition_by");
+    let by = partition_columns(partition_by.as_ref(), partition_column);
+    if let Some(at) = partition_by.as_ref().or(columns_value.as_ref()) {
+        check_partition_columns(at, &by, &columns);
+    }
+    let empty = section.get("empty_partitions");
+    let empty_partitions = empty
+        .map(|value| empty_partitions(&value, &by))
+        .unwrap_or_default();
+    let null = section.get("null");
+    let null = null.and_then(|value| value.text().map(str::to_owned));
+    let Some(path_value) = path_value else {
+        let message = format!("`{}` has no `path`", entry.shown());
+        entry.refuse_with(
+            "missing-key",
+            message,
+            "for example `path = \"data/purchases.csv\"`".to_owned(),
+        );
+        return None;
+    };
+    let path = seed_path(&path_value, paths);
+    let format = match format_value {
+        Some(value) => value.choice(&settings::SEED_FORMATS),
+        None => path
+            .as_deref()
+            .and_then(|path| format_by_extension(&path_value, path)),
+    };
+    Some(Seed {
+        table,
+        path: path?,
+        format: format?,
+        columns,
+        partition_by: by,
+        null,
+        empty_partitions,
+    })
+}
+
+fn seed_path(value: &Value<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
+    let path = paths.of(value)?;
+    if path.exists() {
+        return Some(path);
+    }
+    let message = format!("seed file `{}` does not exist", path.display());
+    value.refuse_with("no-such-path", message, FROM_ROOT.to_owned());
+    None
+}
+
+fn format_by_extension(value: &Value<'_>, path: &Path) -> Option<SeedFormat> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.to_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let format = match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("csv") => Some(SeedFormat::Csv),
+        Some("json" | "jsonl" | "ndjson") => Some(SeedFormat::Json),
+        Some("parquet") => Some(SeedFormat::Parquet),
+        _ => None,
+    };
+    if format.is_none() {
+        let message = format!("the name of `{}` does not say its format", path.display());
+        let hint = "add `format = \"csv\"`, `\"json\"` or `\"parquet\"` to the seed's table";
+        value.refuse_with("unknown-format", message, hint.to_owned());
+    }
+    format
+}
+
+fn columns(value: &Value<'_>) -> IndexMap<String, String> {
+    let mut out: IndexMap<String, String> = IndexMap::new();
+    for (name, span, entry) in value.properties() {
+        let report = entry.report();
+        let example =
+            || "for example `columns = { user_id = \"bigint\", ds = \"string\" }`".to_owned();
+        if let Err(why) = parse::column(&name) {
+            report.error("bad-column", span, why, example());
+            continue;
+        }
+        if out.keys().any(|known| known.eq_ignore_ascii_case(&name)) {
+            let message = format!("column `{name}` is described twice");
+            let hint = "column names do not differ by case; keep one of them";
+            report.error("duplicate-column", span, message, hint.to_owned());
+            continue;
+        }
+        if let Some(data_type) = entry.parsed("bad-type", parse::column_type) {
+            out.insert(name, data_type);
+        }
+    }
+    out
+}
+
+fn partition_columns(value: Option<&Value<'_>>, default: &str) -> Vec<String> {
+    let default = || vec![default.to_owned()];
+    let Some(value) = value else {
+        return default();
+    };
+    let Some(items) = value.list() else {
+        return default();
+    };
+    if items.is_empty() {
+        let message = format!("`{}` names no column", value.shown());
+        value.refuse("empty", message);
+        return default();
+    }
+    let columns: Vec<_> = items
+        .iter()
+        .filter_map(|item| item.parsed("bad-column", parse::column))
+        .collect();
+    if columns.is_empty() {
+        default()
+    } else {
+        columns
+    }
+}
+
+/// Every partition column is one of the declared ones, if any are declared.
+fn check_partition_columns(at: &Value<'_>, by: &[String], columns: &IndexMap<String, String>) {
+    let is_column = |name: &String| columns.keys().any(|known| known.eq_ignore_ascii_case(name));
+    if columns.is_empty() {
+        return;
+    }
+    for name in by.iter().filter(|name| !is_column(name)) {
+        let message = format!("partition column `{name}` is not one of the seed's `columns`");
+        let hint = "partition columns stay in the file: add it to `columns`, or name another \
+                    one in `partition_by`";
+        at.refuse_with("unknown-column", message, hint.to_owned());
+    }
+}
+
+fn empty_partitions(value: &Value<'_>, by: &[String]) -> Vec<String> {
+    if by.len() != 1 {
+        let message = format!("`{}` needs exactly one partition column", value.shown());
+        let hint = "a day alone does not name a partition of this seed";
+        value.refuse_with("bad-value", message, hint.to_owned());
+        return Vec::new();
+    }
+    day_set(value).iter().map(|ds| ds.to_string()).collect()
+}
+
+/// A list of days and ranges of days.
+fn day_set(value: &Value<'_>) -> RangeSet {
+    let items = value.list().unwrap_or_default();
+    items.iter().filter_map(day_range).collect()
+}
+
+fn day_range(item: &Value<'_>) -> Option<PartitionRange> {
+    let text = item.date_text()?;
+    let refuse = |why| {
+        let message = format!("`{}`: {why}", item.shown());
+        let hint = "write `\"2026-01-12\"` or, both days included, `\"2026-01-14..2026-01-16\"`";
+        item.refuse_with("bad-day", message, hint.to_owned());
+    };
+    parse::days(&text).map_err(refuse).ok()
+}
+
+/// `[sources]`.
+pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> {
+    by_table(value, "sources.<table>")
+        .into_iter()
+        .filter_map(|(table, entry)| {
+            let settings = entry.section("sources.<table>", |section| SourceSettings {
+                missing: section
+                    .get("missing")
+                    .map(|value| day_set(&value))
+                    .unwrap_or_default(),
+                lands_after: settings::duration(section.get("lands_after")),
+            })?;
+            Some((table, settings))
+        })
+        .collect()
+}
+
+/// `[[override]]`.
+pub(super) fn overrides(value: &Value<'_>) -> Vec<Override> {
+    if !value.is_list() {
+        let message = "`override` must be a list of tables".to_owned();
+        let hint = "write `[[override]]`, with two brackets, above each one";
+        value.refuse_with("wrong-type", message, hint.to_owned());
+        return Vec::new();
+    }
+    let items = value.list().unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|item| item.section("override", |section| one_override(item, section))?)
+        .collect()
+}
+
+fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
+    let select_value = section.get("select");
+    let out = Override {
+        select: select_value.clone().and_then(text).unwrap_or_default(),
+        step_days: settings::number(section.get("step_days"), 1),
+        retries: settings::number(section.get("retries"), 0),
+        retry_delay: settings::duration(section.get("retry_delay")),
+        timeout: settings::some_duration(section.get("timeout")),
+        join_flow: section
+            .get("join_flow")
+            .and_then(|value| value.choice(&settings::JOIN_FLOWS)),
+        lag: settings::number(section.get("lag"), 0),
+        conf: section
+            .get("conf")
+            .map(|value| spark_properties(&value))
+            .unwrap_or_default(),
+        span: select_value.as_ref().map_or(item.span(), Value::span),
+    };
+    if select_value.is_none() {
+        let message = "an override must say what it is for".to_owned();
+        let hint = "for example `select = \"team:search type:join\"`";
+        item.refuse_with("missing-key", message, hint.to_owned());
+        return None;
+    }
+    if section.entries().count() == 1 {
+        let message = "this override changes nothing".to_owned();
+        let hint = "add what differs, for example `step_days = 7`";
+        item.doubt("no-effect", message, hint.to_owned());
+    }
+    Some(out)
+}
+
+/// Spark properties. Others are passed too, but spark-submit drops them.
+pub(super) fn spark_properties(value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for (name, span, entry) in value.properties() {
+        if !name.starts_with("spark.") {
+            let message = format!("spark-submit ignores `{name}`");
+            let hint = format!("properties start with `spark.`: did you mean `spark.{name}`?");
+            entry
+                .report()
+                .warning("not-a-spark-property", span, message, hint);
+        }
+        if let Some(text) = entry.scalar() {
+            out.insert(name, text);
+        }
+    }
+    out
+}
