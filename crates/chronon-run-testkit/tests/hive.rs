@@ -33,7 +33,7 @@ fn prepare(place: &str) {
     ];
     let write = |table: &str| Write::days(table.parse().unwrap(), january.into());
     let writes = sources.map(write).to_vec();
-    backend.apply(&Commit { writes }).unwrap();
+    backend.apply(&[Commit { writes }]).unwrap();
 }
 
 fn drive(place: &str) {

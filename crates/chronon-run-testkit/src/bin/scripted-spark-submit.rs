@@ -117,23 +117,18 @@ fn begin(fault: &Fault) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Commits one by one; the time is spread over them.
+/// Commits one by one if that is to take time, else all at once.
 fn write(backend: Option<&Backend>, commits: &[Commit], slow_millis: u64) -> Result<(), Failure> {
-    let pieces = u64::try_from(commits.len()).unwrap_or(1).max(1);
-    let pause = Duration::from_millis(slow_millis / pieces);
-    if commits.is_empty() {
-        thread::sleep(Duration::from_millis(slow_millis));
+    let apply = |commits: &[Commit]| backend.map_or(Ok(()), |backend| backend.apply(commits));
+    if slow_millis == 0 {
+        return Ok(apply(commits)?);
     }
-    for (index, commit) in commits.iter().enumerate() {
+    let pieces = commits.len().max(1);
+    let pause = Duration::from_millis(slow_millis) / u32::try_from(pieces).unwrap_or(1);
+    for piece in 0..pieces {
+        eprintln!("[Stage {piece}:=====>  ({piece} + 1) / {pieces}]");
         thread::sleep(pause);
-        if let Some(backend) = backend {
-            backend.apply(commit)?;
-        }
-        eprintln!(
-            "[Stage {index}:=====>  ({} + 1) / {}]",
-            index + 1,
-            commits.len()
-        );
+        apply(commits.get(piece..=piece).unwrap_or_default())?;
     }
     Ok(())
 }

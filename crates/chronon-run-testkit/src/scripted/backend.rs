@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -70,26 +71,20 @@ impl Backend {
         }
     }
 
-    /// Makes a commit visible.
+    /// Makes commits visible: in a file all at once, in a metastore one by one.
     ///
     /// # Errors
     /// [`BackendError`] if the catalog cannot be changed.
-    pub fn apply(&self, commit: &Commit) -> Result<(), BackendError> {
+    pub fn apply(&self, commits: &[Commit]) -> Result<(), BackendError> {
+        let mut writes = commits.iter().flat_map(|commit| &commit.writes);
         match self {
             Self::File(path) => {
                 let _lock = lock(path)?;
                 let mut catalog = read(path)?;
-                for write in &commit.writes {
-                    write.apply(&mut catalog);
-                }
+                writes.for_each(|write| write.apply(&mut catalog));
                 save(path, &catalog)
             }
-            Self::Hive(hive) => {
-                for write in &commit.writes {
-                    apply_to_hive(hive, write)?;
-                }
-                Ok(())
-            }
+            Self::Hive(hive) => writes.try_for_each(|write| apply_to_hive(hive, write)),
         }
     }
 }
@@ -115,7 +110,8 @@ fn read(path: &Path) -> Result<CatalogSnapshot, BackendError> {
 fn save(path: &Path, catalog: &CatalogSnapshot) -> Result<(), BackendError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed(path))?;
-    serde_json::to_writer(&mut file, catalog).map_err(failed(path))?;
+    let text = serde_json::to_vec(catalog).map_err(failed(path))?;
+    file.write_all(&text).map_err(failed(path))?;
     file.persist(path).map_err(failed(path))?;
     Ok(())
 }
