@@ -9,14 +9,18 @@
 //! all three agree.
 
 mod document;
+mod init;
 mod keys;
 mod load;
 mod model;
 mod parse;
 mod read;
+mod reference;
 
+pub use init::{RepoFacts, init_text};
 pub use load::{FILE_NAME, Loaded};
 pub use model::{
     Airflow, Catalog, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
     OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Workspace,
 };
+pub use reference::reference;
