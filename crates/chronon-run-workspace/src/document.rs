@@ -10,18 +10,21 @@ use std::{
     collections::BTreeSet,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use chronon_run_core::{Diagnostic, Location};
+use chronon_run_core::{Diagnostic, Ds, Location};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
-use crate::keys;
+use crate::{keys, parse};
 
 /// Bytes in the file, end exclusive.
 pub(crate) type Span = Range<usize>;
+/// No number in the file is larger; each costs a process, a request or a partition.
+const MANY: u32 = 10_000;
 type Key<'a> = Spanned<Cow<'a, str>>;
 type Item<'a> = Spanned<DeValue<'a>>;
 
@@ -126,6 +129,62 @@ impl<'a> Section<'a> {
             item,
             report: self.report,
         })
+    }
+
+    /// The string `key`; see [`Value::word`].
+    pub(crate) fn word(&self, key: &'static str) -> Option<String> {
+        self.get(key)?.word().map(str::to_owned)
+    }
+
+    /// The string `key` as `parse` reads it; see [`Value::parsed`].
+    pub(crate) fn parsed<T>(
+        &self,
+        key: &'static str,
+        code: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.get(key)?.parsed(code, parse)
+    }
+
+    /// The word `key`; see [`Value::choice`].
+    pub(crate) fn choice<T: Clone>(
+        &self,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Option<T> {
+        self.get(key)?.choice(choices)
+    }
+
+    /// The truth value `key`.
+    pub(crate) fn boolean(&self, key: &'static str) -> Option<bool> {
+        self.get(key)?.boolean()
+    }
+
+    /// The whole number `key`, at least `least`.
+    pub(crate) fn number(&self, key: &'static str, least: u32) -> Option<u32> {
+        self.get(key)?.number(least, MANY)
+    }
+
+    /// The duration `key`, which may be zero.
+    pub(crate) fn duration(&self, key: &'static str) -> Option<Duration> {
+        self.parsed(key, "bad-duration", parse::duration)
+    }
+
+    /// The duration `key`, which may not be zero.
+    pub(crate) fn some_duration(&self, key: &'static str) -> Option<Duration> {
+        self.parsed(key, "bad-duration", parse::some_duration)
+    }
+
+    /// The day `key`.
+    pub(crate) fn day(&self, key: &'static str) -> Option<Ds> {
+        let value = self.get(key)?;
+        let refuse = |why| value.refuse("bad-day", format!("`{}`: {why}", value.shown));
+        parse::day(&value.date_text()?).map_err(refuse).ok()
+    }
+
+    /// The list of words `key`.
+    pub(crate) fn words(&self, key: &'static str) -> Option<Vec<String>> {
+        self.get(key)?.words()
     }
 
     /// Reads the table `key` of the file with `read`; an absent one is read as an empty one.

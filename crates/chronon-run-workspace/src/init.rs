@@ -103,6 +103,7 @@ fn sources(tables: &[TableName]) -> String {
 fn overrides(teams: &[String]) -> String {
     let is_plain = |team: &&String| {
         !team.is_empty()
+            && *team != "default"
             && team
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
@@ -207,7 +208,7 @@ mod tests {
         }
         let workspace = load(folder.path(), &uncommented);
         assert_eq!(workspace.seeds.len(), 2);
-        assert_eq!(workspace.overrides[0].select, "team:default type:join");
+        assert_eq!(workspace.overrides[0].select, "team:search type:join");
         assert_eq!(workspace.sources.len(), 1);
         assert_eq!(workspace.hooks.kv_upload.unwrap().len(), 5);
     }

@@ -114,7 +114,95 @@ fn syntax(file: &Path, error: &toml::de::Error) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::{RepoFacts, init_text};
+
+    const EXAMPLE: &str = include_str!("../../../examples/stays/workspace.toml");
+
+    /// What one character may become.
+    const PIECES: [&str; 24] = [
+        "",
+        "",
+        "[",
+        "]",
+        "[[",
+        "]]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        "=",
+        ".",
+        ",",
+        "\n",
+        "#",
+        "-1",
+        "99999999999999999999",
+        "1e400",
+        "2026-02-30",
+        "\\",
+        "é\u{301}",
+        "\u{feff}",
+        "..",
+        "{table",
+    ];
+
+    fn mutated() -> impl Strategy<Value = String> {
+        let facts = RepoFacts::default();
+        let hash_less = init_text(&facts).replace("\n# ", "\n");
+        let bases = vec![EXAMPLE.to_owned(), init_text(&facts), hash_less];
+        let edit = (
+            any::<prop::sample::Index>(),
+            0..40_usize,
+            prop::sample::select(&PIECES[..]),
+        );
+        let edits = prop::collection::vec(edit, 0..6);
+        let end = prop::option::of(any::<prop::sample::Index>());
+        (prop::sample::select(bases), edits, end).prop_map(|(base, edits, end)| {
+            let mut chars: Vec<char> = base.chars().collect();
+            for (at, removed, piece) in edits {
+                let at = at.index(chars.len() + 1);
+                let until = (at + removed / 8).min(chars.len());
+                chars.splice(at..until, piece.chars());
+            }
+            if let Some(end) = end {
+                chars.truncate(end.index(chars.len() + 1));
+            }
+            chars.into_iter().collect()
+        })
+    }
+
+    fn span(finding: &Diagnostic) -> Option<Range<usize>> {
+        finding.location.as_ref()?.span.clone()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn any_text_loads_or_is_refused_at_its_bytes(text in mutated()) {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/stays");
+            let file = root.join(FILE_NAME);
+            let findings = match Workspace::from_text(&file, &root, text.clone()) {
+                Ok(loaded) => {
+                    prop_assert!(!loaded.warnings.iter().any(Diagnostic::is_error));
+                    loaded.warnings
+                }
+                Err(findings) => {
+                    prop_assert!(findings.iter().any(Diagnostic::is_error));
+                    findings
+                }
+            };
+            for finding in findings {
+                let span = span(&finding).expect("every finding has a place");
+                prop_assert!(text.get(span.clone()).is_some(), "{:?} of {:?}", span, finding);
+            }
+        }
+    }
 
     #[test]
     fn the_example_loads_without_a_warning() {

@@ -119,4 +119,19 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn every_constant_of_chronons_airflow_code_has_its_place() {
+        for constant in [
+            "CHRONON_PATH",
+            "TEST_TEAM_NAME",
+            "GROUP_BY_BATCH_CONCURRENCY",
+            "JOIN_CONCURRENCY",
+            "UPLOAD_SCHEDULE_KEY",
+            "DEFAULT_UPLOAD_SCHEDULE",
+            "time_parts",
+        ] {
+            assert!(reference().contains(&format!("`{constant}`")), "{constant}");
+        }
+    }
 }

@@ -54,9 +54,10 @@ impl Paths<'_> {
         value.word().map(|text| self.absolute(text))
     }
 
-    /// The same; doubted if it is not there. Who uses it says the rest.
-    fn expected(&self, value: &Value<'_>) -> Option<PathBuf> {
-        let path = self.of(value)?;
+    /// The absolute path `key`; doubted if it is not there. Who uses it says the rest.
+    fn expected(&self, section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
+        let value = section.get(key)?;
+        let path = self.of(&value)?;
         if !path.exists() {
             let message = format!("`{}`: there is no `{}`", value.shown(), path.display());
             value.doubt("no-such-path", message, FROM_ROOT.to_owned());
@@ -64,23 +65,21 @@ impl Paths<'_> {
         Some(path)
     }
 
-    /// A jar: a path, made absolute, or a URL or Maven coordinates as they are.
-    fn jar(&self, value: &Value<'_>) -> Option<String> {
+    /// The jar `key`: a path, made absolute, or a URL or Maven coordinates as they are.
+    fn jar(&self, section: &Section<'_>, key: &'static str) -> Option<String> {
+        let value = section.get(key)?;
         let text = value.word()?;
         let coordinates = !text.contains('/') && text.split(':').count() >= 3;
         if coordinates || text.contains("://") {
             return Some(text.to_owned());
         }
-        let path = self.expected(value)?;
+        let path = self.expected(section, key)?;
         Some(path.to_string_lossy().into_owned())
     }
 }
 
-const FROM_ROOT: &str = "a relative path starts at the folder of workspace.toml";
-
-fn text(value: Value<'_>) -> Option<String> {
-    value.word().map(str::to_owned)
-}
+const FROM_ROOT: &str =
+    "a relative path starts at the folder of workspace.toml; `~` is not expanded";
 
 fn general(section: &Section<'_>, paths: &Paths<'_>, out: &mut Workspace) {
     let set = |key, field: &mut String, parse: fn(&str) -> Result<String, String>| {
@@ -96,15 +95,11 @@ fn general(section: &Section<'_>, paths: &Paths<'_>, out: &mut Workspace) {
     if let Some(value) = section.get("repo") {
         out.repo = repo(&value, paths).unwrap_or_else(|| paths.root.to_owned());
     }
-    out.as_of = section.get("as_of").and_then(|value| {
-        let text = value.date_text()?;
-        let refuse = |why| value.refuse("bad-day", format!("`{}`: {why}", value.shown()));
-        parse::day(&text).map_err(refuse).ok()
-    });
+    out.as_of = section.day("as_of");
     if let Some(path) = section.get("state_dir").and_then(|value| paths.of(&value)) {
         out.state_dir = path;
     }
-    if let Some(parts) = section.get("time_parts").and_then(|value| value.words()) {
+    if let Some(parts) = section.words("time_parts") {
         out.time_parts = parts;
     }
 }
@@ -140,57 +135,43 @@ fn repo(value: &Value<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
 
 fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
     let or = Engine::default();
-    let kind = section.get("kind");
-    let jar = section.get("chronon_jar");
     let out = Engine {
-        kind: kind
-            .as_ref()
-            .and_then(|value| value.choice(&settings::ENGINES))
+        kind: section
+            .choice("kind", &settings::ENGINES)
             .unwrap_or(or.kind),
-        spark_home: section
-            .get("spark_home")
-            .and_then(|value| paths.expected(&value)),
-        java_home: section
-            .get("java_home")
-            .and_then(|value| paths.expected(&value)),
+        spark_home: paths.expected(section, "spark_home"),
+        java_home: paths.expected(section, "java_home"),
         master: section
-            .get("master")
-            .and_then(|value| value.parsed("bad-master", parse::master))
+            .parsed("master", "bad-master", parse::master)
             .unwrap_or(or.master),
         deploy_mode: section
-            .get("deploy_mode")
-            .and_then(|value| value.choice(&settings::DEPLOY_MODES))
+            .choice("deploy_mode", &settings::DEPLOY_MODES)
             .map(str::to_owned),
         conf: section
             .get("conf")
             .map(|value| tables::spark_properties(&value))
             .unwrap_or_default(),
-        chronon_jar: jar.as_ref().and_then(|value| paths.jar(value)),
-        online_jar: section
-            .get("online_jar")
-            .and_then(|value| paths.jar(&value)),
-        online_class: section.get("online_class").and_then(text),
+        chronon_jar: paths.jar(section, "chronon_jar"),
+        online_jar: paths.jar(section, "online_jar"),
+        online_class: section.word("online_class"),
         launcher: section
-            .get("launcher")
-            .and_then(|value| value.choice(&settings::LAUNCHERS))
+            .choice("launcher", &settings::LAUNCHERS)
             .unwrap_or(or.launcher),
         fast_start: section
-            .get("fast_start")
-            .and_then(|value| value.choice(&settings::FAST_STARTS))
+            .choice("fast_start", &settings::FAST_STARTS)
             .unwrap_or(or.fast_start),
-        sessions: section
-            .get("sessions")
-            .and_then(|value| value.boolean())
-            .unwrap_or(or.sessions),
-        test_team: section
-            .get("test_team")
-            .and_then(text)
-            .unwrap_or(or.test_team),
-        test_chronon_jar: section
-            .get("test_chronon_jar")
-            .and_then(|value| paths.jar(&value)),
+        sessions: section.boolean("sessions").unwrap_or(or.sessions),
+        test_team: section.word("test_team").unwrap_or(or.test_team),
+        test_chronon_jar: paths.jar(section, "test_chronon_jar"),
     };
-    if let (EngineKind::Chronon, Some(kind), None) = (out.kind, kind, jar) {
+    check_engine(section, &out);
+    out
+}
+
+/// What one key of `[engine]` demands of another.
+fn check_engine(section: &Section<'_>, engine: &Engine) {
+    let jar = section.get("chronon_jar");
+    if let (EngineKind::Chronon, Some(kind), None) = (engine.kind, section.get("kind"), jar) {
         kind.refuse_with(
             "missing-key",
             "`engine.kind = \"chronon\"` needs `engine.chronon_jar`".to_owned(),
@@ -199,5 +180,13 @@ fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
                 .to_owned(),
         );
     }
-    out
+    let in_cluster = engine.deploy_mode.as_deref() == Some("cluster");
+    let on_cluster = !engine.master.starts_with("local");
+    if let (true, false, Some(mode)) = (in_cluster, on_cluster, section.get("deploy_mode")) {
+        mode.refuse_with(
+            "bad-value",
+            format!("the master `{}` has no cluster to deploy on", engine.master),
+            "leave `deploy_mode` out, or name a cluster's `master`".to_owned(),
+        );
+    }
 }

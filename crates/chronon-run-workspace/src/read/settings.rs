@@ -1,8 +1,6 @@
 //! The sections with fixed keys: catalog, run, hooks, streaming, airflow; and every enum's words.
 
-use std::time::Duration;
-
-use super::{Paths, text};
+use super::Paths;
 use crate::{
     document::{Section, Value, listed, nearest},
     model::{
@@ -45,23 +43,6 @@ pub(crate) const KV_UPLOAD_WORDS: [&str; 5] = ["table", "ds", "dataset", "batch_
 /// What `{…}` may stand for in the other hooks.
 pub(crate) const EVENT_WORDS: [&str; 4] = ["event", "run", "asset", "ds"];
 
-/// At most so many of anything that costs a process or a request.
-const MANY: u32 = 10_000;
-
-pub(super) fn number(value: Option<Value<'_>>, least: u32) -> Option<u32> {
-    value.and_then(|value| value.number(least, MANY))
-}
-
-/// A duration that may be zero.
-pub(super) fn duration(value: Option<Value<'_>>) -> Option<Duration> {
-    value.and_then(|value| value.parsed("bad-duration", parse::duration))
-}
-
-/// A duration that may not be zero.
-pub(super) fn some_duration(value: Option<Value<'_>>) -> Option<Duration> {
-    value.and_then(|value| value.parsed("bad-duration", parse::some_duration))
-}
-
 #[derive(Clone, Copy, PartialEq)]
 enum CatalogKind {
     Embedded,
@@ -98,13 +79,13 @@ pub(super) fn catalog(section: &Section<'_>, paths: &Paths<'_>) -> Catalog {
             kind.refuse_with("missing-key", message, format!("add `{key} = {example}`"));
         }
     };
-    let idle = duration(idle).unwrap_or(Catalog::IDLE);
-    let timeout = some_duration(timeout).unwrap_or(Catalog::TIMEOUT);
+    let idle = section.duration("idle").unwrap_or(Catalog::IDLE);
+    let timeout = section.some_duration("timeout").unwrap_or(Catalog::TIMEOUT);
     match kind.flatten() {
         None | Some(CatalogKind::Embedded) => Catalog::Embedded { idle },
         Some(CatalogKind::Hive) => {
             needs("uri", &uri, "\"thrift://metastore:9083\"");
-            let uri = uri.and_then(|value| value.parsed("bad-uri", parse::thrift_uri));
+            let uri = section.parsed("uri", "bad-uri", parse::thrift_uri);
             let uri = uri.unwrap_or_default();
             Catalog::Hive { uri, timeout }
         }
@@ -130,32 +111,25 @@ fn has_no_effect(value: &Value<'_>, wanted: CatalogKind) {
 pub(super) fn run(section: &Section<'_>) -> Run {
     let or = Run::default();
     Run {
-        jobs: number(section.get("jobs"), 1).unwrap_or(or.jobs),
-        retries: number(section.get("retries"), 0).unwrap_or(or.retries),
-        retry_delay: duration(section.get("retry_delay")).unwrap_or(or.retry_delay),
-        timeout: some_duration(section.get("timeout")).unwrap_or(or.timeout),
-        grace: duration(section.get("grace")).unwrap_or(or.grace),
-        step_days: number(section.get("step_days"), 1).unwrap_or(or.step_days),
+        jobs: section.number("jobs", 1).unwrap_or(or.jobs),
+        retries: section.number("retries", 0).unwrap_or(or.retries),
+        retry_delay: section.duration("retry_delay").unwrap_or(or.retry_delay),
+        timeout: section.some_duration("timeout").unwrap_or(or.timeout),
+        grace: section.duration("grace").unwrap_or(or.grace),
+        step_days: section.number("step_days", 1).unwrap_or(or.step_days),
         on_failure: section
-            .get("on_failure")
-            .and_then(|value| value.choice(&ON_FAILURES))
+            .choice("on_failure", &ON_FAILURES)
             .unwrap_or(or.on_failure),
         join_flow: section
-            .get("join_flow")
-            .and_then(|value| value.choice(&JOIN_FLOWS))
+            .choice("join_flow", &JOIN_FLOWS)
             .unwrap_or(or.join_flow),
-        patience: duration(section.get("patience")).unwrap_or(or.patience),
-        bisect: section
-            .get("bisect")
-            .and_then(|value| value.boolean())
-            .unwrap_or(or.bisect),
+        patience: section.duration("patience").unwrap_or(or.patience),
+        bisect: section.boolean("bisect").unwrap_or(or.bisect),
         upload_schedule_key: section
-            .get("upload_schedule_key")
-            .and_then(text)
+            .word("upload_schedule_key")
             .unwrap_or(or.upload_schedule_key),
         upload_schedule: section
-            .get("upload_schedule")
-            .and_then(|value| value.parsed("bad-schedule", parse::schedule))
+            .parsed("upload_schedule", "bad-schedule", parse::schedule)
             .unwrap_or(or.upload_schedule),
     }
 }
@@ -213,7 +187,9 @@ pub(super) fn hooks(section: &Section<'_>) -> Hooks {
         on_success: template(section.get("on_success"), &EVENT_WORDS),
         on_failure: template(section.get("on_failure"), &EVENT_WORDS),
         on_waiting: template(section.get("on_waiting"), &EVENT_WORDS),
-        timeout: some_duration(section.get("timeout")).unwrap_or(Hooks::default().timeout),
+        timeout: section
+            .some_duration("timeout")
+            .unwrap_or(Hooks::default().timeout),
     }
 }
 
@@ -223,12 +199,10 @@ pub(super) fn streaming(section: &Section<'_>) -> Streaming {
     let url = section.get("url");
     let out = Streaming {
         list_apps: list_apps.as_ref().and_then(apps).unwrap_or(or.list_apps),
-        url: url
-            .as_ref()
-            .and_then(|value| value.parsed("bad-url", parse::http_url)),
-        settle: duration(section.get("settle")).unwrap_or(or.settle),
-        tries: number(section.get("tries"), 1).unwrap_or(or.tries),
-        backoff: duration(section.get("backoff")).unwrap_or(or.backoff),
+        url: section.parsed("url", "bad-url", parse::http_url),
+        settle: section.duration("settle").unwrap_or(or.settle),
+        tries: section.number("tries", 1).unwrap_or(or.tries),
+        backoff: section.duration("backoff").unwrap_or(or.backoff),
     };
     let asks = matches!(out.list_apps, ListApps::Spark | ListApps::Yarn);
     if let (true, None, Some(list_apps)) = (asks, url, list_apps) {
@@ -252,44 +226,36 @@ fn apps(value: &Value<'_>) -> Option<ListApps> {
 
 pub(super) fn airflow(section: &Section<'_>, paths: &Paths<'_>) -> Airflow {
     let or = Airflow::default();
-    let day = |value: Value<'_>| {
-        let text = value.date_text()?;
-        let refuse = |why| value.refuse("bad-day", format!("`{}`: {why}", value.shown()));
-        parse::day(&text).map_err(refuse).ok()
-    };
     Airflow {
-        naming: section
-            .get("naming")
-            .and_then(|value| value.choice(&NAMINGS))
-            .unwrap_or(or.naming),
+        naming: section.choice("naming", &NAMINGS).unwrap_or(or.naming),
         command: section
             .get("command")
             .and_then(|value| argv(&value))
             .unwrap_or(or.command),
-        owner: section.get("owner").and_then(text).unwrap_or(or.owner),
-        emails: section
-            .get("emails")
-            .and_then(|value| value.words())
-            .unwrap_or(or.emails),
-        queue: section.get("queue").and_then(text),
-        streaming_queue: section.get("streaming_queue").and_then(text),
-        pool: section.get("pool").and_then(text),
-        retries: number(section.get("retries"), 0).unwrap_or(or.retries),
-        retry_delay: duration(section.get("retry_delay")).unwrap_or(or.retry_delay),
-        start_date: section
-            .get("start_date")
-            .and_then(day)
-            .unwrap_or(or.start_date),
-        dagrun_timeout: some_duration(section.get("dagrun_timeout")).unwrap_or(or.dagrun_timeout),
-        streaming_every: some_duration(section.get("streaming_every"))
+        owner: section.word("owner").unwrap_or(or.owner),
+        emails: section.words("emails").unwrap_or(or.emails),
+        queue: section.word("queue"),
+        streaming_queue: section.word("streaming_queue"),
+        pool: section.word("pool"),
+        retries: section.number("retries", 0).unwrap_or(or.retries),
+        retry_delay: section.duration("retry_delay").unwrap_or(or.retry_delay),
+        start_date: section.day("start_date").unwrap_or(or.start_date),
+        dagrun_timeout: section
+            .some_duration("dagrun_timeout")
+            .unwrap_or(or.dagrun_timeout),
+        streaming_every: section
+            .some_duration("streaming_every")
             .unwrap_or(or.streaming_every),
-        poke_every: some_duration(section.get("poke_every")).unwrap_or(or.poke_every),
-        sensor_timeout: some_duration(section.get("sensor_timeout")).unwrap_or(or.sensor_timeout),
-        group_by_concurrency: number(section.get("group_by_concurrency"), 1)
+        poke_every: section.some_duration("poke_every").unwrap_or(or.poke_every),
+        sensor_timeout: section
+            .some_duration("sensor_timeout")
+            .unwrap_or(or.sensor_timeout),
+        group_by_concurrency: section
+            .number("group_by_concurrency", 1)
             .unwrap_or(or.group_by_concurrency),
-        join_concurrency: number(section.get("join_concurrency"), 1).unwrap_or(or.join_concurrency),
-        operators: section
-            .get("operators")
-            .and_then(|value| paths.expected(&value)),
+        join_concurrency: section
+            .number("join_concurrency", 1)
+            .unwrap_or(or.join_concurrency),
+        operators: paths.expected(section, "operators"),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use chronon_run_core::{PartitionRange, RangeSet, TableName};
 use indexmap::IndexMap;
 
-use super::{FROM_ROOT, Paths, settings, text};
+use super::{FROM_ROOT, Paths, settings};
 use crate::{
     document::{Section, Value},
     model::{Override, Seed, SeedFormat, SourceSettings},
@@ -99,8 +99,8 @@ fn seed_table(
     let empty_partitions = empty
         .map(|value| empty_partitions(&value, &by))
         .unwrap_or_default();
-    let null = section.get("null");
-    let null = null.and_then(|value| value.text().map(str::to_owned));
+    let null_value = section.get("null");
+    let null = null_value.as_ref().and_then(Value::text);
     let Some(path_value) = path_value else {
         let message = format!("`{}` has no `path`", entry.shown());
         entry.refuse_with(
@@ -117,13 +117,17 @@ fn seed_table(
             .as_deref()
             .and_then(|path| format_by_extension(&path_value, path)),
     };
+    if let (Some(null), Some(SeedFormat::Json | SeedFormat::Parquet)) = (null_value, format) {
+        let message = format!("`{}` has no effect", null.shown());
+        null.doubt("no-effect", message, "only CSV files need it".to_owned());
+    }
     Some(Seed {
         table,
         path: path?,
         format: format?,
         columns,
         partition_by: by,
-        null,
+        null: null.map(str::to_owned),
         empty_partitions,
     })
 }
@@ -253,7 +257,7 @@ pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> 
                     .get("missing")
                     .map(|value| day_set(&value))
                     .unwrap_or_default(),
-                lands_after: settings::duration(section.get("lands_after")),
+                lands_after: section.duration("lands_after"),
             })?;
             Some((table, settings))
         })
@@ -278,15 +282,13 @@ pub(super) fn overrides(value: &Value<'_>) -> Vec<Override> {
 fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
     let select_value = section.get("select");
     let out = Override {
-        select: select_value.clone().and_then(text).unwrap_or_default(),
-        step_days: settings::number(section.get("step_days"), 1),
-        retries: settings::number(section.get("retries"), 0),
-        retry_delay: settings::duration(section.get("retry_delay")),
-        timeout: settings::some_duration(section.get("timeout")),
-        join_flow: section
-            .get("join_flow")
-            .and_then(|value| value.choice(&settings::JOIN_FLOWS)),
-        lag: settings::number(section.get("lag"), 0),
+        select: section.word("select").unwrap_or_default(),
+        step_days: section.number("step_days", 1),
+        retries: section.number("retries", 0),
+        retry_delay: section.duration("retry_delay"),
+        timeout: section.some_duration("timeout"),
+        join_flow: section.choice("join_flow", &settings::JOIN_FLOWS),
+        lag: section.number("lag", 0),
         conf: section
             .get("conf")
             .map(|value| spark_properties(&value))
