@@ -1,12 +1,16 @@
 //! What can be asked of the ledger.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
 
 use chronon_run_core::{
     AssetId, Ds, PartitionRange, RangeSet,
     event::{CancelReason, Outcome, ProcessId, SkipReason, StepIndex},
 };
-use chronon_run_process::{boot_id, is_alive};
+use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
 use rusqlite::{Connection, Error, OptionalExtension, Row, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -122,6 +126,8 @@ pub struct Survivor {
     /// The leader of its process group, if it may still live: it was started since this
     /// machine booted.
     pub process: Option<ProcessId>,
+    /// The process of the dead run itself, if it ran since this machine booted.
+    pub owner: Option<ProcessId>,
 }
 
 /// How long an asset's steps take.
@@ -217,8 +223,29 @@ impl Ledger {
         .unwrap_or_default()
     }
 
-    /// Attempts that no living run will ever finish. End their processes, then tell
-    /// [`Ledger::mark_abandoned`].
+    /// Ends the processes that dead runs left behind (TERM, up to `grace`, KILL) and notes at
+    /// `at` (milliseconds since the epoch) that their attempts will never finish. To be called
+    /// before a new run writes to the same tables. Returns what was found.
+    pub fn end_survivors(&mut self, grace: Duration, at: i64) -> Vec<Survivor> {
+        let survivors = self.survivors();
+        let owners: BTreeSet<(u32, u64)> = survivors
+            .iter()
+            .filter_map(|survivor| survivor.owner)
+            .map(|owner| (owner.pid, owner.start_ticks))
+            .collect();
+        for (pid, start_ticks) in owners {
+            end_children_of(ProcessId { pid, start_ticks }, grace);
+        }
+        for survivor in &survivors {
+            if let Some(process) = survivor.process {
+                end_group(process, grace);
+            }
+            self.mark_abandoned(&survivor.attempt, at);
+        }
+        survivors
+    }
+
+    /// Attempts that no living run will ever finish, because their run died.
     pub fn survivors(&mut self) -> Vec<Survivor> {
         let sql = format!(
             "SELECT {ATTEMPT_COLUMNS}, r.boot, r.pid, r.pid_ticks, a.pid, a.pid_ticks
@@ -233,8 +260,16 @@ impl Ledger {
                 Some(_) if same_boot => Some(process(row, 17)?),
                 _ => None,
             };
+            let owner = match same_boot {
+                true => Some(self::process(row, 15)?),
+                false => None,
+            };
             let attempt = attempt_record(row)?;
-            Ok(orphaned.then_some(Survivor { attempt, process }))
+            Ok(orphaned.then_some(Survivor {
+                attempt,
+                process,
+                owner,
+            }))
         };
         let all = self.attempt("look for survivors", |connection| {
             rows(connection, &sql, params![], survivor)

@@ -5,7 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::{fs, path::PathBuf, thread};
+use std::{fs, path::PathBuf, thread, time::Duration};
 
 use chronon_run_core::{
     AssetId, Ds, PartitionRange, RangeSet,
@@ -276,7 +276,7 @@ fn only_a_dead_run_has_survivors_and_only_of_this_boot() {
     let survivors = ledger.survivors();
     assert_eq!(survivors[0].process, None, "its number means nothing now");
 
-    ledger.mark_abandoned(&survivors[0].attempt, 5);
+    assert_eq!(ledger.end_survivors(Duration::ZERO, 5), survivors);
     assert!(ledger.survivors().is_empty());
     let attempt = &ledger.run("r1").unwrap().steps[0].attempts[0];
     assert!(attempt.abandoned && attempt.finished == Some(5) && attempt.outcome.is_none());

@@ -116,8 +116,8 @@ pub fn end_group(leader: ProcessId, grace: Duration) -> bool {
 }
 
 /// Ends every process that was started with `variable` (`NAME=value`) in its environment, and
-/// everything that these start meanwhile.
-pub(crate) fn end_marked(variable: &str, grace: Duration) {
+/// everything that these start meanwhile. Whether there was anything.
+pub(crate) fn end_marked(variable: &str, grace: Duration) -> bool {
     let marked = || {
         let found = Stat::living_with(variable);
         if found.is_empty() {
@@ -131,7 +131,7 @@ pub(crate) fn end_marked(variable: &str, grace: Duration) {
         for stat in found {
             sys::signal_process(stat.id.pid, signal);
         }
-    });
+    })
 }
 
 /// TERM, grace, KILL, until `living` finds nobody. Whether there was anybody.

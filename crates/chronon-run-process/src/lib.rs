@@ -9,8 +9,8 @@
 //!    is killed hard;
 //! 3. without a watchdog the kernel at least sends KILL to the leader when the thread that
 //!    started it dies (`PR_SET_PDEATHSIG`), see [`Child::start`] for the rule that follows;
-//! 4. [`end_group`] lets the next run end what is left, told by pid *and* start time
-//!    ([`identify`]), so that a reused number is never killed.
+//! 4. [`end_children_of`] and [`end_group`] let the next run end what is left, told by pid
+//!    *and* start time ([`identify`]), so that a reused number is never killed.
 //!
 //! A process that leaves its group on purpose (`setsid`) is seen by the watchdog only, and one
 //! that also empties its environment by nobody.
@@ -28,4 +28,4 @@ pub use group::{Group, end_group};
 pub use identity::{boot_id, identify, is_alive};
 pub use session::{Session, SessionError, SessionOutcome};
 pub use tail::Tail;
-pub use watchdog::{Watchdog, watchdog_main};
+pub use watchdog::{Watchdog, end_children_of, watchdog_main};

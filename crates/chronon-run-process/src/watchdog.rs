@@ -4,9 +4,10 @@ use std::{
     ffi::OsStr,
     io::{self, BufRead, PipeWriter, Write},
     path::Path,
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
+
+use chronon_run_core::event::ProcessId;
 
 use crate::{StartError, group::end_marked, identify, sys};
 
@@ -58,7 +59,7 @@ impl Watchdog {
             })
             .start()
             .map_err(failed)?;
-        let mark = new_mark();
+        let mark = mark_of(identify(std::process::id()));
         writeln!(writer, "{mark} {}", grace.as_millis()).map_err(failed)?;
         let stdin = Some(writer);
         Ok(Self {
@@ -75,12 +76,17 @@ impl Watchdog {
     }
 }
 
-/// Not the mark of any other watchdog of this machine, in this boot or another.
-fn new_mark() -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let me = identify(std::process::id());
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("{}-{}-{number}", me.pid, me.start_ticks)
+/// The mark of the children of `owner`: not that of any other process of this boot.
+fn mark_of(owner: ProcessId) -> String {
+    format!("{}-{}", owner.pid, owner.start_ticks)
+}
+
+/// Ends whatever the watched children of `owner`, a process that is gone, left behind: TERM,
+/// up to `grace`, KILL. For the next run, in case that the watchdog was killed too or is not
+/// done yet. Returns whether there was something to end; an unknown owner (start time 0) has
+/// nothing.
+pub fn end_children_of(owner: ProcessId, grace: Duration) -> bool {
+    owner.start_ticks != 0 && end_marked(&format!("{VARIABLE}={}", mark_of(owner)), grace)
 }
 
 impl Drop for Watchdog {

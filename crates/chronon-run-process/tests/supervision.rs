@@ -18,8 +18,8 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 use chronon_run_process::{
-    Child, Exit, LogMode, Session, SessionOutcome, StartError, Watchdog, end_group, is_alive,
-    watchdog_main,
+    Child, Exit, LogMode, Session, SessionOutcome, StartError, Watchdog, end_children_of,
+    end_group, is_alive, watchdog_main,
 };
 use tempfile::TempDir;
 
@@ -278,6 +278,29 @@ fn a_farewell_leaves_everybody_alone() {
     drop(watchdog);
     assert!(is_alive(child.id()));
     drop(child);
+    ends(reader);
+}
+
+#[test]
+fn what_a_watchdog_missed_is_found_by_its_mark() {
+    let place = Place::new();
+    let exe = std::env::current_exe().unwrap();
+    let watchdog = Watchdog::start(&exe, &helper("helper_watchdog"), GRACE).unwrap();
+    let mut command = shell(STUBBORN, &place.pipe());
+    // As if an owner that is long gone had started it.
+    let (name, _) = watchdog.mark();
+    command
+        .env
+        .push((name.to_owned(), Some("4194000-17".to_owned())));
+    let child = Child::start(&command, &place.log(), LogMode::Append, None).unwrap();
+    let reader = place.ready();
+    let owner = |start_ticks| ProcessId {
+        pid: 4_194_000,
+        start_ticks,
+    };
+    assert!(!end_children_of(owner(18), GRACE));
+    assert!(is_alive(child.id()));
+    assert!(end_children_of(owner(17), GRACE));
     ends(reader);
 }
 
