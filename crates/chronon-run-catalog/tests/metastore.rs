@@ -1,5 +1,10 @@
 //! The embedded metastore for real: on the Spark that is here, or the one that gets installed.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop here"
+)]
+
 use std::{
     fs::{self, File},
     io,
@@ -15,7 +20,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, EmbeddedError, Lease},
 };
 use chronon_run_core::{Column, Ds};
-use chronon_run_engine::spark::{Spark, Surroundings, locate};
+use chronon_run_engine::spark::{Spark, Surroundings, archive::Archive, locate};
 
 fn spark() -> Spark {
     let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
@@ -262,4 +267,32 @@ fn a_database_that_is_damaged_is_explained_with_its_log() {
         panic!("{error:?}");
     };
     assert!(!reason.is_empty() && log.exists(), "{error}");
+}
+
+#[test]
+fn a_rehearsal_writes_an_archive_that_starts_a_metastore() {
+    let workspace = tempfile::tempdir().unwrap();
+    let spark = spark();
+    let Some(archive) = Archive::new(workspace.path(), "metastore", &spark).unwrap() else {
+        return;
+    };
+    let recording = archive.record().unwrap();
+    let mut rehearsed = embedded(&spark, recording.directory());
+    rehearsed.java_options.extend(recording.options());
+    rehearsed.idle = Duration::ZERO;
+    rehearsed.rehearse().unwrap();
+    recording.adopt().unwrap();
+
+    let mut embedded = embedded(&spark, workspace.path());
+    embedded.java_options.extend(archive.options());
+    assert!(
+        embedded
+            .java_options
+            .iter()
+            .any(|option| option.ends_with(".jsa"))
+    );
+    let lease = embedded.join().unwrap();
+    assert!(lease.started());
+    let log = fs::read_to_string(embedded.log()).unwrap();
+    assert!(!log.contains("[cds"), "{log}");
 }

@@ -91,6 +91,9 @@ impl SqlJobs<'_> {
             for key in ["spark.driver.host", "spark.driver.bindAddress"] {
                 conf.push((key.to_owned(), "127.0.0.1".to_owned()));
             }
+            // Without Hadoop's native library each new directory would cost several processes.
+            let key = "spark.hadoop.hive.warehouse.subdir.inherit.perms";
+            conf.push((key.to_owned(), "false".to_owned()));
         }
         conf
     }
@@ -266,6 +269,8 @@ mod tests {
         spark.driver.host=127.0.0.1
         --conf
         spark.driver.bindAddress=127.0.0.1
+        --conf
+        spark.hadoop.hive.warehouse.subdir.inherit.perms=false
         spark-internal
         -f
         /w/step.sql

@@ -41,6 +41,8 @@ pub fn parse_progress(line: &str) -> Option<StageProgress> {
     })
 }
 
+const IN_MAIN: &str = "Exception in thread \"main\" ";
+
 /// Longer than this (in characters) is cut: it is one line of a summary.
 const LONGEST: usize = 400;
 
@@ -125,27 +127,21 @@ fn exception(lines: &[&str]) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// `package.Class` or `package.Class: message`, perhaps after words that introduce it.
 fn names_exception(line: &str) -> bool {
-    let class = line
-        .trim_start_matches("Caused by: ")
-        .trim_start_matches("Exception in thread \"main\" ")
-        .split([':', ' '])
-        .next()
-        .unwrap_or_default();
-    !line.starts_with([' ', '\t'])
-        && class.contains('.')
-        && class.ends_with(['n', 'r', 't', 'e', 'd'])
-        && class
-            .rsplit('.')
-            .next()
-            .is_some_and(|name| name.starts_with(char::is_uppercase))
+    let text = line.strip_prefix("Caused by: ").unwrap_or(line);
+    let text = text.strip_prefix(IN_MAIN).unwrap_or(text);
+    let class = text.split([':', ' ']).next().unwrap_or_default();
+    let word = |part: &str| part.starts_with(|c: char| c.is_alphabetic());
+    let name = class.rsplit('.').next().unwrap_or_default();
+    class.contains('.') && class.split('.').all(word) && name.starts_with(char::is_uppercase)
 }
 
 /// What spark-submit, its shell scripts and the JVM say when nothing started.
 fn launch_error(lines: &[&str]) -> Option<String> {
     let starts = [
         "Error: ",
-        "Exception in thread \"main\" ",
+        IN_MAIN,
         "JAVA_HOME is not set",
         "Unrecognized ",
         "Error occurred during initialization of VM",
@@ -169,5 +165,145 @@ fn shorten(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_last_state_of_a_line_counts() {
+        let line = "\r[Stage 0:>        (0 + 2) / 8]\r\r[Stage 0:=======>   (1 + 3) / 8]\r";
+        let progress = parse_progress(line).unwrap();
+        assert_eq!(
+            (progress.stage.as_str(), progress.done, progress.total),
+            ("stage 0", 1, 8)
+        );
+        let cleared = format!("{line}              \rTime taken: 1 seconds");
+        assert_eq!(parse_progress(&cleared).unwrap().done, 1);
+        assert_eq!(
+            parse_progress("Time taken: 6.4 seconds, Fetched 1 row(s)"),
+            None
+        );
+    }
+
+    #[test]
+    fn stages_side_by_side_are_added() {
+        let line = "[Stage 3:==>  (3 + 1) / 4][Stage 4:>   (0 + 1) / 200]";
+        let progress = parse_progress(line).unwrap();
+        assert_eq!(
+            (progress.stage.as_str(), progress.done, progress.total),
+            ("stages 3, 4", 3, 204)
+        );
+    }
+
+    #[test]
+    fn the_analyser() {
+        let log = "Setting default log level to \"WARN\".\n\
+            [Stage 0:>     (0 + 1) / 1]\r\r          \rTime taken: 6.464 seconds, Fetched 1 row(s)\n\
+            Error in query: Table or view not found: does.not_exist; line 3 pos 2;\n\
+            'Project ['nope]\n+- 'UnresolvedRelation [does, not_exist], [], false\n\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "Error in query: Table or view not found: does.not_exist; line 3 pos 2"
+        );
+    }
+
+    #[test]
+    fn the_parser_with_its_line() {
+        let log = "Time taken: 3.652 seconds, Fetched 1 row(s)\nError in query: \n\
+            Syntax error at or near 'SELEC'(line 2, pos 0)\n\n== SQL ==\n\nSELEC 1\n^^^\n FROM\n\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "Error in query: Syntax error at or near 'SELEC'(line 2, pos 0): `SELEC 1`"
+        );
+    }
+
+    #[test]
+    fn a_failed_task() {
+        let log = "26/11/23 06:32:26 ERROR Executor: Exception in task 1.0 in stage 0.0 (TID 1)\n\
+            java.lang.RuntimeException: boom\n\
+            \tat org.apache.spark.sql.execution.BufferedRowIterator.hasNext(BufferedRowIterator.java:43)\n\
+            26/11/23 06:32:26 ERROR TaskSetManager: Task 1 in stage 0.0 failed 1 times; aborting job\n\
+            org.apache.spark.SparkException: Job aborted due to stage failure: Task 1 in stage 0.0 failed 1 times, most recent failure: Lost task 1.0 in stage 0.0 (TID 1) (192.0.2.2 executor driver): java.lang.RuntimeException: boom\n\
+            \tat org.apache.spark.sql.execution.BufferedRowIterator.hasNext(BufferedRowIterator.java:43)\n\n\
+            Driver stacktrace:\n\
+            \tat org.apache.spark.scheduler.DAGScheduler.failJobAndIndependentStages(DAGScheduler.scala:2672)\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "java.lang.RuntimeException: boom"
+        );
+        let caused = log.to_owned()
+            + "Caused by: java.io.IOException: No space left on device\n\tat java.base/java.io.FileOutputStream.writeBytes(Native Method)\n\t... 9 more\n";
+        assert_eq!(
+            quote_error(&caused).unwrap(),
+            "java.io.IOException: No space left on device"
+        );
+    }
+
+    #[test]
+    fn the_driver() {
+        let log = "Exception in thread \"main\" java.lang.IllegalArgumentException: requirement failed: no such table\n\
+            \tat scala.Predef$.require(Predef.scala:281)\n\
+            Caused by: java.net.ConnectException: Connection refused\n\
+            \tat java.base/sun.nio.ch.Net.pollConnect(Native Method)\n\t... 12 more\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "java.net.ConnectException: Connection refused"
+        );
+    }
+
+    #[test]
+    fn out_of_memory_wins_over_what_it_causes() {
+        let log = "2026-01-01 00:00:00 ERROR Executor: Exception in task 0.0\n\
+            java.lang.OutOfMemoryError: Java heap space\n\tat java.base/java.util.Arrays.copyOf(Arrays.java:3537)\n\
+            org.apache.spark.SparkException: Job 0 cancelled because SparkContext was shut down\n\
+            \tat org.apache.spark.scheduler.DAGScheduler.$anonfun$cleanUp(DAGScheduler.scala:1085)\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "java.lang.OutOfMemoryError: Java heap space"
+        );
+    }
+
+    #[test]
+    fn nothing_started() {
+        let log = "Unrecognized VM option 'UseNoGC'\nError: Could not create the Java Virtual Machine.\nError: A fatal exception has occurred. Program will exit.\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "Unrecognized VM option 'UseNoGC'"
+        );
+        let log = "Error: Failed to load class org.example.Main.\n26/11/23 07:00:00 INFO ShutdownHookManager: Shutdown hook called\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "Error: Failed to load class org.example.Main."
+        );
+        assert_eq!(
+            quote_error("JAVA_HOME is not set\n").unwrap(),
+            "JAVA_HOME is not set"
+        );
+    }
+
+    #[test]
+    fn a_good_log_has_no_error() {
+        let log = "26/11/23 06:31:46 WARN Utils: Your hostname, vm resolves to a loopback address\n\
+            Time taken: 1.853 seconds\nError_rate\t0.5\n";
+        assert_eq!(quote_error(log), None);
+        assert_eq!(quote_error(""), None);
+    }
+
+    #[test]
+    fn a_long_message_is_cut() {
+        let log = format!("Error in query: {}", "é".repeat(1000));
+        assert_eq!(quote_error(&log).unwrap().chars().count(), LONGEST + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_log_is_read(log in "(Error in query:|Caused by: a.B|\\[Stage 1:|\r|\n|\\^\\^\\^|\tat x| ERROR |.){0,40}") {
+            let _ = (quote_error(&log), parse_progress(&log));
+        }
     }
 }
