@@ -3,3 +3,4 @@
 pub mod chronon;
 pub mod seeds;
 pub mod spark;
+pub mod sql;

@@ -1,0 +1,333 @@
+//! The operations, each as partial results that can be merged: lift a row, merge, finish.
+
+use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
+
+use super::script::ident;
+
+/// One output column of a GroupBy.
+#[derive(Clone)]
+pub(super) struct Feature {
+    pub(super) name: String,
+    pub(super) partial: Partial,
+    pub(super) window: Option<Window>,
+    pub(super) bucket: Option<String>,
+}
+
+/// What is aggregated, whatever the window: the operation and its input.
+#[derive(Clone, PartialEq)]
+pub(super) struct Partial {
+    pub(super) input: String,
+    operation: Operation,
+    /// `k` of the operations that have one.
+    k: Option<usize>,
+    percentiles: Vec<String>,
+    /// The input is a boolean, which SUM and AVERAGE count as 1 and 0.
+    boolean: bool,
+    /// The input cannot be a fraction, so that NaN cannot come out.
+    exact: bool,
+}
+
+/// The output columns in the engine's order.
+pub(super) fn features(conf: &GroupBy, type_of: &dyn Fn(&str) -> Option<String>) -> Vec<Feature> {
+    let mut features = Vec::new();
+    for aggregation in conf.aggregations.iter().flatten() {
+        let partial = Partial::of(aggregation, type_of(&aggregation.input_column).as_deref());
+        let buckets: Vec<Option<&String>> = match aggregation.buckets.as_deref() {
+            None | Some([]) => vec![None],
+            Some(buckets) => buckets.iter().map(Some).collect(),
+        };
+        for bucket in buckets {
+            for window in aggregation.windows() {
+                let suffix = window
+                    .map(|w| format!("_{}", window_word(w)))
+                    .unwrap_or_default();
+                let by = bucket.map(|b| format!("_by_{b}")).unwrap_or_default();
+                features.push(Feature {
+                    name: format!("{}_{}{suffix}{by}", partial.input, partial.word()),
+                    partial: partial.clone(),
+                    window,
+                    bucket: bucket.cloned(),
+                });
+            }
+        }
+    }
+    features
+}
+
+/// `7d`, `12h`.
+pub(super) fn window_word(window: Window) -> String {
+    match window.time_unit {
+        TimeUnit::Hours => format!("{}h", window.length),
+        TimeUnit::Days => format!("{}d", window.length),
+    }
+}
+
+/// A number that may not be one: NaN and Infinity are NULL in the engine's output.
+fn finite(value: &str) -> String {
+    format!("IF(CAST({value} AS STRING) IN ('NaN', 'Infinity', '-Infinity'), NULL, {value})")
+}
+
+/// The same where the value may also be a text that reads `NaN`.
+fn finite_if_fraction(value: &str) -> String {
+    format!(
+        "IF(TYPEOF({value}) IN ('double', 'float') AND CAST({value} AS STRING) IN ('NaN', 'Infinity', '-Infinity'), NULL, {value})"
+    )
+}
+
+impl Partial {
+    fn of(aggregation: &Aggregation, data_type: Option<&str>) -> Self {
+        let argument = |name: &str| aggregation.arg_map.as_ref().and_then(|map| map.get(name));
+        let k = argument("k").and_then(|k| k.trim().parse().ok());
+        let default_k = match aggregation.operation {
+            Operation::BoundedUniqueCount => Some(8),
+            _ => None,
+        };
+        let percentiles = argument("percentiles").map_or_else(
+            || vec!["0.5".to_owned()],
+            |list| {
+                let inner = list.trim().trim_start_matches('[').trim_end_matches(']');
+                inner.split(',').map(|p| p.trim().to_owned()).collect()
+            },
+        );
+        Self {
+            input: aggregation.input_column.clone(),
+            operation: aggregation.operation,
+            k: k.or(default_k),
+            percentiles,
+            boolean: data_type == Some("boolean"),
+            exact: data_type.is_some_and(|t| {
+                matches!(
+                    t,
+                    "string"
+                        | "boolean"
+                        | "tinyint"
+                        | "smallint"
+                        | "int"
+                        | "bigint"
+                        | "date"
+                        | "timestamp"
+                        | "binary"
+                )
+            }),
+        }
+    }
+
+    /// The operation in column names.
+    fn word(&self) -> String {
+        let k = self.k.map(|k| k.to_string()).unwrap_or_default();
+        match self.operation {
+            Operation::Min => "min".into(),
+            Operation::Max => "max".into(),
+            Operation::First => "first".into(),
+            Operation::Last => "last".into(),
+            Operation::UniqueCount => "unique_count".into(),
+            Operation::ApproxUniqueCount => "approx_unique_count".into(),
+            Operation::Count => "count".into(),
+            Operation::Sum => "sum".into(),
+            Operation::Average => "average".into(),
+            Operation::Variance => "variance".into(),
+            Operation::Skew => "skew".into(),
+            Operation::Kurtosis => "kurtosis".into(),
+            Operation::ApproxPercentile => "approx_percentile".into(),
+            Operation::LastK => format!("last{k}"),
+            Operation::FirstK => format!("first{k}"),
+            Operation::TopK => format!("top{k}"),
+            Operation::BottomK => format!("bottom{k}"),
+            Operation::Histogram => "histogram".into(),
+            Operation::ApproxHistogramK => "approx_histogram_k".into(),
+            Operation::BoundedUniqueCount => "bounded_unique_count".into(),
+        }
+    }
+
+    /// Whether the operation cannot work without `k`.
+    pub(super) fn lacks_k(&self) -> bool {
+        use Operation::{BottomK, FirstK, LastK, TopK};
+        matches!(self.operation, LastK | FirstK | TopK | BottomK) && self.k.is_none()
+    }
+
+    /// The columns that hold the partial result.
+    pub(super) fn columns(&self) -> Vec<String> {
+        let base = format!("{}_{}", self.input, self.word());
+        let base = match self.operation {
+            Operation::Histogram | Operation::ApproxHistogramK | Operation::BoundedUniqueCount => {
+                format!(
+                    "{base}{}",
+                    self.k.map(|k| k.to_string()).unwrap_or_default()
+                )
+            }
+            Operation::ApproxPercentile => {
+                let list: Vec<_> = self
+                    .percentiles
+                    .iter()
+                    .map(|p| p.replace('.', "_"))
+                    .collect();
+                format!("{base}_{}", list.join("_"))
+            }
+            _ => base,
+        };
+        match self.operation {
+            Operation::Average => vec![format!("{base}_total"), format!("{base}_n")],
+            _ => vec![base],
+        }
+    }
+
+    /// The partial result of one row, per column; NULL for a NULL input.
+    pub(super) fn lift(&self, row: &str) -> Vec<String> {
+        let x = format!("{row}{}", ident(&self.input));
+        let ts = format!("{row}ts");
+        let number = if self.boolean {
+            format!("CAST({x} AS INT)")
+        } else {
+            x.clone()
+        };
+        let present = |value: String| format!("IF({x} IS NULL, NULL, {value})");
+        match self.operation {
+            Operation::Count => vec![present("1L".into())],
+            Operation::Sum => vec![number],
+            Operation::Average => vec![format!("CAST({number} AS DOUBLE)"), present("1L".into())],
+            Operation::Min | Operation::Max => vec![x],
+            Operation::First | Operation::Last => {
+                vec![present(format!("NAMED_STRUCT('ts', {ts}, 'value', {x})"))]
+            }
+            Operation::FirstK | Operation::LastK => {
+                vec![present(format!(
+                    "ARRAY(NAMED_STRUCT('ts', {ts}, 'value', {x}))"
+                ))]
+            }
+            Operation::TopK
+            | Operation::BottomK
+            | Operation::UniqueCount
+            | Operation::ApproxUniqueCount
+            | Operation::BoundedUniqueCount => {
+                vec![present(format!("ARRAY({x})"))]
+            }
+            Operation::ApproxPercentile => {
+                vec![format!(
+                    "IF({x} IS NULL OR ISNAN({x}), NULL, ARRAY(CAST({x} AS FLOAT)))"
+                )]
+            }
+            Operation::Histogram | Operation::ApproxHistogramK => {
+                vec![present(format!("MAP(CAST({x} AS STRING), 1L)"))]
+            }
+            Operation::Variance | Operation::Skew | Operation::Kurtosis => vec![present(format!(
+                "NAMED_STRUCT('n', 1D, 'mean', CAST({x} AS DOUBLE), 'm2', 0D, 'm3', 0D, 'm4', 0D)"
+            ))],
+        }
+    }
+
+    /// Partial results merged, per column. `cells` are the inputs; `over` is empty or ` OVER w`.
+    pub(super) fn merge(&self, cells: &[String], over: &str) -> Vec<String> {
+        cells
+            .iter()
+            .map(|cell| self.merge_one(cell, over))
+            .collect()
+    }
+
+    fn merge_one(&self, cell: &str, over: &str) -> String {
+        let collected = format!("COLLECT_LIST({cell}){over}");
+        let k = self.k.unwrap_or(usize::MAX);
+        match self.operation {
+            Operation::Count | Operation::Sum | Operation::Average => format!("SUM({cell}){over}"),
+            Operation::Min | Operation::First => format!("MIN({cell}){over}"),
+            Operation::Max | Operation::Last => format!("MAX({cell}){over}"),
+            Operation::FirstK | Operation::BottomK => {
+                format!("SLICE(SORT_ARRAY(FLATTEN({collected})), 1, {k})")
+            }
+            Operation::LastK | Operation::TopK => {
+                format!("SLICE(SORT_ARRAY(FLATTEN({collected}), false), 1, {k})")
+            }
+            Operation::UniqueCount | Operation::ApproxUniqueCount => {
+                format!("ARRAY_DISTINCT(FLATTEN({collected}))")
+            }
+            Operation::BoundedUniqueCount => {
+                format!("SLICE(ARRAY_DISTINCT(FLATTEN({collected})), 1, {k})")
+            }
+            Operation::ApproxPercentile => format!("FLATTEN({collected})"),
+            Operation::Histogram | Operation::ApproxHistogramK => format!(
+                "AGGREGATE({collected}, CAST(MAP() AS MAP<STRING, BIGINT>), (a, b) -> MAP_ZIP_WITH(a, b, (word, x, y) -> COALESCE(x, 0L) + COALESCE(y, 0L)))"
+            ),
+            Operation::Variance | Operation::Skew | Operation::Kurtosis => format!(
+                "AGGREGATE({collected}, {NO_MOMENTS}, (a, b) -> IF(a.n = 0, b, {MERGED_MOMENTS}))"
+            ),
+        }
+    }
+
+    /// The feature's value from its merged partial result; NULL if no input was there.
+    pub(super) fn finish(&self, cells: &[String]) -> String {
+        let c = cells.first().cloned().unwrap_or_default();
+        let fraction = |value: &str| match self.exact {
+            true => value.to_owned(),
+            false => finite_if_fraction(value),
+        };
+        match self.operation {
+            Operation::Count => c,
+            Operation::Sum if self.exact => c,
+            Operation::Sum => finite(&c),
+            Operation::Average => {
+                let n = cells.get(1).cloned().unwrap_or_default();
+                finite(&format!("({c} / {n})"))
+            }
+            Operation::Min | Operation::Max => fraction(&c),
+            Operation::First | Operation::Last => fraction(&format!("{c}.value")),
+            Operation::FirstK | Operation::LastK => {
+                format!("IF(SIZE({c}) > 0, TRANSFORM({c}, e -> e.value), NULL)")
+            }
+            Operation::TopK | Operation::BottomK => format!("IF(SIZE({c}) > 0, {c}, NULL)"),
+            Operation::UniqueCount
+            | Operation::ApproxUniqueCount
+            | Operation::BoundedUniqueCount => {
+                format!("IF(SIZE({c}) > 0, CAST(SIZE({c}) AS BIGINT), NULL)")
+            }
+            Operation::ApproxPercentile => {
+                let points: Vec<_> = self.percentiles.iter().map(|p| format!("{p}D")).collect();
+                format!(
+                    "IF(SIZE({c}) > 0, TRANSFORM(ARRAY({}), p -> ELEMENT_AT(SORT_ARRAY({c}), LEAST(CAST(FLOOR(p * SIZE({c})) AS INT) + 1, SIZE({c})))), NULL)",
+                    points.join(", ")
+                )
+            }
+            Operation::Histogram => format!(
+                "IF(SIZE({c}) > 0, TRANSFORM_VALUES({}, (word, n) -> CAST(n AS INT)), NULL)",
+                self.most_frequent(&c)
+            ),
+            Operation::ApproxHistogramK => {
+                format!("IF(SIZE({c}) > 0, {}, NULL)", self.most_frequent(&c))
+            }
+            Operation::Variance => format!(
+                "IF({c}.n > 0, {}, NULL)",
+                finite(&format!("({c}.m2 / {c}.n)"))
+            ),
+            Operation::Skew => format!(
+                "IF({c}.n >= 3 AND {c}.m2 > 0, {}, NULL)",
+                finite(&format!("(SQRT({c}.n) * {c}.m3 / POWER({c}.m2, 1.5D))"))
+            ),
+            Operation::Kurtosis => format!(
+                "IF({c}.n >= 4 AND {c}.m2 > 0, {}, NULL)",
+                finite(&format!("({c}.n * {c}.m4 / ({c}.m2 * {c}.m2) - 3D)"))
+            ),
+        }
+    }
+
+    /// The k most frequent entries of a count map, or all without k.
+    fn most_frequent(&self, counts: &str) -> String {
+        let Some(k) = self.k else {
+            return counts.to_owned();
+        };
+        format!(
+            "MAP_FROM_ENTRIES(SLICE(ARRAY_SORT(MAP_ENTRIES({counts}), (a, b) -> CASE WHEN a.value <> b.value THEN CAST(SIGN(b.value - a.value) AS INT) WHEN a.key < b.key THEN -1 ELSE 1 END), 1, {k}))"
+        )
+    }
+}
+
+/// Central moments of nothing.
+const NO_MOMENTS: &str = "NAMED_STRUCT('n', 0D, 'mean', 0D, 'm2', 0D, 'm3', 0D, 'm4', 0D)";
+
+/// Central moments of two disjoint sets `a` and `b` (Chan, Pébay).
+const MERGED_MOMENTS: &str = "NAMED_STRUCT(
+      'n', a.n + b.n,
+      'mean', a.mean + (b.mean - a.mean) * b.n / (a.n + b.n),
+      'm2', a.m2 + b.m2 + POWER(b.mean - a.mean, 2) * a.n * b.n / (a.n + b.n),
+      'm3', a.m3 + b.m3 + POWER(b.mean - a.mean, 3) * a.n * b.n * (a.n - b.n) / POWER(a.n + b.n, 2)
+          + 3D * (b.mean - a.mean) * (a.n * b.m2 - b.n * a.m2) / (a.n + b.n),
+      'm4', a.m4 + b.m4 + POWER(b.mean - a.mean, 4) * a.n * b.n * (a.n * a.n - a.n * b.n + b.n * b.n) / POWER(a.n + b.n, 3)
+          + 6D * POWER(b.mean - a.mean, 2) * (a.n * a.n * b.m2 + b.n * b.n * a.m2) / POWER(a.n + b.n, 2)
+          + 4D * (b.mean - a.mean) * (a.n * b.m3 - b.n * a.m3) / (a.n + b.n))";

@@ -1,0 +1,479 @@
+//! Joins: the left rows (`O_bootstrap`), one table per part, and the joined output (§3, §6).
+
+use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
+use chronon_run_core::{PartitionRange, StepKind, TableName};
+
+use super::{
+    Refusal, Request, derive,
+    group_by::{self, Target, Use, Values},
+    script::{Output, Script, ident},
+    source::{self, LEFT_DAYS, Reach, Scan, Span},
+};
+
+/// The view of the left rows, as stored in `O_bootstrap`.
+const LEFT_ROWS: &str = "left_rows";
+
+/// The script of a join's step.
+pub(super) fn compile(
+    request: &Request<'_>,
+    conf: &Join,
+    script: &mut Script<'_>,
+) -> Result<(), Refusal> {
+    let steps = Steps::of(request, conf)?;
+    match request.step {
+        StepKind::Left => steps.left(script)?,
+        StepKind::Part(name) => {
+            steps.stored_left(script);
+            for part in conf
+                .offline_parts()
+                .filter(|part| part.full_prefix == *name)
+            {
+                steps.part(&part, script)?;
+            }
+        }
+        StepKind::Final => {
+            steps.stored_left(script);
+            let tables: Vec<_> = conf.offline_parts().collect();
+            let mut joined = Vec::new();
+            for part in tables {
+                let values = steps.stored_values(&part)?;
+                joined.push((part, values));
+            }
+            steps.output(&joined, script)?;
+        }
+        _ => {
+            steps.left(script)?;
+            let mut joined = Vec::new();
+            for part in conf.offline_parts() {
+                let values = steps.part(&part, script)?;
+                joined.push((part, values));
+            }
+            steps.output(&joined, script)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the steps of one join share.
+struct Steps<'a> {
+    request: &'a Request<'a>,
+    conf: &'a Join,
+    output: TableName,
+    /// Left columns in the engine's order, without `ts_ds` and the partition.
+    left_columns: Vec<String>,
+    /// `SELECT` of the left rows.
+    left_sql: String,
+    /// Events on the left: rows have a time.
+    timed: bool,
+}
+
+impl<'a> Steps<'a> {
+    fn of(request: &'a Request<'a>, conf: &'a Join) -> Result<Self, Refusal> {
+        let refuse = |field: &str, why: String| Refusal {
+            conf: conf.meta_data.name.clone(),
+            field: field.to_owned(),
+            why,
+        };
+        let output = conf
+            .backfill_table()
+            .map_err(|error| refuse("metaData.outputNamespace", error.to_string()))?;
+        let table = conf
+            .left
+            .table()
+            .map_err(|error| refuse("left.table", error.to_string()))?
+            .table;
+        let timed = conf.left.data_model() == DataModel::Events;
+        let ds = request.partition_column;
+        let span = Span::Days(request.range);
+        let scan = Scan::of(&conf.left, &table, span, Reach::Span, request.tables, ds)
+            .map_err(|why| refuse("left", why))?;
+        let query = conf.left.query();
+        let implicit = source::implicit(query, ds, query.time_column.clone().filter(|_| timed));
+        let (left_sql, order) = source::select(query, &table, &implicit, &scan, request.tables);
+        if order.len() <= implicit.len()
+            && query
+                .selects
+                .as_ref()
+                .is_none_or(indexmap::IndexMap::is_empty)
+        {
+            return Err(refuse(
+                "left.query.selects",
+                format!("{table} is not known, so its columns are not"),
+            ));
+        }
+        if timed && !order.iter().any(|column| column == "ts") {
+            return Err(refuse(
+                "left.query.timeColumn",
+                "the rows have no time".into(),
+            ));
+        }
+        let left_columns = order.into_iter().filter(|column| column != ds).collect();
+        Ok(Self {
+            request,
+            conf,
+            output,
+            left_columns,
+            left_sql,
+            timed,
+        })
+    }
+
+    fn refuse(&self, field: impl Into<String>, why: impl Into<String>) -> Refusal {
+        Refusal {
+            conf: self.conf.meta_data.name.clone(),
+            field: field.into(),
+            why: why.into(),
+        }
+    }
+
+    fn ds(&self) -> &str {
+        self.request.partition_column
+    }
+
+    /// `O_bootstrap`; for `O_pre_mt` it is still named after `O`.
+    fn bootstrap(&self) -> Result<TableName, Refusal> {
+        let output = self.conf.meta_data.output_table();
+        output
+            .map(|table| table.suffixed("_bootstrap"))
+            .map_err(|error| self.refuse("metaData.outputNamespace", error.to_string()))
+    }
+
+    fn part_table(&self, part: &OfflinePart<'_>) -> Result<TableName, Refusal> {
+        let output = self.conf.meta_data.output_table();
+        output
+            .map(|table| table.suffixed(&format!("_{}", part.table_suffix)))
+            .map_err(|error| self.refuse("metaData.outputNamespace", error.to_string()))
+    }
+
+    /// Writes `O_bootstrap` and reads it back as the left rows.
+    fn left(&self, script: &mut Script<'_>) -> Result<(), Refusal> {
+        for setup in self.conf.left.query().setups.iter().flatten() {
+            script.heading("left: setups");
+            script.statement(setup);
+        }
+        let mut columns = self.left_columns.clone();
+        let mut lines: Vec<String> = columns.iter().map(|column| ident(column)).collect();
+        if self.timed {
+            lines.push(
+                "CAST(DATE_FROM_UNIX_DATE(CAST(FLOOR(ts / 86400000) AS INT)) AS STRING) AS ts_ds"
+                    .into(),
+            );
+            columns.push("ts_ds".into());
+        }
+        lines.push("CAST(NULL AS ARRAY<STRING>) AS matched_hashes".into());
+        columns.push("matched_hashes".into());
+        lines.push(ident(self.ds()));
+        columns.push(self.ds().to_owned());
+        let skewed: Vec<String> = self
+            .conf
+            .skew_keys
+            .iter()
+            .flatten()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(column, values)| format!("{} NOT IN ({})", ident(column), values.join(", ")))
+            .collect();
+        let skewed = match skewed.is_empty() {
+            true => String::new(),
+            false => format!("\nWHERE {}  -- skewKeys", skewed.join(" AND ")),
+        };
+        script.view(
+            "left_source",
+            "left",
+            &format!(
+                "SELECT\n  {}\nFROM (\n  {}\n){skewed}",
+                lines.join(",\n  "),
+                super::script::indent(&self.left_sql, 2)
+            ),
+        );
+        let output = Output {
+            table: self.bootstrap()?,
+            kind: Some("bootstrap"),
+            meta: &self.conf.meta_data,
+            columns: Some(columns),
+            partitioned_by: vec![self.ds().to_owned()],
+        };
+        script.create(&output, "left_source");
+        script.overwrite(&output, "left_source", Some(self.request.range));
+        self.stored_left(script);
+        Ok(())
+    }
+
+    /// The left rows as stored, and the days of their times.
+    fn stored_left(&self, script: &mut Script<'_>) {
+        let Ok(bootstrap) = self.bootstrap() else {
+            return;
+        };
+        let ds = ident(self.ds());
+        let PartitionRange { start, end } = self.request.range;
+        script.view(
+            LEFT_ROWS,
+            "left: the rows to enrich",
+            &format!("SELECT * FROM {bootstrap} WHERE {ds} >= '{start}' AND {ds} <= '{end}'"),
+        );
+        if self.timed {
+            script.cached(
+                LEFT_DAYS,
+                "left: the days of the rows own times, which late and early rows widen",
+                &format!("SELECT MIN(ts_ds) AS first_ds, MAX(ts_ds) AS last_ds FROM {LEFT_ROWS}"),
+            );
+        }
+    }
+
+    /// Whether a part's values are those at the row's own time.
+    fn at_instants(&self, part: &OfflinePart<'_>) -> bool {
+        self.timed && part.group_by.accuracy() == Accuracy::Temporal
+    }
+
+    /// The part's planned partitions: the day before for end-of-day values of timed rows.
+    fn part_range(&self, part: &OfflinePart<'_>) -> PartitionRange {
+        let shift = if self.timed && !self.at_instants(part) {
+            -1
+        } else {
+            0
+        };
+        let PartitionRange { start, end } = self.request.range;
+        PartitionRange {
+            start: start.plus(shift),
+            end: end.plus(shift),
+        }
+    }
+
+    /// `(key, left column)` in the order of the GroupBy's keys.
+    fn keys(part: &OfflinePart<'_>) -> Vec<(String, String)> {
+        let left = |key: &String| {
+            let mapping = part.key_mapping.iter().flat_map(|map| map.iter());
+            let mut mapped = mapping.filter(|(_, right)| *right == key);
+            mapped
+                .next()
+                .map_or_else(|| key.clone(), |(left, _)| left.clone())
+        };
+        let keys = part.group_by.key_columns.iter();
+        keys.map(|key| (key.clone(), left(key))).collect()
+    }
+
+    /// Computes one part and writes its table.
+    fn part(&self, part: &OfflinePart<'_>, script: &mut Script<'_>) -> Result<Values, Refusal> {
+        let keys = Self::keys(part);
+        for (key, left) in &keys {
+            if !self.left_columns.contains(left) {
+                let why = format!("the left has no column `{left}` for the key `{key}`");
+                return Err(self.refuse(format!("joinParts[{}].keyMapping", part.full_prefix), why));
+            }
+        }
+        let instants = self.at_instants(part);
+        let prefix = format!("part_{}", part.full_prefix);
+        let span = match (self.timed, instants) {
+            (false, _) => Span::Days(self.request.range),
+            (true, true) => Span::LeftDays(0),
+            (true, false) => Span::LeftDays(0).shifted(-1),
+        };
+        group_by::setups(part.group_by, script);
+        if instants {
+            self.instants(&prefix, &keys, script);
+        }
+        let usage = Use {
+            conf: part.group_by,
+            prefix,
+            span,
+            target: if instants {
+                Target::Instants
+            } else {
+                Target::DayEnds
+            },
+            left_keys: keys,
+            left: Some(LEFT_ROWS.to_owned()),
+        };
+        let values = group_by::values(&usage, script).map_err(|(field, why)| {
+            self.refuse(
+                format!("joinParts[{}].groupBy.{field}", part.full_prefix),
+                why,
+            )
+        })?;
+        let output = Output {
+            table: self.part_table(part)?,
+            kind: Some("join_part"),
+            meta: &self.conf.meta_data,
+            columns: Some(values.columns.clone()),
+            partitioned_by: vec![self.ds().to_owned()],
+        };
+        script.create(&output, &values.view);
+        script.overwrite(&output, &values.view, Some(self.part_range(part)));
+        Ok(values)
+    }
+
+    /// The distinct keys and times of the left; rows with a NULL key have no features.
+    fn instants(&self, prefix: &str, keys: &[(String, String)], script: &mut Script<'_>) {
+        let lines: Vec<String> = keys
+            .iter()
+            .map(|(key, left)| derive::line(key, &ident(left)))
+            .collect();
+        let present: Vec<String> = keys
+            .iter()
+            .map(|(_, left)| format!("{} IS NOT NULL", ident(left)))
+            .collect();
+        script.view(
+            &format!("{prefix}_instants"),
+            "keys and times for which values are needed",
+            &format!(
+                "SELECT DISTINCT {}, ts, {}\nFROM {LEFT_ROWS}\nWHERE {}",
+                lines.join(", "),
+                ident(self.ds()),
+                present.join(" AND ")
+            ),
+        );
+    }
+
+    /// The values of a part that another step has written, read from the catalog.
+    fn stored_values(&self, part: &OfflinePart<'_>) -> Result<Values, Refusal> {
+        let table = self.part_table(part)?;
+        let field = format!("joinParts[{}]", part.full_prefix);
+        let state = self.request.tables.table(&table).ok_or_else(|| {
+            self.refuse(
+                &field,
+                format!("{table} does not exist yet; run its part step first"),
+            )
+        })?;
+        let keys = &part.group_by.key_columns;
+        let mut columns: Vec<String> = Vec::new();
+        for column in state
+            .info
+            .columns
+            .iter()
+            .chain(&state.info.partition_columns)
+        {
+            if !columns.contains(&column.name) {
+                columns.push(column.name.clone());
+            }
+        }
+        let is_value = |name: &&String| !keys.contains(name) && *name != "ts" && *name != self.ds();
+        let values = columns.iter().filter(is_value).cloned().collect();
+        Ok(Values {
+            view: table.to_string(),
+            columns,
+            values,
+        })
+    }
+
+    /// Joins the parts to the left rows and writes the output.
+    fn output(
+        &self,
+        parts: &[(OfflinePart<'_>, Values)],
+        script: &mut Script<'_>,
+    ) -> Result<(), Refusal> {
+        let ds = ident(self.ds());
+        // A join moves its keys to the front, one part after the other.
+        let mut order = self.left_columns.clone();
+        let mut features: Vec<(String, String)> = Vec::new();
+        let mut joins = String::new();
+        let PartitionRange { start, end } = self.request.range;
+        for (index, (part, values)) in parts.iter().enumerate() {
+            let keys = Self::keys(part);
+            let instants = self.at_instants(part);
+            let mut front: Vec<String> = keys.iter().map(|(_, left)| left.clone()).collect();
+            if instants {
+                front.push("ts".into());
+            }
+            front.dedup();
+            order.retain(|column| !front.contains(column));
+            order.splice(0..0, front);
+
+            let alias = format!("p{}", index + 1);
+            for value in &values.values {
+                let name = format!("{}_{value}", part.full_prefix);
+                features.push((name, format!("{alias}.{}", ident(value))));
+            }
+            let mut on: Vec<String> = keys
+                .iter()
+                .map(|(key, left)| format!("l.{} = {alias}.{}", ident(left), ident(key)))
+                .collect();
+            if instants {
+                on.push(format!("l.ts = {alias}.ts"));
+                on.push(format!("l.{ds} = {alias}.{ds}"));
+            } else if self.timed {
+                on.push(format!(
+                    "CAST(DATE_SUB(l.ts_ds, 1) AS STRING) = {alias}.{ds}"
+                ));
+            } else {
+                on.push(format!("l.{ds} = {alias}.{ds}"));
+            }
+            // Late rows widen the days of a whole join; join-final knows only its own (hazard 3).
+            let whole = matches!(self.request.step, StepKind::Backfill);
+            let days = match self.timed && !instants {
+                true if whole => {
+                    let span = Span::LeftDays(-1);
+                    format!("{ds} >= {} AND {ds} <= {}", span.first(0), span.last(0))
+                }
+                true => format!(
+                    "{ds} >= '{}' AND {ds} <= '{}'",
+                    start.plus(-1),
+                    end.plus(-1)
+                ),
+                false => format!("{ds} >= '{start}' AND {ds} <= '{end}'"),
+            };
+            let table = self.part_table(part)?;
+            joins.push_str(&format!(
+                "\nLEFT JOIN (SELECT * FROM {table} WHERE {days}) {alias}  -- joinParts {}\n  ON {}",
+                part.full_prefix,
+                on.join(" AND ")
+            ));
+        }
+        let left = order.iter().map(|name| format!("l.{}", ident(name)));
+        let right = features
+            .iter()
+            .map(|(name, value)| format!("{value} AS {}", ident(name)));
+        let lines: Vec<String> = left.chain(right).chain([format!("l.{ds}")]).collect();
+        script.view(
+            "joined",
+            "joinParts: every left row with the features of each part",
+            &format!(
+                "SELECT\n  {}\nFROM {LEFT_ROWS} l{joins}",
+                lines.join(",\n  ")
+            ),
+        );
+        let names: Vec<String> = features.into_iter().map(|(name, _)| name).collect();
+        let (view, columns) = self.derived(order, names, script);
+        let output = Output {
+            table: self.output.clone(),
+            kind: Some("join"),
+            meta: &self.conf.meta_data,
+            columns: Some(columns),
+            partitioned_by: vec![self.ds().to_owned()],
+        };
+        script.create(&output, &view);
+        script.overwrite(&output, &view, Some(self.request.range));
+        Ok(())
+    }
+
+    /// Applies the join's derivations: the left columns stay, then the features or what is
+    /// derived from them.
+    fn derived(
+        &self,
+        left: Vec<String>,
+        features: Vec<String>,
+        script: &mut Script<'_>,
+    ) -> (String, Vec<String>) {
+        let ds = self.ds().to_owned();
+        let derivations = self.conf.derivations.as_deref().unwrap_or_default();
+        if derivations.is_empty() {
+            let columns = left.into_iter().chain(features).chain([ds]).collect();
+            return ("joined".into(), columns);
+        }
+        let kept = derive::columns(&features, derivations);
+        let lines: Vec<String> = left
+            .iter()
+            .map(|name| ident(name))
+            .chain(
+                kept.iter()
+                    .map(|(name, expression)| derive::line(name, expression)),
+            )
+            .chain([ident(&ds)])
+            .collect();
+        let sql = format!("SELECT\n  {}\nFROM joined", lines.join(",\n  "));
+        script.view("derived", "derivations", &sql);
+        let names = kept.into_iter().map(|(name, _)| name);
+        (
+            "derived".into(),
+            left.into_iter().chain(names).chain([ds]).collect(),
+        )
+    }
+}

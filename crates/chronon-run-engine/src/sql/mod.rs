@@ -1,0 +1,107 @@
+//! The embedded engine: one conf, one step, one day range → one Spark SQL script.
+//!
+//! The tables that a script fills are those that the Chronon Driver fills: same names, columns,
+//! types, partitions and values. What cannot be done is refused by [`check`], by field, before
+//! anything runs.
+
+mod aggregate;
+mod derive;
+mod group_by;
+mod join;
+mod order;
+mod refuse;
+mod script;
+mod source;
+mod staging;
+
+use chronon_run_conf::{GroupBy, Join, StagingQuery};
+use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind};
+
+/// A conf of any type.
+#[derive(Clone, Copy, Debug)]
+pub enum Conf<'a> {
+    /// A GroupBy.
+    GroupBy(&'a GroupBy),
+    /// A join.
+    Join(&'a Join),
+    /// A staging query.
+    StagingQuery(&'a StagingQuery),
+}
+
+impl Conf<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::GroupBy(conf) => &conf.meta_data.name,
+            Self::Join(conf) => &conf.meta_data.name,
+            Self::StagingQuery(conf) => &conf.meta_data.name,
+        }
+    }
+
+    fn conf_type(&self) -> ConfType {
+        match self {
+            Self::GroupBy(_) => ConfType::GroupBy,
+            Self::Join(_) => ConfType::Join,
+            Self::StagingQuery(_) => ConfType::StagingQuery,
+        }
+    }
+}
+
+/// What a script is asked to fill.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The conf.
+    pub conf: Conf<'a>,
+    /// Which of its steps.
+    pub step: &'a StepKind,
+    /// The output days, both inclusive.
+    pub range: PartitionRange,
+    /// End date of the run: the macro `latest_date`.
+    pub latest_date: Ds,
+    /// The partition column of every output (`ds`).
+    pub partition_column: &'a str,
+    /// Partitions and column types of the inputs and of the output tables.
+    pub tables: &'a CatalogSnapshot,
+}
+
+/// Something that the embedded engine cannot do.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{conf}: {field}: {why}; engine kind = \"chronon\" can do it")]
+pub struct Refusal {
+    /// Name of the conf.
+    pub conf: String,
+    /// The field, as in the compiled JSON.
+    pub field: String,
+    /// What is not possible.
+    pub why: String,
+}
+
+/// Everything in a conf that this engine cannot do for the step; empty if it can be compiled.
+#[must_use]
+pub fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
+    refuse::check(conf, step)
+}
+
+/// The script of one step. Its first lines are `-- step: <asset id> <start>..<end>` and one
+/// `-- writes: <table>` per written table; every statement ends with `;` at the end of a line.
+///
+/// # Errors
+/// What [`check`] finds, or what only the catalog shows (e.g. a source without columns).
+pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
+    let refusals = check(request.conf, request.step);
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let mut script = script::Script::new(request.tables, request.partition_column);
+    let done = match request.conf {
+        Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),
+        Conf::GroupBy(conf) => group_by::backfill(request, conf, &mut script),
+        Conf::Join(conf) => join::compile(request, conf, &mut script),
+    };
+    done.map_err(|refusal| vec![refusal])?;
+    let asset = AssetId::new(
+        request.conf.conf_type(),
+        request.conf.name(),
+        request.step.clone(),
+    );
+    Ok(script.finish(&asset.to_string(), request.range))
+}

@@ -1,0 +1,194 @@
+//! What this engine does not do, by field.
+
+use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
+use chronon_run_core::StepKind;
+
+use super::{Conf, Refusal, aggregate, staging};
+
+/// Collects the refusals of one conf.
+struct Findings<'a> {
+    conf: &'a str,
+    found: Vec<Refusal>,
+}
+
+impl Findings<'_> {
+    fn add(&mut self, field: impl Into<String>, why: impl Into<String>) {
+        self.found.push(Refusal {
+            conf: self.conf.to_owned(),
+            field: field.into(),
+            why: why.into(),
+        });
+    }
+}
+
+/// See [`super::check`].
+pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
+    let mut findings = Findings {
+        conf: conf.name(),
+        found: Vec::new(),
+    };
+    match (conf, step) {
+        (Conf::StagingQuery(staging_query), StepKind::Backfill) => {
+            for (field, why) in staging::check(staging_query) {
+                findings.add(field, why);
+            }
+        }
+        (Conf::GroupBy(group_by), StepKind::Backfill) => {
+            check_group_by(group_by, "", false, &mut findings);
+            if group_by.is_incremental == Some(true) {
+                findings.add(
+                    "isIncremental",
+                    "the table of daily increments is not written by this engine",
+                );
+            }
+        }
+        (
+            Conf::Join(join),
+            StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final,
+        ) => {
+            check_join(join, step, &mut findings);
+        }
+        (_, step) => findings.add(
+            "step",
+            format!("the step `{step}` is not done by this engine"),
+        ),
+    }
+    findings.found
+}
+
+fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Findings<'_>) {
+    for (index, source) in conf.sources.iter().enumerate() {
+        let field = |name: &str| format!("{path}sources[{index}].{name}");
+        let query = source.query();
+        if source.data_model() != conf.data_model() {
+            findings.add(field(""), "events and entities cannot be mixed");
+        }
+        if let Source::JoinSource(parent) = source
+            && parent.join.has_model_transforms()
+        {
+            findings.add(
+                field("joinSource.join.modelTransforms"),
+                "models cannot run in SQL",
+            );
+        }
+        if query
+            .selects
+            .as_ref()
+            .is_none_or(indexmap::IndexMap::is_empty)
+        {
+            findings.add(
+                field("query.selects"),
+                "a source without selects is not done by this engine",
+            );
+        }
+        let texts = query.selects.iter().flat_map(|selects| selects.values());
+        if texts
+            .chain(query.wheres.iter().flatten())
+            .any(|text| text.contains("CHRONON_RUN_DS"))
+        {
+            findings.add(
+                field("query.selects"),
+                "the macro CHRONON_RUN_DS is not done by this engine",
+            );
+        }
+    }
+    let aggregations = conf.aggregations.as_deref().unwrap_or_default();
+    let entities = conf.data_model() == DataModel::Entities;
+    if aggregations.is_empty() && !entities {
+        findings.add(
+            format!("{path}aggregations"),
+            "events without aggregations are not done by this engine",
+        );
+    }
+    if instants && entities {
+        findings.add(
+            format!("{path}accuracy"),
+            "TEMPORAL entities (mutations) are not done by this engine",
+        );
+    }
+    if aggregations.is_empty() && conf.accuracy() == Accuracy::Temporal && instants {
+        findings.add(
+            format!("{path}aggregations"),
+            "TEMPORAL values need aggregations",
+        );
+    }
+    for (index, aggregation) in aggregations.iter().enumerate() {
+        let field = |name: &str| format!("{path}aggregations[{index}].{name}");
+        if aggregation.element_wise == Some(true) {
+            findings.add(
+                field("elementWise"),
+                "lists are not aggregated element by element by this engine",
+            );
+        }
+        let hours = |window: &chronon_run_conf::Window| {
+            window.time_unit == TimeUnit::Hours && window.length % 24 != 0
+        };
+        let windows = aggregation.windows.as_deref().unwrap_or_default();
+        if windows.iter().any(hours) && !instants {
+            findings.add(
+                field("windows"),
+                "end-of-day values need windows of whole days",
+            );
+        }
+        if windows.iter().any(|window| window.length <= 0) {
+            findings.add(field("windows"), "a window must be longer than nothing");
+        }
+    }
+    let features = aggregate::features(conf, &|_| None);
+    for (index, feature) in features.iter().enumerate() {
+        if feature.partial.lacks_k() {
+            findings.add(
+                format!("{path}aggregations.argMap"),
+                format!("`{}` needs k", feature.name),
+            );
+        }
+        if features[..index]
+            .iter()
+            .any(|other| other.name == feature.name)
+        {
+            findings.add(
+                format!("{path}aggregations"),
+                format!("two of them are both called `{}`", feature.name),
+            );
+        }
+    }
+}
+
+fn check_join(conf: &Join, step: &StepKind, findings: &mut Findings<'_>) {
+    if conf.left.is_cumulative() {
+        findings.add("left.events.isCumulative", "a left cannot be cumulative");
+    }
+    if matches!(conf.left, Source::JoinSource(_)) {
+        findings.add("left.joinSource", "a left cannot be another join");
+    }
+    if conf
+        .bootstrap_parts
+        .as_ref()
+        .is_some_and(|parts| !parts.is_empty())
+    {
+        findings.add("bootstrapParts", "bootstraps are not done by this engine");
+    }
+    if conf
+        .online_external_parts
+        .as_ref()
+        .is_some_and(|parts| !parts.is_empty())
+    {
+        findings.add(
+            "onlineExternalParts",
+            "external parts are not done by this engine",
+        );
+    }
+    let timed = conf.left.data_model() == DataModel::Events;
+    for part in conf.offline_parts() {
+        let wanted = match step {
+            StepKind::Part(name) => part.full_prefix == *name,
+            StepKind::Left | StepKind::Final => false,
+            _ => true,
+        };
+        if wanted {
+            let instants = timed && part.group_by.accuracy() == Accuracy::Temporal;
+            let path = format!("joinParts[{}].groupBy.", part.full_prefix);
+            check_group_by(part.group_by, &path, instants, findings);
+        }
+    }
+}

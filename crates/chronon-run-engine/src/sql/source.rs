@@ -1,0 +1,322 @@
+//! What is read from the inputs: scan ranges and selects (§4.2).
+
+use chronon_run_conf::{GroupBy, Query, Source};
+use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
+
+use super::{
+    order::engine_order,
+    script::{ident, indent, text},
+};
+
+/// The days that are computed: known now, or those of the left rows' own times.
+#[derive(Clone, Copy)]
+pub(super) enum Span {
+    /// These days.
+    Days(PartitionRange),
+    /// From the first to the last day of the left rows, moved by so many days.
+    /// Read from the view [`LEFT_DAYS`].
+    LeftDays(i32),
+}
+
+/// One row: `first_ds` and `last_ds` of the left rows' times.
+pub(super) const LEFT_DAYS: &str = "left_days";
+
+impl Span {
+    /// The first day moved by `days`, as SQL of type string.
+    pub(super) fn first(self, days: i32) -> String {
+        match self {
+            Self::Days(range) => text(&range.start.plus(days).to_string()),
+            Self::LeftDays(shift) => left_day("first_ds", shift + days),
+        }
+    }
+
+    /// The last day moved by `days`, as SQL of type string.
+    pub(super) fn last(self, days: i32) -> String {
+        match self {
+            Self::Days(range) => text(&range.end.plus(days).to_string()),
+            Self::LeftDays(shift) => left_day("last_ds", shift + days),
+        }
+    }
+
+    /// Moved by so many days.
+    pub(super) fn shifted(self, days: i32) -> Self {
+        match self {
+            Self::Days(range) => Self::Days(PartitionRange {
+                start: range.start.plus(days),
+                end: range.end.plus(days),
+            }),
+            Self::LeftDays(shift) => Self::LeftDays(shift + days),
+        }
+    }
+}
+
+fn left_day(column: &str, days: i32) -> String {
+    match days {
+        0 => format!("(SELECT {column} FROM {LEFT_DAYS})"),
+        _ => format!("(SELECT CAST(DATE_ADD({column}, {days}) AS STRING) FROM {LEFT_DAYS})"),
+    }
+}
+
+/// The larger (or smaller) of a computed day and a day of the conf, folded if both are literals.
+fn bound(span: &str, conf: Option<&str>, function: &str) -> String {
+    let Some(conf) = conf else {
+        return span.to_owned();
+    };
+    let literal = span
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
+    match literal {
+        Some(day) if function == "GREATEST" => text(day.max(conf)),
+        Some(day) => text(day.min(conf)),
+        None => format!("{function}({span}, {})", text(conf)),
+    }
+}
+
+/// Which rows of a table are read: the conditions on the partition column.
+pub(super) struct Scan {
+    conditions: Vec<String>,
+}
+
+/// What a scan is for.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    /// Only the days of the span.
+    Span,
+    /// So many days more to the left, `None` for all of them.
+    Back(Option<i32>),
+}
+
+impl Scan {
+    /// The partitions of `source` that are read for the span (§4.2).
+    ///
+    /// # Errors
+    /// Why the partitions cannot be known.
+    pub(super) fn of(
+        source: &Source,
+        table: &chronon_run_core::TableName,
+        span: Span,
+        reach: Reach,
+        tables: &CatalogSnapshot,
+        ds: &str,
+    ) -> Result<Self, String> {
+        let query = source.query();
+        let column = query.partition_column.as_deref().unwrap_or(ds);
+        let known = tables.table(table).map(|state| &state.info);
+        let unpartitioned = known.is_some_and(|info| {
+            let mut all = info.columns.iter().chain(&info.partition_columns);
+            !info.columns.is_empty() && !all.any(|c| c.name.eq_ignore_ascii_case(column))
+        });
+        if unpartitioned {
+            return Ok(Self {
+                conditions: Vec::new(),
+            });
+        }
+        let column = ident(column);
+        let start = query.start_partition.as_deref();
+        let end = query.end_partition.as_deref();
+        if source.is_cumulative() {
+            let newest = || {
+                let spec = source.table().ok()?;
+                let column = query.partition_column.as_deref().unwrap_or(ds);
+                let days = tables.days(table, column, &spec.sub_partitions);
+                days.last().map(|day: Ds| day.to_string())
+            };
+            let day = end.map(str::to_owned).or_else(newest).ok_or_else(|| {
+                format!("{table} is cumulative and has no partition yet, so nothing can be read")
+            })?;
+            return Ok(Self {
+                conditions: vec![format!("{column} = {}", text(&day))],
+            });
+        }
+        let first = match reach {
+            Reach::Span => Some(bound(&span.first(0), start, "GREATEST")),
+            Reach::Back(Some(days)) => Some(bound(&span.first(-days), start, "GREATEST")),
+            Reach::Back(None) => start.map(text),
+        };
+        let first = first.map(|day| format!("{column} >= {day}"));
+        let last = bound(&span.last(0), end, "LEAST");
+        Ok(Self {
+            conditions: first
+                .into_iter()
+                .chain([format!("{column} <= {last}")])
+                .collect(),
+        })
+    }
+}
+
+/// The implicit columns of a source: `(alias, expression)`.
+pub(super) fn implicit(query: &Query, ds: &str, time: Option<String>) -> Vec<(String, String)> {
+    let partition = query.partition_column.as_deref().unwrap_or(ds);
+    let time = time.map(|expression| ("ts".to_owned(), expression));
+    time.into_iter()
+        .chain([(ds.to_owned(), ident(partition))])
+        .collect()
+}
+
+/// `SELECT … FROM … WHERE …` of one source in the engine's column order, and the names.
+pub(super) fn select(
+    query: &Query,
+    table: &chronon_run_core::TableName,
+    implicit: &[(String, String)],
+    scan: &Scan,
+    tables: &CatalogSnapshot,
+) -> (String, Vec<String>) {
+    let everything: Vec<(String, String)> = match &query.selects {
+        Some(selects) if !selects.is_empty() => selects
+            .iter()
+            .map(|(a, e)| (a.clone(), e.clone()))
+            .collect(),
+        _ => raw_columns(table, tables),
+    };
+    let implicit_names: Vec<&str> = implicit.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = everything.iter().map(|(name, _)| name.as_str()).collect();
+    let order = match &query.selects {
+        Some(selects) if !selects.is_empty() => engine_order(&implicit_names, &names),
+        _ => {
+            let mut order: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            order.extend(
+                implicit_names
+                    .iter()
+                    .filter(|n| !names.contains(n))
+                    .map(|&n| n.to_owned()),
+            );
+            order
+        }
+    };
+    let lines: Vec<String> = order
+        .iter()
+        .filter_map(|name| {
+            // A select of the same name wins over an implicit column.
+            let (_, expression) = everything
+                .iter()
+                .chain(implicit)
+                .find(|(alias, _)| alias == name)?;
+            let same = expression == name;
+            Some(match same {
+                true => ident(name),
+                false => format!("{expression} AS {}", ident(name)),
+            })
+        })
+        .collect();
+    let wheres = query
+        .wheres
+        .iter()
+        .flatten()
+        .map(|condition| format!("({condition})"));
+    let conditions: Vec<String> = scan.conditions.iter().cloned().chain(wheres).collect();
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!("\nWHERE {}", conditions.join("\n  AND ")),
+    };
+    let sql = format!("SELECT\n  {}\nFROM {table}{filter}", lines.join(",\n  "));
+    (sql, order)
+}
+
+/// All columns of a table, for a source without selects.
+fn raw_columns(
+    table: &chronon_run_core::TableName,
+    tables: &CatalogSnapshot,
+) -> Vec<(String, String)> {
+    let Some(state) = tables.table(table) else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = Vec::new();
+    for column in state
+        .info
+        .columns
+        .iter()
+        .chain(&state.info.partition_columns)
+    {
+        if !names.contains(&column.name) {
+            names.push(column.name.clone());
+        }
+    }
+    names
+        .into_iter()
+        .map(|name| (name.clone(), ident(&name)))
+        .collect()
+}
+
+/// The rows of all sources of a GroupBy.
+pub(super) struct Rows {
+    pub(super) sql: String,
+    /// Their columns, in the engine's order.
+    pub(super) columns: Vec<String>,
+}
+
+/// The union of the sources, by the names of the first (events, or snapshots).
+///
+/// # Errors
+/// The field and why it cannot be read.
+pub(super) fn rows(
+    conf: &GroupBy,
+    span: Span,
+    reach: Reach,
+    tables: &CatalogSnapshot,
+    ds: &str,
+) -> Result<Rows, (String, String)> {
+    let mut selects = Vec::new();
+    let mut columns: Vec<String> = Vec::new();
+    for (index, source) in conf.sources.iter().enumerate() {
+        let field = |name: &str| format!("sources[{index}].{name}");
+        let table = source
+            .table()
+            .map_err(|error| (field("table"), error.to_string()))?
+            .table;
+        let query = source.query();
+        let scan = Scan::of(source, &table, span, reach, tables, ds)
+            .map_err(|why| (field("isCumulative"), why))?;
+        let implicit = implicit(query, ds, time(source, ds));
+        let (sql, names) = select(query, &table, &implicit, &scan, tables);
+        if index == 0 {
+            columns = names;
+        }
+        selects.push((table, sql));
+    }
+    let single = selects.len() == 1;
+    let sql = match selects.pop() {
+        Some((_, sql)) if single => sql,
+        Some(last) => {
+            selects.push(last);
+            let parts: Vec<String> = selects
+                .iter()
+                .enumerate()
+                .map(|(index, (_, sql))| {
+                    format!(
+                        "-- sources[{index}]\nSELECT {} FROM (\n  {}\n)",
+                        super::script::list(&columns),
+                        indent(sql, 2)
+                    )
+                })
+                .collect();
+            parts.join("\nUNION ALL\n")
+        }
+        None => return Err(("sources".into(), "there is no source".into())),
+    };
+    Ok(Rows { sql, columns })
+}
+
+/// The event time of a source. Without `timeColumn` events count at the last millisecond of
+/// their partition; a NULL time counts as 0, so in unbounded aggregations only.
+fn time(source: &Source, ds: &str) -> Option<String> {
+    use chronon_run_conf::DataModel;
+    let query = source.query();
+    let selected = || {
+        query
+            .selects
+            .as_ref()
+            .and_then(|selects| selects.get("ts"))
+            .cloned()
+    };
+    let declared = query.time_column.clone().or_else(selected);
+    match (source.data_model(), declared) {
+        (_, Some(expression)) => Some(expression),
+        (DataModel::Events, None) => {
+            let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
+            Some(format!(
+                "(UNIX_DATE(CAST({partition} AS DATE)) + 1) * 86400000L - 1"
+            ))
+        }
+        (DataModel::Entities, None) => None,
+    }
+}

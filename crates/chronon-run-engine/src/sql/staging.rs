@@ -1,0 +1,184 @@
+//! Staging queries: macros, tables, views with their signal partition (§4.4).
+
+use chronon_run_conf::StagingQuery;
+use regex::Regex;
+
+use super::{
+    Refusal, Request,
+    script::{Output, Script, text},
+};
+
+/// Fields of a staging query that the engine cannot do, as `(field, why)`.
+pub(super) fn check(conf: &StagingQuery) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    for name in macros(&conf.query) {
+        let (word, is_known) = match name.as_str() {
+            "start_date" | "end_date" => (&name, conf.create_view != Some(true)),
+            "latest_date" => (&name, true),
+            other => (&name, max_date_table(other).is_some()),
+        };
+        if !is_known {
+            problems.push((
+                "query".to_owned(),
+                format!("the macro `{word}` cannot be resolved"),
+            ));
+        }
+    }
+    if conf
+        .meta_data
+        .custom()
+        .get("additional_partition_cols")
+        .is_some()
+    {
+        let why = "additional_partition_cols are not done yet".to_owned();
+        problems.push(("metaData.customJson".to_owned(), why));
+    }
+    problems
+}
+
+/// The insides of every `{{ … }}`.
+fn macros(query: &str) -> Vec<String> {
+    let Ok(pattern) = Regex::new(r"\{\{\s*(.*?)\s*\}\}") else {
+        return Vec::new();
+    };
+    let found = pattern.captures_iter(query);
+    found.map(|found| found[1].to_owned()).collect()
+}
+
+/// The table of `max_date(table=db.t)`.
+fn max_date_table(inside: &str) -> Option<&str> {
+    let arguments = inside.strip_prefix("max_date")?.trim();
+    let arguments = arguments.strip_prefix('(')?.strip_suffix(')')?;
+    let (name, table) = arguments.split_once('=')?;
+    (name.trim() == "table").then_some(table.trim())
+}
+
+/// The script of one step.
+pub(super) fn compile(
+    request: &Request<'_>,
+    conf: &StagingQuery,
+    script: &mut Script<'_>,
+) -> Result<(), Refusal> {
+    let refuse = |field: &str, why: String| Refusal {
+        conf: conf.meta_data.name.clone(),
+        field: field.to_owned(),
+        why,
+    };
+    let table = conf
+        .meta_data
+        .output_table()
+        .map_err(|error| refuse("metaData.outputNamespace", error.to_string()))?;
+    let query = substitute(request, conf).map_err(|why| refuse("query", why))?;
+    for setup in conf.setups.iter().flatten() {
+        script.heading("setups");
+        script.statement(setup);
+    }
+    if conf.create_view == Some(true) {
+        script.statement(&format!(
+            "CREATE DATABASE IF NOT EXISTS {}",
+            table.namespace()
+        ));
+        script.heading("query, createView: the view");
+        script.statement(&format!("CREATE OR REPLACE VIEW {table} AS\n{query}"));
+        signal(request, conf, &table, script)
+            .map_err(|why| refuse("metaData.outputNamespace", why))?;
+        return Ok(());
+    }
+    script.view("staging_query", "query, with its macros replaced", &query);
+    let output = Output {
+        table,
+        kind: conf.start_partition.is_some().then_some("staging_query"),
+        meta: &conf.meta_data,
+        columns: None,
+        partitioned_by: vec![request.partition_column.to_owned()],
+    };
+    // Without startPartition the engine writes whatever days come out, without properties (§4.4).
+    let no_properties = chronon_run_conf::MetaData::default();
+    let (output, range) = match conf.start_partition {
+        Some(_) => (output, Some(request.range)),
+        None => (
+            Output {
+                meta: &no_properties,
+                ..output
+            },
+            None,
+        ),
+    };
+    script.create(&output, "staging_query");
+    script.overwrite(&output, "staging_query", range);
+    Ok(())
+}
+
+/// The row that says that a view is ready for the end date.
+fn signal(
+    request: &Request<'_>,
+    conf: &StagingQuery,
+    view: &chronon_run_core::TableName,
+    script: &mut Script<'_>,
+) -> Result<(), String> {
+    let signals = chronon_run_core::TableName::new(view.namespace(), "chronon_signal_partitions")
+        .map_err(|error| error.to_string())?;
+    let ds = request.partition_column.to_owned();
+    script.view(
+        "signal",
+        "createView: the signal partition",
+        &format!(
+            "SELECT CAST(CURRENT_TIMESTAMP() AS STRING) AS created_at, {} AS {ds}, {} AS table_name",
+            text(&request.range.end.to_string()),
+            text(view.as_str())
+        ),
+    );
+    let output = Output {
+        table: signals,
+        kind: Some("staging_query"),
+        meta: &conf.meta_data,
+        columns: Some(vec!["created_at".into(), ds.clone(), "table_name".into()]),
+        partitioned_by: vec![ds, "table_name".into()],
+    };
+    script.create(&output, "signal");
+    script.overwrite(&output, "signal", None);
+    Ok(())
+}
+
+/// Replaces the macros (§4.4).
+fn substitute(request: &Request<'_>, conf: &StagingQuery) -> Result<String, String> {
+    let pattern = Regex::new(r"\{\{\s*(.*?)\s*\}\}").map_err(|error| error.to_string())?;
+    let bounded = conf.start_partition.is_some();
+    let bound = |day: chronon_run_core::Ds| {
+        if bounded {
+            day.to_string()
+        } else {
+            "null".to_owned()
+        }
+    };
+    let mut problem = None;
+    let query = pattern.replace_all(&conf.query, |found: &regex::Captures<'_>| match &found[1] {
+        "start_date" => bound(request.range.start),
+        "end_date" => bound(request.range.end),
+        "latest_date" => request.latest_date.to_string(),
+        other => match max_date(request, other) {
+            Ok(day) => day,
+            Err(why) => {
+                problem = Some(why);
+                String::new()
+            }
+        },
+    });
+    match problem {
+        Some(why) => Err(why),
+        None => Ok(query.trim().trim_end_matches(';').to_owned()),
+    }
+}
+
+/// The newest partition of the macro's table.
+fn max_date(request: &Request<'_>, inside: &str) -> Result<String, String> {
+    let name =
+        max_date_table(inside).ok_or_else(|| format!("the macro `{inside}` cannot be resolved"))?;
+    let table: chronon_run_core::TableName = name
+        .parse()
+        .map_err(|error: chronon_run_core::TableNameError| error.to_string())?;
+    let days = request.tables.days(&table, request.partition_column, &[]);
+    days.last()
+        .map(|day| day.to_string())
+        .ok_or_else(|| format!("{table} has no partition, so max_date has no value"))
+}
