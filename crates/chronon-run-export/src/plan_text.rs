@@ -25,6 +25,26 @@ pub fn plan_text(plan: &Plan, commands: bool) -> String {
     out
 }
 
+/// Only what waits or is blocked, and why: a line for each reason of each asset.
+#[must_use]
+pub fn open_text(plan: &Plan) -> String {
+    let mut out = String::new();
+    for asset in &plan.assets {
+        for (state, reason, days) in grouped(asset) {
+            if matches!(state, State::Waiting | State::Blocked) {
+                let _ = writeln!(
+                    out,
+                    "{} {}: {days} {}",
+                    state.as_str(),
+                    asset.asset,
+                    reason_text(&reason)
+                );
+            }
+        }
+    }
+    out
+}
+
 fn asset_text(out: &mut String, asset: &AssetPlan) {
     let _ = writeln!(out, "{} → {}", asset.asset, asset.table);
     if let Some(reason) = &asset.excluded {

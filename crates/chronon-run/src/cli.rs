@@ -1,0 +1,339 @@
+//! The command line. Every word a user can type is in this file.
+
+use std::path::PathBuf;
+
+use chronon_run_core::{AssetId, Ds};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Sees, plans and fills the tables of a Chronon repo.
+///
+/// Exit codes: 0 all asked for is filled; 1 a step failed; 2 usage or configuration;
+/// 3 waiting for inputs; 4 locked by another run; 130/143 interrupted.
+#[derive(Parser, Debug)]
+#[command(
+    name = "chronon-run",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// Run as if started in this directory.
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Write a commented workspace.toml for an existing Chronon repo.
+    Init(InitArgs),
+    /// Report everything that is wrong with workspace.toml, teams.json and the confs.
+    Check(CheckArgs),
+    /// List the assets: every table and app that the confs produce.
+    Ls(LsArgs),
+    /// Show which days would be filled, wait, are blocked or excluded, and why.
+    Plan(PlanArgs),
+    /// Fill what is missing.
+    Materialize(MaterializeArgs),
+    /// Print the Spark SQL that fills an asset.
+    Sql(SqlArgs),
+    /// List runs, or show one.
+    Runs(RunsArgs),
+    /// Print the log of a step.
+    Logs(LogsArgs),
+    /// Find or install Spark.
+    #[command(subcommand)]
+    Engine(EngineCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the reference of the command line or of workspace.toml as Markdown.
+    #[command(hide = true)]
+    Reference {
+        /// Which.
+        topic: ReferenceTopic,
+    },
+    /// Ends the children of a run that was killed.
+    #[command(name = WATCHDOG, hide = true)]
+    Watchdog,
+}
+
+/// The hidden command that the watchdog process runs.
+pub(crate) const WATCHDOG: &str = "__watchdog";
+
+/// Which document `reference` prints.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum ReferenceTopic {
+    /// The command line.
+    Cli,
+    /// workspace.toml.
+    Workspace,
+}
+
+/// Text for people or JSON for programs.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What `ls` prints.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum LsOutput {
+    /// A table.
+    #[default]
+    Text,
+    /// One JSON array.
+    Json,
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
+}
+
+/// Which assets a command is about.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct SelectArgs {
+    /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
+    /// `source:`, `table:`; a comma means "and", several mean "or".
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+
+    /// The same as SELECTOR.
+    #[arg(short, long, value_name = "SELECTOR", num_args = 1..)]
+    pub(crate) select: Vec<String>,
+
+    /// Assets to leave out.
+    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
+    pub(crate) exclude: Vec<String>,
+}
+
+impl SelectArgs {
+    /// Whether everything is meant.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.selectors.is_empty() && self.select.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// Which days a command is about.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct DayArgs {
+    /// First day, inclusive [default: each asset's own].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) start_ds: Option<Ds>,
+
+    /// Last day, inclusive [default: the last closed day].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) end_ds: Option<Ds>,
+
+    /// One day: both the first and the last.
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["start_ds", "end_ds"])]
+    pub(crate) ds: Option<Ds>,
+
+    /// The last closed day; no later day is planned [default: `as_of` of workspace.toml, else
+    /// yesterday in the workspace's time zone].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) as_of: Option<Ds>,
+}
+
+/// Arguments of `init`.
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// The Chronon repo: the folder that holds teams.json.
+    #[arg(default_value = ".")]
+    pub(crate) repo: PathBuf,
+
+    /// Overwrite an existing workspace.toml.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+
+    /// Do not ask the catalog whether the inputs exist.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Arguments of `ls`.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: LsOutput,
+}
+
+/// Arguments of `plan`.
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    #[command(flatten)]
+    pub(crate) days: DayArgs,
+
+    /// Plan filled days again.
+    #[arg(long)]
+    pub(crate) recompute: bool,
+
+    /// Show one asset's inputs, with their state, on one day [default: the last].
+    #[arg(long, value_name = "ASSET[@DS]")]
+    pub(crate) explain: Option<AssetAt>,
+
+    /// Also print each step's command line.
+    #[arg(long)]
+    pub(crate) commands: bool,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+
+    /// Also save the plan as JSON, for `materialize --plan`.
+    #[arg(short, long = "out", value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Arguments of `materialize`.
+#[derive(Args, Debug)]
+pub(crate) struct MaterializeArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    #[command(flatten)]
+    pub(crate) days: DayArgs,
+
+    /// Fill filled days again.
+    #[arg(long)]
+    pub(crate) recompute: bool,
+
+    /// Apply a plan saved by `plan --out`; refused if confs or partitions have changed since.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute"])]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// How many steps run at once [default: `jobs` of workspace.toml].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: Option<u32>,
+
+    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
+    #[arg(long, value_enum)]
+    pub(crate) on_failure: Option<OnFailure>,
+
+    /// Show the plan and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// How to print; json is the event stream, one event a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// What a run does once a step has failed for good.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum OnFailure {
+    /// Start no further step; let the running ones finish.
+    Stop,
+    /// Go on with every step that does not need the failed one.
+    Continue,
+}
+
+/// Arguments of `sql`.
+#[derive(Args, Debug)]
+pub(crate) struct SqlArgs {
+    /// The asset, or a conf name if it has only one offline table.
+    pub(crate) asset: String,
+
+    #[command(flatten)]
+    pub(crate) days: DayArgs,
+}
+
+/// Arguments of `runs`.
+#[derive(Args, Debug)]
+pub(crate) struct RunsArgs {
+    /// What to show; without it, the newest runs.
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    pub(crate) output: Output,
+}
+
+/// What `runs` does.
+#[derive(Subcommand, Debug)]
+pub(crate) enum RunsCommand {
+    /// Show one run: its steps, attempts and logs.
+    Show {
+        /// The run's id.
+        id: String,
+    },
+}
+
+/// Arguments of `logs`.
+#[derive(Args, Debug)]
+pub(crate) struct LogsArgs {
+    /// The asset, and a day if not its newest attempt.
+    #[arg(value_name = "ASSET[@DS]")]
+    pub(crate) asset: AssetAt,
+
+    /// Which attempt [default: the last].
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+
+    /// Print the file's path instead of its text.
+    #[arg(long)]
+    pub(crate) path: bool,
+}
+
+/// What `engine` does.
+#[derive(Subcommand, Debug)]
+pub(crate) enum EngineCommand {
+    /// Show which Spark and Java are used.
+    Info,
+    /// Install Spark into the user's cache directory if none is found.
+    Install,
+}
+
+/// `ASSET[@DS]`.
+#[derive(Clone, Debug)]
+pub(crate) struct AssetAt {
+    pub(crate) asset: AssetId,
+    pub(crate) ds: Option<Ds>,
+}
+
+impl std::str::FromStr for AssetAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (asset, ds) = match text.rsplit_once('@') {
+            Some((asset, ds)) => (
+                asset,
+                Some(
+                    ds.parse()
+                        .map_err(|error: chronon_run_core::DsError| error.to_string())?,
+                ),
+            ),
+            None => (text, None),
+        };
+        let asset = asset
+            .parse()
+            .map_err(|error: chronon_run_core::AssetIdError| error.to_string())?;
+        Ok(Self { asset, ds })
+    }
+}

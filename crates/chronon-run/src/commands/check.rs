@@ -1,0 +1,110 @@
+//! `chronon-run check`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{Diagnostic, Location, TableName};
+use chronon_run_plan::Graph;
+use chronon_run_report::{
+    count,
+    diagnostics::{from_disk, to_json},
+};
+
+use crate::{
+    cli::{CheckArgs, Output},
+    context::Context,
+    failure::Failure,
+    output::{json, note, print, show},
+    warehouse::{Tables, Warehouse},
+};
+
+pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let findings = match Context::load_with_findings() {
+        Ok((context, mut findings)) => {
+            if !args.offline {
+                findings.extend(missing_inputs(&context)?);
+            }
+            findings.extend(engine_findings(&context));
+            if args.output == Output::Text && findings.is_empty() {
+                print(&format!(
+                    "{} and {}: no findings\n",
+                    count(context.conf_count(), "conf"),
+                    count(context.graph.assets.len() as u64, "asset")
+                ))?;
+            }
+            findings
+        }
+        Err(Failure::Findings(findings)) => findings,
+        Err(other) => return Err(other),
+    };
+    match args.output {
+        Output::Text => show(&findings),
+        Output::Json => print(&json(&to_json(&findings, &from_disk))?)?,
+    }
+    if findings.iter().any(Diagnostic::is_error) {
+        return Err(Failure::Findings(Vec::new()));
+    }
+    Ok(())
+}
+
+/// Sources that neither a conf nor a seed fills and that the catalog does not have.
+fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+    let sources: Tables = context.graph.sources();
+    let warehouse = Warehouse::look(&context.workspace)?;
+    let snapshot = match warehouse.snapshot(&context.workspace, &sources) {
+        Ok(snapshot) => snapshot,
+        Err(failure) => {
+            if let Failure::Setup { message, .. } = &failure {
+                note(&format!("the inputs are not checked: {message}"));
+            }
+            return Ok(Vec::new());
+        }
+    };
+    let readers = readers(&context.graph);
+    let missing = sources
+        .keys()
+        .filter(|table| snapshot.table(table).is_none());
+    let finding = |table: &TableName| {
+        let (path, names) = &readers[table];
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Diagnostic::warning("missing-input", format!("{table} does not exist; {} read it", names.join(", ")))
+            .at(Location::file(context.workspace.repo.join(path)))
+            .hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait")
+    };
+    Ok(missing.map(finding).collect())
+}
+
+type Readers = BTreeMap<TableName, (std::path::PathBuf, BTreeSet<String>)>;
+
+/// For each table the confs that read it, and the file of the first.
+fn readers(graph: &Graph) -> Readers {
+    let mut readers = Readers::new();
+    for asset in &graph.assets {
+        for input in &asset.inputs {
+            let entry = readers
+                .entry(input.spec.table.clone())
+                .or_insert_with(|| (asset.path.clone(), BTreeSet::new()));
+            entry.1.insert(asset.id.conf.name.clone());
+        }
+    }
+    readers
+}
+
+/// Offline tables that the workspace's engine cannot fill.
+fn engine_findings(context: &Context) -> Vec<Diagnostic> {
+    let offline = (0..context.graph.assets.len())
+        .filter(|&index| context.graph.assets[index].id.step.is_offline_table());
+    let refused = context.refused(&offline.collect());
+    let finding = |(asset, why): (&chronon_run_core::AssetId, &String)| {
+        let finding = Diagnostic::warning("engine-cannot", format!("{asset}: {why}"));
+        match context.graph.find(asset) {
+            Some(index) => finding.at(Location::file(
+                context
+                    .workspace
+                    .repo
+                    .join(&context.graph.assets[index].path),
+            )),
+            None => finding,
+        }
+    };
+    refused.iter().map(finding).collect()
+}

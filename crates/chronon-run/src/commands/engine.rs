@@ -1,0 +1,64 @@
+//! `chronon-run engine`: which Spark and Java are used.
+
+use chronon_run_engine::spark::{self, Spark};
+use chronon_run_workspace::Workspace;
+
+use crate::{
+    cli::EngineCommand,
+    failure::Failure,
+    output::print,
+    warehouse::{archive, install_spark, surroundings},
+};
+
+pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
+    let workspace = workspace()?;
+    let surroundings = surroundings(workspace.as_ref());
+    match command {
+        EngineCommand::Info => {
+            let found = spark::find(&surroundings).map_err(Failure::setup)?;
+            match (found.spark, found.java) {
+                (Some(spark), Some(java)) => print(&describe(&Spark { spark, java })),
+                (spark, java) => {
+                    let missing: Vec<&str> = [(spark.is_none(), "Spark"), (java.is_none(), "Java")]
+                        .into_iter()
+                        .filter(|(is_missing, _)| *is_missing)
+                        .map(|(_, name)| name)
+                        .collect();
+                    Err(Failure::hinted(
+                        format!("no {} was found", missing.join(" and no ")),
+                        "`chronon-run engine install` installs what is missing",
+                    ))
+                }
+            }
+        }
+        EngineCommand::Install => print(&describe(&install_spark(&surroundings)?)),
+    }
+}
+
+/// The workspace around here, if there is one: it may name a Spark.
+fn workspace() -> Result<Option<Workspace>, Failure> {
+    let Some(file) = Workspace::find(&std::env::current_dir()?) else {
+        return Ok(None);
+    };
+    Ok(Some(
+        Workspace::load(&file).map_err(Failure::Findings)?.workspace,
+    ))
+}
+
+fn describe(spark: &Spark) -> String {
+    let ready = |purpose| match archive(purpose, spark) {
+        Some(archive) if archive.is_ready() => "ready",
+        Some(_) => "not built yet",
+        None => "not supported by this Java",
+    };
+    format!(
+        "Spark {} (Scala {}) in {}\nJava {} in {}\nclass-data archive: sql {}, metastore {}\n",
+        spark.spark.version,
+        spark.spark.scala,
+        spark.spark.home.display(),
+        spark.java.version,
+        spark.java.home.display(),
+        ready("sql"),
+        ready("metastore"),
+    )
+}

@@ -1,0 +1,45 @@
+//! `chronon-run init`: a workspace.toml for an existing Chronon repo.
+
+use std::{env, fs, path::Path};
+
+use chronon_run_conf::ConfRepo;
+use chronon_run_plan::{BuildOptions, Graph};
+use chronon_run_workspace::{RepoFacts, init_text};
+
+use crate::{cli::InitArgs, context::views, failure::Failure, output::note};
+
+pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
+    let file = env::current_dir()?.join("workspace.toml");
+    if file.exists() && !args.force {
+        return Err(Failure::hinted(
+            format!("{} exists already", file.display()),
+            "`--force` overwrites it",
+        ));
+    }
+    if !args.repo.join("teams.json").is_file() {
+        return Err(Failure::hinted(
+            format!(
+                "{} is no Chronon repo: it has no teams.json",
+                args.repo.display()
+            ),
+            "name the folder that holds teams.json and production/: `chronon-run init REPO`",
+        ));
+    }
+    let text = init_text(&facts(&args.repo));
+    fs::write(&file, text)
+        .map_err(|error| Failure::setup(format!("cannot write {}: {error}", file.display())))?;
+    note(&format!("wrote {}", file.display()));
+    note("next: `chronon-run check`, then `chronon-run plan`");
+    Ok(())
+}
+
+/// What the repo tells: teams, and the tables that nobody in it fills.
+fn facts(repo: &Path) -> RepoFacts {
+    let loaded = ConfRepo::load(repo, "production").repo;
+    let (graph, _) = Graph::build(&views(&loaded), &BuildOptions::default());
+    RepoFacts {
+        repo: repo.display().to_string(),
+        teams: loaded.teams.names().map(str::to_owned).collect(),
+        sources: graph.sources().into_keys().collect(),
+    }
+}

@@ -1,0 +1,11 @@
+//! One module per command.
+
+pub(crate) mod check;
+pub(crate) mod engine;
+pub(crate) mod init;
+pub(crate) mod ls;
+pub(crate) mod materialize;
+pub(crate) mod plan;
+pub(crate) mod reference;
+pub(crate) mod runs;
+pub(crate) mod sql;

@@ -1,0 +1,73 @@
+//! `chronon-run plan`.
+
+use std::{fs, path::Path};
+
+use chronon_run_core::Ds;
+use chronon_run_export::{explanation_text, plan_text};
+use chronon_run_plan::{Plan, explain};
+
+use crate::{
+    cli::{AssetAt, Output, PlanArgs},
+    context::Context,
+    failure::Failure,
+    output::{json, print},
+    planning::{Planned, Wanted},
+    warehouse::Warehouse,
+};
+
+pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
+    let context = Context::load()?;
+    let wanted = Wanted {
+        select: args.select.clone(),
+        days: args.days.clone(),
+        recompute: args.recompute,
+    };
+    let wanted = match &args.explain {
+        // An offline table is explained as part of the plan of everything.
+        Some(at) if wanted.select.is_empty() && !at.asset.step.is_offline_table() => {
+            wanted.only(&at.asset)
+        }
+        _ => wanted,
+    };
+    let warehouse = Warehouse::look(&context.workspace)?;
+    let mut ledger = context.existing_ledger();
+    let mut planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
+    planned.add_commands(&warehouse);
+    if let Some(path) = &args.out {
+        save(&planned.plan, path)?;
+    }
+    match &args.explain {
+        Some(at) => show_cell(&planned, at, args.output)?,
+        None => show(&planned.plan, args)?,
+    }
+    Ok(())
+}
+
+fn show(plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {
+    match args.output {
+        Output::Text => print(&plan_text(plan, args.commands)),
+        Output::Json => print(&json(plan)?),
+    }
+}
+
+fn show_cell(planned: &Planned<'_>, at: &AssetAt, output: Output) -> Result<(), Failure> {
+    let ds = at.ds.unwrap_or_else(|| last_day(&planned.plan));
+    let found = explain(planned.world(), &planned.plan, &at.asset, ds);
+    let found = found.ok_or_else(|| {
+        let message = format!("there is no asset `{}`", at.asset);
+        Failure::hinted(message, "`chronon-run ls` lists the assets")
+    })?;
+    match output {
+        Output::Text => print(&explanation_text(&found)),
+        Output::Json => print(&json(&found)?),
+    }
+}
+
+fn last_day(plan: &Plan) -> Ds {
+    plan.end_ds.unwrap_or(plan.as_of)
+}
+
+fn save(plan: &Plan, path: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::setup(format!("cannot write {}: {error}", path.display()));
+    fs::write(path, json(plan)?).map_err(failed)
+}

@@ -1,0 +1,161 @@
+//! `chronon-run runs` and `chronon-run logs`.
+
+use std::fs;
+
+use chronon_run_core::ds::format_instant;
+use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord, RunState, StepRecord};
+use chronon_run_report::{duration, outcome, table};
+
+use crate::{
+    cli::{LogsArgs, Output, RunsArgs, RunsCommand},
+    context::Context,
+    failure::Failure,
+    output::{json, note, print},
+};
+
+/// How many runs `runs` lists.
+const NEWEST: u32 = 30;
+
+pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
+    let mut ledger = open()?;
+    match &args.command {
+        None => {
+            let runs = ledger.runs(NEWEST);
+            print(&match args.output {
+                Output::Text => runs_text(&runs),
+                Output::Json => json(&runs)?,
+            })?;
+        }
+        Some(RunsCommand::Show { id }) => {
+            let detail = ledger.run(id).ok_or_else(|| {
+                Failure::hinted(
+                    format!("there is no run `{id}`"),
+                    "`chronon-run runs` lists them",
+                )
+            })?;
+            print(&match args.output {
+                Output::Text => detail_text(&detail),
+                Output::Json => json(&detail)?,
+            })?;
+        }
+    }
+    tell(&mut ledger);
+    Ok(())
+}
+
+/// `chronon-run logs`.
+pub(crate) fn logs(args: &LogsArgs) -> Result<(), Failure> {
+    let mut ledger = open()?;
+    let attempts = ledger.attempts(&args.asset.asset, args.asset.ds);
+    tell(&mut ledger);
+    let wanted =
+        |attempt: &&AttemptRecord| args.attempt.is_none_or(|number| attempt.attempt == number);
+    let found = attempts.iter().rfind(wanted).ok_or_else(|| {
+        Failure::hinted(
+            format!("nothing was ever run for {}", args.asset.asset),
+            "`chronon-run runs` lists what was run",
+        )
+    })?;
+    if args.path {
+        return print(&format!("{}\n", found.log.display()));
+    }
+    let text = fs::read(&found.log)
+        .map_err(|error| Failure::setup(format!("cannot read {}: {error}", found.log.display())))?;
+    print(&String::from_utf8_lossy(&text))
+}
+
+fn open() -> Result<Ledger, Failure> {
+    let context = Context::load()?;
+    Ok(Ledger::open(&context.ledger_path()))
+}
+
+fn tell(ledger: &mut Ledger) {
+    for notice in ledger.take_notices() {
+        note(&notice);
+    }
+}
+
+fn runs_text(runs: &[RunRecord]) -> String {
+    if runs.is_empty() {
+        return "nothing was run yet\n".to_owned();
+    }
+    let row = |run: &RunRecord| {
+        let took = run
+            .finished
+            .map(|finished| duration(u64::try_from(finished - run.started).unwrap_or(0)));
+        vec![
+            run.run.clone(),
+            format_instant(run.started),
+            took.unwrap_or_default(),
+            state(run).to_owned(),
+            format!("{} of {}", run.succeeded, run.steps),
+            run.failed.to_string(),
+            run.skipped.to_string(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    table(
+        &[
+            "run",
+            "started",
+            "took",
+            "state",
+            "succeeded",
+            "failed",
+            "not run",
+        ],
+        &rows,
+    )
+}
+
+fn state(run: &RunRecord) -> &'static str {
+    match (run.state, run.all_succeeded, run.cancelled) {
+        (RunState::Running, ..) => "running",
+        (RunState::Crashed, ..) => "crashed",
+        (RunState::Finished, _, Some(_)) => "stopped",
+        (RunState::Finished, Some(true), None) => "succeeded",
+        (RunState::Finished, _, None) => "failed",
+    }
+}
+
+fn detail_text(detail: &RunDetail) -> String {
+    let mut text = runs_text(std::slice::from_ref(&detail.record));
+    text.push('\n');
+    let rows: Vec<Vec<String>> = detail.steps.iter().map(step_row).collect();
+    text.push_str(&table(
+        &[
+            "step", "asset", "range", "attempts", "outcome", "took", "log",
+        ],
+        &rows,
+    ));
+    for attempt in detail.steps.iter().flat_map(|step| &step.attempts) {
+        if let Some(message) = &attempt.message {
+            text.push_str(&format!(
+                "\n{} {} attempt {}: {message}\n",
+                attempt.asset, attempt.range, attempt.attempt
+            ));
+        }
+    }
+    text
+}
+
+fn step_row(step: &StepRecord) -> Vec<String> {
+    let last = step.attempts.last();
+    let how = match (&step.outcome, &step.skipped) {
+        (Some(how), _) => outcome(how),
+        (None, Some(_)) => "not run".to_owned(),
+        (None, None) => "unfinished".to_owned(),
+    };
+    vec![
+        (step.step + 1).to_string(),
+        step.asset.to_string(),
+        step.range.to_string(),
+        step.attempts.len().to_string(),
+        how,
+        last.and_then(|attempt| attempt.millis)
+            .map(duration)
+            .unwrap_or_default(),
+        last.map(|attempt| attempt.log.display().to_string())
+            .unwrap_or_default(),
+    ]
+}

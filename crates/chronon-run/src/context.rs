@@ -1,0 +1,299 @@
+//! What every command needs: the workspace, its confs, their graph, and the settings of each asset.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use chronon_run_conf::ConfRepo;
+use chronon_run_core::{AssetId, ConfType, Diagnostic, Ds, Location, RangeSet, TableName};
+use chronon_run_engine::sql;
+use chronon_run_ledger::Ledger;
+use chronon_run_plan::{
+    AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, Graph, JoinFlow, Selection,
+};
+use chronon_run_workspace::{EngineKind, Override, Workspace};
+
+use crate::{cli::SelectArgs, failure::Failure, output};
+
+/// A loaded workspace.
+pub(crate) struct Context {
+    pub(crate) workspace: Workspace,
+    pub(crate) repo: ConfRepo,
+    pub(crate) graph: Graph,
+    /// How many of the findings are about workspace.toml; they come first.
+    own_findings: usize,
+    /// For each asset, the overrides that select it, in the order of the file.
+    overrides: BTreeMap<AssetIndex, Vec<Override>>,
+}
+
+impl Context {
+    /// The workspace of the current directory or the nearest one above it. Shows warnings about
+    /// workspace.toml; fails on errors in it or in the confs.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        let (context, findings) = Self::load_with_findings()?;
+        if findings.iter().any(Diagnostic::is_error) {
+            return Err(Failure::Findings(findings));
+        }
+        output::show(&findings[..context.own_findings]);
+        Ok(context)
+    }
+
+    /// The workspace, and everything that is wrong with it and its confs.
+    pub(crate) fn load_with_findings() -> Result<(Self, Vec<Diagnostic>), Failure> {
+        let here = env::current_dir()?;
+        let file = Workspace::find(&here).ok_or_else(|| {
+            Failure::hinted(
+                format!("there is no workspace.toml in {} or above it", here.display()),
+                "`chronon-run init REPO` writes one for an existing Chronon repo; `-C DIR` runs elsewhere",
+            )
+        })?;
+        let near = |findings: Vec<Diagnostic>| findings.into_iter().map(shortened).collect();
+        let loaded =
+            Workspace::load(&file).map_err(|findings| Failure::Findings(near(findings)))?;
+        let workspace = loaded.workspace;
+        let mut findings: Vec<Diagnostic> = near(loaded.warnings);
+        let own_findings = findings.len();
+        let read = ConfRepo::load(&workspace.repo, &workspace.production);
+        let repo = read.repo;
+        findings.extend(
+            read.diagnostics
+                .into_iter()
+                .chain(repo.check())
+                .map(|finding| relative_to(finding, &workspace)),
+        );
+        let (graph, overrides) = build_graph(&workspace, &repo, &mut findings);
+        let context = Self {
+            workspace,
+            repo,
+            graph,
+            own_findings,
+            overrides,
+        };
+        Ok((context, findings))
+    }
+
+    /// The selected assets. With `every_mode` no selector selects all, uploads and apps included.
+    pub(crate) fn select(
+        &self,
+        args: &SelectArgs,
+        every_mode: bool,
+    ) -> Result<BTreeSet<AssetIndex>, Failure> {
+        let include: Vec<String> = args.selectors.iter().chain(&args.select).cloned().collect();
+        let selection = Selection::parse(&include, &args.exclude).map_err(bad_selection)?;
+        selection
+            .resolve(&self.graph, every_mode)
+            .map_err(bad_selection)
+    }
+
+    /// The last closed day: the command line's, workspace.toml's, or yesterday in its time zone.
+    pub(crate) fn as_of(&self, given: Option<Ds>) -> Result<Ds, Failure> {
+        if let Some(day) = given.or(self.workspace.as_of) {
+            return Ok(day);
+        }
+        let today = Ds::at(now_millis(), &self.workspace.timezone).map_err(Failure::setup)?;
+        Ok(today.plus(-1))
+    }
+
+    /// Days that sources are declared never to have.
+    pub(crate) fn never(&self) -> BTreeMap<TableName, RangeSet> {
+        let sources = self.workspace.sources.iter();
+        sources
+            .map(|(table, settings)| (table.clone(), settings.missing.clone()))
+            .collect()
+    }
+
+    /// What the engine cannot fill, by asset.
+    pub(crate) fn refused(&self, selected: &BTreeSet<AssetIndex>) -> BTreeMap<AssetId, String> {
+        if self.workspace.engine.kind == EngineKind::Chronon {
+            return BTreeMap::new();
+        }
+        let assets = selected.iter().map(|&index| &self.graph.assets[index].id);
+        assets
+            .filter_map(|asset| Some((asset.clone(), self.refusal(asset)?)))
+            .collect()
+    }
+
+    fn refusal(&self, asset: &AssetId) -> Option<String> {
+        let refusals = sql::check(self.conf(asset)?, &asset.step);
+        let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    /// The conf of an asset, as the `sql` engine takes it.
+    pub(crate) fn conf(&self, asset: &AssetId) -> Option<sql::Conf<'_>> {
+        let name = &asset.conf.name;
+        match asset.conf.conf_type {
+            ConfType::GroupBy => Some(sql::Conf::GroupBy(&self.repo.group_bys.get(name)?.conf)),
+            ConfType::Join => Some(sql::Conf::Join(&self.repo.joins.get(name)?.conf)),
+            ConfType::StagingQuery => Some(sql::Conf::StagingQuery(
+                &self.repo.staging_queries.get(name)?.conf,
+            )),
+        }
+    }
+
+    /// Where the ledger is.
+    pub(crate) fn ledger_path(&self) -> PathBuf {
+        self.workspace.state_dir.join("ledger.db")
+    }
+
+    /// The ledger, if anything was ever run: looking does not begin one.
+    pub(crate) fn existing_ledger(&self) -> Option<Ledger> {
+        let path = self.ledger_path();
+        path.exists().then(|| Ledger::open(&path))
+    }
+
+    /// How many confs there are.
+    pub(crate) fn conf_count(&self) -> u64 {
+        let repo = &self.repo;
+        (repo.group_bys.len() + repo.joins.len() + repo.staging_queries.len()) as u64
+    }
+
+    /// What the planner needs to know of an asset's settings.
+    pub(crate) fn settings(&self, asset: AssetIndex) -> AssetSettings {
+        AssetSettings {
+            step_days: self
+                .last(asset, |settings| settings.step_days)
+                .unwrap_or(self.workspace.run.step_days),
+            lag: self.last(asset, |settings| settings.lag).unwrap_or(0),
+        }
+    }
+
+    /// The last override of an asset that says something.
+    pub(crate) fn last<T>(
+        &self,
+        asset: AssetIndex,
+        pick: impl Fn(&Override) -> Option<T>,
+    ) -> Option<T> {
+        self.overrides.get(&asset)?.iter().rev().find_map(pick)
+    }
+
+    /// Spark configuration: the engine's, then that of each override.
+    pub(crate) fn spark_conf(&self, asset: AssetIndex) -> Vec<(String, String)> {
+        let mut conf = self.workspace.engine.conf.clone();
+        for settings in self.overrides.get(&asset).into_iter().flatten() {
+            conf.extend(settings.conf.clone());
+        }
+        conf.into_iter().collect()
+    }
+}
+
+/// Conf paths are relative to the repo; show them relative to where the user is.
+fn relative_to(mut finding: Diagnostic, workspace: &Workspace) -> Diagnostic {
+    if let Some(location) = &mut finding.location
+        && location.path.is_relative()
+    {
+        location.path = workspace.repo.join(&location.path);
+    }
+    shortened(finding)
+}
+
+/// The same finding, its path relative to the current directory if it is below it.
+pub(crate) fn shortened(mut finding: Diagnostic) -> Diagnostic {
+    if let Some(location) = &mut finding.location
+        && let Ok(here) = env::current_dir()
+        && let Ok(short) = location.path.strip_prefix(here)
+    {
+        location.path = short.to_owned();
+    }
+    finding
+}
+
+/// The graph, and which overrides apply to which asset. Overrides may change the flow of joins,
+/// and with it the graph, so selectors are resolved on the graph of the default flow first.
+fn build_graph(
+    workspace: &Workspace,
+    repo: &ConfRepo,
+    findings: &mut Vec<Diagnostic>,
+) -> (Graph, BTreeMap<AssetIndex, Vec<Override>>) {
+    let views = views(repo);
+    let mut options = BuildOptions {
+        partition_column: workspace.partition_column.clone(),
+        flow: flow(workspace.run.join_flow),
+        flows: BTreeMap::new(),
+    };
+    let (first, _) = Graph::build(&views, &options);
+    for settings in &workspace.overrides {
+        let Some(wanted) = settings.join_flow else {
+            continue;
+        };
+        for index in resolve(workspace, settings, &first, &mut Vec::new()) {
+            let conf = &first.assets[index].id.conf;
+            if conf.conf_type == ConfType::Join {
+                options.flows.insert(conf.name.clone(), flow(wanted));
+            }
+        }
+    }
+    let (graph, found) = Graph::build(&views, &options);
+    findings.extend(
+        found
+            .into_iter()
+            .map(|finding| relative_to(finding, workspace)),
+    );
+    let mut overrides: BTreeMap<AssetIndex, Vec<Override>> = BTreeMap::new();
+    for settings in &workspace.overrides {
+        for index in resolve(workspace, settings, &graph, findings) {
+            overrides.entry(index).or_default().push(settings.clone());
+        }
+    }
+    (graph, overrides)
+}
+
+fn flow(flow: chronon_run_workspace::JoinFlow) -> JoinFlow {
+    match flow {
+        chronon_run_workspace::JoinFlow::Whole => JoinFlow::Whole,
+        chronon_run_workspace::JoinFlow::Modular => JoinFlow::Modular,
+    }
+}
+
+/// The assets that an override selects; a selector that selects none is a finding.
+fn resolve(
+    workspace: &Workspace,
+    settings: &Override,
+    graph: &Graph,
+    findings: &mut Vec<Diagnostic>,
+) -> BTreeSet<AssetIndex> {
+    let parsed = Selection::parse(std::slice::from_ref(&settings.select), &[]);
+    parsed
+        .and_then(|selection| selection.resolve(graph, true))
+        .unwrap_or_else(|error| {
+            findings.push(
+                Diagnostic::error("override", error.to_string())
+                    .at(Location::bytes(&workspace.file, settings.span.clone())),
+            );
+            BTreeSet::new()
+        })
+}
+
+pub(crate) fn views(repo: &ConfRepo) -> Vec<ConfView<'_>> {
+    let staging = repo.staging_queries.values().map(|file| ConfView {
+        path: &file.path,
+        digest: &file.digest,
+        conf: AnyConf::StagingQuery(&file.conf),
+    });
+    let group_bys = repo.group_bys.values().map(|file| ConfView {
+        path: &file.path,
+        digest: &file.digest,
+        conf: AnyConf::GroupBy(&file.conf),
+    });
+    let joins = repo.joins.values().map(|file| ConfView {
+        path: &file.path,
+        digest: &file.digest,
+        conf: AnyConf::Join(&file.conf),
+    });
+    staging.chain(group_bys).chain(joins).collect()
+}
+
+fn bad_selection(error: chronon_run_plan::SelectionError) -> Failure {
+    Failure::hinted(error, "`chronon-run ls` lists the assets")
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}

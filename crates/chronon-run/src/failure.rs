@@ -1,0 +1,70 @@
+//! Every way in which a command can end other than well, and its exit code.
+
+use chronon_run_core::{Diagnostic, event::CancelReason};
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The user's files are wrong.
+    Findings(Vec<Diagnostic>),
+    /// Usage or surroundings are wrong.
+    Setup {
+        /// What is wrong.
+        message: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+    /// A step failed; the report has said which.
+    StepFailed,
+    /// Not everything asked for could be filled, because inputs are missing; already said.
+    Waiting,
+    /// Another run writes the same tables.
+    Locked {
+        /// Who.
+        message: String,
+    },
+    /// Stopped by a signal; already said.
+    Interrupted(CancelReason),
+    /// Whoever read our output has gone.
+    BrokenPipe,
+}
+
+impl Failure {
+    /// Wrong usage or surroundings, in the words of an error.
+    pub(crate) fn setup(error: impl ToString) -> Self {
+        Self::Setup {
+            message: error.to_string(),
+            hint: None,
+        }
+    }
+
+    /// The same, with what to do next.
+    pub(crate) fn hinted(error: impl ToString, hint: impl Into<String>) -> Self {
+        Self::Setup {
+            message: error.to_string(),
+            hint: Some(hint.into()),
+        }
+    }
+
+    /// The documented exit code (design §7).
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::BrokenPipe => 0,
+            Self::StepFailed | Self::Interrupted(CancelReason::StepFailed) => 1,
+            Self::Findings(_) | Self::Setup { .. } => 2,
+            Self::Waiting => 3,
+            Self::Locked { .. } => 4,
+            Self::Interrupted(CancelReason::Interrupt) => 130,
+            Self::Interrupted(CancelReason::Terminate) => 143,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self::BrokenPipe;
+        }
+        Self::setup(error)
+    }
+}

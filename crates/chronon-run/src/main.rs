@@ -1,0 +1,78 @@
+//! `chronon-run`: wiring, diagnostics and exit codes.
+
+mod cli;
+mod commands;
+mod context;
+mod failure;
+mod installing;
+mod output;
+mod planning;
+mod recovery;
+mod seed_days;
+mod seeding;
+mod warehouse;
+mod work;
+
+use std::{env, io, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+
+use crate::{
+    cli::{Cli, Command},
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    if let Some(directory) = &cli.directory {
+        env::set_current_dir(directory).map_err(|error| {
+            Failure::setup(format!("cannot go to {}: {error}", directory.display()))
+        })?;
+    }
+    match &cli.command {
+        Command::Init(args) => commands::init::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Ls(args) => commands::ls::run(args),
+        Command::Plan(args) => commands::plan::run(args),
+        Command::Materialize(args) => commands::materialize::run(args),
+        Command::Sql(args) => commands::sql::run(args),
+        Command::Runs(args) => commands::runs::run(args),
+        Command::Logs(args) => commands::runs::logs(args),
+        Command::Engine(command) => commands::engine::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                *shell,
+                &mut Cli::command(),
+                "chronon-run",
+                &mut io::stdout(),
+            );
+            Ok(())
+        }
+        Command::Reference { topic } => commands::reference::run(*topic),
+        Command::Watchdog => {
+            chronon_run_process::watchdog_main(io::stdin().lock());
+            Ok(())
+        }
+    }
+}
+
+fn tell(failure: &Failure) {
+    match failure {
+        Failure::Findings(findings) => output::show(findings),
+        Failure::Setup { message, hint } => output::error(message, hint.as_deref()),
+        Failure::Locked { message } => {
+            output::error(message, Some("wait for it to end, or stop it"))
+        }
+        Failure::StepFailed | Failure::Waiting | Failure::Interrupted(_) | Failure::BrokenPipe => {}
+    }
+}

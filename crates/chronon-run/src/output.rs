@@ -1,0 +1,42 @@
+//! stdout is data, stderr is everything else.
+
+use std::io::Write;
+
+use chronon_run_core::Diagnostic;
+use chronon_run_report::diagnostics::{Colour, from_disk, render};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Writes `text` to stdout.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// `value` as indented JSON with a newline at its end.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Failure::setup)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Writes a line to stderr; nobody may be reading it.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Shows findings on stderr, with the text that they point at.
+pub(crate) fn show(findings: &[Diagnostic]) {
+    let text = render(findings, &from_disk, Colour::Yes);
+    let _ = write!(anstream::stderr(), "{text}");
+}
+
+/// Shows an error on stderr, with what to do next.
+pub(crate) fn error(message: &str, hint: Option<&str>) {
+    note(&format!("error: {message}"));
+    if let Some(hint) = hint {
+        note(&format!("hint: {hint}"));
+    }
+}

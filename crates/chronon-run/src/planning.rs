@@ -1,0 +1,153 @@
+//! From a context and what the user wants to a plan: asks the catalog, reads the ledger.
+
+use std::collections::BTreeMap;
+
+use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
+use chronon_run_ledger::Ledger;
+use chronon_run_plan::{AssetIndex, AssetSettings, History, Plan, Request, World, plan};
+
+use crate::{
+    cli::{DayArgs, SelectArgs},
+    context::Context,
+    failure::Failure,
+    warehouse::Warehouse,
+    work::preview,
+};
+
+/// What the user wants planned.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) select: SelectArgs,
+    pub(crate) days: DayArgs,
+    pub(crate) recompute: bool,
+}
+
+impl Wanted {
+    /// The same, for one asset only.
+    pub(crate) fn only(mut self, asset: &AssetId) -> Self {
+        self.select.select = vec![asset.to_string()];
+        self
+    }
+
+    /// What a saved plan was made for.
+    pub(crate) fn of_plan(saved: &Plan) -> Self {
+        let assets = saved.assets.iter().map(|asset| asset.asset.to_string());
+        Self {
+            select: SelectArgs {
+                select: assets.collect(),
+                ..SelectArgs::default()
+            },
+            days: DayArgs {
+                start_ds: saved.start_ds,
+                end_ds: saved.end_ds,
+                ds: None,
+                as_of: Some(saved.as_of),
+            },
+            recompute: saved.recompute,
+        }
+    }
+}
+
+/// A plan, with everything that it was made from.
+pub(crate) struct Planned<'a> {
+    context: &'a Context,
+    pub(crate) snapshot: CatalogSnapshot,
+    history: History,
+    never: BTreeMap<TableName, RangeSet>,
+    refused: BTreeMap<AssetId, String>,
+    pub(crate) plan: Plan,
+}
+
+impl<'a> Planned<'a> {
+    /// Plans what `wanted` asks for, against the catalog as it is now.
+    pub(crate) fn make(
+        context: &'a Context,
+        wanted: &Wanted,
+        warehouse: &Warehouse,
+        ledger: Option<&mut Ledger>,
+    ) -> Result<Self, Failure> {
+        check_days(&wanted.days)?;
+        let as_of = context.as_of(wanted.days.as_of)?;
+        let selected = context.select(&wanted.select, false)?;
+        let tables = context.graph.tables_of(&selected);
+        let mut planned = Self {
+            context,
+            snapshot: warehouse.snapshot(&context.workspace, &tables)?,
+            history: history(ledger),
+            never: context.never(),
+            refused: context.refused(&selected),
+            plan: empty_plan(as_of),
+        };
+        let settings = |index: AssetIndex| -> AssetSettings { context.settings(index) };
+        planned.plan = plan(
+            planned.world(),
+            &Request {
+                selected,
+                start_ds: wanted.days.ds.or(wanted.days.start_ds),
+                end_ds: wanted.days.ds.or(wanted.days.end_ds),
+                as_of,
+                recompute: wanted.recompute,
+                settings: &settings,
+            },
+        );
+        Ok(planned)
+    }
+
+    /// Adds each step's command line, as far as it is known before the run: without it, a plan
+    /// shows the same days and steps.
+    pub(crate) fn add_commands(&mut self, warehouse: &Warehouse) {
+        let spark = warehouse.known_spark(&self.context.workspace);
+        for step in &mut self.plan.steps {
+            let command = preview(self.context, warehouse.uri(), spark.as_ref(), step);
+            step.command = command.map(|command| command.masked());
+        }
+    }
+
+    /// What the plan was made from.
+    pub(crate) fn world(&self) -> World<'_> {
+        World {
+            graph: &self.context.graph,
+            snapshot: &self.snapshot,
+            history: &self.history,
+            never: &self.never,
+            refused: &self.refused,
+        }
+    }
+
+    /// The confs' fields that the engine cannot fill, by asset.
+    pub(crate) fn refused(&self) -> &BTreeMap<AssetId, String> {
+        &self.refused
+    }
+}
+
+fn history(ledger: Option<&mut Ledger>) -> History {
+    History {
+        empty: ledger.map(Ledger::all_empty_days).unwrap_or_default(),
+        ..History::default()
+    }
+}
+
+fn check_days(days: &DayArgs) -> Result<(), Failure> {
+    match (days.start_ds, days.end_ds) {
+        (Some(start), Some(end)) if end < start => Err(Failure::hinted(
+            format!("--end-ds {end} is before --start-ds {start}"),
+            "both are inclusive; give the earlier day first",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn empty_plan(as_of: Ds) -> Plan {
+    Plan {
+        version: chronon_run_plan::PLAN_VERSION,
+        as_of,
+        start_ds: None,
+        end_ds: None,
+        recompute: false,
+        assets: Vec::new(),
+        steps: Vec::new(),
+        totals: chronon_run_plan::Totals::default(),
+        confs: BTreeMap::new(),
+        observed: BTreeMap::new(),
+    }
+}

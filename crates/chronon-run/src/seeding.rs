@@ -1,0 +1,258 @@
+//! Seeds: small sources that the workspace itself loads, before the first step of a run.
+
+use std::{collections::BTreeMap, env, fs, path::Path, thread, time::Duration};
+
+use chronon_run_core::{CatalogSnapshot, Column, Partitions, TableInfo, TableState};
+use chronon_run_engine::{
+    seeds::{self, Format, Partitioning, Prepared, State},
+    spark::{
+        command::{Length, SqlJobs},
+        log,
+    },
+};
+use chronon_run_exec::{Control, lock};
+use chronon_run_process::{Child, Exit, LogMode, Watchdog};
+use chronon_run_workspace::{Seed, SeedFormat, Workspace};
+use crossbeam_channel::Receiver;
+
+use crate::{
+    cli,
+    context::{Context, now_millis},
+    failure::Failure,
+    output::note,
+    seed_days,
+    warehouse::{Tables, Warehouse, archive, log_config, warehouse_directory},
+};
+
+/// Adds to `snapshot` the days of seeds that are not loaded yet, as if they were.
+pub(crate) fn add_unloaded(
+    snapshot: &mut CatalogSnapshot,
+    workspace: &Workspace,
+    tables: &Tables,
+) -> Result<(), Failure> {
+    for seed in &workspace.seeds {
+        let Some(columns) = tables.get(&seed.table) else {
+            continue;
+        };
+        let loaded = snapshot
+            .table(&seed.table)
+            .is_some_and(|state| state.info.properties.contains_key(seeds::PROPERTY));
+        if loaded {
+            continue;
+        }
+        let mut partitions = BTreeMap::new();
+        for column in columns {
+            partitions.insert(
+                column.clone(),
+                Partitions::of_days(seed_days::days(seed, column)?),
+            );
+        }
+        let state = TableState {
+            info: declared(seed),
+            partitions,
+        };
+        snapshot.tables.insert(seed.table.clone(), Some(state));
+    }
+    Ok(())
+}
+
+/// The seed's table, as far as workspace.toml declares it.
+fn declared(seed: &Seed) -> TableInfo {
+    let column = |(name, data_type): (&String, &String)| Column {
+        name: name.to_lowercase(),
+        data_type: data_type.clone(),
+    };
+    let (partition_columns, columns) = seed
+        .columns
+        .iter()
+        .map(column)
+        .partition(|column| seed.partition_by.contains(&column.name));
+    TableInfo {
+        columns,
+        partition_columns,
+        ..TableInfo::default()
+    }
+}
+
+/// Loads every seed that is missing or stale, in one Spark session; its script and log go to
+/// `folder`. Waits while another run loads seeds.
+pub(crate) fn load(
+    context: &Context,
+    warehouse: &Warehouse,
+    folder: &Path,
+    control: &Receiver<Control>,
+) -> Result<(), Failure> {
+    if context.workspace.seeds.is_empty() {
+        return Ok(());
+    }
+    let _guard = lock_seeds(context, control)?;
+    let missing = missing(context, warehouse)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = missing
+        .iter()
+        .map(|seed| seed.table().to_string())
+        .collect();
+    note(&format!(
+        "loading {}: {}",
+        chronon_run_report::count(names.len() as u64, "seed"),
+        names.join(", ")
+    ));
+    run_script(
+        context,
+        warehouse,
+        folder,
+        &seeds::script(&missing),
+        control,
+    )?;
+    match self::missing(context, warehouse)?.as_slice() {
+        [] => Ok(()),
+        [first, ..] => Err(Failure::hinted(
+            format!(
+                "the seed {} is not in the catalog although its load exited 0",
+                first.table()
+            ),
+            format!("look at {}", folder.join("seeds.log").display()),
+        )),
+    }
+}
+
+/// Seeds whose table is missing or stale, each read.
+fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Failure> {
+    let catalog = warehouse
+        .catalog()
+        .ok_or_else(|| Failure::setup("there is no catalog"))?;
+    let requests: Vec<_> = context
+        .workspace
+        .seeds
+        .iter()
+        .map(|seed| (seed.table.clone(), Vec::new()))
+        .collect();
+    let snapshot = catalog.snapshot(&requests).map_err(Failure::setup)?;
+    let mut found = Vec::new();
+    for seed in &context.workspace.seeds {
+        let prepared = seeds::prepare(of_workspace(seed)).map_err(|error| {
+            Failure::hinted(
+                error,
+                format!("check `[seeds]` `\"{}\"` in workspace.toml", seed.table),
+            )
+        })?;
+        let existing = snapshot.table(&seed.table).map(|state| &state.info);
+        match prepared.state(existing) {
+            State::Missing | State::Stale => found.push(prepared),
+            State::Loaded => {}
+            State::Foreign => {
+                return Err(Failure::hinted(
+                    format!("{} exists and was not made from a seed", seed.table),
+                    "take it out of `[seeds]`, or drop the table",
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn of_workspace(seed: &Seed) -> seeds::Seed {
+    seeds::Seed {
+        table: seed.table.clone(),
+        path: seed.path.clone(),
+        format: match seed.format {
+            SeedFormat::Csv => Format::Csv,
+            SeedFormat::Json => Format::Json,
+            SeedFormat::Parquet => Format::Parquet,
+        },
+        columns: seed.columns.clone(),
+        partition_by: Partitioning::By(seed.partition_by.clone()),
+        null: seed.null.clone(),
+        empty_partitions: seed.empty_partitions.clone(),
+        options: BTreeMap::new().into_iter().collect(),
+    }
+}
+
+const SEEDS: &str = "(seeds)";
+
+fn lock_seeds(context: &Context, control: &Receiver<Control>) -> Result<lock::Guard, Failure> {
+    let folder = context.workspace.state_dir.join("locks");
+    let mut told = false;
+    loop {
+        match lock::acquire(&folder, "seeds", now_millis(), [SEEDS]) {
+            Ok(guard) => return Ok(guard),
+            Err(lock::LockError::Held { pid, .. }) => {
+                if !std::mem::replace(&mut told, true) {
+                    note(&format!("waiting for process {pid}, which loads the seeds"));
+                }
+                interrupted(control)?;
+                thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) => return Err(Failure::setup(error)),
+        }
+    }
+}
+
+/// Fails if the user has asked to stop.
+fn interrupted(control: &Receiver<Control>) -> Result<(), Failure> {
+    match control.try_recv() {
+        Ok(Control::Stop(reason)) => Err(Failure::Interrupted(reason)),
+        Ok(Control::Kill) => Err(Failure::Interrupted(
+            chronon_run_core::event::CancelReason::Interrupt,
+        )),
+        Err(_) => Ok(()),
+    }
+}
+
+fn run_script(
+    context: &Context,
+    warehouse: &Warehouse,
+    folder: &Path,
+    text: &str,
+    control: &Receiver<Control>,
+) -> Result<(), Failure> {
+    let workspace = &context.workspace;
+    let (script, log_path) = (folder.join("seeds.sql"), folder.join("seeds.log"));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&script, text))
+        .map_err(|error| Failure::setup(format!("cannot write {}: {error}", script.display())))?;
+    let spark = warehouse.spark(workspace)?;
+    let archive = archive("sql", &spark);
+    let config = log_config(&workspace.state_dir)?;
+    let conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
+    let inherited = env::var("SPARK_SUBMIT_OPTS").ok();
+    let jobs = SqlJobs {
+        spark: &spark,
+        master: &workspace.engine.master,
+        conf: &conf,
+        metastore_uri: warehouse.uri(),
+        warehouse: &warehouse_directory(workspace),
+        scratch: &workspace.state_dir.join("scratch"),
+        log_config: Some(&config),
+        archive: archive.as_ref(),
+        inherited_options: inherited.as_deref(),
+    };
+    let command = jobs.script(&script, "chronon-run seeds", Length::Short);
+    let watchdog = Watchdog::start(&env::current_exe()?, &[cli::WATCHDOG], workspace.run.grace)
+        .map_err(Failure::setup)?;
+    let child = Child::start(&command, &log_path, LogMode::Truncate, Some(&watchdog))
+        .map_err(Failure::setup)?;
+    while !child.has_exited() {
+        if let Err(failure) = interrupted(control) {
+            child.group().terminate();
+            let _ = child.wait(workspace.run.grace);
+            return Err(failure);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    match child.wait(workspace.run.grace)? {
+        Exit::Code(0) => Ok(()),
+        _ => {
+            let why = fs::read_to_string(&log_path)
+                .ok()
+                .and_then(|text| log::quote_error(&text));
+            let why = why.unwrap_or_else(|| "no error was logged".to_owned());
+            Err(Failure::hinted(
+                format!("the seeds cannot be loaded: {why}"),
+                format!("the whole log is {}", log_path.display()),
+            ))
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The catalog that a command looks at, and the Spark that writes to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chronon_run_catalog::{
+    Catalog, Timeouts,
+    embedded::{Embedded, Lease},
+};
+use chronon_run_core::{CatalogSnapshot, TableName};
+use chronon_run_engine::spark::{
+    self, Spark, Surroundings,
+    archive::Archive,
+    command::{LOG_CONFIG, log_config_path},
+};
+use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
+
+use crate::{failure::Failure, installing::Installing, seeding};
+
+/// Where partitions are listed.
+pub(crate) struct Warehouse {
+    catalog: Option<Catalog>,
+    uri: String,
+    spark: Option<Spark>,
+    /// Keeps the embedded metastore running.
+    _lease: Option<Lease>,
+}
+
+/// Tables to look at, with the partition columns along which their days are wanted.
+pub(crate) type Tables = BTreeMap<TableName, BTreeSet<String>>;
+
+impl Warehouse {
+    /// To look at: nothing is installed, and an embedded metastore that never ran is not started;
+    /// it is known to be empty.
+    pub(crate) fn look(workspace: &Workspace) -> Result<Self, Failure> {
+        match &workspace.catalog {
+            CatalogSettings::Embedded { .. }
+                if !metastore_directory(workspace).join("db").exists() =>
+            {
+                Ok(Self {
+                    catalog: None,
+                    uri: String::new(),
+                    spark: None,
+                    _lease: None,
+                })
+            }
+            _ => Self::open(workspace),
+        }
+    }
+
+    /// To write to: finds or installs Spark, and starts the embedded metastore.
+    pub(crate) fn open(workspace: &Workspace) -> Result<Self, Failure> {
+        match &workspace.catalog {
+            CatalogSettings::Hive { uri, timeout } => {
+                let timeouts = Timeouts {
+                    call: *timeout,
+                    ..Timeouts::default()
+                };
+                let catalog = Catalog::connect(uri, timeouts).map_err(Failure::setup)?;
+                Ok(Self {
+                    catalog: Some(catalog),
+                    uri: uri.clone(),
+                    spark: None,
+                    _lease: None,
+                })
+            }
+            CatalogSettings::Fixture { path } => {
+                let catalog = Catalog::fixture(path).map_err(Failure::setup)?;
+                Ok(Self {
+                    catalog: Some(catalog),
+                    uri: String::new(),
+                    spark: None,
+                    _lease: None,
+                })
+            }
+            CatalogSettings::Embedded { idle } => Self::open_embedded(workspace, *idle),
+        }
+    }
+
+    fn open_embedded(workspace: &Workspace, idle: Duration) -> Result<Self, Failure> {
+        let spark = find_spark(workspace)?;
+        let archive = archive("metastore", &spark);
+        let embedded = Embedded {
+            java: spark.java.program(),
+            java_options: archive.map(|archive| archive.options()).unwrap_or_default(),
+            jars: spark.jars(),
+            directory: metastore_directory(workspace),
+            warehouse: warehouse_directory(workspace),
+            idle,
+            start: START,
+        };
+        let lease = embedded.join().map_err(Failure::setup)?;
+        let uri = lease.uri();
+        let catalog = Catalog::connect(&uri, Timeouts::default()).map_err(Failure::setup)?;
+        Ok(Self {
+            catalog: Some(catalog),
+            uri,
+            spark: Some(spark),
+            _lease: Some(lease),
+        })
+    }
+
+    /// What the tables look like now. Seeds that are not loaded yet count as loaded: `materialize`
+    /// loads them first.
+    pub(crate) fn snapshot(
+        &self,
+        workspace: &Workspace,
+        tables: &Tables,
+    ) -> Result<CatalogSnapshot, Failure> {
+        let mut snapshot = match &self.catalog {
+            Some(catalog) => {
+                let requests: Vec<_> = tables
+                    .iter()
+                    .map(|(table, columns)| (table.clone(), columns.iter().cloned().collect()))
+                    .collect();
+                catalog.snapshot(&requests).map_err(Failure::setup)?
+            }
+            None => CatalogSnapshot {
+                tables: tables.keys().map(|table| (table.clone(), None)).collect(),
+            },
+        };
+        seeding::add_unloaded(&mut snapshot, workspace, tables)?;
+        Ok(snapshot)
+    }
+
+    /// The catalog itself, if there is one yet.
+    pub(crate) fn catalog(&self) -> Option<&Catalog> {
+        self.catalog.as_ref()
+    }
+
+    /// `thrift://…`, empty if there is none.
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The Spark that would run the jobs, if there is one already.
+    pub(crate) fn known_spark(&self, workspace: &Workspace) -> Option<Spark> {
+        self.spark.clone().or_else(|| {
+            let found = spark::find(&surroundings(Some(workspace))).ok()?;
+            Some(Spark {
+                spark: found.spark?,
+                java: found.java?,
+            })
+        })
+    }
+
+    /// The Spark that runs the jobs, found or installed now if it was not needed before.
+    pub(crate) fn spark(&self, workspace: &Workspace) -> Result<Spark, Failure> {
+        match &self.spark {
+            Some(spark) => Ok(spark.clone()),
+            None => find_spark(workspace),
+        }
+    }
+}
+
+/// How long a metastore may take to start on a busy machine.
+const START: Duration = Duration::from_secs(120);
+
+/// Where the embedded metastore keeps its database.
+pub(crate) fn metastore_directory(workspace: &Workspace) -> PathBuf {
+    workspace.state_dir.join("metastore")
+}
+
+/// Where managed tables' files go.
+pub(crate) fn warehouse_directory(workspace: &Workspace) -> PathBuf {
+    workspace.state_dir.join("warehouse")
+}
+
+/// The environment, as the engine wants to be told of it.
+pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
+    let engine = workspace.map(|workspace| &workspace.engine);
+    let mut found = Surroundings::new(
+        engine.and_then(|engine| engine.spark_home.clone()),
+        |name| env::var_os(name),
+    );
+    if let Some(java) = engine.and_then(|engine| engine.java_home.clone()) {
+        found.java_home = Some(java);
+    }
+    found
+}
+
+/// The workspace's Spark, installed if there is none.
+pub(crate) fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
+    install_spark(&surroundings(Some(workspace)))
+}
+
+/// The Spark of these surroundings, installed with progress on stderr if there is none.
+pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failure> {
+    let mut shown = Installing::default();
+    let found = spark::locate(surroundings, &mut |progress| shown.update(progress));
+    shown.finish();
+    found.map_err(Failure::setup)
+}
+
+/// The class-data archive for `purpose`, if this Java can use one and the cache can be used.
+pub(crate) fn archive(purpose: &str, spark: &Spark) -> Option<Archive> {
+    let cache = surroundings(None).cache?;
+    // Without an archive jobs only start more slowly.
+    Archive::new(&cache, purpose, spark).ok().flatten()
+}
+
+/// Writes the logging configuration of SQL jobs and returns its path.
+pub(crate) fn log_config(state: &Path) -> Result<PathBuf, Failure> {
+    let path = log_config_path(state);
+    fs::create_dir_all(state)
+        .and_then(|()| fs::write(&path, LOG_CONFIG))
+        .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
+    Ok(path)
+}

@@ -1,0 +1,343 @@
+//! What a step of the `sql` engine is: a script, the session that runs it, and the look at the
+//! catalog afterwards.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chronon_run_core::{CommandLine, PartitionRange, RangeSet, event::Outcome};
+use chronon_run_engine::{
+    spark::{
+        Spark,
+        archive::Archive,
+        command::{Length, SqlJobs},
+        log, session,
+    },
+    sql,
+};
+use chronon_run_exec::{
+    Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
+};
+use chronon_run_plan::{Asset, Step};
+use chronon_run_workspace::FastStart;
+
+use crate::{
+    context::Context,
+    warehouse::{Warehouse, warehouse_directory},
+};
+
+/// Runs the steps of one plan with the `sql` engine.
+pub(crate) struct SqlWork<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) spark: &'a Spark,
+    pub(crate) archive: Option<Archive>,
+    pub(crate) log_config: PathBuf,
+    /// The run's folder: scripts and logs.
+    pub(crate) folder: PathBuf,
+    /// The plan's steps, by index.
+    pub(crate) steps: &'a [Step],
+    /// `$SPARK_SUBMIT_OPTS`.
+    pub(crate) inherited_options: Option<String>,
+}
+
+impl SqlWork<'_> {
+    fn step(&self, job: &Job) -> Result<&Step, WorkError> {
+        let found = self.steps.get(job.step as usize);
+        found.ok_or_else(|| WorkError::Failed(format!("the plan has no step {}", job.step)))
+    }
+
+    fn asset(&self, job: &Job) -> Result<&Asset, WorkError> {
+        let graph = &self.context.graph;
+        let index = graph.find(&job.asset);
+        let found = index.map(|index| &graph.assets[index]);
+        found.ok_or_else(|| WorkError::Failed(format!("there is no asset {}", job.asset)))
+    }
+
+    /// `<run>/<step>-<asset>/`: one folder for each step, one file pair for each attempt.
+    fn step_folder(&self, job: &Job) -> PathBuf {
+        let name = job.asset.to_string().replace('/', ".");
+        self.folder
+            .join(format!("{:03}-{name}-{}", job.step + 1, job.range.start))
+    }
+
+    /// Compiles the step against what the catalog shows now.
+    fn script(&self, job: &Job) -> Result<String, WorkError> {
+        let step = self.step(job)?;
+        let index = self.context.graph.find(&job.asset).unwrap_or_default();
+        let tables = self.context.graph.tables_of(&BTreeSet::from([index]));
+        let requests: Vec<_> = tables
+            .into_iter()
+            .map(|(table, columns)| (table, columns.into_iter().collect()))
+            .collect();
+        let catalog = self
+            .warehouse
+            .catalog()
+            .ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
+        let snapshot = catalog
+            .snapshot(&requests)
+            .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        compile(self.context, step, &snapshot)
+    }
+
+    fn jobs<'b>(
+        &'b self,
+        conf: &'b [(String, String)],
+        warehouse: &'b Path,
+        scratch: &'b Path,
+    ) -> SqlJobs<'b> {
+        SqlJobs {
+            spark: self.spark,
+            master: &self.context.workspace.engine.master,
+            conf,
+            metastore_uri: self.warehouse.uri(),
+            warehouse,
+            scratch,
+            log_config: Some(&self.log_config),
+            archive: self.archive.as_ref(),
+            inherited_options: self.inherited_options.as_deref(),
+        }
+    }
+
+    fn command(&self, job: &Job, script: Option<&Path>) -> CommandLine {
+        let index = self.context.graph.find(&job.asset).unwrap_or_default();
+        let conf = self.context.spark_conf(index);
+        let warehouse = warehouse_directory(&self.context.workspace);
+        let scratch = self.context.workspace.state_dir.join("scratch");
+        let jobs = self.jobs(&conf, &warehouse, &scratch);
+        let length = job_length(self.context.workspace.engine.fast_start, job.range);
+        match script {
+            Some(script) => jobs.script(script, &format!("chronon-run {}", job.asset), length),
+            None => jobs.session("chronon-run", length),
+        }
+    }
+
+    /// A warm session runs the script if it can name it; else a process of its own does.
+    fn kind(
+        &self,
+        job: &Job,
+        folder: &Path,
+        script: &Path,
+        attempt: u32,
+        token: &str,
+    ) -> (CommandLine, TaskKind) {
+        let input = self
+            .context
+            .workspace
+            .engine
+            .sessions
+            .then(|| session::request(script, token))
+            .flatten();
+        let Some(input) = input else {
+            return (self.command(job, Some(script)), TaskKind::Process);
+        };
+        let command = self.command(job, None);
+        let token = token.to_owned();
+        let succeeded = std::sync::atomic::AtomicBool::new(false);
+        let marker = move |line: &str| match session::parse_marker(line, &token)? {
+            session::Marker::Ok => {
+                succeeded.store(true, std::sync::atomic::Ordering::Relaxed);
+                None
+            }
+            session::Marker::End => Some(succeeded.load(std::sync::atomic::Ordering::Relaxed)),
+        };
+        let kind = TaskKind::Session {
+            key: command.to_string(),
+            log: folder.join(format!("session-{attempt}.log")),
+            input,
+            marker: Arc::new(marker),
+        };
+        (command, kind)
+    }
+}
+
+/// The script of a step, without the statement that reports its end.
+pub(crate) fn compile(
+    context: &Context,
+    step: &Step,
+    snapshot: &chronon_run_core::CatalogSnapshot,
+) -> Result<String, WorkError> {
+    let conf = context
+        .conf(&step.asset)
+        .ok_or_else(|| WorkError::Failed(format!("there is no conf for {}", step.asset)))?;
+    let request = sql::Request {
+        conf,
+        step: &step.asset.step,
+        range: step.range,
+        latest_date: step.latest_date,
+        partition_column: &context.workspace.partition_column,
+        tables: snapshot,
+    };
+    sql::compile(&request).map_err(|refusals| {
+        let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        WorkError::Failed(texts.join("; "))
+    })
+}
+
+impl Work for SqlWork<'_> {
+    fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
+        let folder = self.step_folder(job);
+        let token = format!("{}-{attempt}", job.step);
+        let script = folder.join(format!("attempt-{attempt}.sql"));
+        let text = format!(
+            "{}\n{}\n",
+            self.script(job)?.trim_end(),
+            session::ok_statement(&token)
+        );
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&script, text))
+            .map_err(|error| {
+                WorkError::Failed(format!("cannot write {}: {error}", script.display()))
+            })?;
+        let (command, kind) = self.kind(job, &folder, &script, attempt, &token);
+        let log = folder.join(format!("attempt-{attempt}.log"));
+        Ok(Task { command, log, kind })
+    }
+
+    fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
+        let asset = self.asset(job)?;
+        let Some(column) = &asset.day_column else {
+            return self.verify_table(job, asset);
+        };
+        let catalog = self
+            .warehouse
+            .catalog()
+            .ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
+        let request = [(asset.table.clone(), vec![column.clone()])];
+        let snapshot = catalog
+            .snapshot(&request)
+            .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        let days = snapshot
+            .days(&asset.table, column, &asset.sub_partitions)
+            .widen(-asset.shift, -asset.shift);
+        let wanted = RangeSet::from(job.range);
+        Ok(Verdict {
+            filled: wanted.intersect(&days),
+            missing: wanted.minus(&days),
+            ..Verdict::default()
+        })
+    }
+
+    fn explain(&self, _job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        match outcome {
+            // The outcome's own words say it all.
+            Outcome::OutputMissing { .. }
+            | Outcome::OutputPartial { .. }
+            | Outcome::EmptyUpload => None,
+            _ => log::quote_error(&tail(log)?),
+        }
+    }
+
+    fn progress(&self, line: &str) -> Option<StageProgress> {
+        let found = log::parse_progress(line)?;
+        Some(StageProgress {
+            done: found.done,
+            total: found.total,
+            stage: found.stage,
+        })
+    }
+
+    fn retry(&self, _job: &Job, outcome: &Outcome, message: Option<&str>) -> RetryDecision {
+        match outcome {
+            Outcome::Failed { .. } if message.is_some_and(is_permanent) => RetryDecision::GiveUp,
+            Outcome::NotStarted => RetryDecision::GiveUp,
+            _ => RetryDecision::Retry,
+        }
+    }
+}
+
+impl SqlWork<'_> {
+    /// An unpartitioned table: it must be there after exit 0.
+    fn verify_table(&self, job: &Job, asset: &Asset) -> Result<Verdict, WorkError> {
+        let catalog = self
+            .warehouse
+            .catalog()
+            .ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
+        let snapshot = catalog
+            .snapshot(&[(asset.table.clone(), Vec::new())])
+            .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        let wanted = RangeSet::from(job.range);
+        Ok(match snapshot.table(&asset.table) {
+            Some(_) => Verdict {
+                filled: wanted,
+                ..Verdict::default()
+            },
+            None => Verdict {
+                missing: wanted,
+                ..Verdict::default()
+            },
+        })
+    }
+}
+
+/// Steps of a laptop's size are mostly start-up; hours of work want the good compiler.
+fn job_length(setting: FastStart, range: PartitionRange) -> Length {
+    const SHORT_DAYS: u32 = 90;
+    match setting {
+        FastStart::Always => Length::Short,
+        FastStart::Auto if range.days() <= SHORT_DAYS => Length::Short,
+        FastStart::Auto | FastStart::Never => Length::Long,
+    }
+}
+
+/// Errors that the same script will meet again, however often it is tried.
+fn is_permanent(message: &str) -> bool {
+    let words = [
+        "Table or view not found",
+        "AnalysisException",
+        "ParseException",
+        "cannot resolve",
+        "mismatched input",
+        "extraneous input",
+        "Undefined function",
+        "Error in query",
+        "already exists",
+    ];
+    words.iter().any(|word| message.contains(word))
+}
+
+/// The end of a log; enough for any error and its cause.
+fn tail(log: &Path) -> Option<String> {
+    const ENOUGH: usize = 256 * 1024;
+    let bytes = fs::read(log).ok()?;
+    let start = bytes.len().saturating_sub(ENOUGH);
+    Some(String::from_utf8_lossy(&bytes[start..]).into_owned())
+}
+
+/// The command line of a step as `plan` shows it: the run's folder is not known yet.
+pub(crate) fn preview(
+    context: &Context,
+    uri: &str,
+    spark: Option<&Spark>,
+    step: &Step,
+) -> Option<CommandLine> {
+    let spark = spark?;
+    let index = context.graph.find(&step.asset)?;
+    let conf = context.spark_conf(index);
+    let warehouse = warehouse_directory(&context.workspace);
+    let scratch = context.workspace.state_dir.join("scratch");
+    let jobs = SqlJobs {
+        spark,
+        master: &context.workspace.engine.master,
+        conf: &conf,
+        metastore_uri: uri,
+        warehouse: &warehouse,
+        scratch: &scratch,
+        log_config: None,
+        archive: None,
+        inherited_options: None,
+    };
+    let script = script_name(step.range, &step.asset.to_string());
+    Some(jobs.script(
+        &script,
+        &format!("chronon-run {}", step.asset),
+        Length::Long,
+    ))
+}
+
+fn script_name(range: PartitionRange, asset: &str) -> PathBuf {
+    PathBuf::from(format!("{}-{}.sql", asset.replace('/', "."), range.start))
+}

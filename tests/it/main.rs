@@ -1,0 +1,11 @@
+//! End-to-end tests of the real binary.
+//!
+//! Those in `spark_*` run on a real Spark with a real Hive metastore, which the binary installs
+//! into `target/test-cache` the first time; the others need nothing but the binary.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
+
+mod bad_input;
+mod reference;
+mod seeing;
+mod support;

@@ -1,0 +1,32 @@
+//! The generated documents are those that are committed.
+
+use std::fs;
+
+use crate::support::{Workspace, repository};
+
+/// Compares `docs/<file>` with what the binary prints; `UPDATE_DOCS=1` writes it instead.
+fn check(file: &str, topic: &str) {
+    let printed = Workspace::empty()
+        .run(&["reference", topic])
+        .expect(0)
+        .stdout;
+    let path = repository().join("docs").join(file);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == printed,
+        "docs/{file} is stale: run `UPDATE_DOCS=1 cargo test -p chronon-run reference`"
+    );
+}
+
+#[test]
+fn reference_of_the_command_line() {
+    check("cli.md", "cli");
+}
+
+#[test]
+fn reference_of_workspace_toml() {
+    check("workspace.md", "workspace");
+}

@@ -1,0 +1,119 @@
+//! `ls`, `check` and `plan` on the example, before anything was run: no Spark is needed.
+
+use insta::assert_snapshot;
+
+use crate::support::Workspace;
+
+#[test]
+fn ls_shows_every_asset() {
+    let example = Workspace::example("stays");
+    assert_snapshot!(example.run(&["ls"]).text());
+    let json: serde_json::Value =
+        serde_json::from_str(&example.run(&["ls", "--output", "json"]).expect(0).stdout).unwrap();
+    let join = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["asset"] == "join/stays.sessions.v1/backfill")
+        .unwrap();
+    assert_eq!(
+        join["upstream"][0],
+        "staging_query/stays.bookings.confirmed_v1/backfill"
+    );
+    assert!(
+        join["embeds"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|group_by| group_by == "group_by/stays.bookings.spend_v1/backfill")
+    );
+}
+
+#[test]
+fn ls_draws_the_graph() {
+    let example = Workspace::example("stays");
+    assert_snapshot!(
+        "dot",
+        example
+            .run(&["ls", "-s", "+stays.sessions.v1", "--output", "dot"])
+            .expect(0)
+            .stdout
+    );
+    assert_snapshot!(
+        "mermaid",
+        example
+            .run(&["ls", "-s", "+stays.sessions.v1", "--output", "mermaid"])
+            .expect(0)
+            .stdout
+    );
+}
+
+#[test]
+fn check_finds_nothing_in_the_example() {
+    assert_snapshot!(Workspace::example("stays").run(&["check"]).text());
+}
+
+/// The approved plan of the example: read it as a diff when it changes.
+#[test]
+fn plan_of_the_example() {
+    assert_snapshot!(Workspace::example("stays").run(&["plan"]).text());
+}
+
+#[test]
+fn plan_of_the_example_with_modular_joins() {
+    let example = Workspace::example("stays");
+    example.edit(
+        "workspace.toml",
+        "[run]\n",
+        "[run]\njoin_flow = \"modular\"\n",
+    );
+    assert_snapshot!(example.run(&["plan", "-s", "type:join"]).text());
+}
+
+#[test]
+fn plan_says_what_it_waits_for() {
+    let example = Workspace::example("stays");
+    // Nobody says any more that the holes are for good.
+    let text = example.read("workspace.toml");
+    example.write(
+        "workspace.toml",
+        text.split("# Days that will never land.").next().unwrap(),
+    );
+    assert_snapshot!(example.run(&["plan"]).text());
+}
+
+#[test]
+fn one_cell_is_explained() {
+    let example = Workspace::example("stays");
+    assert_snapshot!(
+        example
+            .run(&[
+                "plan",
+                "--explain",
+                "join/stays.search_ranking.v1/backfill@2026-01-22"
+            ])
+            .text()
+    );
+}
+
+#[test]
+fn plan_looks_and_changes_nothing() {
+    let example = Workspace::example("stays");
+    example.run(&["plan"]).expect(0);
+    example.run(&["check"]).expect(0);
+    example.run(&["materialize", "--dry-run"]).expect(0);
+    assert!(!example.path(".chronon-run").exists());
+}
+
+#[test]
+fn the_json_plan_is_versioned() {
+    let example = Workspace::example("stays");
+    let plan: serde_json::Value =
+        serde_json::from_str(&example.run(&["plan", "--output", "json"]).expect(0).stdout).unwrap();
+    assert_eq!(plan["version"], 1);
+    assert_eq!(plan["totals"]["days"]["waiting"], 0);
+    assert_eq!(
+        plan["assets"][0]["cells"][0]["reason"]["kind"],
+        "table_missing"
+    );
+}

@@ -1,0 +1,151 @@
+//! A workspace of its own for each test, and the user's screen as one text: exit code, stdout,
+//! stderr.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+/// The repository's own folder.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// Where every test finds (or once installs) Spark: shared, and kept between runs.
+pub(crate) fn cache() -> PathBuf {
+    std::env::var_os("CHRONON_RUN_CACHE")
+        .map_or_else(|| repository().join("target/test-cache"), PathBuf::from)
+}
+
+/// A folder with a workspace in it, removed at the end.
+pub(crate) struct Workspace {
+    _folder: TempDir,
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// An empty folder.
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("chronon-run-")
+            .tempdir()
+            .unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        Self {
+            _folder: folder,
+            root,
+        }
+    }
+
+    /// A copy of `examples/<name>`, without what earlier runs left there.
+    pub(crate) fn example(name: &str) -> Self {
+        let workspace = Self::empty();
+        copy(&repository().join("examples").join(name), &workspace.root);
+        workspace
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    pub(crate) fn read(&self, relative: &str) -> String {
+        fs::read_to_string(self.path(relative)).unwrap()
+    }
+
+    pub(crate) fn write(&self, relative: &str, text: &str) {
+        let path = self.path(relative);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Replaces `from`, which must be there, by `to` in a file.
+    pub(crate) fn edit(&self, relative: &str, from: &str, to: &str) {
+        let text = self.read(relative);
+        assert!(text.contains(from), "{relative} has no {from:?}");
+        self.write(relative, &text.replacen(from, to, 1));
+    }
+
+    /// `chronon-run` in this folder, with an environment of its own.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chronon-run"));
+        command
+            .args(args)
+            .current_dir(&self.root)
+            .env("HOME", &self.root)
+            .env("CHRONON_RUN_CACHE", cache())
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "200")
+            .env_remove("SPARK_HOME")
+            .env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Screen {
+        Screen::new(self.command(args).output().unwrap(), &self.root)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if name == ".chronon-run" || name == "__pycache__" {
+            continue;
+        }
+        let (from, to) = (entry.path(), to.join(&name));
+        if entry.file_type().unwrap().is_dir() {
+            copy(&from, &to);
+        } else {
+            fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// What the user sees.
+pub(crate) struct Screen {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Screen {
+    fn new(output: Output, root: &Path) -> Self {
+        let clean = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            text.replace(&root.display().to_string(), "[ROOT]")
+        };
+        Self {
+            code: output.status.code(),
+            stdout: clean(&output.stdout),
+            stderr: clean(&output.stderr),
+        }
+    }
+
+    /// Everything, for a snapshot.
+    pub(crate) fn text(&self) -> String {
+        let code = self
+            .code
+            .map_or_else(|| "none".to_owned(), |code| code.to_string());
+        format!(
+            "exit code: {code}\n----- stdout -----\n{}----- stderr -----\n{}",
+            self.stdout, self.stderr
+        )
+    }
+
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.text());
+        self
+    }
+}
