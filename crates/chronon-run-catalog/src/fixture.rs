@@ -63,7 +63,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.json");
         fs::write(&path, serde_json::to_vec(&saved()).unwrap()).unwrap();
-        let catalog = Catalog::fixture(&path).unwrap();
+        let catalog = Catalog::fixture(&path);
         let ds = vec!["ds".to_owned()];
         let requests = [
             ("a.b".parse().unwrap(), ds.clone()),
@@ -80,8 +80,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("catalog.json");
         fs::write(&path, "{").unwrap();
-        let message = Catalog::fixture(&path).unwrap_err().to_string();
+        let message = Catalog::fixture(&path)
+            .snapshot(&[])
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("catalog.json"), "{message}");
-        assert!(Catalog::fixture(dir.path().join("none")).is_err());
+        assert!(
+            Catalog::fixture(dir.path().join("none"))
+                .snapshot(&[])
+                .is_err()
+        );
     }
 }

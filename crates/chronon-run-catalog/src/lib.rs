@@ -54,8 +54,8 @@ pub type Request = (TableName, Vec<String>);
 pub enum Catalog {
     /// A Hive metastore.
     Hive(Hive),
-    /// A saved snapshot, for benchmarks and tests.
-    Fixture(PathBuf, CatalogSnapshot),
+    /// A saved snapshot, for benchmarks and tests; read anew each time it is asked.
+    Fixture(PathBuf),
 }
 
 impl Catalog {
@@ -68,14 +68,10 @@ impl Catalog {
         Hive::new(uri, timeouts).map(Self::Hive)
     }
 
-    /// The snapshot saved as JSON in `path`.
-    ///
-    /// # Errors
-    /// [`CatalogError::Fixture`] if the file cannot be read or is not a snapshot.
-    pub fn fixture(path: impl Into<PathBuf>) -> Result<Self, CatalogError> {
-        let path = path.into();
-        let snapshot = fixture::read(&path)?;
-        Ok(Self::Fixture(path, snapshot))
+    /// The snapshot saved as JSON in `path`, as it is whenever it is asked.
+    #[must_use]
+    pub fn fixture(path: impl Into<PathBuf>) -> Self {
+        Self::Fixture(path.into())
     }
 
     /// What the asked-for tables look like now. Each table is listed once, however often it is
@@ -86,7 +82,7 @@ impl Catalog {
     pub fn snapshot(&self, requests: &[Request]) -> Result<CatalogSnapshot, CatalogError> {
         match self {
             Self::Hive(hive) => hive.snapshot(requests),
-            Self::Fixture(_, all) => Ok(fixture::select(all, requests)),
+            Self::Fixture(path) => Ok(fixture::select(&fixture::read(path)?, requests)),
         }
     }
 
@@ -95,7 +91,7 @@ impl Catalog {
     pub fn location(&self) -> String {
         match self {
             Self::Hive(hive) => hive.uri().to_string(),
-            Self::Fixture(path, _) => path.display().to_string(),
+            Self::Fixture(path) => path.display().to_string(),
         }
     }
 }

@@ -7,7 +7,6 @@ mod failure;
 mod installing;
 mod output;
 mod planning;
-mod recovery;
 mod seed_days;
 mod seeding;
 mod warehouse;

@@ -69,7 +69,7 @@ impl Warehouse {
                 })
             }
             CatalogSettings::Fixture { path } => {
-                let catalog = Catalog::fixture(path).map_err(Failure::setup)?;
+                let catalog = Catalog::fixture(path);
                 Ok(Self {
                     catalog: Some(catalog),
                     uri: String::new(),

@@ -10,7 +10,7 @@ use std::{
 
 use chronon_run_core::{
     AssetId, Diagnostic, Location,
-    event::{CancelReason, Event, Sink},
+    event::{CancelReason, Sink},
 };
 use chronon_run_exec::{
     Backoff, Control, Job, Options, Retries, Summary,
@@ -31,7 +31,7 @@ use crate::{
     failure::Failure,
     output::{json, note, print},
     planning::{Planned, Wanted},
-    recovery, seeding,
+    seeding,
     warehouse::{Warehouse, archive, log_config},
     work::SqlWork,
 };
@@ -54,7 +54,6 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let (_listener, control) = signals::listen()?;
     let warehouse = Warehouse::open(&context.workspace)?;
     let mut ledger = Ledger::open(&context.ledger_path());
-    recovery::end_survivors(&mut ledger, context.workspace.run.grace);
     let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
     refuse_what_the_engine_cannot(&context, &planned)?;
     if let Some(saved) = &saved {
@@ -67,6 +66,13 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let folders = Folders::new(&context, &run_id);
     let families = planned.plan.steps.iter().map(|step| step.family.as_str());
     let _guard = lock::acquire(&folders.locks, &run_id, now_millis(), families).map_err(locked)?;
+    for survivor in ledger.end_survivors(context.workspace.run.grace, now_millis()) {
+        let attempt = &survivor.attempt;
+        note(&format!(
+            "run {} was killed while it filled {} {}; what was left of it is ended",
+            attempt.run, attempt.asset, attempt.range
+        ));
+    }
     seeding::load(&context, &warehouse, &folders.seeds, &control)?;
     // Another run may have filled some of it while this one waited for its turn.
     let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
@@ -247,12 +253,11 @@ fn execute(
         .map(|step| job(context, step, &paces))
         .collect();
     let mut screen = Screen::new(args.output, &jobs);
-    let mut record = Record(&mut ledger);
     let summary = chronon_run_exec::run(
         &jobs,
         &work,
         &options,
-        &mut [&mut record, screen.sink()],
+        &mut [&mut ledger, screen.sink()],
         control,
     )
     .map_err(Failure::setup)?;
@@ -263,19 +268,6 @@ fn execute(
         note(summary_text(context, &view, folders, &summary).trim_end());
     }
     outcome(&summary, plan)
-}
-
-/// Writes every event into the ledger.
-struct Record<'a>(&'a mut Ledger);
-
-impl Sink for Record<'_> {
-    fn emit(&mut self, event: &Event) {
-        self.0.record(event);
-    }
-
-    fn flush(&mut self) {
-        self.0.flush();
-    }
 }
 
 /// How a run is shown: bars on a terminal, plain lines elsewhere, JSON lines for programs.
