@@ -161,7 +161,7 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::NoLeftPartition { table } => {
             format!("{table} has no partition, so no day is known")
         }
-        Reason::LongRunning => "a long-running app, kept alive by `chronon-run stream`".to_owned(),
+        Reason::LongRunning => "a long-running app, this plan does not start it".to_owned(),
         Reason::EngineCannot { why } => why.clone(),
     }
 }

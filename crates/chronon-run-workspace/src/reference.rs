@@ -53,17 +53,19 @@ const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "hooks",
         "[hooks]",
-        "Commands that are run when something has happened. A failing hook is reported and never fails a step.",
+        "Commands that are run when something has happened. A failing hook is reported and never fails a step. \
+         Checked already; no command of this version runs them.",
     ),
     (
         "streaming",
         "[streaming]",
-        "How `chronon-run stream` looks after streaming apps.",
+        "How streaming apps are looked after. Checked already; no command of this version uses it.",
     ),
     (
         "airflow",
         "[airflow]",
-        "What `chronon-run export airflow` writes into the DAG files, where `teams.json` says nothing else.",
+        "What goes into Airflow DAG files, where `teams.json` says nothing else. Checked already; \
+         no command of this version writes them.",
     ),
 ];
 
