@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{AssetId, TableName};
-use chronon_run_plan::{Asset, AssetIndex, Fill, Graph};
+use chronon_run_plan::{Asset, AssetIndex, Fill, Graph, SideTable};
 use serde::Serialize;
 
 /// One asset as `ls` shows it.
@@ -14,7 +14,7 @@ pub struct AssetRow {
     /// Its table.
     pub table: TableName,
     /// Tables and views that the same job writes.
-    pub also_writes: Vec<TableName>,
+    pub also_writes: Vec<SideTable>,
     /// Owning team.
     pub team: String,
     /// Tables that it reads, in the order of the conf.

@@ -14,7 +14,7 @@ use chronon_run_core::{
 
 use crate::{
     dependency::{dependency, macro_tables},
-    graph::{Asset, Fill, Graph, Input, Role},
+    graph::{Asset, Fill, Graph, Input, Role, SideTable},
     link::connect,
     need::Need,
     scan::{Scan, part_shift, scan_of_backfill, scan_of_part},
@@ -174,7 +174,7 @@ impl Builder<'_> {
         if conf.create_view == Some(true) {
             asset.table = TableName::new(output.namespace(), SIGNAL_TABLE)?;
             asset.sub_partitions = vec![("table_name".to_owned(), output.to_string())];
-            asset.also_writes = vec![output];
+            asset.also_writes = vec![SideTable::new("view", output)];
             asset.fill = Fill::LastDay;
         } else if conf.start_partition.is_none() {
             asset.fill = Fill::LastDay;
@@ -198,7 +198,9 @@ impl Builder<'_> {
                 input.gates = !matches!(input.need, Need::Newest { .. });
             }
             if conf.is_incremental == Some(true) {
-                asset.also_writes.push(output.suffixed("_daily_inc"));
+                asset
+                    .also_writes
+                    .push(SideTable::new("daily_inc", output.suffixed("_daily_inc")));
             }
             assets.push(asset);
         }
@@ -224,7 +226,9 @@ impl Builder<'_> {
         // Offline, an upload reads the snapshot of its day and no mutations (§4.2).
         asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
         if conf.is_incremental == Some(true) {
-            asset.also_writes.push(output.suffixed("_daily_inc"));
+            asset
+                .also_writes
+                .push(SideTable::new("daily_inc", output.suffixed("_daily_inc")));
         }
         Ok(asset)
     }
@@ -303,13 +307,16 @@ impl Builder<'_> {
     fn whole_join(&self, conf: &Join) -> Result<Asset, TableNameError> {
         let output = conf.meta_data.output_table()?;
         let mut asset = self.join_asset(conf, StepKind::Backfill, conf.backfill_table()?)?;
-        asset.also_writes.push(output.suffixed("_bootstrap"));
+        asset
+            .also_writes
+            .push(SideTable::new("left", output.suffixed("_bootstrap")));
         asset.inputs.push(self.left(conf)?);
         asset.inputs.extend(self.bootstraps(conf)?);
         for part in conf.offline_parts() {
+            let table = output.suffixed(&format!("_{}", part.table_suffix));
             asset
                 .also_writes
-                .push(output.suffixed(&format!("_{}", part.table_suffix)));
+                .push(SideTable::new(format!("part/{}", part.full_prefix), table));
             asset
                 .embedded_group_bys
                 .insert(part.group_by.meta_data.name.clone());
@@ -457,8 +464,8 @@ impl Builder<'_> {
         let mut asset = self.asset(StepKind::LabelJoin, output.suffixed("_labels"))?;
         asset.day_column = Some("label_ds".to_owned());
         asset.also_writes = vec![
-            output.suffixed("_labeled"),
-            output.suffixed("_labeled_latest"),
+            SideTable::new("view", output.suffixed("_labeled")),
+            SideTable::new("view", output.suffixed("_labeled_latest")),
         ];
         asset.fill = Fill::LastDay;
         let schedule = label
@@ -514,7 +521,7 @@ impl Builder<'_> {
     ) -> Result<Asset, TableNameError> {
         let table = output.suffixed(suffix);
         let mut asset = self.join_asset(conf, step, table.clone())?;
-        asset.also_writes = vec![table.suffixed("_upload")];
+        asset.also_writes = vec![SideTable::new("upload", table.suffixed("_upload"))];
         asset.family = table.to_string();
         let mut input = self.own_table(output.suffixed(input_suffix), SAME_DAY);
         input.gates = true;
@@ -539,13 +546,15 @@ impl Builder<'_> {
             "_logged",
         )?;
         asset.also_writes.extend([
-            output.suffixed("_comparison"),
-            output.suffixed("_comparison_bootstrap"),
+            SideTable::new("comparison", output.suffixed("_comparison")),
+            SideTable::new("comparison left", output.suffixed("_comparison_bootstrap")),
         ]);
         for part in conf.offline_parts() {
-            asset
-                .also_writes
-                .push(output.suffixed(&format!("_comparison_{}", part.table_suffix)));
+            let table = output.suffixed(&format!("_comparison_{}", part.table_suffix));
+            asset.also_writes.push(SideTable::new(
+                format!("comparison part/{}", part.full_prefix),
+                table,
+            ));
             asset.inputs.extend(self.part_sources(conf, &part)?);
         }
         Ok(asset)

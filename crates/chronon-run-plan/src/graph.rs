@@ -6,6 +6,7 @@ use std::{
 };
 
 use chronon_run_core::{AssetId, Ds, TableName, TableSpec};
+use serde::Serialize;
 
 use crate::need::Need;
 
@@ -88,6 +89,24 @@ pub struct Input {
     pub producer: Option<AssetIndex>,
 }
 
+/// A table or view that a job writes besides its asset's own.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SideTable {
+    /// What it is to the asset: `left`, `part/<fullPrefix>`, `view`, …
+    pub what: String,
+    /// The table.
+    pub table: TableName,
+}
+
+impl SideTable {
+    pub(crate) fn new(what: impl Into<String>, table: TableName) -> Self {
+        Self {
+            what: what.into(),
+            table,
+        }
+    }
+}
+
 /// One table (or app) that one conf produces in one mode.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Asset {
@@ -111,7 +130,7 @@ pub struct Asset {
     /// is not partitioned (uploads).
     pub day_column: Option<String>,
     /// Other tables and views that the same job writes.
-    pub also_writes: Vec<TableName>,
+    pub also_writes: Vec<SideTable>,
     /// Offset of the table's partition from the asset's day: −1 for the parts of §4.2 that are
     /// written one day back.
     pub shift: i32,
@@ -175,8 +194,8 @@ impl Graph {
         };
         for asset in assets.iter().map(|&index| &self.assets[index]) {
             add(&asset.table, asset.day_column.as_ref());
-            for table in &asset.also_writes {
-                add(table, asset.day_column.as_ref());
+            for side in &asset.also_writes {
+                add(&side.table, asset.day_column.as_ref());
             }
             for input in &asset.inputs {
                 add(&input.spec.table, Some(&input.day_column));

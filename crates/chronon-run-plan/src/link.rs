@@ -42,8 +42,8 @@ impl Producers {
             if asset.fill == Fill::App {
                 continue;
             }
-            for table in &asset.also_writes {
-                by_table.entry(table.clone()).or_insert(index);
+            for side in &asset.also_writes {
+                by_table.entry(side.table.clone()).or_insert(index);
             }
             match asset.sub_partitions.first() {
                 Some((_, value)) => {
@@ -94,7 +94,13 @@ fn look_through_views(assets: &mut [Asset]) {
     let behind: Vec<Option<Vec<Input>>> = assets.iter().map(behind_view).collect();
     let views: Vec<Vec<TableName>> = assets
         .iter()
-        .map(|asset| asset.also_writes.clone())
+        .map(|asset| {
+            asset
+                .also_writes
+                .iter()
+                .map(|side| side.table.clone())
+                .collect()
+        })
         .collect();
     for asset in assets {
         let mut extra = Vec::new();

@@ -351,7 +351,7 @@ fn outputs_are_the_recorded_tables() {
     let mut tables: BTreeSet<String> = BTreeSet::new();
     for asset in &whole.assets {
         tables.insert(asset.table.to_string());
-        tables.extend(asset.also_writes.iter().map(ToString::to_string));
+        tables.extend(asset.also_writes.iter().map(|side| side.table.to_string()));
     }
     for entry in fs::read_dir(corpus().join("expected")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

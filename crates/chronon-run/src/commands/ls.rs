@@ -22,19 +22,25 @@ pub(crate) fn run(args: &LsArgs) -> Result<(), Failure> {
     print(&text)
 }
 
+/// A row for each asset, and below it one for each table that the same job writes.
 fn text(rows: &[AssetRow]) -> String {
-    let cells = rows.iter().map(|row| {
-        let inputs: Vec<String> = row.inputs.iter().map(ToString::to_string).collect();
-        vec![
-            row.asset.to_string(),
-            row.table.to_string(),
-            row.team.clone(),
-            row.schedule.clone().unwrap_or_default(),
-            inputs.join(" "),
-        ]
+    let cells: Vec<Vec<String>> = rows.iter().flat_map(family).collect();
+    table(&["asset", "table", "team", "schedule", "inputs"], &cells)
+}
+
+fn family(row: &AssetRow) -> Vec<Vec<String>> {
+    let inputs: Vec<String> = row.inputs.iter().map(ToString::to_string).collect();
+    let own = vec![
+        row.asset.to_string(),
+        row.table.to_string(),
+        row.team.clone(),
+        row.schedule.clone().unwrap_or_default(),
+        inputs.join(" "),
+    ];
+    let beside = row.also_writes.iter().map(|side| {
+        let mut cells = vec![format!("  and {}", side.what), side.table.to_string()];
+        cells.resize(own.len(), String::new());
+        cells
     });
-    table(
-        &["asset", "table", "team", "schedule", "inputs"],
-        &cells.collect::<Vec<_>>(),
-    )
+    std::iter::once(own.clone()).chain(beside).collect()
 }
