@@ -6,6 +6,7 @@
 
 mod check;
 mod derive;
+mod json;
 pub mod model;
 mod repo;
 mod tables;

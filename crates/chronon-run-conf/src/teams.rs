@@ -52,8 +52,8 @@ impl Teams {
                 (Self { teams }, findings)
             }
             Err(error) => {
-                let byte = crate::repo::offset(&text, error.line(), error.column());
-                let finding = Diagnostic::error("bad-teams", crate::repo::describe(".", &error))
+                let byte = crate::json::offset(&text, error.line(), error.column());
+                let finding = Diagnostic::error("bad-teams", crate::json::describe(".", &error))
                     .at(Location::bytes(path, byte..byte));
                 (Self::default(), vec![finding])
             }

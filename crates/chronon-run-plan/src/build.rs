@@ -9,11 +9,11 @@ use chronon_run_conf::{
     GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source, StagingQuery,
 };
 use chronon_run_core::{
-    AssetId, ConfType, Diagnostic, Ds, Location, StepKind, TableName, TableNameError, TableSpec,
+    AssetId, ConfType, Diagnostic, Location, StepKind, TableName, TableNameError, TableSpec,
 };
 
 use crate::{
-    dependency::{dependency, macro_tables},
+    dependency::{day, dependency, macro_tables},
     graph::{Asset, Fill, Graph, Input, Role, SideTable},
     link::connect,
     need::Need,
@@ -258,7 +258,7 @@ impl Builder<'_> {
         };
         if conf.has_model_transforms() {
             let mut asset = self.join_asset(conf, StepKind::ModelTransform, output.clone())?;
-            asset.inputs = vec![self.own_table(conf.backfill_table()?, SAME_DAY)];
+            asset.inputs = vec![self.own_table(conf.backfill_table()?, Need::SAME_DAY)];
             assets.push(asset);
         }
         if let Some(label) = &conf.label_part {
@@ -333,7 +333,7 @@ impl Builder<'_> {
         left.inputs.extend(self.bootstraps(conf)?);
 
         let mut last = self.join_asset(conf, StepKind::Final, conf.backfill_table()?)?;
-        let mut cached_left = self.own_table(bootstrap, SAME_DAY);
+        let mut cached_left = self.own_table(bootstrap, Need::SAME_DAY);
         cached_left.gates = true;
         last.inputs.push(cached_left.clone());
 
@@ -378,7 +378,12 @@ impl Builder<'_> {
 
     /// The left side: it decides which days exist.
     fn left(&self, conf: &Join) -> Result<Input, TableNameError> {
-        let mut input = self.input(&conf.left.table()?, conf.left.query(), Role::Left, SAME_DAY);
+        let mut input = self.input(
+            &conf.left.table()?,
+            conf.left.query(),
+            Role::Left,
+            Need::SAME_DAY,
+        );
         input.gates = true;
         Ok(input)
     }
@@ -389,7 +394,7 @@ impl Builder<'_> {
         parts
             .map(|part| {
                 let query = part.query.as_ref().unwrap_or(&no_query);
-                Ok(self.input(&part.table.parse()?, query, Role::Bootstrap, SAME_DAY))
+                Ok(self.input(&part.table.parse()?, query, Role::Bootstrap, Need::SAME_DAY))
             })
             .collect()
     }
@@ -523,7 +528,7 @@ impl Builder<'_> {
         let mut asset = self.join_asset(conf, step, table.clone())?;
         asset.also_writes = vec![SideTable::new("upload", table.suffixed("_upload"))];
         asset.family = table.to_string();
-        let mut input = self.own_table(output.suffixed(input_suffix), SAME_DAY);
+        let mut input = self.own_table(output.suffixed(input_suffix), Need::SAME_DAY);
         input.gates = true;
         asset.inputs.push(input);
         Ok(asset)
@@ -563,13 +568,6 @@ impl Builder<'_> {
 
 /// The table of signal partitions of views (§3).
 const SIGNAL_TABLE: &str = "chronon_signal_partitions";
-/// The same day, and no other.
-pub(crate) const SAME_DAY: Need = Need::Days { lo: 0, hi: 0 };
-
-/// A date of a conf; one that is no day is reported by the conf's own checks.
-pub(crate) fn day(text: Option<&str>) -> Option<Ds> {
-    text?.parse().ok()
-}
 
 /// `key` and `key=value` of every `…_tags` object in `customJson` but the per-column ones (§1.4).
 fn tags(meta: &MetaData) -> BTreeSet<String> {

@@ -1,10 +1,9 @@
 //! Inputs that a staging query or a label part names in words: `metaData.dependencies` (§4.5)
 //! and macros (§4.4).
 
-use chronon_run_core::TableSpec;
+use chronon_run_core::{Ds, TableSpec};
 
 use crate::{
-    build::day,
     graph::{Input, Role},
     need::Need,
 };
@@ -88,4 +87,9 @@ pub(crate) fn macro_tables<'a>(
             producer: None,
         })
     })
+}
+
+/// A date of a conf; one that is no day is reported by the conf's own checks.
+pub(crate) fn day(text: Option<&str>) -> Option<Ds> {
+    text?.parse().ok()
 }

@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::need::Need;
 
+/// Tables to look at, with the partition columns along which their days are wanted.
+pub type Tables = BTreeMap<TableName, BTreeSet<String>>;
+
 /// An asset's place in [`Graph::assets`].
 pub type AssetIndex = usize;
 
@@ -168,8 +171,8 @@ impl Graph {
 
     /// Every table that is read but that no asset fills, with its day columns.
     #[must_use]
-    pub fn sources(&self) -> BTreeMap<TableName, BTreeSet<String>> {
-        let mut sources: BTreeMap<TableName, BTreeSet<String>> = BTreeMap::new();
+    pub fn sources(&self) -> Tables {
+        let mut sources = Tables::new();
         for input in self.assets.iter().flat_map(|asset| &asset.inputs) {
             if input.producer.is_none() {
                 let columns = sources.entry(input.spec.table.clone()).or_default();
@@ -181,11 +184,8 @@ impl Graph {
 
     /// Every table that a plan over `assets` looks at, with its day columns.
     #[must_use]
-    pub fn tables_of(
-        &self,
-        assets: &BTreeSet<AssetIndex>,
-    ) -> BTreeMap<TableName, BTreeSet<String>> {
-        let mut tables: BTreeMap<TableName, BTreeSet<String>> = BTreeMap::new();
+    pub fn tables_of(&self, assets: &BTreeSet<AssetIndex>) -> Tables {
+        let mut tables = Tables::new();
         let mut add = |table: &TableName, column: Option<&String>| {
             tables
                 .entry(table.clone())

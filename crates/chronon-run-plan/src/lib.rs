@@ -17,7 +17,7 @@ mod select;
 
 pub use build::{AnyConf, BuildOptions, ConfView, JoinFlow};
 pub use explain::{Explanation, InputState, explain};
-pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable};
+pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use need::Need;
 pub use plan::{
     AssetPlan, Blame, Cells, Difference, PLAN_VERSION, Plan, Reason, State, Step, Totals,

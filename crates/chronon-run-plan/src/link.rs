@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{ConfType, Diagnostic, Location, StepKind, TableName, TableSpec};
 
 use crate::{
-    build::SAME_DAY,
     graph::{Asset, AssetIndex, Fill, Graph, Input},
     need::Need,
 };
@@ -129,7 +128,10 @@ fn look_through_views(assets: &mut [Asset]) {
 
 /// What a view reads day by day; `None` if the asset is no view.
 fn behind_view(asset: &Asset) -> Option<Vec<Input>> {
-    let daily = asset.inputs.iter().filter(|input| input.need == SAME_DAY);
+    let daily = asset
+        .inputs
+        .iter()
+        .filter(|input| input.need == Need::SAME_DAY);
     (!asset.sub_partitions.is_empty()).then(|| daily.cloned().collect())
 }
 

@@ -48,6 +48,9 @@ impl Bounds {
 }
 
 impl Need {
+    /// The same day, and no other.
+    pub(crate) const SAME_DAY: Self = Self::Days { lo: 0, hi: 0 };
+
     /// A history of which nobody can tell where it starts is no more than its last day.
     fn bounded(self, bounds: Bounds) -> Self {
         match (self, bounds.from) {

@@ -2,7 +2,7 @@
 
 use chronon_run_conf::{Accuracy, DataModel, GroupBy};
 
-use crate::{build::SAME_DAY, need::Need};
+use crate::need::Need;
 
 /// What a GroupBy needs of its sources for one day.
 pub(crate) struct Scan {
@@ -43,7 +43,7 @@ pub(crate) fn scan_of_part(left: DataModel, conf: &GroupBy) -> Scan {
         // The window ends at the row's own time, so it starts within day d − W.
         (DataModel::Events, DataModel::Events, Accuracy::Temporal) => scan(conf, 1, 0, None),
         (DataModel::Events, DataModel::Entities, Accuracy::Temporal) => {
-            scan(conf, 0, -1, Some(SAME_DAY))
+            scan(conf, 0, -1, Some(Need::SAME_DAY))
         }
         (DataModel::Events, _, Accuracy::Snapshot) => scan(conf, 0, -1, None),
     }

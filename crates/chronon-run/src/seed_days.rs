@@ -2,19 +2,68 @@
 //! anything is loaded.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufRead, BufReader},
 };
 
-use chronon_run_core::{Ds, RangeSet};
-use chronon_run_workspace::{Seed, SeedFormat};
+use chronon_run_core::{CatalogSnapshot, Column, Ds, Partitions, RangeSet, TableInfo, TableState};
+use chronon_run_engine::seeds;
+use chronon_run_plan::Tables;
+use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 
 use crate::failure::Failure;
 
+/// Adds to `snapshot` the days of seeds that are not loaded yet, as if they were.
+pub(crate) fn add_unloaded(
+    snapshot: &mut CatalogSnapshot,
+    workspace: &Workspace,
+    tables: &Tables,
+) -> Result<(), Failure> {
+    for seed in &workspace.seeds {
+        let Some(columns) = tables.get(&seed.table) else {
+            continue;
+        };
+        let loaded = snapshot
+            .table(&seed.table)
+            .is_some_and(|state| state.info.properties.contains_key(seeds::PROPERTY));
+        if loaded {
+            continue;
+        }
+        let mut partitions = BTreeMap::new();
+        for column in columns {
+            partitions.insert(column.clone(), Partitions::of_days(days(seed, column)?));
+        }
+        let state = TableState {
+            info: declared(seed),
+            partitions,
+        };
+        snapshot.tables.insert(seed.table.clone(), Some(state));
+    }
+    Ok(())
+}
+
+/// The seed's table, as far as workspace.toml declares it.
+fn declared(seed: &Seed) -> TableInfo {
+    let column = |(name, data_type): (&String, &String)| Column {
+        name: name.to_lowercase(),
+        data_type: data_type.clone(),
+    };
+    let (partition_columns, columns) = seed
+        .columns
+        .iter()
+        .map(column)
+        .partition(|column| seed.partition_by.contains(&column.name));
+    TableInfo {
+        columns,
+        partition_columns,
+        ..TableInfo::default()
+    }
+}
+
 /// The values of `column` in the seed's file that are days, with its declared empty partitions.
 /// A Parquet file is not looked into: its days are known once it is loaded.
-pub(crate) fn days(seed: &Seed, column: &str) -> Result<RangeSet, Failure> {
+fn days(seed: &Seed, column: &str) -> Result<RangeSet, Failure> {
     let values = match seed.format {
         SeedFormat::Csv => csv_values(seed, column)?,
         SeedFormat::Json => json_values(seed, column)?,

@@ -1,8 +1,7 @@
 //! Seeds: small sources that the workspace itself loads, before the first step of a run.
 
-use std::{collections::BTreeMap, env, fs, path::Path, thread, time::Duration};
+use std::{env, fs, path::Path, thread, time::Duration};
 
-use chronon_run_core::{CatalogSnapshot, Column, Partitions, TableInfo, TableState};
 use chronon_run_engine::{
     seeds::{self, Format, Partitioning, Prepared, State},
     spark::{
@@ -12,7 +11,7 @@ use chronon_run_engine::{
 };
 use chronon_run_exec::{Control, lock};
 use chronon_run_process::{Child, Exit, LogMode, Watchdog};
-use chronon_run_workspace::{Seed, SeedFormat, Workspace};
+use chronon_run_workspace::{Seed, SeedFormat};
 use crossbeam_channel::Receiver;
 
 use crate::{
@@ -20,59 +19,8 @@ use crate::{
     context::{Context, now_millis},
     failure::Failure,
     output::note,
-    seed_days,
-    warehouse::{Tables, Warehouse, archive, log_config, warehouse_directory},
+    warehouse::{Warehouse, archive, log_config, warehouse_directory},
 };
-
-/// Adds to `snapshot` the days of seeds that are not loaded yet, as if they were.
-pub(crate) fn add_unloaded(
-    snapshot: &mut CatalogSnapshot,
-    workspace: &Workspace,
-    tables: &Tables,
-) -> Result<(), Failure> {
-    for seed in &workspace.seeds {
-        let Some(columns) = tables.get(&seed.table) else {
-            continue;
-        };
-        let loaded = snapshot
-            .table(&seed.table)
-            .is_some_and(|state| state.info.properties.contains_key(seeds::PROPERTY));
-        if loaded {
-            continue;
-        }
-        let mut partitions = BTreeMap::new();
-        for column in columns {
-            partitions.insert(
-                column.clone(),
-                Partitions::of_days(seed_days::days(seed, column)?),
-            );
-        }
-        let state = TableState {
-            info: declared(seed),
-            partitions,
-        };
-        snapshot.tables.insert(seed.table.clone(), Some(state));
-    }
-    Ok(())
-}
-
-/// The seed's table, as far as workspace.toml declares it.
-fn declared(seed: &Seed) -> TableInfo {
-    let column = |(name, data_type): (&String, &String)| Column {
-        name: name.to_lowercase(),
-        data_type: data_type.clone(),
-    };
-    let (partition_columns, columns) = seed
-        .columns
-        .iter()
-        .map(column)
-        .partition(|column| seed.partition_by.contains(&column.name));
-    TableInfo {
-        columns,
-        partition_columns,
-        ..TableInfo::default()
-    }
-}
 
 /// Loads every seed that is missing or stale, in one Spark session; its script and log go to
 /// `folder`. Waits while another run loads seeds.
@@ -166,7 +114,7 @@ fn of_workspace(seed: &Seed) -> seeds::Seed {
         partition_by: Partitioning::By(seed.partition_by.clone()),
         null: seed.null.clone(),
         empty_partitions: seed.empty_partitions.clone(),
-        options: BTreeMap::new().into_iter().collect(),
+        options: Default::default(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The catalog that a command looks at, and the Spark that writes to it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,15 +10,16 @@ use chronon_run_catalog::{
     Catalog, Timeouts,
     embedded::{Embedded, Lease},
 };
-use chronon_run_core::{CatalogSnapshot, TableName};
+use chronon_run_core::CatalogSnapshot;
 use chronon_run_engine::spark::{
     self, Spark, Surroundings,
     archive::Archive,
     command::{LOG_CONFIG, log_config_path},
 };
+use chronon_run_plan::Tables;
 use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 
-use crate::{failure::Failure, installing::Installing, seeding};
+use crate::{failure::Failure, installing::Installing, seed_days};
 
 /// Where partitions are listed.
 pub(crate) struct Warehouse {
@@ -29,9 +29,6 @@ pub(crate) struct Warehouse {
     /// Keeps the embedded metastore running.
     _lease: Option<Lease>,
 }
-
-/// Tables to look at, with the partition columns along which their days are wanted.
-pub(crate) type Tables = BTreeMap<TableName, BTreeSet<String>>;
 
 impl Warehouse {
     /// To look at: nothing is installed, and an embedded metastore that never ran is not started;
@@ -123,7 +120,7 @@ impl Warehouse {
                 tables: tables.keys().map(|table| (table.clone(), None)).collect(),
             },
         };
-        seeding::add_unloaded(&mut snapshot, workspace, tables)?;
+        seed_days::add_unloaded(&mut snapshot, workspace, tables)?;
         Ok(snapshot)
     }
 

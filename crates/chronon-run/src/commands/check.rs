@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{Diagnostic, Location, TableName};
-use chronon_run_plan::Graph;
+use chronon_run_plan::{Graph, Tables};
 use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     failure::Failure,
     output::{json, note, print, show},
-    warehouse::{Tables, Warehouse},
+    warehouse::Warehouse,
 };
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
