@@ -84,7 +84,7 @@ impl Workspace {
             master: "local[2]",
             conf: &[("spark.sql.shuffle.partitions".to_owned(), "2".to_owned())],
             metastore_uri: &uri,
-            warehouse: &warehouse,
+            warehouse: Some(&warehouse),
             scratch: &scratch,
             log_config: Some(&log_config),
             archive: None,

@@ -19,7 +19,7 @@ use crate::{
     context::{Context, now_millis},
     failure::Failure,
     output::note,
-    warehouse::{Warehouse, archive, log_config, warehouse_directory},
+    warehouse::{Warehouse, archive, log_config, own_warehouse},
 };
 
 /// Loads every seed that is missing or stale, in one Spark session; its script and log go to
@@ -165,13 +165,14 @@ fn run_script(
     let archive = archive("sql", &spark);
     let config = log_config(&workspace.state_dir)?;
     let conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
+    let own = own_warehouse(workspace);
     let inherited = env::var("SPARK_SUBMIT_OPTS").ok();
     let jobs = SqlJobs {
         spark: &spark,
         master: &workspace.engine.master,
         conf: &conf,
         metastore_uri: warehouse.uri(),
-        warehouse: &warehouse_directory(workspace),
+        warehouse: own.as_deref(),
         scratch: &workspace.state_dir.join("scratch"),
         log_config: Some(&config),
         archive: archive.as_ref(),

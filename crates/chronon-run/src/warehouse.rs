@@ -163,8 +163,17 @@ pub(crate) fn metastore_directory(workspace: &Workspace) -> PathBuf {
 }
 
 /// Where managed tables' files go.
-pub(crate) fn warehouse_directory(workspace: &Workspace) -> PathBuf {
+fn warehouse_directory(workspace: &Workspace) -> PathBuf {
     workspace.state_dir.join("warehouse")
+}
+
+/// Where jobs put the files of new databases: beside the embedded metastore, or wherever the user's
+/// own metastore and Spark configuration say.
+pub(crate) fn own_warehouse(workspace: &Workspace) -> Option<PathBuf> {
+    match workspace.catalog {
+        CatalogSettings::Embedded { .. } => Some(warehouse_directory(workspace)),
+        CatalogSettings::Hive { .. } | CatalogSettings::Fixture { .. } => None,
+    }
 }
 
 /// The environment, as the engine wants to be told of it.

@@ -26,7 +26,7 @@ use chronon_run_workspace::FastStart;
 
 use crate::{
     context::Context,
-    warehouse::{Warehouse, warehouse_directory},
+    warehouse::{Warehouse, own_warehouse},
 };
 
 /// Runs the steps of one plan with the `sql` engine.
@@ -86,7 +86,7 @@ impl SqlWork<'_> {
     fn jobs<'b>(
         &'b self,
         conf: &'b [(String, String)],
-        warehouse: &'b Path,
+        warehouse: Option<&'b Path>,
         scratch: &'b Path,
     ) -> SqlJobs<'b> {
         SqlJobs {
@@ -105,9 +105,9 @@ impl SqlWork<'_> {
     fn command(&self, job: &Job, script: Option<&Path>) -> CommandLine {
         let index = self.context.graph.find(&job.asset).unwrap_or_default();
         let conf = self.context.spark_conf(index);
-        let warehouse = warehouse_directory(&self.context.workspace);
+        let warehouse = own_warehouse(&self.context.workspace);
         let scratch = self.context.workspace.state_dir.join("scratch");
-        let jobs = self.jobs(&conf, &warehouse, &scratch);
+        let jobs = self.jobs(&conf, warehouse.as_deref(), &scratch);
         let length = job_length(self.context.workspace.engine.fast_start, job.range);
         match script {
             Some(script) => jobs.script(script, &format!("chronon-run {}", job.asset), length),
@@ -317,14 +317,14 @@ pub(crate) fn preview(
     let spark = spark?;
     let index = context.graph.find(&step.asset)?;
     let conf = context.spark_conf(index);
-    let warehouse = warehouse_directory(&context.workspace);
+    let warehouse = own_warehouse(&context.workspace);
     let scratch = context.workspace.state_dir.join("scratch");
     let jobs = SqlJobs {
         spark,
         master: &context.workspace.engine.master,
         conf: &conf,
         metastore_uri: uri,
-        warehouse: &warehouse,
+        warehouse: warehouse.as_deref(),
         scratch: &scratch,
         log_config: None,
         archive: None,

@@ -23,8 +23,8 @@ pub struct SqlJobs<'a> {
     pub conf: &'a [(String, String)],
     /// `thrift://host:port`, comma-separated.
     pub metastore_uri: &'a str,
-    /// Where managed tables' files go; absolute.
-    pub warehouse: &'a Path,
+    /// Where the files of new databases go; absolute. `None` leaves it to the user's configuration.
+    pub warehouse: Option<&'a Path>,
     /// A directory for Hive's scratch files; absolute.
     pub scratch: &'a Path,
     /// A file that holds [`LOG_CONFIG`]; absolute. `None` keeps Spark's own logging.
@@ -111,11 +111,11 @@ impl SqlJobs<'_> {
 /// What any Spark job needs to see the catalog and to write as the engine does: also for the
 /// real Driver, as `--conf`.
 #[must_use]
-pub fn required_conf(metastore_uri: &str, warehouse: &Path) -> Vec<(String, String)> {
-    [
+pub fn required_conf(metastore_uri: &str, warehouse: Option<&Path>) -> Vec<(String, String)> {
+    let warehouse = warehouse.map(|path| ("spark.sql.warehouse.dir".to_owned(), text(path)));
+    let fixed = [
         ("spark.sql.catalogImplementation", "hive"),
         ("spark.hadoop.hive.metastore.uris", metastore_uri),
-        ("spark.sql.warehouse.dir", &text(warehouse)),
         ("spark.sql.session.timeZone", "UTC"),
         ("spark.hadoop.hive.exec.dynamic.partition", "true"),
         ("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict"),
@@ -123,8 +123,8 @@ pub fn required_conf(metastore_uri: &str, warehouse: &Path) -> Vec<(String, Stri
         ("spark.ui.enabled", "false"),
         ("spark.ui.showConsoleProgress", "true"),
     ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .to_vec()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    warehouse.into_iter().chain(fixed).collect()
 }
 
 /// Options of a job's JVM: the archive always, a cheap compiler and collector only where the job
@@ -222,7 +222,7 @@ mod tests {
             master: "local[*]",
             conf: &conf,
             metastore_uri: "thrift://127.0.0.1:9083",
-            warehouse: Path::new("/w/warehouse"),
+            warehouse: Some(Path::new("/w/warehouse")),
             scratch: Path::new("/w/scratch"),
             log_config: Some(Path::new("/w/my logs/log4j2.properties")),
             archive: None,
@@ -242,11 +242,11 @@ mod tests {
         --conf
         spark.ui.enabled=true
         --conf
+        spark.sql.warehouse.dir=/w/warehouse
+        --conf
         spark.sql.catalogImplementation=hive
         --conf
         spark.hadoop.hive.metastore.uris=thrift://127.0.0.1:9083
-        --conf
-        spark.sql.warehouse.dir=/w/warehouse
         --conf
         spark.sql.session.timeZone=UTC
         --conf
