@@ -2,7 +2,7 @@
 //! [`Event`](chronon_run_core::event::Event)s.
 //!
 //! One coordinator, the thread that calls [`run`], owns the state of the run: what is ready
-//! ([`queue`]), what runs in which slot, what waits for a retry. Each of the `--jobs` slots is
+//! (`queue`), what runs in which slot, what waits for a retry. Each of the `--jobs` slots is
 //! one thread that runs one step at a time and otherwise only waits for its child. They talk
 //! over channels; signals ([`signals`]) are one more channel.
 //!
