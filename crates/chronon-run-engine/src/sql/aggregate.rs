@@ -2,7 +2,7 @@
 
 use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
 
-use super::script::ident;
+use super::{script::ident, types::Shape};
 
 /// One output column of a GroupBy.
 #[derive(Clone)]
@@ -10,13 +10,58 @@ pub(super) struct Feature {
     pub(super) name: String,
     pub(super) partial: Partial,
     pub(super) window: Option<Window>,
-    pub(super) bucket: Option<String>,
+    pub(super) split: Split,
 }
+
+/// How rows are split before they are aggregated, and how the parts come together again.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Split {
+    /// Not at all.
+    None,
+    /// By the values of a bucket column; the feature is a map.
+    Bucket(String),
+    /// Into the elements of the input's list; the feature is a plain value.
+    Elements(String),
+    /// Into the entries of the input's map; the feature is a map.
+    Entries(String),
+    /// Into the positions of the input's list; the feature is a list.
+    Positions(String),
+    /// Into the elements of the input's list, and by a bucket column; the feature is a map.
+    ElementsByBucket(String, String),
+}
+
+impl Split {
+    /// What tells its views from those of other splits.
+    pub(super) fn suffix(&self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Bucket(column) => format!("_by_{column}"),
+            Self::Elements(input) => format!("_elements_of_{input}"),
+            Self::Entries(input) => format!("_entries_of_{input}"),
+            Self::Positions(input) => format!("_positions_of_{input}"),
+            Self::ElementsByBucket(input, column) => format!("_elements_of_{input}_by_{column}"),
+        }
+    }
+
+    /// Whether there is one partial result per value of [`PIECE`].
+    pub(super) fn has_pieces(&self) -> bool {
+        !matches!(self, Self::None | Self::Elements(_))
+    }
+}
+
+/// The column that tells the pieces of a split apart.
+pub(super) const PIECE: &str = "__piece";
+/// The column of a list's element or a map's value.
+const ITEM: &str = "__item";
+/// The column of a row's sign: 1, or -1 for a row that is taken back by a mutation.
+pub(super) const SIGN: &str = "__sign";
 
 /// What is aggregated, whatever the window: the operation and its input.
 #[derive(Clone, PartialEq)]
 pub(super) struct Partial {
     pub(super) input: String,
+    /// The row column that is aggregated: the input, or its element.
+    column: String,
     operation: Operation,
     /// `k` of the operations that have one.
     k: Option<usize>,
@@ -28,15 +73,17 @@ pub(super) struct Partial {
 }
 
 /// The output columns in the engine's order.
-pub(super) fn features(conf: &GroupBy, type_of: &dyn Fn(&str) -> Option<String>) -> Vec<Feature> {
+pub(super) fn features(conf: &GroupBy, shape_of: &dyn Fn(&str) -> Shape) -> Vec<Feature> {
     let mut features = Vec::new();
     for aggregation in conf.aggregations.iter().flatten() {
-        let partial = Partial::of(aggregation, type_of(&aggregation.input_column).as_deref());
+        let shape = shape_of(&aggregation.input_column);
         let buckets: Vec<Option<&String>> = match aggregation.buckets.as_deref() {
             None | Some([]) => vec![None],
             Some(buckets) => buckets.iter().map(Some).collect(),
         };
         for bucket in buckets {
+            let split = split(aggregation, &shape, bucket);
+            let partial = Partial::of(aggregation, &shape, &split);
             for window in aggregation.windows() {
                 let suffix = window
                     .map(|w| format!("_{}", window_word(w)))
@@ -46,12 +93,29 @@ pub(super) fn features(conf: &GroupBy, type_of: &dyn Fn(&str) -> Option<String>)
                     name: format!("{}_{}{suffix}{by}", partial.input, partial.word()),
                     partial: partial.clone(),
                     window,
-                    bucket: bucket.cloned(),
+                    split: split.clone(),
                 });
             }
         }
     }
     features
+}
+
+/// Lists count by their elements, except where whole lists are kept; maps by their entries.
+fn split(aggregation: &Aggregation, shape: &Shape, bucket: Option<&String>) -> Split {
+    use Operation::{First, FirstK, Last, LastK};
+    let input = aggregation.input_column.clone();
+    let keeps_lists = matches!(aggregation.operation, First | Last | FirstK | LastK);
+    match (shape, bucket) {
+        (Shape::List(_), None) if aggregation.element_wise == Some(true) => Split::Positions(input),
+        (Shape::List(_), None) if !keeps_lists => Split::Elements(input),
+        (Shape::List(_), Some(bucket)) if !keeps_lists => {
+            Split::ElementsByBucket(input, bucket.clone())
+        }
+        (Shape::Map(_), None) => Split::Entries(input),
+        (_, None) => Split::None,
+        (_, Some(bucket)) => Split::Bucket(bucket.clone()),
+    }
 }
 
 /// `7d`, `12h`.
@@ -75,7 +139,14 @@ fn finite_if_fraction(value: &str) -> String {
 }
 
 impl Partial {
-    fn of(aggregation: &Aggregation, data_type: Option<&str>) -> Self {
+    fn of(aggregation: &Aggregation, shape: &Shape, split: &Split) -> Self {
+        let whole = matches!(split, Split::None | Split::Bucket(_));
+        let data_type = match shape {
+            Shape::Scalar(data_type) => data_type.as_deref(),
+            Shape::List(item) | Shape::Map(item) if !whole => item.as_deref(),
+            // A whole list or map is never NaN.
+            Shape::List(_) | Shape::Map(_) => Some("array"),
+        };
         let argument = |name: &str| aggregation.arg_map.as_ref().and_then(|map| map.get(name));
         let k = argument("k").and_then(|k| k.trim().parse().ok());
         let default_k = match aggregation.operation {
@@ -91,6 +162,11 @@ impl Partial {
         );
         Self {
             input: aggregation.input_column.clone(),
+            column: if whole {
+                aggregation.input_column.clone()
+            } else {
+                ITEM.to_owned()
+            },
             operation: aggregation.operation,
             k: k.or(default_k),
             percentiles,
@@ -98,7 +174,8 @@ impl Partial {
             exact: data_type.is_some_and(|t| {
                 matches!(
                     t,
-                    "string"
+                    "array"
+                        | "string"
                         | "boolean"
                         | "tinyint"
                         | "smallint"
@@ -172,8 +249,11 @@ impl Partial {
     }
 
     /// The partial result of one row, per column; NULL for a NULL input.
+    ///
+    /// Of rows with the same time the smallest value counts as the first and as the last one:
+    /// the engine takes the same row for both, whichever it saw first.
     pub(super) fn lift(&self, row: &str) -> Vec<String> {
-        let x = format!("{row}{}", ident(&self.input));
+        let x = format!("{row}{}", ident(&self.column));
         let ts = format!("{row}ts");
         let number = if self.boolean {
             format!("CAST({x} AS INT)")
@@ -186,21 +266,19 @@ impl Partial {
             Operation::Sum => vec![number],
             Operation::Average => vec![format!("CAST({number} AS DOUBLE)"), present("1L".into())],
             Operation::Min | Operation::Max => vec![x],
-            Operation::First | Operation::Last => {
-                vec![present(format!("NAMED_STRUCT('ts', {ts}, 'value', {x})"))]
-            }
-            Operation::FirstK | Operation::LastK => {
-                vec![present(format!(
-                    "ARRAY(NAMED_STRUCT('ts', {ts}, 'value', {x}))"
-                ))]
-            }
+            Operation::First => vec![present(format!("NAMED_STRUCT('at', {ts}, 'value', {x})"))],
+            Operation::Last => vec![present(format!("NAMED_STRUCT('at', -{ts}, 'value', {x})"))],
+            Operation::FirstK => vec![present(format!(
+                "ARRAY(NAMED_STRUCT('at', {ts}, 'value', {x}))"
+            ))],
+            Operation::LastK => vec![present(format!(
+                "ARRAY(NAMED_STRUCT('at', -{ts}, 'value', {x}))"
+            ))],
             Operation::TopK
             | Operation::BottomK
             | Operation::UniqueCount
             | Operation::ApproxUniqueCount
-            | Operation::BoundedUniqueCount => {
-                vec![present(format!("ARRAY({x})"))]
-            }
+            | Operation::BoundedUniqueCount => vec![present(format!("ARRAY({x})"))],
             Operation::ApproxPercentile => {
                 vec![format!(
                     "IF({x} IS NULL OR ISNAN({x}), NULL, ARRAY(CAST({x} AS FLOAT)))"
@@ -215,6 +293,23 @@ impl Partial {
         }
     }
 
+    /// [`Partial::lift`] for rows with a sign: what can be taken back is, the rest stays.
+    pub(super) fn lift_signed(&self, row: &str) -> Vec<String> {
+        let sign = format!("{row}{SIGN}");
+        let cells = self.lift(row).into_iter();
+        match self.operation {
+            Operation::Count | Operation::Sum | Operation::Average => {
+                cells.map(|cell| format!("{sign} * {cell}")).collect()
+            }
+            Operation::Histogram => cells
+                .map(|cell| format!("TRANSFORM_VALUES({cell}, (word, n) -> {sign} * n)"))
+                .collect(),
+            _ => cells
+                .map(|cell| format!("IF({sign} > 0, {cell}, NULL)"))
+                .collect(),
+        }
+    }
+
     /// Partial results merged, per column. `cells` are the inputs; `over` is empty or ` OVER w`.
     pub(super) fn merge(&self, cells: &[String], over: &str) -> Vec<String> {
         cells
@@ -223,17 +318,28 @@ impl Partial {
             .collect()
     }
 
+    /// [`Partial::merge`] of partial results with a sign: what was taken back is gone.
+    pub(super) fn merge_signed(&self, cells: &[String]) -> Vec<String> {
+        let merged = self.merge(cells, "").into_iter();
+        match self.operation {
+            Operation::Histogram => merged
+                .map(|cell| format!("MAP_FILTER({cell}, (word, n) -> n > 0)"))
+                .collect(),
+            _ => merged.collect(),
+        }
+    }
+
     fn merge_one(&self, cell: &str, over: &str) -> String {
         let collected = format!("COLLECT_LIST({cell}){over}");
         let k = self.k.unwrap_or(usize::MAX);
         match self.operation {
             Operation::Count | Operation::Sum | Operation::Average => format!("SUM({cell}){over}"),
-            Operation::Min | Operation::First => format!("MIN({cell}){over}"),
-            Operation::Max | Operation::Last => format!("MAX({cell}){over}"),
-            Operation::FirstK | Operation::BottomK => {
+            Operation::Min | Operation::First | Operation::Last => format!("MIN({cell}){over}"),
+            Operation::Max => format!("MAX({cell}){over}"),
+            Operation::FirstK | Operation::LastK | Operation::BottomK => {
                 format!("SLICE(SORT_ARRAY(FLATTEN({collected})), 1, {k})")
             }
-            Operation::LastK | Operation::TopK => {
+            Operation::TopK => {
                 format!("SLICE(SORT_ARRAY(FLATTEN({collected}), false), 1, {k})")
             }
             Operation::UniqueCount | Operation::ApproxUniqueCount => {
@@ -308,14 +414,37 @@ impl Partial {
     }
 
     /// The k most frequent entries of a count map, or all without k.
+    ///
+    /// A plain histogram takes the first k entries that are at least as frequent as the k-th,
+    /// in the order of a Java hash map, as the engine does.
     fn most_frequent(&self, counts: &str) -> String {
         let Some(k) = self.k else {
             return counts.to_owned();
         };
+        if self.operation == Operation::Histogram {
+            let least = format!("ELEMENT_AT(SORT_ARRAY(MAP_VALUES({counts}), false), {k})");
+            let frequent = format!("MAP_FILTER({counts}, (word, n) -> n >= {least})");
+            let hash = "AGGREGATE(SPLIT(e.key, ''), 0L, (h, c) -> IF(c = '', h, (h * 31 + ASCII(c)) % 4294967296))";
+            let hashed = format!(
+                "TRANSFORM(MAP_ENTRIES({frequent}), e -> NAMED_STRUCT('h', {hash}, 'e', e))"
+            );
+            let ordered = format!(
+                "SORT_ARRAY(TRANSFORM({hashed}, x -> NAMED_STRUCT('slot', PMOD(x.h ^ SHIFTRIGHT(x.h, 16), {}), 'e', x.e)))",
+                slots(counts)
+            );
+            return format!(
+                "IF(SIZE({counts}) <= {k}, {counts}, MAP_FROM_ENTRIES(TRANSFORM(SLICE({ordered}, 1, {k}), x -> x.e)))"
+            );
+        }
         format!(
             "MAP_FROM_ENTRIES(SLICE(ARRAY_SORT(MAP_ENTRIES({counts}), (a, b) -> CASE WHEN a.value <> b.value THEN CAST(SIGN(b.value - a.value) AS INT) WHEN a.key < b.key THEN -1 ELSE 1 END), 1, {k}))"
         )
     }
+}
+
+/// The number of slots of a Java hash map that was copied from `counts`.
+fn slots(counts: &str) -> String {
+    format!("SHIFTLEFT(1L, LENGTH(BIN(CAST(FLOOR(SIZE({counts}) / 0.75D) AS BIGINT))))")
 }
 
 /// Central moments of nothing.

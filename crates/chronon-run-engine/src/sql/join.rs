@@ -4,7 +4,9 @@ use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
 use chronon_run_core::{PartitionRange, StepKind, TableName};
 
 use super::{
-    Refusal, Request, derive,
+    Refusal, Request,
+    bootstrap::{Additions, moved_to_front},
+    derive,
     group_by::{self, Target, Use, Values},
     script::{Output, Script, ident},
     source::{self, LEFT_DAYS, Reach, Scan, Span},
@@ -12,6 +14,9 @@ use super::{
 
 /// The view of the left rows, as stored in `O_bootstrap`.
 const LEFT_ROWS: &str = "left_rows";
+
+/// Before the name of a derived column: its value from a bootstrap.
+const READY: &str = "__ready_";
 
 /// The script of a join's step.
 pub(super) fn compile(
@@ -61,6 +66,8 @@ struct Steps<'a> {
     output: TableName,
     /// Left columns in the engine's order, without `ts_ds` and the partition.
     left_columns: Vec<String>,
+    /// Bootstraps and external columns.
+    additions: Additions,
     /// `SELECT` of the left rows.
     left_sql: String,
     /// Events on the left: rows have a time.
@@ -108,11 +115,14 @@ impl<'a> Steps<'a> {
             ));
         }
         let left_columns = order.into_iter().filter(|column| column != ds).collect();
+        let additions = Additions::of(conf, request.range, request.tables, ds)
+            .map_err(|(field, why)| refuse(&field, why))?;
         Ok(Self {
             request,
             conf,
             output,
-            left_columns,
+            left_columns: additions.left_order(left_columns),
+            additions,
             left_sql,
             timed,
         })
@@ -160,10 +170,7 @@ impl<'a> Steps<'a> {
             );
             columns.push("ts_ds".into());
         }
-        lines.push("CAST(NULL AS ARRAY<STRING>) AS matched_hashes".into());
-        columns.push("matched_hashes".into());
         lines.push(ident(self.ds()));
-        columns.push(self.ds().to_owned());
         let skewed: Vec<String> = self
             .conf
             .skew_keys
@@ -185,6 +192,10 @@ impl<'a> Steps<'a> {
                 super::script::indent(&self.left_sql, 2)
             ),
         );
+        let views = ("left_source", "left_with_additions");
+        let added = self.additions.add(script, views, &columns, self.ds());
+        columns.extend(added);
+        columns.push(self.ds().to_owned());
         let output = Output {
             table: self.bootstrap()?,
             kind: Some("bootstrap"),
@@ -192,8 +203,8 @@ impl<'a> Steps<'a> {
             columns: Some(columns),
             partitioned_by: vec![self.ds().to_owned()],
         };
-        script.create(&output, "left_source");
-        script.overwrite(&output, "left_source", Some(self.request.range));
+        script.create(&output, views.1);
+        script.overwrite(&output, views.1, Some(self.request.range));
         self.stored_left(script);
         Ok(())
     }
@@ -268,8 +279,9 @@ impl<'a> Steps<'a> {
             (true, false) => Span::LeftDays(0).shifted(-1),
         };
         group_by::setups(part.group_by, script);
+        let left = self.uncovered(part, &prefix, script);
         if instants {
-            self.instants(&prefix, &keys, script);
+            self.instants(&prefix, &left, &keys, script);
         }
         let usage = Use {
             conf: part.group_by,
@@ -281,7 +293,7 @@ impl<'a> Steps<'a> {
                 Target::DayEnds
             },
             left_keys: keys,
-            left: Some(LEFT_ROWS.to_owned()),
+            left: Some(left),
         };
         let values = group_by::values(&usage, script).map_err(|(field, why)| {
             self.refuse(
@@ -301,8 +313,38 @@ impl<'a> Steps<'a> {
         Ok(values)
     }
 
+    /// The full names of a part's features.
+    fn feature_names(&self, part: &OfflinePart<'_>) -> Vec<String> {
+        let values = group_by::value_names(part.group_by, self.request.tables, self.ds());
+        let names = values
+            .iter()
+            .map(|name| format!("{}_{name}", part.full_prefix));
+        names.collect()
+    }
+
+    /// The view of the left rows that a part is computed for: not those for which all of its
+    /// features are bootstrapped.
+    fn uncovered(&self, part: &OfflinePart<'_>, prefix: &str, script: &mut Script<'_>) -> String {
+        let Some(covered) = self.additions.covers(&self.feature_names(part), "") else {
+            return LEFT_ROWS.to_owned();
+        };
+        let view = format!("{prefix}_left");
+        script.view(
+            &view,
+            "bootstrapParts: rows that have all features of this part already are left out",
+            &format!("SELECT * FROM {LEFT_ROWS} WHERE NOT {covered}"),
+        );
+        view
+    }
+
     /// The distinct keys and times of the left; rows with a NULL key have no features.
-    fn instants(&self, prefix: &str, keys: &[(String, String)], script: &mut Script<'_>) {
+    fn instants(
+        &self,
+        prefix: &str,
+        left: &str,
+        keys: &[(String, String)],
+        script: &mut Script<'_>,
+    ) {
         let lines: Vec<String> = keys
             .iter()
             .map(|(key, left)| derive::line(key, &ident(left)))
@@ -315,9 +357,10 @@ impl<'a> Steps<'a> {
             &format!("{prefix}_instants"),
             "keys and times for which values are needed",
             &format!(
-                "SELECT DISTINCT {}, ts, {}\nFROM {LEFT_ROWS}\nWHERE {}",
+                "SELECT DISTINCT {}, ts, {}\nFROM {}\nWHERE {}",
                 lines.join(", "),
                 ident(self.ds()),
+                ident(left),
                 present.join(" AND ")
             ),
         );
@@ -373,14 +416,22 @@ impl<'a> Steps<'a> {
             if instants {
                 front.push("ts".into());
             }
-            front.dedup();
-            order.retain(|column| !front.contains(column));
-            order.splice(0..0, front);
+            order = moved_to_front(order, &front);
+            let covered = self.additions.covers(&self.feature_names(part), "l.");
 
             let alias = format!("p{}", index + 1);
             for value in &values.values {
                 let name = format!("{}_{value}", part.full_prefix);
-                features.push((name, format!("{alias}.{}", ident(value))));
+                let computed = format!("{alias}.{}", ident(value));
+                let value = match (self.additions.has(&name), &covered) {
+                    (false, _) => computed,
+                    (true, None) => format!("COALESCE(l.{}, {computed})", ident(&name)),
+                    (true, Some(covered)) => {
+                        let ready = ident(&name);
+                        format!("IF({covered}, l.{ready}, COALESCE(l.{ready}, {computed}))")
+                    }
+                };
+                features.push((name, value));
             }
             let mut on: Vec<String> = keys
                 .iter()
@@ -417,6 +468,13 @@ impl<'a> Steps<'a> {
                 on.join(" AND ")
             ));
         }
+        for name in &self.additions.external_features {
+            features.push((name.clone(), format!("l.{}", ident(name))));
+        }
+        let ready = self.bootstrapped_derivations();
+        for name in &ready {
+            features.push((format!("{READY}{name}"), format!("l.{}", ident(name))));
+        }
         let left = order.iter().map(|name| format!("l.{}", ident(name)));
         let right = features
             .iter()
@@ -430,7 +488,8 @@ impl<'a> Steps<'a> {
                 lines.join(",\n  ")
             ),
         );
-        let names: Vec<String> = features.into_iter().map(|(name, _)| name).collect();
+        let names = features.into_iter().map(|(name, _)| name);
+        let names: Vec<String> = names.filter(|name| !name.starts_with(READY)).collect();
         let (view, columns) = self.derived(order, names, script);
         let output = Output {
             table: self.output.clone(),
@@ -442,6 +501,15 @@ impl<'a> Steps<'a> {
         script.create(&output, &view);
         script.overwrite(&output, &view, Some(self.request.range));
         Ok(())
+    }
+
+    /// The derived columns that a bootstrap has values for.
+    fn bootstrapped_derivations(&self) -> Vec<String> {
+        let derivations = self.conf.derivations.iter().flatten();
+        let named = derivations.map(|derivation| derivation.name.clone());
+        named
+            .filter(|name| name != "*" && self.additions.has(name))
+            .collect()
     }
 
     /// Applies the join's derivations: the left columns stay, then the features or what is
@@ -458,7 +526,14 @@ impl<'a> Steps<'a> {
             let columns = left.into_iter().chain(features).chain([ds]).collect();
             return ("joined".into(), columns);
         }
-        let kept = derive::columns(&features, derivations);
+        let mut kept = derive::columns(&features, derivations);
+        let ready = self.bootstrapped_derivations();
+        for (name, expression) in kept.iter_mut().filter(|(name, _)| ready.contains(name)) {
+            *expression = format!(
+                "COALESCE({}, {expression})",
+                ident(&format!("{READY}{name}"))
+            );
+        }
         let lines: Vec<String> = left
             .iter()
             .map(|name| ident(name))

@@ -5,14 +5,18 @@
 //! anything runs.
 
 mod aggregate;
+mod bootstrap;
 mod derive;
 mod group_by;
+mod instants;
 mod join;
 mod order;
+mod pipeline;
 mod refuse;
 mod script;
 mod source;
 mod staging;
+mod types;
 
 use chronon_run_conf::{GroupBy, Join, StagingQuery};
 use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind};

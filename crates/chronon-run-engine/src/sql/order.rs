@@ -1,13 +1,13 @@
 //! The order in which the engine lists the columns of a source.
 //!
 //! The engine turns `selects` into a Scala map and lists its entries as they come: up to four
-//! entries keep the order in which they were added, more come in the order of a hash trie.
+//! entries keep the order of the conf, more come in the order of a hash trie.
 
 /// Orders the columns of a source as the engine does: the implicit columns (time, partition)
 /// and the selects, without duplicates.
 pub(super) fn engine_order(implicit: &[&str], selects: &[&str]) -> Vec<String> {
     let mut names: Vec<&str> = Vec::new();
-    for name in implicit.iter().copied().chain(java_map_order(selects)) {
+    for &name in implicit.iter().chain(selects) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -25,16 +25,14 @@ fn hash(text: &str) -> u32 {
     })
 }
 
-/// Iteration order of a `java.util.HashMap` of default capacity that has grown as needed.
-fn java_map_order<'a>(names: &[&'a str]) -> Vec<&'a str> {
-    let mut buckets: u32 = 16;
-    while names.len() * 4 > buckets as usize * 3 {
-        buckets *= 2;
-    }
+/// Iteration order of a `java.util.HashMap` that was copied from a map with these names.
+pub(super) fn java_map_order<'a>(names: &[&'a str]) -> Vec<&'a str> {
+    let buckets = (names.len() * 4 / 3 + 1).next_power_of_two();
+    let mask = u32::try_from(buckets - 1).unwrap_or(u32::MAX);
     let mut ordered = names.to_vec();
     ordered.sort_by_key(|name| {
         let hash = hash(name);
-        (hash ^ (hash >> 16)) & (buckets - 1)
+        (hash ^ (hash >> 16)) & mask
     });
     ordered
 }

@@ -3,7 +3,7 @@
 use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::StepKind;
 
-use super::{Conf, Refusal, aggregate, staging};
+use super::{Conf, Refusal, aggregate, staging, types::Shape};
 
 /// Collects the refusals of one conf.
 struct Findings<'a> {
@@ -100,12 +100,6 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
             "events without aggregations are not done by this engine",
         );
     }
-    if instants && entities {
-        findings.add(
-            format!("{path}accuracy"),
-            "TEMPORAL entities (mutations) are not done by this engine",
-        );
-    }
     if aggregations.is_empty() && conf.accuracy() == Accuracy::Temporal && instants {
         findings.add(
             format!("{path}aggregations"),
@@ -114,12 +108,6 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
     }
     for (index, aggregation) in aggregations.iter().enumerate() {
         let field = |name: &str| format!("{path}aggregations[{index}].{name}");
-        if aggregation.element_wise == Some(true) {
-            findings.add(
-                field("elementWise"),
-                "lists are not aggregated element by element by this engine",
-            );
-        }
         let hours = |window: &chronon_run_conf::Window| {
             window.time_unit == TimeUnit::Hours && window.length % 24 != 0
         };
@@ -134,7 +122,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
             findings.add(field("windows"), "a window must be longer than nothing");
         }
     }
-    let features = aggregate::features(conf, &|_| None);
+    let features = aggregate::features(conf, &|_| Shape::Scalar(None));
     for (index, feature) in features.iter().enumerate() {
         if feature.partial.lacks_k() {
             findings.add(
@@ -160,23 +148,6 @@ fn check_join(conf: &Join, step: &StepKind, findings: &mut Findings<'_>) {
     }
     if matches!(conf.left, Source::JoinSource(_)) {
         findings.add("left.joinSource", "a left cannot be another join");
-    }
-    if conf
-        .bootstrap_parts
-        .as_ref()
-        .is_some_and(|parts| !parts.is_empty())
-    {
-        findings.add("bootstrapParts", "bootstraps are not done by this engine");
-    }
-    if conf
-        .online_external_parts
-        .as_ref()
-        .is_some_and(|parts| !parts.is_empty())
-    {
-        findings.add(
-            "onlineExternalParts",
-            "external parts are not done by this engine",
-        );
     }
     let timed = conf.left.data_model() == DataModel::Events;
     for part in conf.offline_parts() {

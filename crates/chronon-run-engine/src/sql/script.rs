@@ -12,12 +12,74 @@ pub(super) fn ident(name: &str) -> String {
         .next()
         .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if plain {
+    if plain && !RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         name.to_owned()
     } else {
         format!("`{}`", name.replace('`', "``"))
     }
 }
+
+/// Words that mean something else where a column may stand.
+const RESERVED: [&str; 58] = [
+    "all",
+    "and",
+    "anti",
+    "any",
+    "array",
+    "as",
+    "between",
+    "both",
+    "by",
+    "case",
+    "cast",
+    "cross",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "distinct",
+    "else",
+    "end",
+    "except",
+    "exists",
+    "false",
+    "first",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "inner",
+    "intersect",
+    "interval",
+    "into",
+    "is",
+    "join",
+    "last",
+    "lateral",
+    "left",
+    "like",
+    "limit",
+    "map",
+    "minus",
+    "natural",
+    "not",
+    "null",
+    "on",
+    "or",
+    "order",
+    "outer",
+    "over",
+    "position",
+    "right",
+    "select",
+    "semi",
+    "struct",
+    "true",
+    "union",
+    "using",
+    "where",
+];
 
 /// Names, quoted where needed, with commas.
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {

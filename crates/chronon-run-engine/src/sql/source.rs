@@ -4,6 +4,7 @@ use chronon_run_conf::{GroupBy, Query, Source};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 
 use super::{
+    aggregate::SIGN,
     order::engine_order,
     script::{ident, indent, text},
 };
@@ -87,6 +88,19 @@ pub(super) enum Reach {
 }
 
 impl Scan {
+    /// The days of `range` that the query admits, of a table with a partition column.
+    pub(super) fn days(query: &Query, range: PartitionRange, ds: &str) -> Self {
+        let column = ident(query.partition_column.as_deref().unwrap_or(ds));
+        let span = Span::Days(range);
+        let first = bound(&span.first(0), query.start_partition.as_deref(), "GREATEST");
+        let last = bound(&span.last(0), query.end_partition.as_deref(), "LEAST");
+        let conditions = vec![
+            format!("{column} >= {first}"),
+            format!("{column} <= {last}"),
+        ];
+        Self { conditions }
+    }
+
     /// The partitions of `source` that are read for the span (§4.2).
     ///
     /// # Errors
@@ -296,6 +310,73 @@ pub(super) fn rows(
     Ok(Rows { sql, columns })
 }
 
+/// The column of the day whose instants see a snapshot row or a mutation, in days since 1970.
+pub(super) const MUTATION_DAY: &str = "__mutation_day";
+/// The column of the time of a mutation; 0 for snapshot rows.
+pub(super) const MUTATION_TS: &str = "__mutation_ts";
+
+/// Snapshots and mutations of entities as one list of signed rows: the snapshot of a day is seen
+/// by the instants of the next one, a mutation by those of its own day.
+///
+/// # Errors
+/// The field and why it cannot be read.
+pub(super) fn mutated_rows(
+    conf: &GroupBy,
+    span: Span,
+    tables: &CatalogSnapshot,
+    ds: &str,
+) -> Result<Rows, (String, String)> {
+    let snapshots = rows(conf, span.shifted(-1), Reach::Span, tables, ds)?;
+    let columns = super::script::list(&snapshots.columns);
+    let partition = ident(ds);
+    let mut pieces = vec![format!(
+        "SELECT {columns}, UNIX_DATE(CAST({partition} AS DATE)) + 1 AS {MUTATION_DAY}, 0L AS {MUTATION_TS}, 1 AS {SIGN}\nFROM (\n  {}\n)",
+        indent(&snapshots.sql, 2)
+    )];
+    for (index, source) in conf.sources.iter().enumerate() {
+        let Source::Entities(entities) = source else {
+            continue;
+        };
+        let Some(table) = &entities.mutation_table else {
+            continue;
+        };
+        let field = |name: &str| format!("sources[{index}].entities.{name}");
+        let table = table
+            .parse::<chronon_run_core::TableSpec>()
+            .map_err(|error| (field("mutationTable"), error.to_string()))?
+            .table;
+        let query = &entities.query;
+        let scan = Scan::of(source, &table, span, Reach::Span, tables, ds)
+            .map_err(|why| (field("query"), why))?;
+        let mut implicit = implicit(query, ds, time(source, ds));
+        let or = |column: &Option<String>, default: &str| {
+            column.clone().unwrap_or_else(|| default.to_owned())
+        };
+        let reversed = or(&query.reversal_column, "is_before");
+        implicit.extend([
+            (
+                MUTATION_TS.to_owned(),
+                or(&query.mutation_time_column, "mutation_ts"),
+            ),
+            (
+                SIGN.to_owned(),
+                format!("IF(CAST({reversed} AS BOOLEAN), -1, 1)"),
+            ),
+        ]);
+        let (sql, _) = select(query, &table, &implicit, &scan, tables);
+        pieces.push(format!(
+            "-- sources[{index}].entities.mutationTable\nSELECT {columns}, UNIX_DATE(CAST({partition} AS DATE)) AS {MUTATION_DAY}, {MUTATION_TS}, {SIGN}\nFROM (\n  {}\n)",
+            indent(&sql, 2)
+        ));
+    }
+    let mut columns = snapshots.columns;
+    columns.extend([MUTATION_DAY, MUTATION_TS, SIGN].map(str::to_owned));
+    Ok(Rows {
+        sql: pieces.join("\nUNION ALL\n"),
+        columns,
+    })
+}
+
 /// The event time of a source. Without `timeColumn` events count at the last millisecond of
 /// their partition; a NULL time counts as 0, so in unbounded aggregations only.
 fn time(source: &Source, ds: &str) -> Option<String> {
@@ -310,7 +391,8 @@ fn time(source: &Source, ds: &str) -> Option<String> {
     };
     let declared = query.time_column.clone().or_else(selected);
     match (source.data_model(), declared) {
-        (_, Some(expression)) => Some(expression),
+        (DataModel::Events, Some(expression)) => Some(format!("COALESCE({expression}, 0L)")),
+        (DataModel::Entities, Some(expression)) => Some(expression),
         (DataModel::Events, None) => {
             let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
             Some(format!(

@@ -1,0 +1,382 @@
+//! What is added to the left rows before any part is computed: ready values (`bootstrapParts`)
+//! and the columns of external sources that have nothing offline (engine-semantics 3, Bootstrap).
+
+use chronon_run_conf::{BootstrapPart, ExternalPart, Join, Query};
+use chronon_run_core::{CatalogSnapshot, PartitionRange, TableSpec};
+use serde_json::{Map, Value, json};
+
+use super::{
+    order::{engine_order, java_map_order},
+    script::{Script, ident, indent, list, text},
+    source,
+};
+
+/// One bootstrap part.
+pub(super) struct Bootstrap {
+    /// Its view.
+    view: String,
+    /// `SELECT` of its table.
+    sql: String,
+    /// The columns that match it with a left row, besides the day.
+    keys: Vec<String>,
+    /// The features that it has values for.
+    fields: Vec<String>,
+    /// SQL of the name that it has in `matched_hashes`.
+    hash: String,
+    /// Its place in the conf.
+    title: String,
+}
+
+/// Everything that is added to the left rows.
+#[derive(Default)]
+pub(super) struct Additions {
+    parts: Vec<Bootstrap>,
+    /// `(column, SQL type)` of external sources, with those that only feed a contextual one.
+    external: Vec<(String, &'static str)>,
+    /// The external columns that end up in the output.
+    pub(super) external_features: Vec<String>,
+}
+
+impl Additions {
+    /// # Errors
+    /// The field and why it cannot be done.
+    pub(super) fn of(
+        conf: &Join,
+        range: PartitionRange,
+        tables: &CatalogSnapshot,
+        ds: &str,
+    ) -> Result<Self, (String, String)> {
+        let mut parts = Vec::new();
+        for (index, part) in conf.bootstrap_parts.iter().flatten().enumerate() {
+            parts.push(Bootstrap::of(conf, part, index, range, tables, ds)?);
+        }
+        let mut additions = Self {
+            parts,
+            ..Self::default()
+        };
+        // Contextual sources come last.
+        let external = || conf.online_external_parts.iter().flatten();
+        for part in external().filter(|part| !is_contextual(part)) {
+            additions.add_external(part);
+        }
+        for part in external().filter(|part| is_contextual(part)) {
+            additions.add_external(part);
+        }
+        Ok(additions)
+    }
+
+    fn add_external(&mut self, part: &ExternalPart) {
+        if part.source.offline_group_by.is_some() {
+            return;
+        }
+        let prefix = part.full_prefix();
+        let values = schema(part.source.value_schema.as_ref());
+        if is_contextual(part) {
+            self.external.extend(values.clone());
+        }
+        for (name, data_type) in values {
+            let column = format!("{prefix}_{name}");
+            self.external_features.push(column.clone());
+            self.external.push((column, data_type));
+        }
+    }
+
+    /// The left columns after the additions: a match moves its keys to the front.
+    pub(super) fn left_order(&self, left: Vec<String>) -> Vec<String> {
+        self.parts
+            .iter()
+            .fold(left, |order, part| moved_to_front(order, &part.keys))
+    }
+
+    /// Whether a bootstrap has values for the feature.
+    pub(super) fn has(&self, feature: &str) -> bool {
+        let mut fields = self.parts.iter().flat_map(|part| &part.fields);
+        fields.any(|field| field == feature)
+    }
+
+    /// The condition that *all* of the features are bootstrapped for a left row, so that the
+    /// part that they belong to is not computed for it. `None` if that can never be.
+    pub(super) fn covers(&self, features: &[String], row: &str) -> Option<String> {
+        let covered = |feature: &String| {
+            let parts = self
+                .parts
+                .iter()
+                .filter(|part| part.fields.contains(feature));
+            let matched: Vec<String> = parts
+                .map(|part| format!("ARRAY_CONTAINS({row}matched_hashes, {})", part.hash))
+                .collect();
+            (!matched.is_empty()).then(|| match matched.len() {
+                1 => matched.concat(),
+                _ => format!("({})", matched.join(" OR ")),
+            })
+        };
+        let mut conditions = features.iter().map(covered).collect::<Option<Vec<_>>>()?;
+        conditions.dedup();
+        (!conditions.is_empty()).then(|| format!("COALESCE({}, false)", conditions.join(" AND ")))
+    }
+
+    /// The added columns as `(name, expression)`, over the left row `l` and the parts' aliases.
+    fn columns(&self, left: &[String]) -> Vec<(String, String)> {
+        let mut columns: Vec<(String, String)> = Vec::new();
+        let alias = |index: usize| format!("b{}", index + 1);
+        for field in self.parts.iter().flat_map(|part| &part.fields) {
+            if columns.iter().any(|(name, _)| name == field) {
+                continue;
+            }
+            let values: Vec<String> = self
+                .parts
+                .iter()
+                .enumerate()
+                .filter(|(_, part)| part.fields.contains(field))
+                .map(|(index, _)| format!("{}.{}", alias(index), ident(field)))
+                .collect();
+            let value = match values.len() {
+                1 => values.concat(),
+                _ => format!("COALESCE({})", values.join(", ")),
+            };
+            columns.push((field.clone(), value));
+        }
+        for (name, data_type) in &self.external {
+            let known = columns.iter().any(|(column, _)| column == name);
+            if known || left.contains(name) {
+                continue;
+            }
+            // A contextual feature is the column of its own name, if there is one.
+            let own = name.strip_prefix("ext_contextual_").unwrap_or_default();
+            let found = columns.iter().find(|(column, _)| column == own);
+            let value = match found {
+                Some((_, value)) => value.clone(),
+                None if left.iter().any(|column| column == own) => format!("l.{}", ident(own)),
+                None => format!("CAST(NULL AS {data_type})"),
+            };
+            columns.push((name.clone(), value));
+        }
+        columns
+    }
+
+    /// Declares the view `target`: the rows of `rows` with `matched_hashes` and the additions.
+    /// Returns its columns after the left ones.
+    pub(super) fn add(
+        &self,
+        script: &mut Script<'_>,
+        (rows, target): (&str, &str),
+        left: &[String],
+        ds: &str,
+    ) -> Vec<String> {
+        for part in &self.parts {
+            let title = format!("{}: ready values, one row per match", part.title);
+            let keys = list(&part.keys);
+            script.view(
+                &part.view,
+                &title,
+                &format!(
+                    "SELECT * FROM (\n  SELECT *, ROW_NUMBER() OVER (PARTITION BY {keys}, {ds} ORDER BY {keys}) AS __nth, true AS __matched\n  FROM (\n    {}\n  )\n)\nWHERE __nth = 1",
+                    indent(&part.sql, 4),
+                    ds = ident(ds),
+                ),
+            );
+        }
+        let columns = self.columns(left);
+        let mut lines: Vec<String> = left
+            .iter()
+            .map(|name| format!("l.{}", ident(name)))
+            .collect();
+        lines.push(format!("{} AS matched_hashes", self.matched()));
+        lines.extend(
+            columns
+                .iter()
+                .map(|(name, value)| format!("{value} AS {}", ident(name))),
+        );
+        lines.push(format!("l.{}", ident(ds)));
+        let joins: String = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(index, part)| {
+                let keys = part.keys.iter().map(String::as_str).chain([ds]);
+                let on: Vec<String> = keys
+                    .map(|key| format!("l.{0} = b{1}.{0}", ident(key), index + 1))
+                    .collect();
+                let (view, number) = (ident(&part.view), index + 1);
+                format!("\nLEFT JOIN {view} b{number} ON {}", on.join(" AND "))
+            })
+            .collect();
+        script.view(
+            target,
+            "bootstrapParts, onlineExternalParts: what the left rows get before any part",
+            &format!("SELECT\n  {}\nFROM {rows} l{joins}", lines.join(",\n  ")),
+        );
+        let names = columns.into_iter().map(|(name, _)| name);
+        ["matched_hashes".to_owned()]
+            .into_iter()
+            .chain(names)
+            .collect()
+    }
+
+    /// SQL of `matched_hashes`: the names of the parts that a row matches, NULL if none.
+    fn matched(&self) -> String {
+        if self.parts.is_empty() {
+            return "CAST(NULL AS ARRAY<STRING>)".to_owned();
+        }
+        let hashes: Vec<String> = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(index, part)| format!("IF(b{}.__matched, {}, NULL)", index + 1, part.hash))
+            .collect();
+        let any: Vec<String> = (1..=self.parts.len())
+            .map(|number| format!("b{number}.__matched"))
+            .collect();
+        format!(
+            "IF(COALESCE({}), FILTER(ARRAY({}), h -> h IS NOT NULL), NULL)",
+            any.join(", "),
+            hashes.join(", ")
+        )
+    }
+}
+
+/// `keys` first, then the others.
+pub(super) fn moved_to_front(mut order: Vec<String>, keys: &[String]) -> Vec<String> {
+    let mut front: Vec<String> = Vec::new();
+    for key in keys {
+        if !front.contains(key) {
+            front.push(key.clone());
+        }
+    }
+    order.retain(|column| !front.contains(column));
+    front.extend(order);
+    front
+}
+
+impl Bootstrap {
+    fn of(
+        conf: &Join,
+        part: &BootstrapPart,
+        index: usize,
+        range: PartitionRange,
+        tables: &CatalogSnapshot,
+        ds: &str,
+    ) -> Result<Self, (String, String)> {
+        let title = format!("bootstrapParts[{index}]");
+        let table = part
+            .table
+            .parse::<TableSpec>()
+            .map_err(|error| (format!("{title}.table"), error.to_string()))?
+            .table;
+        let keys = part.key_columns.as_ref().or(conf.row_ids.as_ref());
+        let keys: Vec<String> = keys
+            .into_iter()
+            .flatten()
+            .filter(|key| *key != ds)
+            .cloned()
+            .collect();
+        if keys.is_empty() {
+            let why = "neither keyColumns nor the join's rowIds say which rows match";
+            return Err((format!("{title}.keyColumns"), why.to_owned()));
+        }
+        let query = part.query.clone().unwrap_or_default();
+        let implicit = source::implicit(&query, ds, None);
+        let scan = source::Scan::days(&query, range, ds);
+        let (sql, columns) = source::select(&query, &table, &implicit, &scan, tables);
+        let is_field = |name: &String| !keys.contains(name) && *name != ds && *name != "ts";
+        let mut fields: Vec<String> = columns.into_iter().filter(is_field).collect();
+        if let Some(selects) = &query.selects {
+            // The engine hands over a copy of the conf here, whose map has an order of its own.
+            let names: Vec<&str> = selects.keys().map(String::as_str).collect();
+            let order = engine_order(&[], &java_map_order(&names));
+            fields.sort_by_key(|field| order.iter().position(|name| name == field));
+        }
+        if fields.is_empty() {
+            let why = format!("the columns of {table} are not known");
+            return Err((format!("{title}.query.selects"), why));
+        }
+        let digest = text(&canonical(part).to_string());
+        Ok(Self {
+            view: format!("bootstrap_{}", index + 1),
+            sql,
+            keys,
+            fields,
+            hash: format!("SUBSTRING(BASE64(UNHEX(MD5({digest}))), 1, 10)"),
+            title,
+        })
+    }
+}
+
+/// The part as the engine writes it before it hashes it: JSON without `metaData`, in the order
+/// of the Thrift fields.
+fn canonical(part: &BootstrapPart) -> Value {
+    let mut all = Map::new();
+    all.insert("table".into(), json!(part.table));
+    if let Some(query) = &part.query {
+        all.insert("query".into(), canonical_query(query));
+    }
+    if let Some(keys) = &part.key_columns {
+        all.insert("keyColumns".into(), json!(keys));
+    }
+    Value::Object(all)
+}
+
+fn canonical_query(query: &Query) -> Value {
+    let mut all = Map::new();
+    if let Some(selects) = &query.selects {
+        let names: Vec<&str> = selects.keys().map(String::as_str).collect();
+        let entries = java_map_order(&names).into_iter();
+        let entries = entries.map(|name| (name.to_owned(), json!(selects.get(name))));
+        all.insert("selects".into(), Value::Object(entries.collect()));
+    }
+    if let Some(wheres) = &query.wheres {
+        all.insert("wheres".into(), json!(wheres));
+    }
+    let mut put = |name: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            all.insert(name.into(), json!(value));
+        }
+    };
+    put("startPartition", &query.start_partition);
+    put("endPartition", &query.end_partition);
+    put("timeColumn", &query.time_column);
+    if let Some(setups) = &query.setups {
+        all.insert("setups".into(), json!(setups));
+    }
+    let mut put = |name: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            all.insert(name.into(), json!(value));
+        }
+    };
+    put("mutationTimeColumn", &query.mutation_time_column);
+    put("reversalColumn", &query.reversal_column);
+    put("partitionColumn", &query.partition_column);
+    Value::Object(all)
+}
+
+/// A contextual source takes its values from the request itself.
+fn is_contextual(part: &ExternalPart) -> bool {
+    part.source.metadata.name == "contextual"
+}
+
+/// `(name, SQL type)` of the fields of a Thrift data type.
+fn schema(data_type: Option<&Value>) -> Vec<(String, &'static str)> {
+    let fields = data_type.and_then(|schema| schema.get("params")?.as_array());
+    let field = |field: &Value| {
+        let name = field.get("name")?.as_str()?.to_owned();
+        Some((name, sql_type(field.get("dataType")?)))
+    };
+    fields.into_iter().flatten().filter_map(field).collect()
+}
+
+/// The SQL type of a Thrift data type (`DataKind`); lists and maps of texts where it is nested.
+fn sql_type(data_type: &Value) -> &'static str {
+    match data_type.get("kind").and_then(Value::as_i64) {
+        Some(0) => "BOOLEAN",
+        Some(1) => "TINYINT",
+        Some(2) => "SMALLINT",
+        Some(3) => "INT",
+        Some(4) => "BIGINT",
+        Some(5) => "FLOAT",
+        Some(6) => "DOUBLE",
+        Some(8) => "BINARY",
+        Some(9) => "DATE",
+        Some(10) => "TIMESTAMP",
+        _ => "STRING",
+    }
+}

@@ -1,0 +1,296 @@
+//! Point-in-time values: every left row at its own millisecond.
+//!
+//! A window covers some days wholly and cuts one or two others. Whole days come from frames over
+//! the merged days; the rows of cut days are compared one by one, joined by key and day.
+
+use std::collections::BTreeSet;
+
+use chronon_run_conf::Window;
+
+use super::{
+    aggregate::{Feature, PIECE},
+    pipeline::{DAY, Group, Pipeline, aliased, cells},
+    script::{Script, ident, list},
+    source::{MUTATION_DAY, MUTATION_TS},
+};
+
+const HOUR: i64 = 3_600_000;
+
+/// How a window of the point-in-time rule lies on the days before the instant's own day.
+struct Lie {
+    /// Days before the instant's day that are wholly inside, as a frame.
+    frame: Option<String>,
+    /// Days that are cut, counted back from the instant's day, which is 0.
+    edges: Vec<i64>,
+    /// The inclusive lower limit of event times, from `q.ts`.
+    lower: Option<String>,
+}
+
+/// The engine's window rule: `floor(floor(t, 5 min) − W, hop)`.
+fn lie(window: Option<Window>) -> Lie {
+    let Some(window) = window else {
+        return Lie {
+            frame: Some("RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING".into()),
+            edges: vec![0],
+            lower: None,
+        };
+    };
+    let width = window.millis();
+    let whole = width.div_euclid(DAY);
+    let even = width % DAY == 0;
+    let hop = match width {
+        width if width < 12 * HOUR => 300_000,
+        width if width < 12 * DAY => HOUR,
+        _ => DAY,
+    };
+    if hop == DAY && even {
+        return Lie {
+            frame: Some(format!("RANGE BETWEEN {whole} PRECEDING AND 1 PRECEDING")),
+            edges: vec![0],
+            lower: Some(format!("q.ts - PMOD(q.ts, {DAY}) - {width}")),
+        };
+    }
+    let lower = if width % hop == 0 {
+        format!("q.ts - PMOD(q.ts, {hop}) - {width}")
+    } else {
+        let moved = format!("(q.ts - PMOD(q.ts, 300000) - {width})");
+        format!("{moved} - PMOD({moved}, {hop})")
+    };
+    let frame =
+        (whole >= 2).then(|| format!("RANGE BETWEEN {} PRECEDING AND 1 PRECEDING", whole - 1));
+    let mut edges = vec![0];
+    edges.extend((whole > 0).then_some(whole));
+    edges.extend((!even).then_some(whole + 1));
+    Lie {
+        frame,
+        edges,
+        lower: Some(lower),
+    }
+}
+
+/// The select lists of one group: what each kind of piece contributes to each partial result.
+#[derive(Default)]
+struct Lines {
+    /// Names of the partial results, one per window.
+    names: Vec<String>,
+    /// From a row of a cut day.
+    from_rows: Vec<String>,
+    /// From the frame over whole days.
+    from_days: Vec<String>,
+    /// Merging all pieces.
+    merged: Vec<String>,
+    /// The days that are cut, counted back.
+    edges: BTreeSet<i64>,
+}
+
+impl Lines {
+    fn of_events(group: &Group<'_>) -> Self {
+        let mut lines = Self::default();
+        for feature in &group.features {
+            let lie = lie(feature.window);
+            let names = cells(&feature.partial, feature.window);
+            if names.iter().all(|name| lines.names.contains(name)) {
+                continue;
+            }
+            lines.edges.extend(&lie.edges);
+            let offsets: Vec<String> = lie.edges.iter().map(i64::to_string).collect();
+            let mut inside = format!("q.__back IN ({})", offsets.join(", "));
+            if let Some(lower) = &lie.lower {
+                inside = format!("{inside} AND e.ts >= {lower}");
+            }
+            let lifted = feature.partial.lift("e.");
+            lines.add_rows(&lifted, &inside, &names);
+            let whole: Vec<String> = names
+                .iter()
+                .map(|name| match lie.frame {
+                    Some(_) => format!("d.{name}"),
+                    None => "NULL".to_owned(),
+                })
+                .collect();
+            lines.from_days.extend(aliased(&whole, &names));
+            let merged = feature.partial.merge(&names, "");
+            lines.merged.extend(aliased(&merged, &names));
+            lines.names.extend(names);
+        }
+        lines
+    }
+
+    fn of_mutations(group: &Group<'_>) -> Self {
+        let mut lines = Self::default();
+        for feature in &group.features {
+            let names = cells(&feature.partial, feature.window);
+            if names.iter().all(|name| lines.names.contains(name)) {
+                continue;
+            }
+            let lower = lie(feature.window).lower;
+            let inside = lower.map_or_else(|| "true".into(), |lower| format!("e.ts >= {lower}"));
+            let lifted = feature.partial.lift_signed("e.");
+            lines.add_rows(&lifted, &inside, &names);
+            let merged = feature.partial.merge_signed(&names);
+            lines.merged.extend(aliased(&merged, &names));
+            lines.names.extend(names);
+        }
+        lines
+    }
+
+    fn add_rows(&mut self, lifted: &[String], inside: &str, names: &[String]) {
+        let within = lifted.iter().map(|cell| match inside {
+            "true" => cell.clone(),
+            _ => format!("IF({inside}, {cell}, NULL)"),
+        });
+        let within: Vec<String> = within.collect();
+        self.from_rows.extend(aliased(&within, names));
+    }
+
+    /// NULL for every partial result.
+    fn nothing(&self) -> String {
+        let nothing: Vec<String> = self
+            .names
+            .iter()
+            .map(|name| format!("NULL AS {name}"))
+            .collect();
+        nothing.join(", ")
+    }
+}
+
+impl Pipeline<'_> {
+    /// Events, at the left rows' own times: whole days by frames, cut days row by row.
+    pub(super) fn instants(&self, group: &Group<'_>, view: &str, script: &mut Script<'_>) {
+        let days = self.days(group, script);
+        let queries = ident(&self.queries());
+        let ds = ident(script.ds);
+        let framed = self.whole_days(group, &days);
+        let lines = Lines::of_events(group);
+        let offsets: Vec<String> = lines.edges.iter().map(i64::to_string).collect();
+        let q_keys = self.query_keys();
+        let piece = |row: &str| match group.split.has_pieces() {
+            true => format!(", {row}.{PIECE}"),
+            false => String::new(),
+        };
+        let mut pieces = vec![format!(
+            "SELECT {q_keys}, q.ts, q.{ds}{},\n    {}\n  FROM edges q\n  JOIN {} e\n    ON {} AND FLOOR(e.ts / {DAY}) = FLOOR(q.ts / {DAY}) - q.__back AND e.ts < q.ts",
+            piece("e"),
+            lines.from_rows.join(",\n    "),
+            self.rows(group),
+            self.same_keys("e"),
+        )];
+        if framed.is_some() {
+            pieces.push(format!(
+                "SELECT {q_keys}, q.ts, q.{ds}{},\n    {}\n  FROM {queries} q\n  JOIN framed d\n    ON {} AND d.__day = CAST(FLOOR(q.ts / {DAY}) AS INT) AND d.__is_target",
+                piece("d"),
+                lines.from_days.join(",\n    "),
+                self.same_keys("d"),
+            ));
+        }
+        pieces.extend(self.lonely(group, &lines, &ds));
+        let with = framed.map_or_else(|| "WITH ".to_owned(), |framed| format!("{framed},\n"));
+        let edges = format!(
+            "edges AS (\n  SELECT *, EXPLODE(ARRAY({})) AS __back FROM {queries}\n)",
+            offsets.join(", ")
+        );
+        script.view(
+            view,
+            "aggregations.windows: whole days by frames, the days that a window cuts row by row",
+            &format!(
+                "{with}{edges},\n{}",
+                self.merged(group, &pieces, &lines, &ds)
+            ),
+        );
+    }
+
+    /// `WITH framed AS (…)` over the windows that have whole days, for every key and day that
+    /// is asked for.
+    fn whole_days(&self, group: &Group<'_>, days: &str) -> Option<String> {
+        let whole: Vec<&Feature> = group
+            .features
+            .iter()
+            .copied()
+            .filter(|feature| lie(feature.window).frame.is_some())
+            .collect();
+        if whole.is_empty() {
+            return None;
+        }
+        let group = Group {
+            split: group.split,
+            features: whole,
+        };
+        let keys = list(&self.keys(&group));
+        let plain_keys = list(&self.usage.conf.key_columns);
+        let queries = ident(&self.queries());
+        let day = format!("CAST(FLOOR(ts / {DAY}) AS INT) AS __day");
+        let targets = match group.split.has_pieces() {
+            false => format!("SELECT DISTINCT {keys}, {day} FROM {queries}"),
+            true => format!(
+                "SELECT DISTINCT d.*, q.__day FROM (SELECT DISTINCT {keys} FROM {}) d\n  JOIN (SELECT DISTINCT {plain_keys}, {day} FROM {queries}) q ON {}",
+                ident(days),
+                self.same_keys("d"),
+            ),
+        };
+        let frame = |window| lie(window).frame.unwrap_or_default();
+        Some(self.framed(&group, &keys, days, &targets, &frame))
+    }
+
+    /// Entities that change within the day: the snapshot of the day before, and the mutations
+    /// of the day up to the instant, which add rows and take rows back.
+    pub(super) fn mutated(&self, group: &Group<'_>, view: &str, script: &mut Script<'_>) {
+        let ds = ident(script.ds);
+        let lines = Lines::of_mutations(group);
+        let piece = match group.split.has_pieces() {
+            true => format!(", e.{PIECE}"),
+            false => String::new(),
+        };
+        let mut pieces = vec![format!(
+            "SELECT {}, q.ts, q.{ds}{piece},\n    {}\n  FROM {} q\n  JOIN {} e\n    ON {} AND e.{MUTATION_DAY} = CAST(FLOOR(q.ts / {DAY}) AS INT) AND e.{MUTATION_TS} < q.ts",
+            self.query_keys(),
+            lines.from_rows.join(",\n    "),
+            ident(&self.queries()),
+            self.rows(group),
+            self.same_keys("e"),
+        )];
+        pieces.extend(self.lonely(group, &lines, &ds));
+        script.view(
+            view,
+            "aggregations: the snapshot of the day before and the mutations up to the instant",
+            &format!("WITH {}", self.merged(group, &pieces, &lines, &ds)),
+        );
+    }
+
+    /// An instant without any event has a row too; of a split with pieces the caller adds it.
+    fn lonely(&self, group: &Group<'_>, lines: &Lines, ds: &str) -> Option<String> {
+        (!group.split.has_pieces()).then(|| {
+            let keys = list(&self.usage.conf.key_columns);
+            let queries = ident(&self.queries());
+            format!(
+                "SELECT {keys}, ts, {ds}, {}\n  FROM {queries}",
+                lines.nothing()
+            )
+        })
+    }
+
+    /// `pieces AS (…), merged AS (…) SELECT …`: all pieces of an instant merged and finished.
+    fn merged(&self, group: &Group<'_>, pieces: &[String], lines: &Lines, ds: &str) -> String {
+        let keys = list(&self.keys(group));
+        format!(
+            "pieces AS (\n  {}\n),\nmerged AS (\n  SELECT {keys}, ts, {ds},\n    {}\n  FROM pieces\n  GROUP BY {keys}, ts, {ds}\n)\nSELECT {keys}, ts, {ds},\n  {}\nFROM merged",
+            pieces.join("\n  UNION ALL\n  "),
+            lines.merged.join(",\n    "),
+            Self::finished(group).join(",\n  "),
+        )
+    }
+
+    /// `q.a, q.b`: the keys of an instant.
+    fn query_keys(&self) -> String {
+        let keys = self.usage.conf.key_columns.iter();
+        let keys: Vec<String> = keys.map(|key| format!("q.{}", ident(key))).collect();
+        keys.join(", ")
+    }
+
+    /// `q.a = e.a AND …`.
+    fn same_keys(&self, right: &str) -> String {
+        let keys = self.usage.conf.key_columns.iter();
+        let same: Vec<String> = keys
+            .map(|key| format!("q.{0} = {right}.{0}", ident(key)))
+            .collect();
+        same.join(" AND ")
+    }
+}

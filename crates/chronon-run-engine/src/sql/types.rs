@@ -1,0 +1,190 @@
+//! What a column looks like, as far as its expression tells.
+
+use chronon_run_conf::GroupBy;
+use chronon_run_core::CatalogSnapshot;
+
+/// A column's type, as far as it matters here; `None` if it cannot be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Shape {
+    /// One value, of this type.
+    Scalar(Option<String>),
+    /// A list of values of this type.
+    List(Option<String>),
+    /// A map from texts to values of this type.
+    Map(Option<String>),
+}
+
+impl Shape {
+    /// From a type as Hive writes it.
+    fn of_type(data_type: &str) -> Self {
+        let data_type = data_type.trim().to_ascii_lowercase();
+        let inside = |outer: &str| {
+            let rest = data_type.strip_prefix(outer)?.trim_start();
+            Some(rest.strip_prefix('<')?.strip_suffix('>')?.trim().to_owned())
+        };
+        if let Some(item) = inside("array") {
+            return Self::List(Some(item));
+        }
+        if let Some(entry) = inside("map") {
+            let value = entry
+                .split_once(',')
+                .map(|(_, value)| value.trim().to_owned());
+            return Self::Map(value);
+        }
+        Self::Scalar(Some(data_type))
+    }
+
+    /// From an expression over the columns of a table.
+    fn of_expression(expression: &str, column_type: &dyn Fn(&str) -> Option<String>) -> Self {
+        let expression = expression.trim();
+        if let Some(data_type) = column_type(expression.trim_matches('`')) {
+            return Self::of_type(&data_type);
+        }
+        let upper = expression.to_ascii_uppercase();
+        if let Some(call) = outer_call(&upper) {
+            return Self::of_call(call, &upper);
+        }
+        if is_condition(&upper) {
+            return Self::Scalar(Some("boolean".to_owned()));
+        }
+        Self::Scalar(None)
+    }
+
+    /// From the function around a whole expression.
+    fn of_call(function: &str, upper: &str) -> Self {
+        match function {
+            "CAST" | "TRY_CAST" => match upper.rfind(" AS ") {
+                Some(at) => Self::of_type(upper[at + 4..].trim_end().trim_end_matches(')').trim()),
+                None => Self::Scalar(None),
+            },
+            "SPLIT" | "SENTENCES" => Self::List(Some("string".to_owned())),
+            "ARRAY" | "SEQUENCE" | "COLLECT_LIST" | "COLLECT_SET" | "TRANSFORM" | "FILTER"
+            | "FLATTEN" | "SORT_ARRAY" | "ARRAY_SORT" | "ARRAY_DISTINCT" | "ARRAY_REMOVE"
+            | "ARRAY_UNION" | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" | "ARRAY_REPEAT" | "SLICE"
+            | "MAP_KEYS" | "MAP_VALUES" => Self::List(None),
+            "STR_TO_MAP" => Self::Map(Some("string".to_owned())),
+            "MAP" | "MAP_FROM_ARRAYS" | "MAP_FROM_ENTRIES" | "MAP_CONCAT" | "MAP_FILTER"
+            | "TRANSFORM_VALUES" | "TRANSFORM_KEYS" | "MAP_ZIP_WITH" => Self::Map(None),
+            "ISNULL" | "ISNOTNULL" | "ISNAN" | "CONTAINS" | "STARTSWITH" | "ENDSWITH"
+            | "ARRAY_CONTAINS" | "EXISTS" | "FORALL" | "BOOLEAN" => {
+                Self::Scalar(Some("boolean".to_owned()))
+            }
+            "CONCAT" | "UPPER" | "LOWER" | "SUBSTRING" | "SUBSTR" | "TRIM" | "CONCAT_WS" => {
+                Self::Scalar(Some("string".to_owned()))
+            }
+            _ => Self::Scalar(None),
+        }
+    }
+}
+
+/// The function whose call is the whole text: `F` of `F(…)`, not of `F(…) + 1`.
+fn outer_call(upper: &str) -> Option<&str> {
+    let open = upper.find('(')?;
+    let name = upper[..open].trim();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let tail = outside(upper);
+    (is_name && upper.trim_end().ends_with(')') && tail.trim() == name).then_some(name)
+}
+
+/// The text with everything inside parentheses and quotes left out.
+fn outside(text: &str) -> String {
+    let mut kept = String::new();
+    let mut depth = 0_usize;
+    let mut quote = None;
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            (None, c) if depth == 0 => kept.push(c),
+            (None, _) => {}
+        }
+    }
+    kept
+}
+
+/// Whether an upper-case expression is true or false.
+fn is_condition(upper: &str) -> bool {
+    let top = format!(" {} ", outside(upper).replace(['\n', '\t'], " "));
+    if top.trim_start().starts_with("CASE ") {
+        return false;
+    }
+    let words = [
+        " AND ",
+        " OR ",
+        " NOT ",
+        " IS ",
+        " IN ",
+        " LIKE ",
+        " RLIKE ",
+        " BETWEEN ",
+    ];
+    let signs = ["=", "<", ">"];
+    let plain = top.trim();
+    matches!(plain, "TRUE" | "FALSE")
+        || words.iter().any(|word| top.contains(word))
+        || signs.iter().any(|sign| top.contains(sign))
+}
+
+/// The shape of an input column of a GroupBy, from its first source.
+pub(super) fn input_shape(conf: &GroupBy, input: &str, tables: &CatalogSnapshot) -> Shape {
+    let unknown = Shape::Scalar(None);
+    let Some(source) = conf.sources.first() else {
+        return unknown;
+    };
+    let Some(table) = source.table().ok().map(|spec| spec.table) else {
+        return unknown;
+    };
+    let state = tables.table(&table);
+    let column_type = |name: &str| {
+        let info = &state?.info;
+        let mut columns = info.columns.iter().chain(&info.partition_columns);
+        let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
+        Some(column.data_type.clone())
+    };
+    let selected = source.query().selects.as_ref().and_then(|s| s.get(input));
+    let expression = selected.map_or(input, String::as_str);
+    if let Some(known) = known_type(expression) {
+        return Shape::of_type(known);
+    }
+    Shape::of_expression(expression, &column_type)
+}
+
+/// The type of a literal number.
+fn known_type(expression: &str) -> Option<&'static str> {
+    expression.trim().parse::<i64>().is_ok().then_some("int")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_tell_their_shape() {
+        let column = |name: &str| (name == "tags").then(|| "array<string>".to_owned());
+        let shape = |expression: &str| Shape::of_expression(expression, &column);
+        let boolean = Shape::Scalar(Some("boolean".into()));
+        assert_eq!(shape("tags"), Shape::List(Some("string".into())));
+        assert_eq!(shape("split(a, ',')"), Shape::List(Some("string".into())));
+        assert_eq!(shape("split(a, ',')[0]"), Shape::Scalar(None));
+        assert_eq!(shape("MAP('a', 1)"), Shape::Map(None));
+        assert_eq!(
+            shape("CAST(x AS MAP<STRING, INT>)"),
+            Shape::Map(Some("int".into()))
+        );
+        assert_eq!(shape("CAST(x AS BOOLEAN)"), boolean);
+        assert_eq!(shape("pay = 'card'"), boolean);
+        assert_eq!(shape("a IS NULL"), boolean);
+        assert_eq!(shape("IF(pay = 'card', 1, 0)"), Shape::Scalar(None));
+        assert_eq!(
+            shape("CASE WHEN a > 1 THEN 1 ELSE 2 END"),
+            Shape::Scalar(None)
+        );
+        assert_eq!(
+            shape("concat(a, 'is in = b')"),
+            Shape::Scalar(Some("string".into()))
+        );
+    }
+}

@@ -1,0 +1,817 @@
+//! Uploads: what a KV store needs of a GroupBy at the end of a day, `O_upload` (§3, §8.1).
+//!
+//! End-of-day GroupBys upload their finished values. Point-in-time GroupBys upload partial
+//! results that a fetcher completes with the events since: `collapsedIr`, merged over all rows
+//! that stay inside a window for two days more, and `tailHopIrs`, the rest of the window merged
+//! per hop of a day, an hour and five minutes.
+//!
+//! The engine's bytes are Avro. Here they are the UTF-8 bytes of the JSON, which holds the same
+//! decoded content and which no fetcher reads. Sketches have no content that could be told, so
+//! APPROX_UNIQUE_COUNT holds the distinct values, APPROX_PERCENTILE the sorted ones and
+//! APPROX_HISTOGRAM_K all counts.
+
+use std::collections::BTreeSet;
+
+use chronon_run_conf::{Accuracy, DataModel, GroupBy, Operation, Window};
+use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
+
+use super::{
+    Refusal, Request,
+    aggregate::{Feature, PIECE, Partial, Split, features, window_word},
+    group_by::{self, Target, Use},
+    pipeline::{DAY, Group, Pipeline, aliased, cells},
+    script::{Output, Script, ident, indent, list, text},
+    source::{self, Reach, Span},
+    types::{Shape, input_shape},
+};
+
+/// The prefix of all views.
+const PREFIX: &str = "upload";
+/// The column of the hop size's index; -1 for what is merged over the whole window.
+const LEVEL: &str = "__level";
+/// The column of a hop's start in milliseconds.
+const HOP_START: &str = "__hop_start";
+/// Rows younger than a window's start by less than this are kept in hops.
+const TAIL_BUFFER: i64 = 2 * DAY;
+/// Hop sizes in milliseconds, as the engine lists them.
+const HOPS: [i64; 3] = [DAY, 3_600_000, 300_000];
+/// NULL fields are part of a decoded row.
+const JSON_OPTIONS: &str = "MAP('ignoreNullFields', 'false')";
+
+/// Fields that an upload cannot do, as `(field, why)`; the GroupBy's own fields are checked by
+/// the caller.
+pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    let mut add = |field: &str, why: &str| problems.push((field.to_owned(), why.to_owned()));
+    let aggregated = conf.aggregations.as_ref().is_some_and(|a| !a.is_empty());
+    if conf.is_incremental == Some(true) {
+        add(
+            "isIncremental",
+            "the table of daily increments is not written by uploads of this engine",
+        );
+    }
+    if conf.accuracy() == Accuracy::Temporal && !aggregated {
+        add("aggregations", "TEMPORAL uploads need aggregations");
+    }
+    if conf.key_columns.is_empty() {
+        add("keyColumns", "an upload needs a key");
+    }
+    problems
+}
+
+/// The script of an upload for the last day of the request.
+pub(super) fn compile(
+    request: &Request<'_>,
+    conf: &GroupBy,
+    script: &mut Script<'_>,
+) -> Result<(), Refusal> {
+    let refuse = |field: String, why: String| Refusal {
+        conf: conf.meta_data.name.clone(),
+        field,
+        why,
+    };
+    let table = conf
+        .meta_data
+        .output_table()
+        .map_err(|error| refuse("metaData.outputNamespace".into(), error.to_string()))?
+        .suffixed("_upload");
+    group_by::setups(conf, script);
+    // A fetcher derives from what is uploaded, so derivations are left out.
+    let base = GroupBy {
+        derivations: None,
+        ..conf.clone()
+    };
+    let day = request.range.end;
+    let view = match conf.accuracy() {
+        Accuracy::Snapshot => finished(&base, day, script),
+        Accuracy::Temporal => partial(&base, day, script),
+    }
+    .map_err(|(field, why)| refuse(field, why))?;
+    let columns = ["key_bytes", "value_bytes", "key_json", "value_json", "ds"];
+    let serving_info = serving_info(&base, day, script.tables());
+    script.view(
+        "upload_rows_and_info",
+        "the rows, and what a fetcher has to know of them",
+        &format!(
+            "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, {} AS ds\nFROM (\n  SELECT key_json, value_json FROM {view}\n  UNION ALL\n  SELECT 'group_by_serving_info' AS key_json, {} AS value_json\n)",
+            text(&day.to_string()),
+            text(&serving_info),
+        ),
+    );
+    let output = Output {
+        table,
+        kind: Some("upload"),
+        meta: &conf.meta_data,
+        columns: Some(columns.map(str::to_owned).to_vec()),
+        partitioned_by: Vec::new(),
+    };
+    script.create(&output, "upload_rows_and_info");
+    script.overwrite(&output, "upload_rows_and_info", None);
+    Ok(())
+}
+
+/// The JSON of the row that belongs to no key.
+fn serving_info(conf: &GroupBy, day: Ds, tables: &CatalogSnapshot) -> String {
+    let fields: Vec<serde_json::Value> = conf
+        .key_columns
+        .iter()
+        .map(|key| {
+            let data_type = match input_shape(conf, key, tables) {
+                Shape::Scalar(Some(data_type)) => avro(&data_type),
+                _ => "string",
+            };
+            serde_json::json!({"name": key, "type": ["null", data_type], "doc": ""})
+        })
+        .collect();
+    let key = serde_json::json!({
+        "type": "record", "name": "Key", "namespace": "ai.chronon.data", "doc": "", "fields": fields,
+    });
+    serde_json::json!({
+        "batchEndDate": day.plus(1).to_string(),
+        "keyAvroSchema": key.to_string(),
+    })
+    .to_string()
+}
+
+/// Avro's name of a Hive type.
+fn avro(data_type: &str) -> &'static str {
+    match data_type {
+        "tinyint" | "smallint" | "int" | "date" => "int",
+        "bigint" | "timestamp" => "long",
+        "float" => "float",
+        "double" => "double",
+        "boolean" => "boolean",
+        "binary" => "bytes",
+        _ => "string",
+    }
+}
+
+/// `TO_JSON` of named values.
+fn json(fields: &[(String, String)]) -> String {
+    format!("TO_JSON({}, {JSON_OPTIONS})", structure(fields))
+}
+
+/// `NAMED_STRUCT` of named values.
+fn structure(fields: &[(String, String)]) -> String {
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{}, {value}", text(name)))
+        .collect();
+    format!("NAMED_STRUCT(\n    {}\n  )", pairs.join(",\n    "))
+}
+
+/// The JSON of the keys.
+fn key_json(conf: &GroupBy) -> String {
+    let keys = conf.key_columns.iter();
+    let pairs: Vec<_> = keys.map(|key| (key.clone(), ident(key))).collect();
+    json(&pairs)
+}
+
+type Finding = (String, String);
+
+/// Values at the end of the day.
+fn finished(conf: &GroupBy, day: Ds, script: &mut Script<'_>) -> Result<&'static str, Finding> {
+    let range = PartitionRange {
+        start: day,
+        end: day,
+    };
+    let values = group_by::values(
+        &Use {
+            conf,
+            prefix: PREFIX.to_owned(),
+            span: Span::Days(range),
+            target: Target::DayEnds,
+            left_keys: Vec::new(),
+            left: None,
+        },
+        script,
+    )?;
+    let tables = script.tables();
+    let features = features(conf, &|input| input_shape(conf, input, tables));
+    let pairs: Vec<(String, String)> = values
+        .values
+        .iter()
+        .map(|name| {
+            let column = ident(name);
+            let wide = match features.iter().find(|feature| feature.name == *name) {
+                Some(feature) => {
+                    let is_float = is_float(&input_shape(conf, &feature.partial.input, tables));
+                    widened_feature(feature, is_float, &column)
+                }
+                None => widened(&input_shape(conf, name, tables), &column),
+            };
+            (name.clone(), wide)
+        })
+        .collect();
+    script.view(
+        "upload_json",
+        "keys and values as JSON",
+        &format!(
+            "SELECT {} AS key_json,\n  {} AS value_json\nFROM {}",
+            key_json(conf),
+            json(&pairs),
+            ident(&values.view)
+        ),
+    );
+    Ok("upload_json")
+}
+
+/// A short float is written as the double that it widens to.
+fn widened(shape: &Shape, value: &str) -> String {
+    let is_float = |item: &Option<String>| item.as_deref() == Some("float");
+    match shape {
+        Shape::Scalar(item) if is_float(item) => format!("CAST({value} AS DOUBLE)"),
+        Shape::List(item) if is_float(item) => format!("CAST({value} AS ARRAY<DOUBLE>)"),
+        Shape::Map(item) if is_float(item) => format!("CAST({value} AS MAP<STRING, DOUBLE>)"),
+        _ => value.to_owned(),
+    }
+}
+
+/// Whether values, elements or entries are short floats.
+fn is_float(shape: &Shape) -> bool {
+    let (Shape::Scalar(item) | Shape::List(item) | Shape::Map(item)) = shape;
+    item.as_deref() == Some("float")
+}
+
+/// [`widened`] for a finished feature.
+fn widened_feature(feature: &Feature, is_float: bool, value: &str) -> String {
+    use Operation::{
+        ApproxPercentile, BottomK, First, FirstK, Last, LastK, Max, Min, TopK,
+    };
+    let inner = match feature.partial.operation {
+        ApproxPercentile => "ARRAY<DOUBLE>",
+        Min | Max | First | Last if is_float => "DOUBLE",
+        FirstK | LastK | TopK | BottomK if is_float => "ARRAY<DOUBLE>",
+        _ => return value.to_owned(),
+    };
+    match (&feature.split, feature.split.has_pieces()) {
+        (Split::Positions(_), _) => format!("CAST({value} AS ARRAY<{inner}>)"),
+        (_, true) => format!("CAST({value} AS MAP<STRING, {inner}>)"),
+        _ => format!("CAST({value} AS {inner})"),
+    }
+}
+
+/// The names of a nested Avro schema: each may stand only once in the whole of it, so a
+/// repeated one gets a number (`count_REPEATED_NAME_0`).
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    fn add(&mut self, name: &str) -> String {
+        let clean = |c: char| match c.is_ascii_alphanumeric() {
+            true => c,
+            false => '_',
+        };
+        let name: String = name.chars().map(clean).collect();
+        let numbered = (0..).map(|n| format!("{name}_REPEATED_NAME_{n}"));
+        let free = std::iter::once(name.clone())
+            .chain(numbered)
+            .find(|name| !self.0.contains(name))
+            .unwrap_or(name);
+        self.0.insert(free.clone());
+        free
+    }
+}
+
+/// What is uploaded of one aggregation and bucket: it has one hop list for all its windows.
+struct Base<'a> {
+    /// Its name without a window.
+    name: String,
+    /// One per window.
+    features: Vec<&'a Feature>,
+    /// Inputs are short floats.
+    is_float: bool,
+}
+
+impl<'a> Base<'a> {
+    /// The features cut into aggregations and buckets, in the engine's order.
+    fn all(conf: &GroupBy, features: &'a [Feature], tables: &CatalogSnapshot) -> Vec<Self> {
+        let mut rest = features;
+        let mut all = Vec::new();
+        for aggregation in conf.aggregations.iter().flatten() {
+            let buckets = aggregation.buckets.as_ref().map_or(1, |b| b.len().max(1));
+            for _ in 0..buckets {
+                let (own, others) = rest.split_at(aggregation.windows().count().min(rest.len()));
+                rest = others;
+                let Some(first) = own.first() else { continue };
+                all.push(Self {
+                    name: without_window(first),
+                    features: own.iter().collect(),
+                    is_float: is_float(&input_shape(conf, &aggregation.input_column, tables)),
+                });
+            }
+        }
+        all
+    }
+
+    fn partial(&self) -> Option<&'a Partial> {
+        self.features.first().map(|feature| &feature.partial)
+    }
+}
+
+/// A feature's name without its window.
+fn without_window(feature: &Feature) -> String {
+    let by = match &feature.split {
+        Split::Bucket(bucket) | Split::ElementsByBucket(_, bucket) => format!("_by_{bucket}"),
+        _ => String::new(),
+    };
+    let window = feature.window.map(|w| format!("_{}", window_word(w)));
+    let stem = feature.name.strip_suffix(&by).unwrap_or(&feature.name);
+    let stem = match &window {
+        Some(window) => stem.strip_suffix(window.as_str()).unwrap_or(stem),
+        None => stem,
+    };
+    format!("{stem}{by}")
+}
+
+/// The index of a window's hop size in [`HOPS`].
+fn hop_index(window: Window) -> usize {
+    match window.millis() {
+        millis if millis >= 12 * DAY => 0,
+        millis if millis >= DAY / 2 => 1,
+        _ => 2,
+    }
+}
+
+/// Which rows are merged over the whole window: they stay in it for two days after `end`.
+fn in_collapsed(window: Option<Window>, end: i64) -> String {
+    match window {
+        None => format!("ts < {end}L"),
+        Some(window) if window.millis() <= TAIL_BUFFER => "false".to_owned(),
+        Some(window) => format!(
+            "ts >= {}L AND ts < {end}L",
+            end - window.millis() + TAIL_BUFFER
+        ),
+    }
+}
+
+/// Which rows are merged per hop: those that leave the window within two days after `end`.
+fn in_tail(window: Window, end: i64) -> String {
+    let start = end - window.millis();
+    let until = end.min(start + TAIL_BUFFER);
+    format!("ts > {start}L AND ts < {until}L")
+}
+
+/// Conditions joined by OR, each once; `false` if there is none.
+fn any_of(conditions: impl Iterator<Item = String>) -> String {
+    let each: BTreeSet<String> = conditions.map(|condition| format!("({condition})")).collect();
+    match each.is_empty() {
+        true => "false".to_owned(),
+        false => each.into_iter().collect::<Vec<_>>().join(" OR "),
+    }
+}
+
+/// Partial results at the end of the day.
+fn partial(conf: &GroupBy, day: Ds, script: &mut Script<'_>) -> Result<&'static str, Finding> {
+    let end = day.plus(1).start_millis();
+    let tables = script.tables();
+    let features = features(conf, &|input| input_shape(conf, input, tables));
+    let bases = Base::all(conf, &features, tables);
+    rows(conf, day, script)?;
+    levels(&features, end, script);
+    let usage = Use {
+        conf,
+        prefix: PREFIX.to_owned(),
+        span: Span::Days(PartitionRange {
+            start: day,
+            end: day,
+        }),
+        target: Target::DayEnds,
+        left_keys: Vec::new(),
+        left: None,
+    };
+    let pipeline = Pipeline {
+        usage: &usage,
+        features: features.clone(),
+        events: "upload_levels",
+    };
+    let upload = Upload {
+        pipeline: &pipeline,
+        bases: &bases,
+        end,
+    };
+    upload.declare(script);
+    Ok("upload_json")
+}
+
+/// Declares `upload_rows`: the rows of all sources that may count.
+fn rows(conf: &GroupBy, day: Ds, script: &mut Script<'_>) -> Result<(), Finding> {
+    let (first, reach) = match conf.data_model() {
+        DataModel::Entities => (day, Reach::Span),
+        // The rows of the next partition may belong to this day.
+        DataModel::Events => (
+            day.plus(1),
+            Reach::Back(conf.max_window_days().map(|days| days + 1)),
+        ),
+    };
+    let span = Span::Days(PartitionRange {
+        start: first,
+        end: first,
+    });
+    let rows = source::rows(conf, span, reach, script.tables(), script.ds)?;
+    for key in &conf.key_columns {
+        if !rows.columns.contains(key) {
+            let why = format!("`{key}` is not among the selects");
+            return Err(("keyColumns".into(), why));
+        }
+    }
+    if !rows.columns.iter().any(|column| column == "ts") {
+        let why = "TEMPORAL uploads need the rows time".to_owned();
+        return Err(("sources.query.timeColumn".into(), why));
+    }
+    let columns: Vec<String> = rows
+        .columns
+        .iter()
+        .map(|column| match column.as_str() {
+            "ts" => "COALESCE(ts, 0L) AS ts".to_owned(),
+            _ => ident(column),
+        })
+        .collect();
+    let keys: Vec<String> = conf
+        .key_columns
+        .iter()
+        .map(|key| format!("{} IS NOT NULL", ident(key)))
+        .collect();
+    script.view(
+        "upload_rows",
+        &format!("GroupBy {}: sources", conf.meta_data.name),
+        &format!(
+            "SELECT {}\nFROM (\n  {}\n)\nWHERE {}",
+            columns.join(", "),
+            indent(&rows.sql, 2),
+            keys.join(" OR ")
+        ),
+    );
+    Ok(())
+}
+
+/// Declares `upload_levels`: every row once for the whole windows, and once per hop size of
+/// which a window has it in its tail.
+fn levels(features: &[Feature], end: i64, script: &mut Script<'_>) {
+    let windows = || features.iter().filter_map(|feature| feature.window);
+    let mut kept = vec![format!("{LEVEL} = -1")];
+    let mut starts = String::new();
+    for (level, hop) in HOPS.iter().enumerate() {
+        let own = windows().filter(|window| hop_index(*window) == level);
+        let tails = any_of(own.map(|window| in_tail(window, end)));
+        if tails != "false" {
+            kept.push(format!("{LEVEL} = {level} AND ({tails})"));
+        }
+        starts.push_str(&format!(" WHEN {level} THEN ts - PMOD(ts, {hop}L)"));
+    }
+    script.view(
+        "upload_levels",
+        "aggregations.windows: whole windows (-1), and hops of a day, an hour, five minutes (0 to 2)",
+        &format!(
+            "SELECT *, CASE {LEVEL}{starts} ELSE 0L END AS {HOP_START}\nFROM (SELECT *, EXPLODE(ARRAY(-1, 0, 1, 2)) AS {LEVEL} FROM upload_rows)\nWHERE {}",
+            kept.join("\n  OR ")
+        ),
+    );
+}
+
+/// The views of a point-in-time upload.
+struct Upload<'a> {
+    pipeline: &'a Pipeline<'a>,
+    bases: &'a [Base<'a>],
+    /// The end of the day in milliseconds, exclusive.
+    end: i64,
+}
+
+/// A column of partial results in the engine's form.
+struct Ir<'a> {
+    column: String,
+    /// The schema's field.
+    field: String,
+    /// From cells to the engine's form.
+    value: String,
+    partial: &'a Partial,
+    cells: Vec<String>,
+    /// Which rows count.
+    condition: String,
+    split: &'a Split,
+}
+
+impl<'a> Upload<'a> {
+    fn identity(&self) -> Vec<String> {
+        let keys = self.pipeline.usage.conf.key_columns.iter().cloned();
+        keys.chain([LEVEL.to_owned(), HOP_START.to_owned()]).collect()
+    }
+
+    /// The columns of the whole windows and those of the hops, and the name of a hop's start.
+    fn columns(&self) -> (Vec<Ir<'a>>, Vec<Ir<'a>>, [String; 3]) {
+        let mut names = Names::default();
+        names.add("Value");
+        let collapsed_name = names.add("collapsedIr");
+        names.add("CollapsedIrStruct");
+        let mut collapsed = Vec::new();
+        let mut hops = Vec::new();
+        for base in self.bases {
+            for feature in &base.features {
+                let cells = cells(&feature.partial, feature.window);
+                let cells: Vec<String> = cells.iter().map(|cell| prefixed("whole", cell)).collect();
+                collapsed.push(Ir {
+                    column: feature.name.clone(),
+                    field: names.add(&feature.name),
+                    value: engine_form(&feature.partial, &cells, base.is_float, &mut names),
+                    partial: &feature.partial,
+                    cells,
+                    condition: format!(
+                        "{LEVEL} = -1 AND {}",
+                        in_collapsed(feature.window, self.end)
+                    ),
+                    split: &feature.split,
+                });
+            }
+        }
+        let hops_name = names.add("tailHopIrs");
+        names.add("TailHopIrsElementElementStruct");
+        for (index, base) in self.bases.iter().enumerate() {
+            let (Some(partial), Some(first)) = (base.partial(), base.features.first()) else {
+                continue;
+            };
+            let prefix = format!("hop{index}");
+            let cells = cells(partial, None);
+            let cells: Vec<String> = cells.iter().map(|cell| prefixed(&prefix, cell)).collect();
+            let windows = || base.features.iter().filter_map(|feature| feature.window);
+            let tails = (0..HOPS.len()).map(|level| {
+                let own = windows().filter(|window| hop_index(*window) == level);
+                let tails: Vec<String> = own.map(|window| in_tail(window, self.end)).collect();
+                (!tails.is_empty())
+                    .then(|| format!("{LEVEL} = {level} AND ({})", any_of(tails.into_iter())))
+            });
+            hops.push(Ir {
+                column: format!("{prefix}_{}", base.name),
+                field: names.add(&base.name),
+                value: engine_form(partial, &cells, base.is_float, &mut names),
+                partial,
+                cells,
+                condition: any_of(tails.flatten()),
+                split: &first.split,
+            });
+        }
+        let start = names.add("ts");
+        (collapsed, hops, [collapsed_name, hops_name, start])
+    }
+
+    fn declare(&self, script: &mut Script<'_>) {
+        let (collapsed, hops, [collapsed_name, hops_name, start_name]) = self.columns();
+        let all: Vec<&Ir<'_>> = collapsed.iter().chain(&hops).collect();
+        let mut splits: Vec<&Split> = Vec::new();
+        for column in &all {
+            if !splits.contains(&column.split) {
+                splits.push(column.split);
+            }
+        }
+        let identity = list(&self.identity());
+        let nothing = |name: &str| format!("NULL AS {}", ident(name));
+        let mut pieces = Vec::new();
+        for split in splits {
+            let own: Vec<&Ir<'_>> = all
+                .iter()
+                .copied()
+                .filter(|column| column.split == split)
+                .collect();
+            let view = self.group(split, &own, script);
+            let cells: Vec<String> = all
+                .iter()
+                .map(|column| match column.split == split {
+                    true => ident(&column.column),
+                    false => nothing(&column.column),
+                })
+                .collect();
+            pieces.push(format!(
+                "SELECT {identity}, {} FROM {}",
+                cells.join(", "),
+                ident(&view)
+            ));
+        }
+        // A key or hop without any input has a row too.
+        let nothings: Vec<String> = all.iter().map(|column| nothing(&column.column)).collect();
+        pieces.push(format!(
+            "SELECT {identity}, {} FROM upload_levels",
+            nothings.join(", ")
+        ));
+        let merged: Vec<String> = all
+            .iter()
+            .map(|column| format!("FIRST({0}, true) AS {0}", ident(&column.column)))
+            .collect();
+        script.view(
+            "upload_partial",
+            "all partial results of a key, per whole window or hop",
+            &format!(
+                "SELECT {identity},\n  {}\nFROM (\n  {}\n)\nGROUP BY {identity}",
+                merged.join(",\n  "),
+                pieces.join("\n  UNION ALL\n  ")
+            ),
+        );
+        let fields = |columns: &[Ir<'_>]| -> Vec<(String, String)> {
+            let pairs = columns.iter();
+            pairs
+                .map(|column| (column.field.clone(), ident(&column.column)))
+                .collect()
+        };
+        let mut hop_fields = fields(&hops);
+        hop_fields.push((start_name.clone(), HOP_START.to_owned()));
+        let start = ident(&start_name);
+        let tails: Vec<String> = (0..HOPS.len())
+            .map(|level| {
+                format!(
+                    "ARRAY_SORT(COLLECT_LIST(IF({LEVEL} = {level}, hop, NULL)), (a, b) -> CAST(SIGN(a.{start} - b.{start}) AS INT))"
+                )
+            })
+            .collect();
+        let keys = list(&self.pipeline.usage.conf.key_columns);
+        let value = json(&[
+            (
+                collapsed_name,
+                format!("FIRST(IF({LEVEL} = -1, whole, NULL), true)"),
+            ),
+            (hops_name, format!("ARRAY({})", tails.join(", "))),
+        ]);
+        script.view(
+            "upload_json",
+            "keys and partial results as JSON",
+            &format!(
+                "WITH formed AS (\nSELECT {keys}, {LEVEL},\n  {} AS whole,\n  {} AS hop\nFROM upload_partial\n)\nSELECT {} AS key_json,\n  {value} AS value_json\nFROM formed\nGROUP BY {keys}",
+                structure(&fields(&collapsed)),
+                structure(&hop_fields),
+                key_json(self.pipeline.usage.conf),
+            ),
+        );
+    }
+
+    /// Declares the view of one split's partial results, pieces together again.
+    fn group(&self, split: &Split, own: &[&Ir<'_>], script: &mut Script<'_>) -> String {
+        let group = Group {
+            split,
+            features: Vec::new(),
+        };
+        let suffix = split.suffix();
+        let view = format!("upload_merged{suffix}");
+        let mut identity = self.identity();
+        if split.has_pieces() {
+            identity.push(PIECE.to_owned());
+        }
+        let identity = list(&identity);
+        let merged: BTreeSet<String> = own
+            .iter()
+            .flat_map(|column| {
+                let lifted: Vec<String> = column
+                    .partial
+                    .lift("")
+                    .into_iter()
+                    .map(|cell| format!("IF({}, {cell}, NULL)", column.condition))
+                    .collect();
+                aliased(&column.partial.merge(&lifted, ""), &column.cells)
+            })
+            .collect();
+        let merged: Vec<String> = merged.into_iter().collect();
+        let values: Vec<String> = own
+            .iter()
+            .map(|column| format!("{} AS {}", column.value, ident(&column.column)))
+            .collect();
+        script.view(
+            &view,
+            "aggregations: merged per key, and per whole window or hop",
+            &format!(
+                "WITH merged AS (\n  SELECT {identity},\n    {}\n  FROM {}\n  GROUP BY {identity}\n)\nSELECT {identity},\n  {}\nFROM merged",
+                merged.join(",\n    "),
+                self.pipeline.rows(&group),
+                values.join(",\n  ")
+            ),
+        );
+        if !split.has_pieces() {
+            return view;
+        }
+        let identity = list(&self.identity());
+        let together: Vec<String> = own
+            .iter()
+            .map(|column| {
+                let name = ident(&column.column);
+                let entries = format!(
+                    "COLLECT_LIST(IF({name} IS NULL, NULL, NAMED_STRUCT('piece', {PIECE}, 'value', {name})))"
+                );
+                let value = match split {
+                    Split::Positions(_) => format!(
+                        "TRANSFORM(ARRAY_SORT({entries}, (a, b) -> a.piece - b.piece), e -> e.value)"
+                    ),
+                    _ => format!("MAP_FROM_ENTRIES({entries})"),
+                };
+                format!("IF(COUNT({name}) > 0, {value}, NULL) AS {name}")
+            })
+            .collect();
+        let whole = format!("upload_together{suffix}");
+        script.view(
+            &whole,
+            "aggregations: the pieces together again",
+            &format!(
+                "SELECT {identity},\n  {}\nFROM {}\nGROUP BY {identity}",
+                together.join(",\n  "),
+                ident(&view)
+            ),
+        );
+        whole
+    }
+}
+
+/// A cell's name behind a prefix.
+fn prefixed(prefix: &str, cell: &str) -> String {
+    ident(&format!("{prefix}_{}", cell.trim_matches('`')))
+}
+
+/// A merged partial result as the engine keeps it; NULL if no input was there.
+fn engine_form(partial: &Partial, cells: &[String], is_float: bool, names: &mut Names) -> String {
+    let c = cells.first().cloned().unwrap_or_default();
+    let wide = |value: String| match is_float {
+        true => format!("CAST({value} AS DOUBLE)"),
+        false => value,
+    };
+    // The names of a structure, and its own.
+    let mut named = |fields: &[(&str, String)], struct_name: &str| {
+        names.add(struct_name);
+        let pairs: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{}, {value}", text(&names.add(name))))
+            .collect();
+        format!("NAMED_STRUCT({})", pairs.join(", "))
+    };
+    let some = |condition: String, value: String| format!("IF({condition}, {value}, NULL)");
+    match partial.operation {
+        Operation::Count | Operation::Sum => c,
+        Operation::Min | Operation::Max => wide(c),
+        Operation::Average => {
+            let n = cells.get(1).cloned().unwrap_or_default();
+            let value = named(
+                &[("sum", c.clone()), ("count", format!("CAST({n} AS INT)"))],
+                "average",
+            );
+            some(format!("{n} IS NOT NULL"), value)
+        }
+        Operation::First | Operation::Last => {
+            let sign = sign(partial.operation);
+            let value = named(
+                &[
+                    ("epochMillis", format!("{sign}{c}.at")),
+                    ("payload", wide(format!("{c}.value"))),
+                ],
+                "time pair",
+            );
+            some(format!("{c} IS NOT NULL"), value)
+        }
+        Operation::FirstK | Operation::LastK => {
+            let sign = sign(partial.operation);
+            let value = named(
+                &[
+                    ("epochMillis", format!("{sign}e.at")),
+                    ("payload", wide("e.value".to_owned())),
+                ],
+                "time pair",
+            );
+            some(
+                format!("SIZE({c}) > 0"),
+                format!("TRANSFORM({c}, e -> {value})"),
+            )
+        }
+        Operation::Histogram => some(
+            format!("SIZE({c}) > 0"),
+            format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"),
+        ),
+        Operation::ApproxPercentile => some(
+            format!("SIZE({c}) > 0"),
+            format!("CAST(SORT_ARRAY({c}) AS ARRAY<DOUBLE>)"),
+        ),
+        Operation::TopK | Operation::BottomK | Operation::UniqueCount => {
+            let value = match is_float {
+                true => format!("CAST({c} AS ARRAY<DOUBLE>)"),
+                false => c.clone(),
+            };
+            some(format!("SIZE({c}) > 0"), value)
+        }
+        Operation::ApproxUniqueCount
+        | Operation::BoundedUniqueCount
+        | Operation::ApproxHistogramK => some(format!("SIZE({c}) > 0"), c.clone()),
+        Operation::Variance => {
+            let value = named(
+                &[
+                    ("count", format!("CAST({c}.n AS INT)")),
+                    ("mean", format!("{c}.mean")),
+                    ("m2", format!("{c}.m2")),
+                ],
+                "variance",
+            );
+            some(format!("{c}.n > 0"), value)
+        }
+        Operation::Skew | Operation::Kurtosis => some(
+            format!("{c}.n > 0"),
+            format!("ARRAY({c}.n, {c}.mean, {c}.m2, {c}.m3, {c}.m4)"),
+        ),
+    }
+}
+
+/// Merged rows of the newest-first operations are kept by their negative time.
+fn sign(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Last | Operation::LastK => "-",
+        _ => "",
+    }
+}
