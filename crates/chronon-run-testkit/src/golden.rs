@@ -1,6 +1,11 @@
-//! Reading the golden corpora: source partitions from CSV, ranges from records.
+//! The golden corpora: source partitions from CSV, ranges from records, and the comparison of a
+//! table with the recorded one.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange, RangeSet, TableName};
 use serde_json::Value;
@@ -128,4 +133,649 @@ pub fn recorded_days(partitions: &Value, column: &str) -> RangeSet {
         PartitionRange::new(from.parse().ok()?, to.parse().ok()?)
     });
     ranges.collect()
+}
+
+/// What a table is in a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A partitioned or unpartitioned table.
+    Table,
+    /// A view.
+    View,
+    /// An upload table, recorded as decoded keys and values.
+    Upload,
+}
+
+/// A table with its rows: recorded, or found in a warehouse.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Rows {
+    /// Names and Spark types, in order, partition columns last.
+    pub columns: Vec<(String, String)>,
+    /// `ds=2026-01-14`, `a=1/b=2`; `None` for views and unpartitioned tables.
+    pub partitions: Option<BTreeSet<String>>,
+    /// Rows in the order of `columns`; `None` if they were not recorded.
+    pub rows: Option<Vec<Vec<Value>>>,
+}
+
+/// A table of `expected/`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Recorded {
+    /// `db.table`.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its content. Of an upload: the columns of the table, and rows of `[key, value]`.
+    pub content: Rows,
+    /// Columns of the table whose values were not recorded.
+    pub unrecorded: BTreeSet<String>,
+    /// Its table properties, without those that hold a hash.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Recorded {
+    /// Reads `<name>.schema` and, if there is one, `<name>.jsonl` below `directory`.
+    ///
+    /// # Errors
+    /// [`GoldenError`] if a file is missing or malformed.
+    pub fn read(directory: &Path, name: &str) -> Result<Self, GoldenError> {
+        let path = directory.join(format!("{name}.schema"));
+        let bad = |why: &dyn std::fmt::Display| {
+            GoldenError::Content(path.display().to_string(), why.to_string())
+        };
+        let schema: Value = serde_json::from_str(&read(&path)?).map_err(|error| bad(&error))?;
+        let kind = match schema["kind"].as_str() {
+            Some("upload") => Kind::Upload,
+            Some("view") => Kind::View,
+            _ => Kind::Table,
+        };
+        let partitioned = schema["partition_columns"]
+            .as_array()
+            .is_some_and(|columns| !columns.is_empty());
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            content: Rows {
+                columns: columns(&schema),
+                partitions: (kind == Kind::Table && partitioned)
+                    .then(|| texts(&schema["partitions"])),
+                rows: recorded_rows(&directory.join(format!("{name}.jsonl")), kind)?,
+            },
+            unrecorded: texts(&schema["columns_not_exported"]),
+            properties: properties(&schema["tblproperties"]),
+        })
+    }
+}
+
+fn texts(list: &Value) -> BTreeSet<String> {
+    let items = list.as_array().into_iter().flatten();
+    items
+        .filter_map(|item| Some(item.as_str()?.to_owned()))
+        .collect()
+}
+
+fn columns(schema: &Value) -> Vec<(String, String)> {
+    if let Some(names) = schema["columns_of_the_table"].as_array() {
+        let names = names.iter().filter_map(Value::as_str);
+        return names.map(|name| (name.to_owned(), String::new())).collect();
+    }
+    let columns = schema["columns"].as_array().into_iter().flatten();
+    columns
+        .filter_map(|column| {
+            Some((
+                column[0].as_str()?.to_owned(),
+                column[1].as_str()?.to_owned(),
+            ))
+        })
+        .collect()
+}
+
+fn properties(object: &Value) -> BTreeMap<String, String> {
+    let entries = object.as_object().into_iter().flatten();
+    entries
+        .filter(|(key, _)| !key.starts_with("semantic_hash"))
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+fn recorded_rows(path: &Path, kind: Kind) -> Result<Option<Vec<Vec<Value>>>, GoldenError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bad = |error: serde_json::Error| {
+        GoldenError::Content(path.display().to_string(), error.to_string())
+    };
+    let text = read(path)?;
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let row: Value = serde_json::from_str(line).map_err(bad)?;
+        rows.push(match (kind, row) {
+            (Kind::Upload, row) => vec![row["key"].clone(), row["value"].clone()],
+            (_, Value::Array(cells)) => cells,
+            (_, other) => vec![other],
+        });
+    }
+    Ok(Some(rows))
+}
+
+/// Rows of which the recorded value is a defect of the recording engine; they are named, and
+/// the others are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Defect<'a> {
+    /// `db.table`.
+    pub table: &'a str,
+    /// Column and text of each value that a row must have to be meant.
+    pub rows: &'a [(&'a str, &'a str)],
+    /// Why the record is wrong.
+    pub why: &'a str,
+}
+
+/// What [`compare`] found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Verdict {
+    /// Rows compared.
+    pub rows: usize,
+    /// What differs, the most telling first; equal if there is nothing.
+    pub differences: Vec<String>,
+    /// What may be so, but is said: named rows, empty partitions.
+    pub notes: Vec<String>,
+}
+
+/// Compares what was found with the record: columns with types and order, partitions, rows in any
+/// order. Numbers may differ by 1e-9 of their size; an approximate count by its error.
+#[must_use]
+pub fn compare(recorded: &Recorded, found: &Rows, defects: &[Defect<'_>]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let visible: Vec<_> = found
+        .columns
+        .iter()
+        .filter(|(name, _)| !recorded.unrecorded.contains(name))
+        .cloned()
+        .collect();
+    compare_columns(recorded, &visible, &mut verdict);
+    let Some(wanted) = &recorded.content.rows else {
+        verdict.notes.push("rows are not recorded".to_owned());
+        return verdict;
+    };
+    let rows = found.rows.as_deref().unwrap_or_default();
+    if recorded.kind == Kind::Upload {
+        let columns = [
+            ("key".to_owned(), "key".to_owned()),
+            ("value".to_owned(), "value".to_owned()),
+        ];
+        compare_rows(&columns, wanted.clone(), rows.to_vec(), &mut verdict);
+        return verdict;
+    }
+    compare_partitions(recorded, found, &mut verdict);
+    let (common, wanted) = project(&recorded.content.columns, &visible, wanted);
+    let (_, rows) = project(&found.columns, &common, rows);
+    let meant = |row: &Vec<Value>, defect: &Defect<'_>| {
+        defect.rows.iter().all(|(name, value)| {
+            let at = common.iter().position(|(column, _)| column == name);
+            at.is_some_and(|at| text(&row[at]) == *value)
+        })
+    };
+    let (mut wanted, mut rows) = (wanted, rows);
+    for defect in defects
+        .iter()
+        .filter(|defect| defect.table == recorded.name)
+    {
+        let (theirs, rest): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|row| meant(row, defect));
+        wanted = rest;
+        let (ours, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| meant(row, defect));
+        rows = rest;
+        let mut named = Verdict::default();
+        compare_rows(&common, theirs, ours, &mut named);
+        for difference in named.differences {
+            verdict.notes.push(format!(
+                "defect of the record ({}): {difference}",
+                defect.why
+            ));
+        }
+    }
+    compare_rows(&common, wanted, rows, &mut verdict);
+    verdict
+}
+
+fn compare_columns(recorded: &Recorded, visible: &[(String, String)], verdict: &mut Verdict) {
+    let wanted = &recorded.content.columns;
+    let names = |columns: &[(String, String)]| -> Vec<String> {
+        columns.iter().map(|(name, _)| name.clone()).collect()
+    };
+    if recorded.kind == Kind::Upload {
+        if names(visible) != names(wanted) {
+            verdict.differences.push(format!(
+                "columns {:?}, recorded {:?}",
+                names(visible),
+                names(wanted)
+            ));
+        }
+        return;
+    }
+    let show = |columns: Vec<&(String, String)>| -> String {
+        let columns = columns.iter().map(|(name, kind)| format!("{name} {kind}"));
+        columns.collect::<Vec<_>>().join(", ")
+    };
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|column| !visible.contains(column))
+        .collect();
+    let more: Vec<_> = visible
+        .iter()
+        .filter(|column| !wanted.contains(column))
+        .collect();
+    if !missing.is_empty() {
+        verdict
+            .differences
+            .push(format!("columns missing: {}", show(missing)));
+    }
+    if !more.is_empty() {
+        verdict
+            .differences
+            .push(format!("columns too many: {}", show(more)));
+    }
+    if verdict.differences.is_empty() && visible != wanted.as_slice() {
+        let order = (names(visible), names(wanted));
+        verdict.differences.push(format!(
+            "columns in another order: {:?}, recorded {:?}",
+            order.0, order.1
+        ));
+    }
+}
+
+fn compare_partitions(recorded: &Recorded, found: &Rows, verdict: &mut Verdict) {
+    let Some(wanted) = &recorded.content.partitions else {
+        return;
+    };
+    let Some(partitions) = &found.partitions else {
+        verdict.differences.push("not partitioned".to_owned());
+        return;
+    };
+    let missing: Vec<_> = wanted.difference(partitions).collect();
+    if !missing.is_empty() {
+        verdict
+            .differences
+            .push(format!("partitions missing: {missing:?}"));
+    }
+    let filled = filled_partitions(found);
+    for partition in partitions.difference(wanted) {
+        if filled.contains(partition) {
+            verdict
+                .differences
+                .push(format!("a partition too many, with rows: {partition}"));
+        } else {
+            verdict
+                .notes
+                .push(format!("an empty partition more: {partition}"));
+        }
+    }
+}
+
+/// The partitions of a found table that hold rows, by the values of their rows.
+fn filled_partitions(found: &Rows) -> BTreeSet<String> {
+    let first = found.partitions.iter().flatten().next();
+    let names: Vec<&str> = first
+        .map(|partition| {
+            partition
+                .split('/')
+                .filter_map(|piece| Some(piece.split_once('=')?.0))
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+    let at: Vec<Option<usize>> = names
+        .iter()
+        .map(|name| found.columns.iter().position(|(column, _)| column == name))
+        .collect();
+    let rows = found.rows.iter().flatten();
+    rows.map(|row| {
+        let pieces = names.iter().zip(&at).map(|(name, at)| {
+            let value = at.and_then(|at| row.get(at)).map(text).unwrap_or_default();
+            format!("{name}={value}")
+        });
+        pieces.collect::<Vec<_>>().join("/")
+    })
+    .collect()
+}
+
+type Columns = Vec<(String, String)>;
+
+/// The columns of `from` that `to` has as well, in the order of `to`, and the rows cut to them.
+fn project(
+    from: &[(String, String)],
+    to: &[(String, String)],
+    rows: &[Vec<Value>],
+) -> (Columns, Vec<Vec<Value>>) {
+    let position = |name: &String| from.iter().position(|(column, _)| column == name);
+    let both: Vec<(usize, (String, String))> = to
+        .iter()
+        .filter_map(|(name, _)| Some((position(name)?, from[position(name)?].clone())))
+        .collect();
+    let rows = rows.iter().map(|row| {
+        let cells = both
+            .iter()
+            .map(|(at, _)| row.get(*at).cloned().unwrap_or(Value::Null));
+        cells.collect()
+    });
+    let rows = rows.collect();
+    (both.into_iter().map(|(_, column)| column).collect(), rows)
+}
+
+/// A value as text: strings bare, everything else as JSON.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A value as a sort key: floating point rounded, keys of objects in order.
+fn key(value: &Value) -> String {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.5e}", number.as_f64().unwrap_or_default())
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(key).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(entries) => {
+            let entries: BTreeMap<_, _> = entries
+                .iter()
+                .map(|(name, value)| (name, key(value)))
+                .collect();
+            format!("{entries:?}")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// How many differences of one table are shown.
+const SHOWN: usize = 6;
+
+fn compare_rows(
+    columns: &[(String, String)],
+    mut wanted: Vec<Vec<Value>>,
+    mut found: Vec<Vec<Value>>,
+    verdict: &mut Verdict,
+) {
+    let order = telling_order(columns.len(), &wanted, &found);
+    let sort = |rows: &mut Vec<Vec<Value>>| {
+        rows.sort_by_cached_key(|row| -> Vec<String> {
+            order.iter().map(|at| key(&row[*at])).collect()
+        });
+    };
+    sort(&mut wanted);
+    sort(&mut found);
+    verdict.rows += wanted.len();
+    let place = |row: &[Value]| {
+        let cells = order.iter().take(SHOWN);
+        let cells = cells.map(|at| format!("{}={}", columns[*at].0, text(&row[*at])));
+        cells.collect::<Vec<_>>().join(" ")
+    };
+    if wanted.len() != found.len() {
+        let count = format!("{} rows, recorded {}", found.len(), wanted.len());
+        let (more, less) = unmatched(&wanted, &found);
+        let more = more
+            .iter()
+            .map(|row| format!("  only found: {}", place(row)));
+        let less = less
+            .iter()
+            .map(|row| format!("  only recorded: {}", place(row)));
+        verdict.differences.push(count);
+        verdict.differences.extend(more.take(3).chain(less.take(3)));
+        return;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut shown = Vec::new();
+    for (wanted, found) in wanted.iter().zip(&found) {
+        for (at, (name, kind)) in columns.iter().enumerate() {
+            if equal(name, kind, &wanted[at], &found[at]) {
+                continue;
+            }
+            let count = counts.entry(name).or_default();
+            *count += 1;
+            if *count <= 2 && shown.len() < SHOWN {
+                shown.push(format!(
+                    "{name}: {}, recorded {}, where {}",
+                    found[at],
+                    wanted[at],
+                    place(found)
+                ));
+            }
+        }
+    }
+    if !counts.is_empty() {
+        verdict
+            .differences
+            .push(format!("cells that differ: {counts:?}"));
+        verdict.differences.append(&mut shown);
+    }
+}
+
+/// Rows that only one of two sorted lists has, by their keys.
+fn unmatched<'r>(
+    wanted: &'r [Vec<Value>],
+    found: &'r [Vec<Value>],
+) -> (Vec<&'r Vec<Value>>, Vec<&'r Vec<Value>>) {
+    let keyed = |rows: &'r [Vec<Value>]| -> Vec<(String, &'r Vec<Value>)> {
+        let mut keyed: Vec<_> = rows
+            .iter()
+            .map(|row| (row.iter().map(key).collect::<Vec<_>>().join("\u{1}"), row))
+            .collect();
+        keyed.sort_by(|left, right| left.0.cmp(&right.0));
+        keyed
+    };
+    let (wanted, found) = (keyed(wanted), keyed(found));
+    let (mut more, mut less) = (Vec::new(), Vec::new());
+    let (mut i, mut j) = (0, 0);
+    while i < wanted.len() || j < found.len() {
+        let order = match (wanted.get(i), found.get(j)) {
+            (Some(left), Some(right)) => left.0.cmp(&right.0),
+            (Some(_), None) => Ordering::Less,
+            _ => Ordering::Greater,
+        };
+        match order {
+            Ordering::Less => less.push(wanted[i].1),
+            Ordering::Greater => more.push(found[j].1),
+            Ordering::Equal => {}
+        }
+        i += usize::from(order != Ordering::Greater);
+        j += usize::from(order != Ordering::Less);
+    }
+    (more, less)
+}
+
+/// The columns, those first whose values are the same on both sides: they pair the rows up.
+fn telling_order(columns: usize, wanted: &[Vec<Value>], found: &[Vec<Value>]) -> Vec<usize> {
+    let values = |rows: &[Vec<Value>], at: usize| {
+        let mut values: Vec<String> = rows.iter().map(|row| key(&row[at])).collect();
+        values.sort_unstable();
+        values
+    };
+    let rank = |at: &usize| {
+        let numbers = wanted.iter().any(|row| row[*at].is_f64());
+        if values(wanted, *at) != values(found, *at) {
+            2
+        } else {
+            i32::from(numbers)
+        }
+    };
+    let mut order: Vec<usize> = (0..columns).collect();
+    order.sort_by_cached_key(rank);
+    order
+}
+
+/// Whether two values are the same; `kind` is the Spark type of the whole column.
+fn equal(name: &str, kind: &str, left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(a), Value::Number(b)) => match (a.as_i64(), b.as_i64()) {
+            (Some(a), Some(b)) if name.contains("_approx_unique_count") => close_counts(a, b),
+            (Some(a), Some(b)) => a == b,
+            _ => close(
+                kind,
+                a.as_f64().unwrap_or(f64::NAN),
+                b.as_f64().unwrap_or(f64::NAN),
+            ),
+        },
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(name, kind, a, b))
+        }
+        (Value::Object(a), Value::Object(b)) if kind == "value" => {
+            // A record: a field that is not there is NULL.
+            let names: BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            names
+                .into_iter()
+                .all(|field| equal(name, kind, &left[field.as_str()], &right[field.as_str()]))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter().all(|(field, value)| {
+                    b.get(field)
+                        .is_some_and(|other| equal(name, kind, value, other))
+                })
+        }
+        (Value::String(a), Value::String(b)) if kind == "binary" => {
+            a.trim_start_matches("base64:") == b.trim_start_matches("base64:")
+        }
+        _ => left == right,
+    }
+}
+
+fn close(kind: &str, a: f64, b: f64) -> bool {
+    // A 32-bit number is recorded as the double it widens to.
+    #[expect(clippy::cast_possible_truncation, reason = "that is the comparison")]
+    let same_single = kind.contains("float") && a as f32 == b as f32;
+    same_single || a == b || (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
+}
+
+/// Two estimates of one count by different sketches: within 15 %, three times the standard error
+/// of Spark's default, and never less than one.
+fn close_counts(a: i64, b: i64) -> bool {
+    let size = a.abs().max(b.abs());
+    (a - b).abs() <= (size * 15 / 100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn recorded(rows: &[Value]) -> Recorded {
+        Recorded {
+            name: "db.t".to_owned(),
+            kind: Kind::Table,
+            content: content(rows),
+            unrecorded: BTreeSet::new(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    fn content(rows: &[Value]) -> Rows {
+        let columns = [
+            ("k", "string"),
+            ("v", "double"),
+            ("f", "float"),
+            ("ds", "string"),
+        ];
+        let row = |row: &Value| row.as_array().cloned().unwrap_or_default();
+        Rows {
+            columns: columns
+                .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+                .to_vec(),
+            partitions: Some(BTreeSet::from(["ds=2026-01-01".to_owned()])),
+            rows: Some(rows.iter().map(row).collect()),
+        }
+    }
+
+    fn row(k: &str, v: f64, f: f64) -> Value {
+        json!([k, v, f, "2026-01-01"])
+    }
+
+    fn differences(wanted: &[Value], found: &[Value]) -> Vec<String> {
+        compare(&recorded(wanted), &content(found), &[]).differences
+    }
+
+    #[test]
+    fn order_last_bits_and_widened_singles_do_not_count() {
+        let wanted = [row("a", 9.5, 0.1_f32.into()), row("b", 1.0, 2.0)];
+        let found = [row("b", 1.0, 2.0), row("a", 9.499_999_999_999_998, 0.1)];
+        assert_eq!(differences(&wanted, &found), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_wrong_cell_is_told_with_its_row() {
+        let found = differences(
+            &[row("a", 1.0, 1.0), row("b", 2.0, 1.0)],
+            &[row("a", 1.0, 1.0), row("b", 2.000_001, 1.0)],
+        );
+        assert_eq!(found[0], "cells that differ: {\"v\": 1}");
+        assert!(
+            found[1].starts_with("v: 2.000001, recorded 2.0, where k=b"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn rows_are_counted_with_their_duplicates() {
+        let found = differences(
+            &[row("a", 1.0, 1.0), row("b", 1.0, 1.0)],
+            &[row("a", 1.0, 1.0), row("a", 1.0, 1.0), row("b", 1.0, 1.0)],
+        );
+        assert_eq!(found[0], "3 rows, recorded 2");
+        assert!(found[1].contains("only found: "), "{found:?}");
+        assert_eq!(
+            differences(
+                &[row("a", 1.0, 1.0), row("b", 1.0, 1.0)],
+                &[row("a", 1.0, 1.0), row("a", 1.0, 1.0)]
+            )
+            .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn null_is_not_zero_and_not_empty() {
+        let null = json!(["a", null, 1.0, "2026-01-01"]);
+        assert_eq!(differences(&[null], &[row("a", 0.0, 1.0)]).len(), 2);
+    }
+
+    #[test]
+    fn columns_and_partitions_count() {
+        let wanted = recorded(&[row("a", 1.0, 1.0)]);
+        let mut found = wanted.content.clone();
+        found.columns[1].1 = "float".to_owned();
+        assert_eq!(
+            compare(&wanted, &found, &[]).differences,
+            ["columns missing: v double", "columns too many: v float"]
+        );
+        let mut found = wanted.content.clone();
+        found.partitions = Some(BTreeSet::from(["ds=2026-01-02".to_owned()]));
+        let verdict = compare(&wanted, &found, &[]);
+        assert_eq!(
+            verdict.differences,
+            ["partitions missing: [\"ds=2026-01-01\"]"]
+        );
+        assert_eq!(verdict.notes, ["an empty partition more: ds=2026-01-02"]);
+    }
+
+    #[test]
+    fn rows_of_a_defect_are_named_and_the_others_compared() {
+        let defect = Defect {
+            table: "db.t",
+            rows: &[("k", "b")],
+            why: "hazard",
+        };
+        let wanted = recorded(&[row("a", 1.0, 1.0), row("b", 1.0, 1.0)]);
+        let found = content(&[row("a", 1.0, 1.0), row("b", 7.0, 1.0)]);
+        let verdict = compare(&wanted, &found, &[defect]);
+        assert_eq!(verdict.differences, Vec::<String>::new());
+        assert!(verdict.notes[1].contains("hazard"), "{verdict:?}");
+        let found = content(&[row("a", 2.0, 1.0), row("b", 7.0, 1.0)]);
+        assert_ne!(
+            compare(&wanted, &found, &[defect]).differences,
+            Vec::<String>::new()
+        );
+    }
 }
