@@ -5,6 +5,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -45,8 +47,13 @@ impl Workspace {
 
     /// A copy of `examples/<name>`, without what earlier runs left there.
     pub(crate) fn example(name: &str) -> Self {
+        Self::copy_of(&repository().join("examples").join(name))
+    }
+
+    /// A copy of a folder, without what earlier runs left there.
+    pub(crate) fn copy_of(folder: &Path) -> Self {
         let workspace = Self::empty();
-        copy(&repository().join("examples").join(name), &workspace.root);
+        copy(folder, &workspace.root);
         workspace
     }
 
@@ -96,6 +103,44 @@ impl Workspace {
     }
 }
 
+/// Until the end of the scope, snapshots do not see what differs from run to run: run ids, times
+/// and process ids.
+pub(crate) fn steady() -> impl Drop {
+    let mut settings = insta::Settings::clone_current();
+    for (pattern, shown) in [
+        (r"\b\d{8}-\d{6}(-\d+)?\b", "[RUN]"),
+        (r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", "[INSTANT]"),
+        (r"\b(\d+m)?\d+(\.\d)?s\b", "[TIME]"),
+        (r"process \d+", "process [PID]"),
+        (r"damaged-\d+", "damaged-[MILLIS]"),
+        // Columns are as wide as what is hidden.
+        (r"\[(RUN|INSTANT|TIME)\] +", "[$1]  "),
+        (r"\b(run|started|took) +", "$1  "),
+    ] {
+        settings.add_filter(pattern, shown);
+    }
+    settings.bind_to_scope()
+}
+
+/// Waits until `happened`, looking again and again; five minutes are for a machine under load.
+///
+/// # Panics
+/// If it does not happen.
+pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !happened() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Sends a signal, e.g. `KILL`.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let mut kill = Command::new("kill");
+    kill.args(["-s", name, &pid.to_string()]);
+    assert!(kill.status().unwrap().success());
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -121,7 +166,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    fn new(output: Output, root: &Path) -> Self {
+    pub(crate) fn new(output: Output, root: &Path) -> Self {
         let clean = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes).into_owned();
             text.replace(&root.display().to_string(), "[ROOT]")

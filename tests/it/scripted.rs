@@ -1,0 +1,463 @@
+//! Runs on a scripted `spark-submit`: order, retries, verification, limits, interruption and what
+//! is left behind, without a JVM.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+};
+
+use chronon_run_testkit::scripted::{Fault, Output, Record};
+use insta::assert_snapshot;
+
+use crate::{
+    staged::{Staged, all_days, anybody, days, fault_of, name_of},
+    support::{Screen, signal, steady, wait_until},
+};
+
+fn start(staged: &Staged, args: &[&str]) -> Child {
+    let mut command = staged.command(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn end(staged: &Staged, child: Child) -> Screen {
+    Screen::new(child.wait_with_output().unwrap(), staged.workspace.root())
+}
+
+/// Nothing that a test on this workspace started is left.
+fn nobody_is_left(staged: &Staged) {
+    let mut left = Vec::new();
+    wait_until("nobody is left", || {
+        left = anybody(staged.workspace.root());
+        left.is_empty()
+    });
+}
+
+fn hangs(name: &str) -> Fault {
+    Fault {
+        hang: true,
+        output: Output::None,
+        ..fault_of(name)
+    }
+}
+
+fn fails(name: &str) -> Fault {
+    Fault {
+        exit: Some(1),
+        output: Output::None,
+        ..fault_of(name)
+    }
+}
+
+#[test]
+fn a_run_and_then_nothing_to_do() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    // One after the other, so that the lines are always in this order.
+    assert_snapshot!("run", staged.run(&["materialize", "--jobs", "1"]).text());
+    assert_snapshot!("nothing_to_do", staged.run(&["materialize"]).text());
+    assert_eq!(staged.calls().len(), 4);
+}
+
+#[test]
+fn steps_wait_for_what_they_need() {
+    let staged = Staged::chain();
+    let slow = |name| Fault {
+        slow_millis: 200,
+        ..fault_of(name)
+    };
+    staged.faults(&[slow("one"), slow("two")]);
+    staged.run(&["materialize", "--jobs", "4"]).expect(0);
+    let calls = staged.calls();
+    let call = |name: &str| calls.iter().find(|call| name_of(call) == name).unwrap();
+    for (before, after) in [("one", "two"), ("two", "three")] {
+        assert!(call(before).end.unwrap() <= call(after).start);
+    }
+    for name in ["one", "two", "three", "alone"] {
+        assert_eq!(staged.filled(name), all_days());
+    }
+}
+
+#[test]
+fn a_failure_is_tried_again() {
+    let staged = Staged::chain();
+    staged
+        .workspace
+        .edit("workspace.toml", "retries = 0", "retries = 2");
+    staged.faults(&[Fault {
+        nth: Some(1),
+        ..fails("one")
+    }]);
+    let screen = staged.run(&["materialize", "--output", "json"]).expect(0);
+    let calls = staged.started();
+    assert_eq!(calls.iter().filter(|name| *name == "one").count(), 2);
+    let events = Staged::events(&screen);
+    let finished = |attempt: u32| {
+        let wanted = |event: &&serde_json::Value| {
+            event["event"] == "attempt_finished" && event["attempt"] == attempt
+        };
+        events.iter().find(wanted).unwrap()
+    };
+    assert!(events.iter().any(|event| event["retry_in"] == 10));
+    assert_eq!(finished(2)["outcome"]["kind"], "succeeded");
+}
+
+#[test]
+fn exit_0_without_output_is_a_failure() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.faults(&[Fault {
+        output: Output::None,
+        ..fault_of("two")
+    }]);
+    let screen = staged.run(&["materialize", "--jobs", "1"]);
+    assert_snapshot!(screen.expect(1).text());
+    assert!(staged.filled("three").is_empty());
+    assert_eq!(staged.filled("alone"), all_days());
+}
+
+#[test]
+fn exit_0_with_half_of_the_output_is_a_failure_and_the_rest_is_run() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.faults(&[Fault {
+        nth: Some(1),
+        output: Output::Days(1),
+        ..fault_of("two")
+    }]);
+    let screen = staged.run(&["materialize", "--jobs", "1", "-s", "team.one", "team.two"]);
+    assert_snapshot!(screen.expect(1).text());
+    staged.run(&["materialize"]).expect(0);
+    let last = staged
+        .calls()
+        .into_iter()
+        .rfind(|call| name_of(call) == "two");
+    let days_written = last.unwrap().writes.into_values().next().unwrap();
+    assert_eq!(days_written, days("2026-01-02", "2026-01-03"));
+}
+
+#[test]
+fn a_step_that_hangs_is_ended_with_all_that_it_started() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.workspace.edit(
+        "workspace.toml",
+        "[run]",
+        "[[override]]\nselect = \"team.two\"\ntimeout = \"2s\"\n\n[run]",
+    );
+    staged.faults(&[Fault {
+        ignore_term: true,
+        fork: true,
+        ..hangs("two")
+    }]);
+    let screen = staged.run(&["materialize", "--jobs", "1"]);
+    assert_snapshot!(screen.expect(1).text());
+    nobody_is_left(&staged);
+}
+
+#[test]
+fn after_a_failure_the_rest_goes_on_or_stops() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.faults(&[fails("two")]);
+    let args = ["materialize", "--jobs", "1", "--on-failure"];
+    let stopped = staged.run(&[&args[..], &["stop"]].concat());
+    assert_snapshot!("stop", stopped.expect(1).text());
+    assert_eq!(staged.started(), ["one", "two"]);
+    let went_on = staged.run(&[&args[..], &["continue"]].concat());
+    assert_snapshot!("continue", went_on.expect(1).text());
+    let mut started = staged.started().split_off(2);
+    started.sort();
+    assert_eq!(started, ["alone", "two"]);
+}
+
+#[test]
+fn no_more_than_jobs_run_at_once() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let queries = names.map(|name| (name, &["lake.a"][..]));
+    for jobs in [1, 3] {
+        let staged = Staged::new(&queries);
+        staged.faults(&[Fault {
+            slow_millis: 300,
+            ..Fault::default()
+        }]);
+        staged
+            .run(&["materialize", "--jobs", &jobs.to_string()])
+            .expect(0);
+        assert_eq!(most_at_once(&staged.calls()), jobs);
+    }
+}
+
+fn most_at_once(calls: &[Record]) -> usize {
+    let running = |at: u64| {
+        let during = |call: &&Record| call.start <= at && at < call.end.unwrap();
+        calls.iter().filter(during).count()
+    };
+    calls.iter().map(|call| running(call.start)).max().unwrap()
+}
+
+#[test]
+fn what_waits_is_said_and_run_once_the_source_lands() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.set_source("lake.a", days("2026-01-01", "2026-01-02"));
+    let first = staged.run(&["materialize", "--jobs", "1"]);
+    assert_snapshot!("some_days", first.expect(3).text());
+    let second = staged.run(&["materialize", "--jobs", "1"]);
+    assert_snapshot!("nothing_but_waiting", second.expect(3).text());
+    staged.set_source("lake.a", all_days());
+    let before = staged.calls().len();
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.started()[before..], ["one", "two", "three"]);
+    assert_eq!(staged.filled("three"), all_days());
+}
+
+#[test]
+fn a_step_that_somebody_killed() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.faults(&[hangs("two")]);
+    let child = start(&staged, &["materialize", "--jobs", "1"]);
+    let running = || {
+        let mut calls = staged.calls().into_iter();
+        calls.find(|call| name_of(call) == "two")
+    };
+    wait_until("two runs", || running().is_some());
+    signal(running().unwrap().pid, "KILL");
+    assert_snapshot!(end(&staged, child).expect(1).text());
+}
+
+#[test]
+fn ctrl_c_and_term_stop_in_order() {
+    let _steady = steady();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let staged = Staged::chain();
+        staged.faults(&[hangs("two")]);
+        let child = start(&staged, &["materialize", "--jobs", "1"]);
+        wait_until("two runs", || staged.started().contains(&"two".to_owned()));
+        signal(child.id(), name);
+        assert_snapshot!(name, end(&staged, child).expect(code).text());
+        nobody_is_left(&staged);
+        staged.faults(&[]);
+        staged.run(&["materialize"]).expect(0);
+        assert_eq!(
+            staged
+                .started()
+                .iter()
+                .filter(|name| *name == "one")
+                .count(),
+            1
+        );
+    }
+}
+
+#[test]
+fn a_second_run_says_who_holds_the_lock() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.faults(&[Fault {
+        nth: Some(1),
+        ..hangs("one")
+    }]);
+    let child = start(&staged, &["materialize", "-s", "team.one+"]);
+    wait_until("one runs", || !staged.calls().is_empty());
+    assert_snapshot!(staged.run(&["materialize"]).expect(4).text());
+    // What nobody writes is free.
+    staged.run(&["materialize", "-s", "team.alone"]).expect(0);
+    signal(child.id(), "KILL");
+    end(&staged, child);
+    nobody_is_left(&staged);
+    // A dead owner holds nothing.
+    staged.run(&["materialize"]).expect(0);
+}
+
+#[test]
+fn a_ledger_that_cannot_be_used_does_not_stop_a_run() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    let ledger = staged.workspace.path(".chronon-run/ledger.db");
+    staged.run(&["materialize", "-s", "team.alone"]).expect(0);
+
+    fs::remove_file(&ledger).unwrap();
+    staged.run(&["materialize", "-s", "team.one"]).expect(0);
+    assert_eq!(runs(&staged), 1);
+
+    fs::write(
+        &ledger,
+        "no database at all, but long enough to look like one",
+    )
+    .unwrap();
+    let screen = staged.run(&["materialize", "-s", "team.two"]);
+    assert_snapshot!("damaged", screen.expect(0).text());
+
+    for path in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        let _ = fs::remove_file(staged.workspace.path(".chronon-run").join(path));
+    }
+    fs::create_dir(&ledger).unwrap();
+    let screen = staged.run(&["materialize", "-s", "team.three"]);
+    assert_snapshot!("unwritable", screen.expect(0).text());
+    assert_eq!(staged.calls().len(), 4);
+}
+
+fn runs(staged: &Staged) -> usize {
+    let screen = staged.run(&["runs", "--output", "json"]).expect(0);
+    let runs: serde_json::Value = serde_json::from_str(&screen.stdout).unwrap();
+    runs.as_array().unwrap().len()
+}
+
+#[test]
+fn json_is_one_event_a_line() {
+    let staged = Staged::chain();
+    let screen = staged.run(&["materialize", "--output", "json"]).expect(0);
+    assert_eq!(screen.stderr, "");
+    let events = Staged::events(&screen);
+    let first = events.first().unwrap();
+    assert_eq!(first["event"], "run_started");
+    assert_eq!(first["steps"].as_array().unwrap().len(), 4);
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "run_finished");
+    assert_eq!(last["succeeded"], true);
+    let finished = events
+        .iter()
+        .filter(|event| event["event"] == "step_finished");
+    assert_eq!(finished.count(), 4);
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let staged = Staged::chain();
+    for args in [
+        &["ls"][..],
+        &["ls", "--output", "json"],
+        &["plan"],
+        &["plan", "--output", "json"],
+        &["reference", "workspace"],
+    ] {
+        let mut child = start(&staged, args);
+        drop(child.stdout.take());
+        let screen = end(&staged, child).expect(0);
+        assert_eq!(screen.stderr, "", "{args:?}");
+    }
+}
+
+#[test]
+fn runs_and_logs_show_what_failed() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    staged.faults(&[fails("two")]);
+    staged.run(&["materialize", "--jobs", "1"]).expect(1);
+    let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
+    let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
+    let id = runs[0]["run"].as_str().unwrap();
+    assert_snapshot!(
+        "runs_show",
+        staged.run(&["runs", "show", id]).expect(0).text()
+    );
+    let log = staged.run(&["logs", "staging_query/team.two/backfill"]);
+    assert_snapshot!("logs", log.expect(0).text());
+    let unknown = staged.run(&["logs", "staging_query/team.three/backfill"]);
+    assert_snapshot!("logs_of_nothing", unknown.expect(2).text());
+}
+
+#[test]
+fn a_saved_plan_is_applied() {
+    let staged = Staged::chain();
+    staged
+        .run(&["plan", "-s", "team.one+", "--out", "plan.json"])
+        .expect(0);
+    staged
+        .run(&["materialize", "--plan", "plan.json"])
+        .expect(0);
+    assert_eq!(staged.started(), ["one", "two", "three"]);
+}
+
+#[test]
+fn a_saved_plan_that_no_longer_fits_is_refused_with_the_difference() {
+    let staged = Staged::chain();
+    staged.run(&["plan", "--out", "plan.json"]).expect(0);
+    staged.set_source("lake.a", days("2026-01-02", "2026-01-03"));
+    let args = ["materialize", "--plan", "plan.json"];
+    assert_snapshot!("partitions", staged.run(&args).expect(2).text());
+    staged.set_source("lake.a", all_days());
+    staged.workspace.edit(
+        "production/staging_queries/team/two",
+        "SELECT *",
+        "SELECT 1, *",
+    );
+    assert_snapshot!("conf", staged.run(&args).expect(2).text());
+    staged.workspace.edit(
+        "production/staging_queries/team/two",
+        "SELECT 1, *",
+        "SELECT *",
+    );
+    staged
+        .workspace
+        .edit("workspace.toml", "jobs = 2", "jobs = 2\nstep_days = 1");
+    assert_snapshot!("settings", staged.run(&args).expect(2).text());
+    assert_eq!(staged.calls().len(), 0);
+}
+
+const STEPS: usize = 200;
+const KILLS: usize = 20;
+
+/// `kill -9` at twenty points of a run: no orphan, no completed step again, none lost.
+#[test]
+fn killed_again_and_again() {
+    let names: Vec<String> = (0..STEPS).map(|step| format!("q{step:03}")).collect();
+    let inputs: Vec<String> = (0..STEPS).map(input_of).collect();
+    let tables: Vec<[&str; 1]> = inputs.iter().map(|input| [input.as_str()]).collect();
+    let queries: Vec<(&str, &[&str])> = names
+        .iter()
+        .zip(&tables)
+        .map(|(name, tables)| (name.as_str(), &tables[..]))
+        .collect();
+    let staged = Staged::new(&queries);
+    staged.faults(&[Fault {
+        slow_millis: 20,
+        ..Fault::default()
+    }]);
+    for round in 0..KILLS {
+        // A point of the run, not of the clock: when so many steps have begun.
+        let wanted = 1 + (round * 5) % 9;
+        let mut child = staged
+            .command(&["materialize"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let started = lines
+            .map_while(Result::ok)
+            .filter(|line| line.starts_with("start"))
+            .take(wanted);
+        assert_eq!(started.count(), wanted);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        nobody_is_left(&staged);
+    }
+    let killed = staged
+        .calls()
+        .iter()
+        .filter(|call| call.end.is_none())
+        .count();
+    assert!(killed >= KILLS / 2, "only {killed} calls were killed");
+    staged.run(&["materialize"]).expect(0);
+    let calls = staged.calls();
+    for name in &names {
+        assert_eq!(staged.filled(name), all_days(), "{name} is lost");
+        let of_step = calls.iter().filter(|call| name_of(call) == *name);
+        let completed = of_step.clone().position(|call| call.exit == Some(0));
+        let repeated = completed.is_some_and(|at| at + 1 < of_step.count());
+        assert!(!repeated, "{name} is repeated");
+    }
+}
+
+/// Chains of four: every fourth reads a source, the others the one before.
+fn input_of(step: usize) -> String {
+    if step.is_multiple_of(4) {
+        "lake.a".to_owned()
+    } else {
+        format!("out.team_q{:03}", step - 1)
+    }
+}

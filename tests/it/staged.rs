@@ -1,0 +1,247 @@
+//! A repo of staging queries that a scripted `spark-submit` fills: a run without a JVM, in which
+//! every call, what it wrote and what went wrong is known.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
+
+use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet, TableName};
+use chronon_run_testkit::{
+    driver::Write,
+    scripted::{self, CALLS, CATALOG, FAULTS, Fault, Record},
+};
+use serde_json::json;
+
+use crate::support::{Screen, Workspace};
+
+/// First day of every asset and source.
+pub(crate) const FIRST: &str = "2026-01-01";
+/// Last day, the workspace's `as_of`. `FIRST` is the first day of a step of three days.
+pub(crate) const LAST: &str = "2026-01-03";
+
+/// The scripted `spark-submit`, built by the cargo that runs the tests.
+fn scripted_spark_submit() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_chronon-run"))
+            .parent()
+            .unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "chronon-run-testkit"]);
+        build.args(["--bin", "scripted-spark-submit", "--target-dir"]);
+        build.arg(folder.parent().unwrap());
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+        folder.join("scripted-spark-submit")
+    })
+}
+
+/// A workspace of staging queries on a scripted Spark.
+pub(crate) struct Staged {
+    pub(crate) workspace: Workspace,
+}
+
+impl Staged {
+    /// One staging query for each name, with the tables that it reads; `lake.…` tables are
+    /// sources that have every day.
+    pub(crate) fn new(queries: &[(&str, &[&str])]) -> Self {
+        let staged = Self {
+            workspace: Workspace::empty(),
+        };
+        staged.install();
+        let mut catalog = CatalogSnapshot::default();
+        for (name, inputs) in queries {
+            staged.add_query(name, inputs);
+            for source in inputs.iter().filter(|input| input.starts_with("lake.")) {
+                Write::days(source.parse().unwrap(), all_days()).apply(&mut catalog);
+            }
+        }
+        staged.save(&catalog);
+        staged
+    }
+
+    /// `one` ← `two` ← `three`, and `alone`, which reads nothing of them.
+    pub(crate) fn chain() -> Self {
+        Self::new(&[
+            ("one", &["lake.a"]),
+            ("two", &["out.team_one"]),
+            ("three", &["out.team_two"]),
+            ("alone", &["lake.b"]),
+        ])
+    }
+
+    fn install(&self) {
+        let workspace = &self.workspace;
+        scripted::install(&workspace.path("spark"), scripted_spark_submit()).unwrap();
+        workspace.write("spark/jars/spark-core_2.12-3.3.1.jar", "");
+        // Nothing starts it, but a Spark without a Java is none.
+        workspace.write("java/release", "JAVA_VERSION=\"17.0.1\"\n");
+        workspace.write("java/bin/java", "");
+        workspace.write("teams.json", r#"{"default": {}, "team": {}}"#);
+        workspace.write(
+            "workspace.toml",
+            &format!(
+                r#"[workspace]
+as_of = "{LAST}"
+
+[engine]
+spark_home = "spark"
+java_home = "java"
+sessions = false
+
+[catalog]
+kind = "fixture"
+path = "catalog.json"
+
+[run]
+jobs = 2
+retries = 0
+retry_delay = "10ms"
+grace = "1s"
+"#
+            ),
+        );
+    }
+
+    fn add_query(&self, name: &str, inputs: &[&str]) {
+        let dependencies: Vec<String> = inputs
+            .iter()
+            .map(|input| format!("{input}/ds={{{{ ds }}}}"))
+            .collect();
+        let conf = json!({
+            "metaData": {
+                "name": format!("team.{name}"),
+                "team": "team",
+                "outputNamespace": "out",
+                "dependencies": dependencies,
+                "tableProperties": {},
+            },
+            "query": format!(
+                "SELECT * FROM {} WHERE ds BETWEEN '{{{{ start_date }}}}' AND '{{{{ end_date }}}}'",
+                inputs.join(", ")
+            ),
+            "startPartition": FIRST,
+        });
+        let path = format!("production/staging_queries/team/{name}");
+        self.workspace
+            .write(&path, &serde_json::to_string_pretty(&conf).unwrap());
+    }
+
+    /// What the catalog shows.
+    pub(crate) fn catalog(&self) -> CatalogSnapshot {
+        serde_json::from_str(&self.workspace.read("catalog.json")).unwrap()
+    }
+
+    fn save(&self, catalog: &CatalogSnapshot) {
+        let text = serde_json::to_string(catalog).unwrap();
+        self.workspace.write("catalog.json", &text);
+    }
+
+    /// The days that a source has from now on.
+    pub(crate) fn set_source(&self, table: &str, days: RangeSet) {
+        let mut catalog = self.catalog();
+        catalog.tables.remove(&table.parse::<TableName>().unwrap());
+        Write::days(table.parse().unwrap(), days).apply(&mut catalog);
+        self.save(&catalog);
+    }
+
+    /// The days of a staging query's table.
+    pub(crate) fn filled(&self, name: &str) -> RangeSet {
+        self.catalog().days(&output(name), "ds", &[])
+    }
+
+    /// What goes wrong from now on.
+    pub(crate) fn faults(&self, faults: &[Fault]) {
+        let text = serde_json::to_string(faults).unwrap();
+        self.workspace.write("faults.json", &text);
+    }
+
+    /// `chronon-run`, whose Spark is the scripted one.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.workspace.command(args);
+        command
+            .env(CATALOG, self.workspace.path("catalog.json"))
+            .env(CALLS, self.workspace.path("calls.jsonl"));
+        let faults = self.workspace.path("faults.json");
+        if faults.exists() {
+            command.env(FAULTS, faults);
+        }
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Screen {
+        let output = self.command(args).output().unwrap();
+        Screen::new(output, self.workspace.root())
+    }
+
+    /// Every call of `spark-submit` so far, in the order of their starts.
+    pub(crate) fn calls(&self) -> Vec<Record> {
+        scripted::records(&self.workspace.path("calls.jsonl")).unwrap()
+    }
+
+    /// The names of the staging queries that were started, in order.
+    pub(crate) fn started(&self) -> Vec<String> {
+        self.calls().iter().map(name_of).collect()
+    }
+
+    /// The events of `materialize --output json`.
+    pub(crate) fn events(screen: &Screen) -> Vec<serde_json::Value> {
+        let lines = screen.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+/// Every day of the workspace.
+pub(crate) fn all_days() -> RangeSet {
+    days(FIRST, LAST)
+}
+
+/// From the first to the last day, both inclusive.
+pub(crate) fn days(first: &str, last: &str) -> RangeSet {
+    PartitionRange::new(first.parse().unwrap(), last.parse().unwrap())
+        .unwrap()
+        .into()
+}
+
+/// The output table of a staging query.
+pub(crate) fn output(name: &str) -> TableName {
+    format!("out.team_{name}").parse().unwrap()
+}
+
+/// `one` of `staging_query/team.one/backfill`.
+pub(crate) fn name_of(call: &Record) -> String {
+    let asset = call.asset.as_ref().unwrap();
+    asset.conf.name.trim_start_matches("team.").to_owned()
+}
+
+/// A fault of one staging query's calls.
+pub(crate) fn fault_of(name: &str) -> Fault {
+    Fault {
+        table: Some(output(name)),
+        ..Fault::default()
+    }
+}
+
+/// Whether a living process was started by a test on this folder, the metastore excepted.
+pub(crate) fn anybody(folder: &Path) -> Vec<String> {
+    let home = format!("HOME={}", folder.display());
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let living = entries.filter_map(|entry| {
+        let environment = fs::read(entry.path().join("environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.find(|variable| *variable == home.as_bytes())?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        // A zombie has none.
+        (!line.is_empty() && !line.contains("EmbeddedMetastore")).then_some(line)
+    });
+    living.collect()
+}
