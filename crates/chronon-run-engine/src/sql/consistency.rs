@@ -3,6 +3,392 @@
 //!
 //! The comparison is the join itself with the log as its left (`O_comparison…`). Its rows and
 //! the logged ones are joined, and what differs is counted per feature and hour of the request:
-//! `O_consistency`. `left` is what was computed, `right` what was logged.
+//! `O_consistency`. `left` is what was computed, `right` what was logged. `O_consistency_upload`
+//! holds the same as JSON and its UTF-8 bytes; the engine's bytes are Avro.
 
-use chronon_run_conf::{EventSource, Join, MetaData, Query, Source};
+use chronon_run_conf::{EventSource, Join, Query, Source};
+use chronon_run_core::{StepKind, TableName, TableState};
+use indexmap::IndexMap;
+
+use super::{
+    Conf, Refusal, Request, join,
+    script::{Output, Script, ident, list, text},
+    types::Shape,
+};
+
+/// Length of a time bucket in milliseconds.
+const BUCKET: i64 = 3_600_000;
+/// Percentiles are told at this many equal steps, and at 0.
+const STEPS: u32 = 41;
+
+/// Fields of a join that a consistency job cannot do, as `(field, why)`; the comparison join is
+/// checked by the caller.
+pub(super) fn check(conf: &Join, ds: &str) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    let mut add = |field: &str, why: String| problems.push((field.to_owned(), why));
+    if conf.has_model_transforms() {
+        add("modelTransforms", "models cannot run in SQL".into());
+    }
+    if conf.meta_data.consistency_sample_percent == Some(0.0) {
+        let why = "it is 0, so nothing is compared".into();
+        add("metaData.consistencySamplePercent", why);
+    }
+    let keys = keys(conf, ds);
+    let known = left_keys(conf);
+    let is_known =
+        |key: &&String| known.contains(key) || key.as_str() == "ts" || key.as_str() == ds;
+    for key in keys.iter().filter(|key| !is_known(key)) {
+        let why = format!("`{key}` is not among the keys of the parts, which alone are compared");
+        add("rowIds", why);
+    }
+    if !keys.iter().any(|key| key == "ts" || key == ds) {
+        add("rowIds", format!("they need a time: `ts` or `{ds}`"));
+    }
+    problems
+}
+
+/// The left columns of all parts' keys.
+fn left_keys(conf: &Join) -> Vec<String> {
+    let mut keys: Vec<String> = Vec::new();
+    for part in conf.offline_parts() {
+        for key in &part.group_by.key_columns {
+            let mut mapped = part.key_mapping.into_iter().flatten();
+            let found = mapped.find(|(_, right)| *right == key);
+            let left = found.map_or(key, |(left, _)| left);
+            if !keys.contains(left) {
+                keys.push(left.clone());
+            }
+        }
+    }
+    keys
+}
+
+/// The columns by which computed and logged rows are matched.
+fn keys(conf: &Join, ds: &str) -> Vec<String> {
+    match &conf.row_ids {
+        Some(ids) => ids.clone(),
+        None => {
+            let time = ["ts".to_owned(), ds.to_owned()];
+            let left = left_keys(conf).into_iter();
+            let left = left.filter(|key| !time.contains(key));
+            time.iter().cloned().chain(left).collect()
+        }
+    }
+}
+
+/// The join whose left is the log (§8.3).
+///
+/// # Errors
+/// If the namespace is missing or is not a word.
+pub(super) fn comparison(conf: &Join) -> Result<Join, chronon_run_core::TableNameError> {
+    let logged = conf.meta_data.output_table()?.suffixed("_logged");
+    let percent = conf.meta_data.consistency_sample_percent.unwrap_or(100.0);
+    let selects: IndexMap<String, String> = left_keys(conf)
+        .into_iter()
+        .map(|key| (key.clone(), key))
+        .collect();
+    let query = Query {
+        selects: Some(selects),
+        time_column: Some("ts".to_owned()),
+        start_partition: conf.left.query().start_partition.clone(),
+        wheres: (percent < 100.0).then(|| vec![format!("RAND() <= {}", percent / 100.0)]),
+        ..Query::default()
+    };
+    let mut comparison = conf.clone();
+    comparison.left = Source::Events(EventSource {
+        table: logged.to_string(),
+        topic: None,
+        query,
+        is_cumulative: None,
+    });
+    comparison.meta_data.name = format!("{}_comparison", conf.meta_data.name);
+    comparison
+        .meta_data
+        .table_properties
+        .get_or_insert_default()
+        .insert("chronon_ooc_table".to_owned(), "true".to_owned());
+    Ok(comparison)
+}
+
+/// The script of a consistency job.
+pub(super) fn compile(
+    request: &Request<'_>,
+    conf: &Join,
+    script: &mut Script<'_>,
+) -> Result<(), Refusal> {
+    let refuse = |field: &str, why: String| Refusal {
+        conf: conf.meta_data.name.clone(),
+        field: field.to_owned(),
+        why,
+    };
+    let no_table = |error: chronon_run_core::TableNameError| {
+        refuse("metaData.outputNamespace", error.to_string())
+    };
+    let output = conf.meta_data.output_table().map_err(no_table)?;
+    let logged = output.suffixed("_logged");
+    let comparison = comparison(conf).map_err(no_table)?;
+    let computed = comparison.meta_data.output_table().map_err(no_table)?;
+    let state = request
+        .tables
+        .table(&logged)
+        .ok_or_else(|| refuse("left", format!("{logged} does not exist; flatten the log first")))?;
+    let step = StepKind::Backfill;
+    let compute = Request {
+        conf: Conf::Join(&comparison),
+        step: &step,
+        ..*request
+    };
+    join::compile(&compute, &comparison, script)?;
+    let columns = script.planned(&computed).unwrap_or_default().to_vec();
+    let keys = keys(conf, script.ds);
+    let mut features = Vec::new();
+    for name in columns.iter().filter(|column| !keys.contains(column)) {
+        let shape = shape(state, name)
+            .ok_or_else(|| refuse("left", format!("{logged} has no column `{name}`")))?;
+        features.push(Compared {
+            name: name.clone(),
+            shape,
+        });
+    }
+    let compared = Comparison {
+        request,
+        conf,
+        keys,
+        features,
+    };
+    compared.rows(&computed, &logged, script);
+    compared.metrics(script);
+    compared.write(&output, script);
+    Ok(())
+}
+
+/// What a logged column looks like; `None` if there is none of this name.
+fn shape(logged: &TableState, name: &str) -> Option<Shape> {
+    let info = &logged.info;
+    let mut columns = info.columns.iter().chain(&info.partition_columns);
+    let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
+    Some(Shape::of_type(&column.data_type))
+}
+
+/// A column that is compared.
+struct Compared {
+    name: String,
+    shape: Shape,
+}
+
+impl Compared {
+    fn left(&self) -> String {
+        ident(&format!("{}_left", self.name))
+    }
+
+    fn right(&self) -> String {
+        ident(&format!("{}_right", self.name))
+    }
+
+    fn is_number(&self) -> bool {
+        let numbers = ["tinyint", "smallint", "int", "bigint", "float", "double"];
+        matches!(&self.shape, Shape::Scalar(Some(data_type)) if numbers.contains(&data_type.as_str()))
+    }
+
+    /// `(metric, expression)` in the engine's order.
+    fn metrics(&self) -> Vec<(String, String)> {
+        let (l, r) = (self.left(), self.right());
+        let count = |condition: String| format!("SUM(IF({condition}, 1L, 0L))");
+        let mut metrics = vec![
+            ("both_null_sum", count(format!("{l} IS NULL AND {r} IS NULL"))),
+            ("left_null_sum", count(format!("{l} IS NULL AND {r} IS NOT NULL"))),
+            ("right_null_sum", count(format!("{l} IS NOT NULL AND {r} IS NULL"))),
+        ];
+        if self.is_number() {
+            metrics.extend(number_metrics(&l, &r));
+        }
+        if matches!(self.shape, Shape::List(_)) {
+            metrics.extend(list_metrics(&l, &r));
+        }
+        // Maps cannot be compared as such; their entries can, in the order of their keys.
+        let differ = match self.shape {
+            Shape::Map(_) => format!("ARRAY_SORT(MAP_ENTRIES({l})) <> ARRAY_SORT(MAP_ENTRIES({r}))"),
+            _ => format!("{l} <> {r}"),
+        };
+        metrics.push(("mismatch_sum", count(differ)));
+        metrics.push(("total_count", "COUNT(1)".to_owned()));
+        let named = metrics.into_iter();
+        named
+            .map(|(metric, value)| (format!("{}_{metric}", self.name), value))
+            .collect()
+    }
+}
+
+/// How far numbers are apart: on average, and how the difference and both sides are spread.
+fn number_metrics(l: &str, r: &str) -> [(&'static str, String); 4] {
+    let sum = format!("(ABS({l}) + ABS({r}))");
+    let smape = format!(
+        "AVG(CASE WHEN {sum} <> 0.0 THEN CAST(ABS({l} - {r}) * 2 AS DOUBLE) / {sum} ELSE 0D END)"
+    );
+    [
+        (
+            "smape_average",
+            format!("IF(CAST({smape} AS STRING) IN ('NaN', 'Infinity', '-Infinity'), NULL, {smape})"),
+        ),
+        (
+            "left_minus_right_approx_percentile",
+            percentiles(&format!("{l} - {r}")),
+        ),
+        ("left_approx_percentile", percentiles(l)),
+        ("right_approx_percentile", percentiles(r)),
+    ]
+}
+
+/// How many elements would have to be added to or taken from the right to make it the left,
+/// and how lengths are spread; a NULL list has the length -1.
+fn list_metrics(l: &str, r: &str) -> [(&'static str, String); 5] {
+    let kept = format!(
+        "IF(SIZE({l}) <= 0 OR SIZE({r}) <= 0, 0, AGGREGATE({r}, TRANSFORM(SEQUENCE(0, SIZE({l})), i -> 0), (last, x) -> AGGREGATE(SEQUENCE(1, SIZE({l})), ARRAY(0), (row, j) -> CONCAT(row, ARRAY(IF({l}[j - 1] <=> x, last[j - 1] + 1, GREATEST(row[j - 1], last[j]))))), last -> last[SIZE({l})]))"
+    );
+    let missing = |list: &str| percentiles(&format!("GREATEST(SIZE({list}), 0) - {kept}"));
+    [
+        ("edit_distance_insert_approx_percentile", missing(l)),
+        ("edit_distance_delete_approx_percentile", missing(r)),
+        ("left_length_approx_percentile", percentiles(&format!("SIZE({l})"))),
+        ("right_length_approx_percentile", percentiles(&format!("SIZE({r})"))),
+        (
+            "mismatch_length_sum",
+            format!(
+                "SUM(IF({l} IS NOT NULL AND {r} IS NOT NULL AND SIZE({l}) <> SIZE({r}), 1L, 0L))"
+            ),
+        ),
+    ]
+}
+
+/// The values at equal steps of the sorted list, exactly; the engine's sketch is close to them.
+fn percentiles(value: &str) -> String {
+    let number = format!("CAST({value} AS FLOAT)");
+    let sorted = format!("SORT_ARRAY(COLLECT_LIST(IF(ISNAN({number}), NULL, {number})))");
+    format!(
+        "TRANSFORM(FILTER(ARRAY({sorted}), s -> SIZE(s) > 0), s -> TRANSFORM(SEQUENCE(0, {STEPS}), i -> ELEMENT_AT(s, LEAST(CAST(FLOOR(i * SIZE(s) / {STEPS}) AS INT) + 1, SIZE(s)))))[0]"
+    )
+}
+
+/// One comparison.
+struct Comparison<'a> {
+    request: &'a Request<'a>,
+    conf: &'a Join,
+    keys: Vec<String>,
+    features: Vec<Compared>,
+}
+
+impl Comparison<'_> {
+    /// Declares the rows of both sides, joined.
+    fn rows(&self, computed: &TableName, logged: &TableName, script: &mut Script<'_>) {
+        let ds = ident(script.ds);
+        let range = self.request.range;
+        let side = |table: &TableName, suffix: &str| {
+            let mut lines: Vec<String> = self.keys.iter().map(|key| ident(key)).collect();
+            lines.extend(self.features.iter().map(|feature| {
+                let name = ident(&format!("{}_{suffix}", feature.name));
+                format!("{} AS {name}", ident(&feature.name))
+            }));
+            format!(
+                "SELECT {} FROM {table} WHERE {ds} >= '{}' AND {ds} <= '{}'",
+                lines.join(", "),
+                range.start,
+                range.end
+            )
+        };
+        script.view(
+            "compared",
+            "computed and logged rows side by side; rows with a NULL key match nothing",
+            &format!(
+                "SELECT *\nFROM (\n  {}\n)\nFULL OUTER JOIN (\n  {}\n)\nUSING ({})",
+                side(computed, "left"),
+                side(logged, "right"),
+                list(&self.keys)
+            ),
+        );
+    }
+
+    /// `SELECT`-able time of a compared row in milliseconds.
+    fn time(&self, ds: &str) -> String {
+        match self.keys.iter().any(|key| key == "ts") {
+            true => "ts".to_owned(),
+            false => format!("(UNIX_DATE(CAST({} AS DATE)) * 86400000L)", ident(ds)),
+        }
+    }
+
+    fn metric_lines(&self) -> Vec<(String, String)> {
+        self.features.iter().flat_map(Compared::metrics).collect()
+    }
+
+    /// Declares the metrics per bucket.
+    fn metrics(&self, script: &mut Script<'_>) {
+        let lines: Vec<String> = self
+            .metric_lines()
+            .iter()
+            .map(|(name, value)| format!("{value} AS {}", ident(name)))
+            .collect();
+        // Fetchers know a join by its path: the team, a slash, the rest of the name.
+        let path = self.conf.meta_data.name.replacen('.', "/", 1);
+        let bucket = format!("(FLOOR({} / {BUCKET}) * {BUCKET}L)", self.time(script.ds));
+        let metrics = match lines.is_empty() {
+            true => String::new(),
+            false => format!(",\n  {}", lines.join(",\n  ")),
+        };
+        let ds = ident(script.ds);
+        script.view(
+            "consistency",
+            "metrics per feature and hour",
+            &format!(
+                "WITH metrics AS (\nSELECT {} AS JoinPath{metrics},\n  CAST({bucket} AS BIGINT) AS __bucket\nFROM compared\nGROUP BY {bucket}\n)\nSELECT JoinPath{},\n  __bucket AS ts,\n  CAST(DATE_FROM_UNIX_DATE(CAST(FLOOR(__bucket / 86400000) AS INT)) AS STRING) AS {ds}\nFROM metrics",
+                text(&path),
+                self.metric_lines()
+                    .iter()
+                    .map(|(name, _)| format!(", {}", ident(name)))
+                    .collect::<String>(),
+            ),
+        );
+    }
+
+    /// Writes the metrics, as columns and as JSON.
+    fn write(&self, output: &TableName, script: &mut Script<'_>) {
+        let names: Vec<String> = self.metric_lines().into_iter().map(|(name, _)| name).collect();
+        let ds = script.ds.to_owned();
+        let mut columns = vec!["JoinPath".to_owned()];
+        columns.extend(names.iter().cloned());
+        columns.extend(["ts".to_owned(), ds.clone()]);
+        let table = output.suffixed("_consistency");
+        let metrics = Output {
+            table: table.clone(),
+            kind: Some("consistency"),
+            meta: &self.conf.meta_data,
+            columns: Some(columns),
+            partitioned_by: vec![ds.clone()],
+        };
+        script.create(&metrics, "consistency");
+        script.overwrite(&metrics, "consistency", Some(self.request.range));
+        script.view(
+            "consistency_upload",
+            "the metrics as a KV store would get them",
+            &format!(
+                "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, ts, {0}\nFROM (\n  SELECT TO_JSON(STRUCT(JoinPath)) AS key_json,\n    TO_JSON(STRUCT({1}), MAP('ignoreNullFields', 'false')) AS value_json,\n    ts, {0}\n  FROM consistency\n)",
+                ident(&ds),
+                list(&names),
+            ),
+        );
+        let upload_columns = ["key_bytes", "value_bytes", "key_json", "value_json", "ts"];
+        let upload = Output {
+            table: table.suffixed("_upload"),
+            kind: Some("consistency_upload"),
+            meta: &self.conf.meta_data,
+            columns: Some(
+                upload_columns
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain([ds.clone()])
+                    .collect(),
+            ),
+            partitioned_by: vec![ds],
+        };
+        script.create(&upload, "consistency_upload");
+        script.overwrite(&upload, "consistency_upload", Some(self.request.range));
+    }
+}

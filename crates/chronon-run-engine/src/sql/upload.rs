@@ -43,15 +43,11 @@ const JSON_OPTIONS: &str = "MAP('ignoreNullFields', 'false')";
 pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     let mut add = |field: &str, why: &str| problems.push((field.to_owned(), why.to_owned()));
-    let aggregated = conf.aggregations.as_ref().is_some_and(|a| !a.is_empty());
     if conf.is_incremental == Some(true) {
         add(
             "isIncremental",
             "the table of daily increments is not written by uploads of this engine",
         );
-    }
-    if conf.accuracy() == Accuracy::Temporal && !aggregated {
-        add("aggregations", "TEMPORAL uploads need aggregations");
     }
     if conf.key_columns.is_empty() {
         add("keyColumns", "an upload needs a key");
