@@ -1,0 +1,173 @@
+//! The tables of a workspace, read back with one Spark SQL script: rows as JSON, partitions,
+//! columns and properties.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    process::Command,
+    time::Duration,
+};
+
+use chronon_run_catalog::{Catalog, Timeouts, embedded::Embedded};
+use chronon_run_core::{CommandLine, TableInfo, TableName};
+use chronon_run_engine::spark::{
+    Surroundings,
+    archive::Archive,
+    command::{LOG_CONFIG, Length, SqlJobs},
+    locate,
+};
+use chronon_run_testkit::golden::Rows;
+use serde_json::Value;
+
+use crate::support::{Workspace, cache};
+
+/// A table as it was found.
+pub(crate) struct Found {
+    pub(crate) info: TableInfo,
+    pub(crate) content: Rows,
+}
+
+/// Those of `names` that exist, read from the embedded metastore of `workspace`.
+pub(crate) fn read(workspace: &Workspace, names: &[TableName]) -> BTreeMap<TableName, Found> {
+    let state = workspace.path(".chronon-run");
+    let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
+    surroundings.cache = Some(cache());
+    surroundings.spark_home = None;
+    let spark = locate(&surroundings, &mut |_| {}).unwrap();
+    let archive = |purpose| Archive::new(&cache(), purpose, &spark).ok().flatten();
+    let metastore = Embedded {
+        java: spark.java.program(),
+        java_options: archive("metastore")
+            .map(|archive| archive.options())
+            .unwrap_or_default(),
+        jars: spark.jars(),
+        directory: state.join("metastore"),
+        warehouse: state.join("warehouse"),
+        idle: Duration::from_secs(60),
+        start: Duration::from_secs(120),
+    };
+    let lease = metastore.join().unwrap();
+    let catalog = Catalog::connect(&lease.uri(), Timeouts::default()).unwrap();
+    let requests: Vec<_> = names
+        .iter()
+        .map(|name| (name.clone(), Vec::new()))
+        .collect();
+    let snapshot = catalog.snapshot(&requests).unwrap();
+    let tables: BTreeMap<TableName, TableInfo> = snapshot
+        .tables
+        .into_iter()
+        .filter_map(|(name, state)| Some((name, state?.info)))
+        .collect();
+    let (script, log) = (state.join("read.sql"), state.join("read-log4j2.properties"));
+    fs::write(&script, text(&tables)).unwrap();
+    fs::write(&log, LOG_CONFIG).unwrap();
+    let archive = archive("sql");
+    let jobs = SqlJobs {
+        spark: &spark,
+        master: "local[2]",
+        conf: &[("spark.sql.shuffle.partitions".to_owned(), "1".to_owned())],
+        metastore_uri: &lease.uri(),
+        warehouse: Some(&state.join("warehouse")),
+        scratch: &state.join("scratch"),
+        log_config: Some(&log),
+        archive: archive.as_ref(),
+        inherited_options: None,
+    };
+    let printed = output(&jobs.script(&script, "read", Length::Short));
+    parse(tables, &printed)
+}
+
+/// One line before each answer says what it answers.
+fn text(tables: &BTreeMap<TableName, TableInfo>) -> String {
+    let mut text = String::new();
+    for (name, info) in tables {
+        if !info.partition_columns.is_empty() {
+            text += &format!("SELECT '@partitions {name}';\nSHOW PARTITIONS {name};\n");
+        }
+        text += &format!(
+            "SELECT '@columns {name}';\nDESCRIBE {name};\n\
+             SELECT '@rows {name}';\n\
+             SELECT to_json(struct(*), map('ignoreNullFields', 'false')) FROM {name};\n"
+        );
+    }
+    text
+}
+
+fn output(command: &CommandLine) -> String {
+    let mut child = Command::new(&command.argv[0]);
+    child.args(&command.argv[1..]);
+    for (name, value) in &command.env {
+        match value {
+            Some(value) => child.env(name, value),
+            None => child.env_remove(name),
+        };
+    }
+    let output = child.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "the tables cannot be read:\n{errors}"
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn parse(tables: BTreeMap<TableName, TableInfo>, printed: &str) -> BTreeMap<TableName, Found> {
+    let mut partitions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut rows: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut at = ("", "");
+    for line in printed.lines() {
+        if let Some(header) = line.strip_prefix('@') {
+            at = header.split_once(' ').unwrap();
+        } else if at.0 == "columns" {
+            columns
+                .entry(at.1.to_owned())
+                .or_default()
+                .push(line.to_owned());
+        } else if at.0 == "partitions" {
+            partitions
+                .entry(at.1.to_owned())
+                .or_default()
+                .insert(line.to_owned());
+        } else {
+            let row = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            rows.entry(at.1.to_owned()).or_default().push(row);
+        }
+    }
+    let found = tables.into_iter().map(|(name, info)| {
+        let columns = described(
+            columns
+                .get(&name.to_string())
+                .map_or(&[][..], Vec::as_slice),
+        );
+        let objects = rows.remove(&name.to_string()).unwrap_or_default();
+        let rows = objects.iter().map(|row| {
+            let cell = |(name, _): &(String, String)| row.get(name).cloned().unwrap_or(Value::Null);
+            columns.iter().map(cell).collect()
+        });
+        let rows = rows.collect();
+        let partitions = (!info.partition_columns.is_empty())
+            .then(|| partitions.remove(&name.to_string()).unwrap_or_default());
+        let content = Rows {
+            columns,
+            partitions,
+            rows: Some(rows),
+        };
+        (name, Found { info, content })
+    });
+    found.collect()
+}
+
+/// Names and types of what `DESCRIBE` prints: padded, tab-separated, up to the part that tells
+/// the partition columns again.
+fn described(lines: &[String]) -> Vec<(String, String)> {
+    let lines = lines
+        .iter()
+        .take_while(|line| !line.starts_with('#') && !line.trim().is_empty());
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split('\t').map(|field| field.trim().to_owned());
+            Some((fields.next()?, fields.next()?))
+        })
+        .collect()
+}
