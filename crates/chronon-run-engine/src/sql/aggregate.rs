@@ -62,7 +62,7 @@ pub(super) struct Partial {
     pub(super) input: String,
     /// The row column that is aggregated: the input, or its element.
     column: String,
-    operation: Operation,
+    pub(super) operation: Operation,
     /// `k` of the operations that have one.
     k: Option<usize>,
     percentiles: Vec<String>,
@@ -220,6 +220,80 @@ impl Partial {
     pub(super) fn lacks_k(&self) -> bool {
         use Operation::{BottomK, FirstK, LastK, TopK};
         matches!(self.operation, LastK | FirstK | TopK | BottomK) && self.k.is_none()
+    }
+
+    /// Whether the partial result can be stored as the engine stores it.
+    pub(super) fn can_be_stored(&self) -> bool {
+        use Operation::{
+            ApproxHistogramK, ApproxPercentile, ApproxUniqueCount, BoundedUniqueCount, Kurtosis,
+            Skew,
+        };
+        !matches!(
+            self.operation,
+            ApproxHistogramK
+                | ApproxPercentile
+                | ApproxUniqueCount
+                | BoundedUniqueCount
+                | Kurtosis
+                | Skew
+        )
+    }
+
+    /// The column of the table of daily increments.
+    pub(super) fn stored_name(&self) -> String {
+        format!("{}_{}", self.input, self.word())
+    }
+
+    /// The partial result as the engine stores it, from [`Partial::columns`].
+    pub(super) fn store(&self) -> String {
+        let columns: Vec<String> = self.columns().iter().map(|name| ident(name)).collect();
+        let c = columns.first().cloned().unwrap_or_default();
+        let entry = |row: &str, sign: &str| {
+            format!("NAMED_STRUCT('epochMillis', {sign}{row}.at, 'payload', {row}.value)")
+        };
+        let present = |value: String| format!("IF({c} IS NULL, NULL, {value})");
+        match self.operation {
+            Operation::Average => {
+                let n = columns.get(1).cloned().unwrap_or_default();
+                present(format!(
+                    "NAMED_STRUCT('sum', {c}, 'count', CAST({n} AS INT))"
+                ))
+            }
+            Operation::First => present(entry(&c, "")),
+            Operation::Last => present(entry(&c, "-")),
+            Operation::FirstK => format!("TRANSFORM({c}, e -> {})", entry("e", "")),
+            Operation::LastK => format!("TRANSFORM({c}, e -> {})", entry("e", "-")),
+            Operation::Histogram => format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"),
+            Operation::Variance => present(format!(
+                "NAMED_STRUCT('count', CAST({c}.n AS INT), 'mean', {c}.mean, 'm2', {c}.m2)"
+            )),
+            _ => c,
+        }
+    }
+
+    /// [`Partial::columns`] from what the engine stores; the reverse of [`Partial::store`].
+    pub(super) fn load(&self) -> Vec<String> {
+        let c = ident(&self.stored_name());
+        let entry = |row: &str, sign: &str| {
+            format!("NAMED_STRUCT('at', {sign}{row}.epochMillis, 'value', {row}.payload)")
+        };
+        let present = |value: String| format!("IF({c} IS NULL, NULL, {value})");
+        vec![match self.operation {
+            Operation::Average => {
+                return vec![format!("{c}.sum"), format!("CAST({c}.count AS BIGINT)")];
+            }
+            Operation::First => present(entry(&c, "")),
+            Operation::Last => present(entry(&c, "-")),
+            Operation::FirstK => format!("TRANSFORM({c}, e -> {})", entry("e", "")),
+            Operation::LastK => format!("TRANSFORM({c}, e -> {})", entry("e", "-")),
+            Operation::Histogram => {
+                format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS BIGINT))")
+            }
+            Operation::Variance => present(format!(
+                "NAMED_STRUCT('n', CAST({c}.count AS DOUBLE), 'mean', {c}.mean, 'm2', {c}.m2, 'm3', 0D, 'm4', 0D)"
+            )),
+            _ => c,
+        }]
     }
 
     /// The columns that hold the partial result.
@@ -429,7 +503,7 @@ impl Partial {
                 "TRANSFORM(MAP_ENTRIES({frequent}), e -> NAMED_STRUCT('h', {hash}, 'e', e))"
             );
             let ordered = format!(
-                "SORT_ARRAY(TRANSFORM({hashed}, x -> NAMED_STRUCT('slot', PMOD(x.h ^ SHIFTRIGHT(x.h, 16), {}), 'e', x.e)))",
+                "SORT_ARRAY(TRANSFORM({hashed}, x -> NAMED_STRUCT('slot', -PMOD(x.h ^ SHIFTRIGHT(x.h, 16), {}), 'e', x.e)), false)",
                 slots(counts)
             );
             return format!(

@@ -128,10 +128,12 @@ pub(super) fn compile(
     let logged = output.suffixed("_logged");
     let comparison = comparison(conf).map_err(no_table)?;
     let computed = comparison.meta_data.output_table().map_err(no_table)?;
-    let state = request
-        .tables
-        .table(&logged)
-        .ok_or_else(|| refuse("left", format!("{logged} does not exist; flatten the log first")))?;
+    let state = request.tables.table(&logged).ok_or_else(|| {
+        refuse(
+            "left",
+            format!("{logged} does not exist; flatten the log first"),
+        )
+    })?;
     let step = StepKind::Backfill;
     let compute = Request {
         conf: Conf::Join(&comparison),
@@ -195,9 +197,18 @@ impl Compared {
         let (l, r) = (self.left(), self.right());
         let count = |condition: String| format!("SUM(IF({condition}, 1L, 0L))");
         let mut metrics = vec![
-            ("both_null_sum", count(format!("{l} IS NULL AND {r} IS NULL"))),
-            ("left_null_sum", count(format!("{l} IS NULL AND {r} IS NOT NULL"))),
-            ("right_null_sum", count(format!("{l} IS NOT NULL AND {r} IS NULL"))),
+            (
+                "both_null_sum",
+                count(format!("{l} IS NULL AND {r} IS NULL")),
+            ),
+            (
+                "left_null_sum",
+                count(format!("{l} IS NULL AND {r} IS NOT NULL")),
+            ),
+            (
+                "right_null_sum",
+                count(format!("{l} IS NOT NULL AND {r} IS NULL")),
+            ),
         ];
         if self.is_number() {
             metrics.extend(number_metrics(&l, &r));
@@ -207,7 +218,9 @@ impl Compared {
         }
         // Maps cannot be compared as such; their entries can, in the order of their keys.
         let differ = match self.shape {
-            Shape::Map(_) => format!("ARRAY_SORT(MAP_ENTRIES({l})) <> ARRAY_SORT(MAP_ENTRIES({r}))"),
+            Shape::Map(_) => {
+                format!("ARRAY_SORT(MAP_ENTRIES({l})) <> ARRAY_SORT(MAP_ENTRIES({r}))")
+            }
             _ => format!("{l} <> {r}"),
         };
         metrics.push(("mismatch_sum", count(differ)));
@@ -228,7 +241,9 @@ fn number_metrics(l: &str, r: &str) -> [(&'static str, String); 4] {
     [
         (
             "smape_average",
-            format!("IF(CAST({smape} AS STRING) IN ('NaN', 'Infinity', '-Infinity'), NULL, {smape})"),
+            format!(
+                "IF(CAST({smape} AS STRING) IN ('NaN', 'Infinity', '-Infinity'), NULL, {smape})"
+            ),
         ),
         (
             "left_minus_right_approx_percentile",
@@ -249,8 +264,14 @@ fn list_metrics(l: &str, r: &str) -> [(&'static str, String); 5] {
     [
         ("edit_distance_insert_approx_percentile", missing(l)),
         ("edit_distance_delete_approx_percentile", missing(r)),
-        ("left_length_approx_percentile", percentiles(&format!("SIZE({l})"))),
-        ("right_length_approx_percentile", percentiles(&format!("SIZE({r})"))),
+        (
+            "left_length_approx_percentile",
+            percentiles(&format!("SIZE({l})")),
+        ),
+        (
+            "right_length_approx_percentile",
+            percentiles(&format!("SIZE({r})")),
+        ),
         (
             "mismatch_length_sum",
             format!(
@@ -350,7 +371,11 @@ impl Comparison<'_> {
 
     /// Writes the metrics, as columns and as JSON.
     fn write(&self, output: &TableName, script: &mut Script<'_>) {
-        let names: Vec<String> = self.metric_lines().into_iter().map(|(name, _)| name).collect();
+        let names: Vec<String> = self
+            .metric_lines()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         let ds = script.ds.to_owned();
         let mut columns = vec!["JoinPath".to_owned()];
         columns.extend(names.iter().cloned());

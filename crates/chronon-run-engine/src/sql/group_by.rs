@@ -12,7 +12,7 @@ use chronon_run_core::CatalogSnapshot;
 use super::{
     Refusal, Request,
     aggregate::features,
-    derive,
+    derive, incremental,
     pipeline::Pipeline,
     script::{Output, Script, ident, indent},
     source::{self, Reach, Span},
@@ -66,18 +66,22 @@ pub(super) fn backfill(
         .output_table()
         .map_err(|error| refuse("metaData.outputNamespace".into(), error.to_string()))?;
     setups(conf, script);
-    let values = values(
-        &Use {
-            conf,
-            prefix: "group_by".into(),
-            span: Span::Days(request.range),
-            target: Target::DayEnds,
-            left_keys: Vec::new(),
-            left: None,
-        },
-        script,
-    )
-    .map_err(|(field, why)| refuse(field, why))?;
+    let values = if conf.is_incremental == Some(true) {
+        incremental::values(request, conf, script)?
+    } else {
+        values(
+            &Use {
+                conf,
+                prefix: "group_by".into(),
+                span: Span::Days(request.range),
+                target: Target::DayEnds,
+                left_keys: Vec::new(),
+                left: None,
+            },
+            script,
+        )
+        .map_err(|(field, why)| refuse(field, why))?
+    };
     let output = Output {
         table,
         kind: Some("group_by"),
@@ -85,6 +89,9 @@ pub(super) fn backfill(
         columns: Some(values.columns),
         partitioned_by: vec![request.partition_column.to_owned()],
     };
+    if let Some(why) = script.misfit(&output) {
+        return Err(refuse("aggregations".into(), why));
+    }
     script.create(&output, &values.view);
     script.overwrite(&output, &values.view, Some(request.range));
     Ok(())
@@ -103,16 +110,26 @@ pub(super) fn setups(conf: &GroupBy, script: &mut Script<'_>) {
     }
 }
 
-/// Declares the views that compute a GroupBy, derivations included.
+/// Declares the view of a GroupBy's source rows and returns its name.
 ///
 /// # Errors
-/// The field and why it cannot be computed.
-pub(super) fn values(usage: &Use<'_>, script: &mut Script<'_>) -> Result<Values, (String, String)> {
+/// The field and why it cannot be read.
+pub(super) fn source_rows(
+    usage: &Use<'_>,
+    script: &mut Script<'_>,
+) -> Result<String, (String, String)> {
+    rows(usage, script).map(|(view, _)| view)
+}
+
+/// The view of the source rows, and its columns.
+fn rows(
+    usage: &Use<'_>,
+    script: &mut Script<'_>,
+) -> Result<(String, Vec<String>), (String, String)> {
     let conf = usage.conf;
-    let unaggregated = conf.aggregations.as_ref().is_none_or(Vec::is_empty);
     let reach = match conf.data_model() {
         DataModel::Entities => Reach::Span,
-        DataModel::Events if unaggregated => Reach::Span,
+        DataModel::Events if is_unaggregated(conf) => Reach::Span,
         DataModel::Events => Reach::Back(conf.max_window_days().map(|days| days + 1)),
     };
     let mutated =
@@ -130,22 +147,35 @@ pub(super) fn values(usage: &Use<'_>, script: &mut Script<'_>) -> Result<Values,
             ));
         }
     }
-    let p = &usage.prefix;
-    let events = format!("{p}_rows");
-    let filter = key_filter(usage);
+    let view = format!("{}_rows", usage.prefix);
     let title = format!("GroupBy {}: sources", conf.meta_data.name);
     script.view(
-        &events,
+        &view,
         &title,
         &format!(
-            "SELECT * FROM (\n  {}\n)\nWHERE {filter}",
-            indent(&rows.sql, 2)
+            "SELECT * FROM (\n  {}\n)\nWHERE {}",
+            indent(&rows.sql, 2),
+            key_filter(usage)
         ),
     );
+    Ok((view, rows.columns))
+}
+
+fn is_unaggregated(conf: &GroupBy) -> bool {
+    conf.aggregations.as_ref().is_none_or(Vec::is_empty)
+}
+
+/// Declares the views that compute a GroupBy, derivations included.
+///
+/// # Errors
+/// The field and why it cannot be computed.
+pub(super) fn values(usage: &Use<'_>, script: &mut Script<'_>) -> Result<Values, (String, String)> {
+    let conf = usage.conf;
+    let (events, columns) = rows(usage, script)?;
     let ds = script.ds.to_owned();
-    let base = if unaggregated {
+    let base = if is_unaggregated(conf) {
         let keys = conf.key_columns.clone();
-        let mut columns: Vec<String> = rows.columns.iter().filter(|c| **c != ds).cloned().collect();
+        let mut columns: Vec<String> = columns.iter().filter(|c| **c != ds).cloned().collect();
         columns.push(ds.clone());
         let values = columns
             .iter()
@@ -170,8 +200,7 @@ pub(super) fn values(usage: &Use<'_>, script: &mut Script<'_>) -> Result<Values,
 
 /// The names of a GroupBy's values, derivations included, in the engine's order.
 pub(super) fn value_names(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Vec<String> {
-    let unaggregated = conf.aggregations.as_ref().is_none_or(Vec::is_empty);
-    let base: Vec<String> = if unaggregated {
+    let base: Vec<String> = if is_unaggregated(conf) {
         let query = conf.sources.first().map(chronon_run_conf::Source::query);
         let selects = query.and_then(|query| query.selects.as_ref());
         let names = selects.into_iter().flat_map(indexmap::IndexMap::keys);
@@ -193,7 +222,7 @@ pub(super) fn value_names(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) ->
 }
 
 /// Applies the GroupBy's derivations.
-fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) -> Values {
+pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) -> Values {
     let derivations: &[Derivation] = usage.conf.derivations.as_deref().unwrap_or_default();
     if derivations.is_empty() {
         return base;

@@ -120,7 +120,10 @@ pub(super) fn compile(
         why,
     };
     let Some(label) = &conf.label_part else {
-        return Err(refuse(("labelPart".into(), "the join has no labels".into())));
+        return Err(refuse((
+            "labelPart".into(),
+            "the join has no labels".into(),
+        )));
     };
     let output = conf
         .meta_data
@@ -338,11 +341,7 @@ impl Labels<'_> {
             .iter()
             .map(|id| format!("l.{}", ident(id)))
             .collect();
-        joined.extend(
-            values
-                .iter()
-                .map(|(name, value)| derive::line(name, value)),
-        );
+        joined.extend(values.iter().map(|(name, value)| derive::line(name, value)));
         let first: Vec<String> = values
             .iter()
             .map(|(name, _)| format!("FIRST({0}) AS {0}", ident(name)))

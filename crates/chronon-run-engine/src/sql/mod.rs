@@ -6,17 +6,22 @@
 
 mod aggregate;
 mod bootstrap;
+mod consistency;
 mod derive;
 mod group_by;
+mod incremental;
 mod instants;
 mod join;
+mod label;
 mod order;
 mod pipeline;
 mod refuse;
 mod script;
+mod select;
 mod source;
 mod staging;
 mod types;
+mod upload;
 
 use chronon_run_conf::{GroupBy, Join, StagingQuery};
 use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind};
@@ -98,8 +103,15 @@ pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
     let mut script = script::Script::new(request.tables, request.partition_column);
     let done = match request.conf {
         Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),
-        Conf::GroupBy(conf) => group_by::backfill(request, conf, &mut script),
-        Conf::Join(conf) => join::compile(request, conf, &mut script),
+        Conf::GroupBy(conf) => match request.step {
+            StepKind::Upload => upload::compile(request, conf, &mut script),
+            _ => group_by::backfill(request, conf, &mut script),
+        },
+        Conf::Join(conf) => match request.step {
+            StepKind::LabelJoin => label::compile(request, conf, &mut script),
+            StepKind::Consistency => consistency::compile(request, conf, &mut script),
+            _ => join::compile(request, conf, &mut script),
+        },
     };
     done.map_err(|refusal| vec![refusal])?;
     let asset = AssetId::new(

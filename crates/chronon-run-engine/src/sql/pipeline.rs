@@ -83,6 +83,11 @@ impl Pipeline<'_> {
             .iter()
             .map(|group| self.group(group, script))
             .collect();
+        self.in_order(&groups, &views, script)
+    }
+
+    /// One view with the features of all groups in the engine's order.
+    fn in_order(&self, groups: &[Group<'_>], views: &[String], script: &mut Script<'_>) -> Values {
         let instants = matches!(self.usage.target, Target::Instants);
         let mut head = self.usage.conf.key_columns.clone();
         if instants {
@@ -95,7 +100,7 @@ impl Pipeline<'_> {
         let view = format!("{}_values", self.usage.prefix);
         let title = format!("GroupBy {}: aggregations", self.usage.conf.meta_data.name);
         let mut pieces: Vec<String> = Vec::new();
-        for (group, source) in groups.iter().zip(&views) {
+        for (group, source) in groups.iter().zip(views) {
             let own = |feature: &Feature| group.features.iter().any(|f| f.name == feature.name);
             let cells: Vec<String> = self
                 .features
@@ -150,6 +155,17 @@ impl Pipeline<'_> {
             columns,
             values: names,
         }
+    }
+
+    /// End-of-day values of unsplit features over a view of the merged days.
+    pub(super) fn declare_over_days(&self, days: &str, script: &mut Script<'_>) -> Values {
+        let group = Group {
+            split: &Split::None,
+            features: self.features.iter().collect(),
+        };
+        let merged = format!("{}_merged", self.usage.prefix);
+        self.day_ends_over(&group, days, &merged, script);
+        self.in_order(&[group], &[merged], script)
     }
 
     /// Days of events on which a key has no value at all have no row.
@@ -355,6 +371,11 @@ impl Pipeline<'_> {
     /// Events, at the end of each day: a window of n days is a frame of n days.
     fn day_ends(&self, group: &Group<'_>, view: &str, script: &mut Script<'_>) {
         let days = self.days(group, script);
+        self.day_ends_over(group, &days, view, script);
+    }
+
+    /// The same over a view of the merged days.
+    fn day_ends_over(&self, group: &Group<'_>, days: &str, view: &str, script: &mut Script<'_>) {
         let keys = list(&self.keys(group));
         let frame = |window: Option<Window>| match window {
             None => "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW".to_owned(),
@@ -369,9 +390,9 @@ impl Pipeline<'_> {
             "SELECT {keys}, EXPLODE(SEQUENCE(UNIX_DATE(CAST({} AS DATE)), UNIX_DATE(CAST({} AS DATE)))) AS __day\n  FROM (SELECT DISTINCT {keys} FROM {})",
             self.usage.span.first(0),
             self.usage.span.last(0),
-            ident(&days)
+            ident(days)
         );
-        let framed = self.framed(group, &keys, &days, &targets, &frame);
+        let framed = self.framed(group, &keys, days, &targets, &frame);
         script.view(
             view,
             "aggregations.windows: frames over the days, one row per key and day",

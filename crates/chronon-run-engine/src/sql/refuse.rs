@@ -3,7 +3,9 @@
 use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::StepKind;
 
-use super::{Conf, Refusal, aggregate, staging, types::Shape};
+use super::{
+    Conf, Refusal, aggregate, consistency, incremental, label, staging, types::Shape, upload,
+};
 
 /// Collects the refusals of one conf.
 struct Findings<'a> {
@@ -18,6 +20,12 @@ impl Findings<'_> {
             field: field.into(),
             why: why.into(),
         });
+    }
+
+    fn extend(&mut self, problems: Vec<(String, String)>) {
+        for (field, why) in problems {
+            self.add(field, why);
+        }
     }
 }
 
@@ -36,17 +44,33 @@ pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
         (Conf::GroupBy(group_by), StepKind::Backfill) => {
             check_group_by(group_by, "", false, &mut findings);
             if group_by.is_incremental == Some(true) {
-                findings.add(
-                    "isIncremental",
-                    "the table of daily increments is not written by this engine",
-                );
+                for (field, why) in incremental::check(group_by) {
+                    findings.add(field, why);
+                }
             }
+        }
+        (Conf::GroupBy(group_by), StepKind::Upload) => {
+            let instants = group_by.accuracy() == Accuracy::Temporal;
+            check_group_by(group_by, "", instants, &mut findings);
+            findings.extend(upload::check(group_by));
         }
         (
             Conf::Join(join),
             StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final,
-        ) => {
-            check_join(join, step, &mut findings);
+        ) => check_join(join, step, &mut findings),
+        (Conf::Join(join), StepKind::LabelJoin) => {
+            findings.extend(label::check(join, "ds"));
+            let labels = join.label_part.iter().flat_map(|label| &label.labels);
+            for part in labels {
+                let path = format!("labelPart.labels[{}].groupBy.", part.full_prefix());
+                check_group_by(&part.group_by, &path, false, &mut findings);
+            }
+        }
+        (Conf::Join(join), StepKind::Consistency) => {
+            findings.extend(consistency::check(join, "ds"));
+            if let Ok(comparison) = consistency::comparison(join) {
+                check_join(&comparison, &StepKind::Backfill, &mut findings);
+            }
         }
         (_, step) => findings.add(
             "step",

@@ -6,6 +6,7 @@ use regex::Regex;
 use super::{
     Refusal, Request,
     script::{Output, Script, text},
+    select,
 };
 
 /// Fields of a staging query that the engine cannot do, as `(field, why)`.
@@ -23,15 +24,6 @@ pub(super) fn check(conf: &StagingQuery) -> Vec<(String, String)> {
                 format!("the macro `{word}` cannot be resolved"),
             ));
         }
-    }
-    if conf
-        .meta_data
-        .custom()
-        .get("additional_partition_cols")
-        .is_some()
-    {
-        let why = "additional_partition_cols are not done yet".to_owned();
-        problems.push(("metaData.customJson".to_owned(), why));
     }
     problems
 }
@@ -85,12 +77,14 @@ pub(super) fn compile(
         return Ok(());
     }
     script.view("staging_query", "query, with its macros replaced", &query);
+    let mut partitioned_by = vec![request.partition_column.to_owned()];
+    partitioned_by.extend(additional_partitions(conf));
     let output = Output {
         table,
         kind: conf.start_partition.is_some().then_some("staging_query"),
         meta: &conf.meta_data,
-        columns: None,
-        partitioned_by: vec![request.partition_column.to_owned()],
+        columns: select::columns(&query).map(|columns| last(columns, &partitioned_by)),
+        partitioned_by,
     };
     // Without startPartition the engine writes whatever days come out, without properties (§4.4).
     let no_properties = chronon_run_conf::MetaData::default();
@@ -107,6 +101,25 @@ pub(super) fn compile(
     script.create(&output, "staging_query");
     script.overwrite(&output, "staging_query", range);
     Ok(())
+}
+
+/// `customJson.additional_partition_cols`: further partition columns of the table.
+fn additional_partitions(conf: &StagingQuery) -> Vec<String> {
+    let custom = conf.meta_data.custom();
+    let columns = custom.get("additional_partition_cols");
+    let columns = columns.and_then(serde_json::Value::as_array);
+    let names = columns
+        .into_iter()
+        .flatten()
+        .filter_map(serde_json::Value::as_str);
+    names.map(str::to_owned).collect()
+}
+
+/// The columns with the partition columns moved to the end.
+fn last(mut columns: Vec<String>, partitioned_by: &[String]) -> Vec<String> {
+    columns.retain(|column| !partitioned_by.contains(column));
+    columns.extend_from_slice(partitioned_by);
+    columns
 }
 
 /// The row that says that a view is ready for the end date.

@@ -16,7 +16,7 @@ pub(super) enum Shape {
 
 impl Shape {
     /// From a type as Hive writes it.
-    fn of_type(data_type: &str) -> Self {
+    pub(super) fn of_type(data_type: &str) -> Self {
         let data_type = data_type.trim().to_ascii_lowercase();
         let inside = |outer: &str| {
             let rest = data_type.strip_prefix(outer)?.trim_start();

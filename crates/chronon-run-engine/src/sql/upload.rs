@@ -231,9 +231,7 @@ fn is_float(shape: &Shape) -> bool {
 
 /// [`widened`] for a finished feature.
 fn widened_feature(feature: &Feature, is_float: bool, value: &str) -> String {
-    use Operation::{
-        ApproxPercentile, BottomK, First, FirstK, Last, LastK, Max, Min, TopK,
-    };
+    use Operation::{ApproxPercentile, BottomK, First, FirstK, Last, LastK, Max, Min, TopK};
     let inner = match feature.partial.operation {
         ApproxPercentile => "ARRAY<DOUBLE>",
         Min | Max | First | Last if is_float => "DOUBLE",
@@ -350,7 +348,9 @@ fn in_tail(window: Window, end: i64) -> String {
 
 /// Conditions joined by OR, each once; `false` if there is none.
 fn any_of(conditions: impl Iterator<Item = String>) -> String {
-    let each: BTreeSet<String> = conditions.map(|condition| format!("({condition})")).collect();
+    let each: BTreeSet<String> = conditions
+        .map(|condition| format!("({condition})"))
+        .collect();
     match each.is_empty() {
         true => "false".to_owned(),
         false => each.into_iter().collect::<Vec<_>>().join(" OR "),
@@ -490,7 +490,8 @@ struct Ir<'a> {
 impl<'a> Upload<'a> {
     fn identity(&self) -> Vec<String> {
         let keys = self.pipeline.usage.conf.key_columns.iter().cloned();
-        keys.chain([LEVEL.to_owned(), HOP_START.to_owned()]).collect()
+        keys.chain([LEVEL.to_owned(), HOP_START.to_owned()])
+            .collect()
     }
 
     /// The columns of the whole windows and those of the hops, and the name of a hop's start.

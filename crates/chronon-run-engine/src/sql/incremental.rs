@@ -1,0 +1,231 @@
+//! Incremental GroupBys: partial results per key and day are kept in `O_daily_inc`, and the
+//! windows are put together from there (§3). Only days that the table lacks are computed from
+//! the sources, as the engine does.
+
+use chronon_run_conf::{DataModel, GroupBy};
+use chronon_run_core::{PartitionRange, RangeSet};
+
+use super::{
+    Refusal, Request,
+    aggregate::{Feature, Partial, Split, features},
+    group_by::{self, Target, Use, Values},
+    pipeline::{DAY, Group, Pipeline, aliased},
+    script::{Output, Script, ident, list},
+    source::Span,
+    types,
+};
+
+/// Fields that keep a GroupBy from being incremental, as `(field, why)`.
+pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
+    let mut problems = Vec::new();
+    let mut add = |field: String, why: &str| problems.push((field, why.to_owned()));
+    if conf.data_model() != DataModel::Events
+        || conf.accuracy() != chronon_run_conf::Accuracy::Snapshot
+    {
+        add(
+            "isIncremental".into(),
+            "only end-of-day values of events are incremental",
+        );
+    }
+    for (index, aggregation) in conf.aggregations.iter().flatten().enumerate() {
+        let field = |name: &str| format!("aggregations[{index}].{name}");
+        if aggregation.windows().any(|window| window.is_none()) {
+            add(
+                field("windows"),
+                "an incremental GroupBy needs a window everywhere; the Driver fails too",
+            );
+        }
+        if aggregation
+            .buckets
+            .as_ref()
+            .is_some_and(|buckets| !buckets.is_empty())
+        {
+            add(
+                field("buckets"),
+                "buckets are not kept in the table of daily increments by this engine",
+            );
+        }
+    }
+    for feature in features(conf, &|_| types::Shape::Scalar(None)) {
+        if !feature.partial.can_be_stored() {
+            let why = "its partial result is a sketch, which SQL cannot store as the Driver does";
+            add(format!("aggregations ({})", feature.name), why);
+        }
+    }
+    problems
+}
+
+/// Fills the missing days of `O_daily_inc` and declares the views over it that hold the values.
+///
+/// # Errors
+/// What cannot be read or computed.
+pub(super) fn values(
+    request: &Request<'_>,
+    conf: &GroupBy,
+    script: &mut Script<'_>,
+) -> Result<Values, Refusal> {
+    let refuse = |field: String, why: String| Refusal {
+        conf: conf.meta_data.name.clone(),
+        field,
+        why,
+    };
+    let table = conf
+        .meta_data
+        .output_table()
+        .map_err(|error| refuse("metaData.outputNamespace".into(), error.to_string()))?
+        .suffixed("_daily_inc");
+    let tables = script.tables();
+    let features = features(conf, &|input| types::input_shape(conf, input, tables));
+    if let Some(feature) = features.iter().find(|feature| feature.split != Split::None) {
+        let why = format!(
+            "`{}` is made of a list or map, which is not incremental",
+            feature.name
+        );
+        return Err(refuse("aggregations".into(), why));
+    }
+    let reach = conf.max_window_days().unwrap_or(1);
+    let wanted = PartitionRange {
+        start: request.range.start.plus(-reach),
+        end: request.range.end,
+    };
+    let known = tables.days(&table, request.partition_column, &[]);
+    let missing = RangeSet::from(wanted).minus(&known);
+    let output = Output {
+        table: table.clone(),
+        kind: Some("group_by_incremental"),
+        meta: &conf.meta_data,
+        columns: Some(stored_columns(conf, &features, request.partition_column)),
+        partitioned_by: vec![request.partition_column.to_owned()],
+    };
+    if let Some(hull) = missing.hull() {
+        fill(conf, &features, (&missing, hull), script)
+            .map_err(|(field, why)| refuse(field, why))?;
+        script.create(&output, "increments");
+        script.overwrite_days(&output, "increments", &missing);
+    }
+    Ok(windows(
+        conf,
+        features,
+        (&table.to_string(), wanted),
+        request.range,
+        script,
+    ))
+}
+
+/// What every feature of the same partial result shares.
+fn partials(features: &[Feature]) -> Vec<&Partial> {
+    let mut partials: Vec<&Partial> = Vec::new();
+    for feature in features {
+        if !partials.contains(&&feature.partial) {
+            partials.push(&feature.partial);
+        }
+    }
+    partials
+}
+
+/// Keys, the day's first millisecond, one column per partial result, partition.
+fn stored_columns(conf: &GroupBy, features: &[Feature], ds: &str) -> Vec<String> {
+    let partials = partials(features).into_iter().map(Partial::stored_name);
+    let keys = conf.key_columns.iter().cloned();
+    keys.chain(["ts".to_owned()])
+        .chain(partials)
+        .chain([ds.to_owned()])
+        .collect()
+}
+
+/// Declares the view `increments`: the partial results of the missing days.
+fn fill(
+    conf: &GroupBy,
+    features: &[Feature],
+    (missing, hull): (&RangeSet, PartitionRange),
+    script: &mut Script<'_>,
+) -> Result<(), (String, String)> {
+    let usage = usage(conf, "increment", hull);
+    let events = group_by::source_rows(&usage, script)?;
+    let pipeline = Pipeline {
+        usage: &usage,
+        features: features.to_vec(),
+        events: &events,
+    };
+    let group = Group {
+        split: &Split::None,
+        features: pipeline.features.iter().collect(),
+    };
+    let days = pipeline.days(&group, script);
+    let stored: Vec<String> = partials(features)
+        .iter()
+        .map(|partial| format!("{} AS {}", partial.store(), ident(&partial.stored_name())))
+        .collect();
+    let inside: Vec<String> = missing
+        .ranges()
+        .iter()
+        .map(|range| {
+            format!(
+                "__day BETWEEN {} AND {}",
+                range.start.epoch_days(),
+                range.end.epoch_days()
+            )
+        })
+        .collect();
+    script.view(
+        "increments",
+        "isIncremental: one row per key and day that the table lacks",
+        &format!(
+            "SELECT {}, __day * {DAY}L AS ts,\n  {},\n  CAST(DATE_FROM_UNIX_DATE(__day) AS STRING) AS {}\nFROM {}\nWHERE {}",
+            list(&conf.key_columns),
+            stored.join(",\n  "),
+            ident(script.ds),
+            ident(&days),
+            inside.join(" OR ")
+        ),
+    );
+    Ok(())
+}
+
+/// Declares the values of the range over the stored increments.
+fn windows(
+    conf: &GroupBy,
+    features: Vec<Feature>,
+    (table, wanted): (&str, PartitionRange),
+    range: PartitionRange,
+    script: &mut Script<'_>,
+) -> Values {
+    let usage = usage(conf, "group_by", range);
+    let lines: Vec<String> = partials(&features)
+        .iter()
+        .flat_map(|partial| {
+            let names: Vec<String> = partial.columns().iter().map(|name| ident(name)).collect();
+            aliased(&partial.load(), &names)
+        })
+        .collect();
+    let ds = ident(script.ds);
+    script.view(
+        "group_by_days",
+        "isIncremental: the stored partial results per key and day",
+        &format!(
+            "SELECT {}, UNIX_DATE(CAST({ds} AS DATE)) AS __day,\n  {}\nFROM {table}\nWHERE {ds} >= '{}' AND {ds} <= '{}'",
+            list(&conf.key_columns),
+            lines.join(",\n  "),
+            wanted.start,
+            wanted.end
+        ),
+    );
+    let pipeline = Pipeline {
+        usage: &usage,
+        features,
+        events: "group_by_days",
+    };
+    let base = pipeline.declare_over_days("group_by_days", script);
+    group_by::derived(&usage, base, script)
+}
+
+fn usage<'a>(conf: &'a GroupBy, prefix: &str, range: PartitionRange) -> Use<'a> {
+    Use {
+        conf,
+        prefix: prefix.to_owned(),
+        span: Span::Days(range),
+        target: Target::DayEnds,
+        left_keys: Vec::new(),
+        left: None,
+    }
+}
