@@ -82,7 +82,7 @@ fn floor() -> Duration {
     started.elapsed()
 }
 
-fn steps(root: &Path, with_ledger: bool, with_watchdog: bool) -> Duration {
+pub(crate) fn steps(root: &Path, with_ledger: bool, with_watchdog: bool) -> Duration {
     // Removed at the very end: ext4 is slow to make files where others were just removed.
     let folder = tempfile::tempdir_in(root).unwrap().keep();
     let exe = std::env::current_exe().unwrap();
@@ -111,7 +111,7 @@ fn steps(root: &Path, with_ledger: bool, with_watchdog: bool) -> Duration {
     took
 }
 
-fn best(of: impl Fn() -> Duration) -> Duration {
+pub(crate) fn best(of: impl Fn() -> Duration) -> Duration {
     (0..5).map(|_| of()).min().unwrap()
 }
 

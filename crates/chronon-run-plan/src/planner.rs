@@ -453,58 +453,79 @@ impl Planner<'_> {
     fn add_steps(&mut self, index: AssetIndex, run: &RangeSet, latest_date: Ds) {
         let asset = &self.world.graph.assets[index];
         let settings = (self.request.settings)(index);
-        let pieces: Vec<PartitionRange> = run
+        let pieces = run
             .ranges()
             .iter()
-            .flat_map(|range| range.cut_aligned(settings.step_days))
-            .collect();
+            .flat_map(|range| range.cut_aligned(settings.step_days));
+        let upstream = self.upstream(asset);
+        let mut steps: Vec<Step> = Vec::new();
         for range in pieces {
-            let place = StepIndex::try_from(self.steps.len()).unwrap_or(StepIndex::MAX);
-            let after = self.after(asset, range);
-            self.steps_of[index].push((range, place));
-            self.steps.push(Step {
-                index: place,
+            let place = self.steps.len() + steps.len();
+            steps.push(Step {
+                index: StepIndex::try_from(place).unwrap_or(StepIndex::MAX),
                 asset: asset.id.clone(),
                 range,
                 latest_date,
-                after,
+                after: self.after(&upstream, range),
                 family: asset.family.clone(),
                 command: None,
             });
         }
+        self.steps_of[index] = steps.iter().map(|step| (step.range, step.index)).collect();
+        self.steps.append(&mut steps);
+    }
+
+    /// The inputs of `asset` that this plan fills, at least in part.
+    fn upstream<'b>(&self, asset: &'b Asset) -> Vec<Upstream<'b>> {
+        let filled = asset.inputs.iter().filter_map(|input| {
+            let producer = input.producer?;
+            (!self.steps_of[producer].is_empty()).then(|| Upstream {
+                input,
+                producer,
+                bounds: self.available(input).bounds,
+            })
+        });
+        filled.collect()
     }
 
     /// The steps of this plan that fill what `range` needs.
-    fn after(&self, asset: &Asset, range: PartitionRange) -> Vec<StepIndex> {
+    fn after(&self, upstream: &[Upstream<'_>], range: PartitionRange) -> Vec<StepIndex> {
         let mut after = BTreeSet::new();
-        for input in &asset.inputs {
-            let Some(producer) = input
-                .producer
-                .filter(|&producer| !self.steps_of[producer].is_empty())
-            else {
-                continue;
-            };
-            let steps = &self.steps_of[producer];
+        for Upstream {
+            input,
+            producer,
+            bounds,
+        } in upstream
+        {
+            // Oldest first, and no two overlap.
+            let steps = &self.steps_of[*producer];
             if input.need == Need::Table {
                 after.extend(steps.first().map(|(_, place)| *place));
                 continue;
             }
-            let bounds = self.available(input).bounds;
-            let shift = self.world.graph.assets[producer].shift;
+            let shift = self.world.graph.assets[*producer].shift;
             let needed = input
                 .need
-                .inputs_of(&range.into(), bounds)
+                .inputs_of(&range.into(), *bounds)
                 .widen(-shift, -shift);
-            let matching = steps.iter().filter(|(filled, _)| {
-                needed
-                    .ranges()
+            for needed in needed.ranges() {
+                let first = steps.partition_point(|(filled, _)| filled.end < needed.start);
+                let matching = steps[first..]
                     .iter()
-                    .any(|needed| needed.intersect(*filled).is_some())
-            });
-            after.extend(matching.map(|(_, place)| *place));
+                    .take_while(|(filled, _)| filled.start <= needed.end);
+                after.extend(matching.map(|(_, place)| *place));
+            }
         }
         after.into_iter().collect()
     }
+}
+
+/// An input that other steps of the plan fill.
+struct Upstream<'a> {
+    input: &'a Input,
+    producer: AssetIndex,
+    /// What can be needed of it.
+    bounds: Bounds,
 }
 
 struct Done {

@@ -62,10 +62,15 @@ pub(crate) enum Command {
     /// Ends the children of a run that was killed.
     #[command(name = WATCHDOG, hide = true)]
     Watchdog,
+    /// Builds the class-data archives in the background of a run.
+    #[command(name = BUILD_ARCHIVES, hide = true)]
+    BuildArchives,
 }
 
 /// The hidden command that the watchdog process runs.
 pub(crate) const WATCHDOG: &str = "__watchdog";
+/// The hidden command that the builder of class-data archives runs.
+pub(crate) const BUILD_ARCHIVES: &str = "__build-archives";
 
 /// Which document `reference` prints.
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -306,7 +311,8 @@ pub(crate) struct LogsArgs {
 pub(crate) enum EngineCommand {
     /// Show which Spark and Java are used.
     Info,
-    /// Install Spark into the user's cache directory if none is found.
+    /// Install Spark into the user's cache directory if none is found, and make it ready to start
+    /// fast.
     Install,
 }
 

@@ -1,5 +1,6 @@
 //! `chronon-run`: wiring, diagnostics and exit codes.
 
+mod archives;
 mod cli;
 mod commands;
 mod context;
@@ -62,6 +63,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             chronon_run_process::watchdog_main(io::stdin().lock());
             Ok(())
         }
+        Command::BuildArchives => archives::builder_main(),
     }
 }
 

@@ -15,11 +15,12 @@ use chronon_run_workspace::{Seed, SeedFormat};
 use crossbeam_channel::Receiver;
 
 use crate::{
+    archives::{Purpose, archive},
     cli,
     context::{Context, now_millis},
     failure::Failure,
     output::note,
-    warehouse::{Warehouse, archive, log_config, own_warehouse},
+    warehouse::{Warehouse, log_config, own_warehouse},
 };
 
 /// Loads every seed that is missing or stale, in one Spark session; its script and log go to
@@ -162,7 +163,7 @@ fn run_script(
         .and_then(|()| fs::write(&script, text))
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", script.display())))?;
     let spark = warehouse.spark(workspace)?;
-    let archive = archive("sql", &spark);
+    let archive = archive(Purpose::Sql, &spark);
     let config = log_config(&workspace.state_dir)?;
     let conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
     let own = own_warehouse(workspace);

@@ -13,13 +13,17 @@ use chronon_run_catalog::{
 use chronon_run_core::CatalogSnapshot;
 use chronon_run_engine::spark::{
     self, Spark, Surroundings,
-    archive::Archive,
     command::{LOG_CONFIG, log_config_path},
 };
 use chronon_run_plan::Tables;
 use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 
-use crate::{failure::Failure, installing::Installing, seed_days};
+use crate::{
+    archives::{Purpose, archive},
+    failure::Failure,
+    installing::Installing,
+    seed_days,
+};
 
 /// Where partitions are listed.
 pub(crate) struct Warehouse {
@@ -80,7 +84,7 @@ impl Warehouse {
 
     fn open_embedded(workspace: &Workspace, idle: Duration) -> Result<Self, Failure> {
         let spark = find_spark(workspace)?;
-        let archive = archive("metastore", &spark);
+        let archive = archive(Purpose::Metastore, &spark);
         let embedded = Embedded {
             java: spark.java.program(),
             java_options: archive.map(|archive| archive.options()).unwrap_or_default(),
@@ -200,13 +204,6 @@ pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failur
     let found = spark::locate(surroundings, &mut |progress| shown.update(progress));
     shown.finish();
     found.map_err(Failure::setup)
-}
-
-/// The class-data archive for `purpose`, if this Java can use one and the cache can be used.
-pub(crate) fn archive(purpose: &str, spark: &Spark) -> Option<Archive> {
-    let cache = surroundings(None).cache?;
-    // Without an archive jobs only start more slowly.
-    Archive::new(&cache, purpose, spark).ok().flatten()
 }
 
 /// Writes the logging configuration of SQL jobs and returns its path.

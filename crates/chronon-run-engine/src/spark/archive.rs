@@ -9,9 +9,10 @@
 //! `conf` directory on its class path.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use chronon_run_core::CommandLine;
@@ -25,6 +26,10 @@ use super::{
 
 /// Silences what the JVM would otherwise print about an archive that it does not use.
 const QUIET: [&str; 2] = ["-Xshare:auto", "-Xlog:disable"];
+/// What recordings in progress are called.
+const RECORDING: &str = ".recording-";
+/// How long nobody tries again by himself after a recording has failed.
+const DISCOURAGED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Fatal errors of the JVM itself are still told.
 const WARNINGS: &str = "-Xlog:all=error:stderr";
 
@@ -32,6 +37,42 @@ const WARNINGS: &str = "-Xlog:all=error:stderr";
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Archive {
     path: PathBuf,
+}
+
+/// The right to write archives in one cache; the system gives it back when the process ends,
+/// however it ends.
+#[derive(Debug)]
+pub struct Recorder {
+    _lock: File,
+}
+
+impl Recorder {
+    /// Takes the right, and removes what killed recordings left; `None` if another process has it.
+    ///
+    /// # Errors
+    /// An [`io::Error`] if the cache cannot be written.
+    pub fn try_lock(cache: &Path) -> io::Result<Option<Self>> {
+        let directory = directory(cache);
+        fs::create_dir_all(&directory)?;
+        let lock = File::create(directory.join("recording.lock"))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        for entry in fs::read_dir(&directory)?.filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(RECORDING) {
+                // It only takes room.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(Some(Self { _lock: lock }))
+    }
+}
+
+/// Where a cache keeps its archives.
+fn directory(cache: &Path) -> PathBuf {
+    cache.join("class-data")
 }
 
 /// What an archive was when it was complete.
@@ -52,9 +93,7 @@ impl Archive {
             return Ok(None);
         }
         let key = key(spark)?;
-        let path = cache
-            .join("class-data")
-            .join(format!("{purpose}-{key}.jsa"));
+        let path = directory(cache).join(format!("{purpose}-{key}.jsa"));
         Ok(Some(Self { path }))
     }
 
@@ -64,6 +103,29 @@ impl Archive {
         let sealed = fs::read(self.seal_path()).ok();
         let sealed = sealed.and_then(|bytes| serde_json::from_slice::<Seal>(&bytes).ok());
         sealed.is_some() && sealed == seal(&self.path).ok()
+    }
+
+    /// Notes that a recording failed and why, so that not every run tries it again.
+    pub fn discourage(&self, why: &str) {
+        // Without the note it is only tried more often.
+        let _ = fs::write(self.note_path(), why);
+    }
+
+    /// Whether a recording failed lately.
+    #[must_use]
+    pub fn is_discouraged(&self) -> bool {
+        let noted = fs::metadata(self.note_path()).and_then(|note| note.modified());
+        noted.is_ok_and(|noted| {
+            SystemTime::now()
+                .duration_since(noted)
+                .is_ok_and(|age| age < DISCOURAGED)
+        })
+    }
+
+    /// The log of its recording.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.path.with_extension("log")
     }
 
     /// Options that make a JVM use the archive; none if it is not ready.
@@ -78,7 +140,8 @@ impl Archive {
         options
     }
 
-    /// Prepares to write the archive; makes its directory and removes what killed recordings left.
+    /// Prepares to write the archive; makes its directory. Two recordings at once do no harm, but
+    /// [`Recorder::try_lock`] would remove one that belongs to nobody who holds it.
     ///
     /// # Errors
     /// An [`io::Error`] if the cache cannot be written.
@@ -86,7 +149,7 @@ impl Archive {
         let directory = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
         let work = tempfile::Builder::new()
-            .prefix(".recording-")
+            .prefix(RECORDING)
             .tempdir_in(directory)?;
         Ok(Recording {
             archive: self.clone(),
@@ -96,6 +159,10 @@ impl Archive {
 
     fn seal_path(&self) -> PathBuf {
         self.path.with_extension("json")
+    }
+
+    fn note_path(&self) -> PathBuf {
+        self.path.with_extension("failed")
     }
 }
 
@@ -190,7 +257,11 @@ impl Recording {
         fs::rename(written, &self.archive.path)?;
         let draft = self.directory().join("seal.json");
         fs::write(&draft, seal)?;
-        fs::rename(draft, self.archive.seal_path())
+        fs::rename(draft, self.archive.seal_path())?;
+        match fs::remove_file(self.archive.note_path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn written(&self) -> PathBuf {
@@ -306,6 +377,33 @@ mod tests {
         drop(archive.record().unwrap());
         let left = fs::read_dir(dir.path().join("class-data")).unwrap().count();
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn one_recorder_at_a_time_clears_what_killed_ones_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Recorder::try_lock(dir.path()).unwrap();
+        assert!(first.is_some());
+        assert!(Recorder::try_lock(dir.path()).unwrap().is_none());
+        drop(first);
+        let left = directory(dir.path()).join(".recording-killed");
+        fs::create_dir(&left).unwrap();
+        assert!(Recorder::try_lock(dir.path()).unwrap().is_some());
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_failed_recording_discourages_until_one_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let spark = spark(&dir.path().join("spark"), 17);
+        let archive = Archive::new(dir.path(), "sql", &spark).unwrap().unwrap();
+        assert!(!archive.is_discouraged());
+        let recording = archive.record().unwrap();
+        archive.discourage("full disk");
+        assert!(archive.is_discouraged());
+        fs::write(recording.written(), "classes").unwrap();
+        recording.adopt().unwrap();
+        assert!(!archive.is_discouraged());
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! `chronon-run engine`: which Spark and Java are used.
 
-use chronon_run_engine::spark::{self, Spark};
+use chronon_run_engine::spark::{self, Spark, Surroundings};
 use chronon_run_workspace::Workspace;
 
 use crate::{
+    archives::{self, Purpose, archive},
     cli::EngineCommand,
     failure::Failure,
-    output::print,
-    warehouse::{archive, install_spark, surroundings},
+    installing::Installing,
+    output::{note, print},
+    warehouse::{install_spark, surroundings},
 };
 
 pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
@@ -31,12 +33,21 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
                 }
             }
         }
-        EngineCommand::Install => print(&describe(&install_spark(&surroundings)?)),
+        EngineCommand::Install => install(&surroundings),
     }
 }
 
+fn install(surroundings: &Surroundings) -> Result<(), Failure> {
+    let spark = install_spark(surroundings)?;
+    let mut shown = Installing::default();
+    archives::build(&spark, &mut |progress| shown.update(progress), &|problem| {
+        note(&format!("warning: {problem}"));
+    });
+    print(&describe(&spark))
+}
+
 /// The workspace around here, if there is one: it may name a Spark.
-fn workspace() -> Result<Option<Workspace>, Failure> {
+pub(crate) fn workspace() -> Result<Option<Workspace>, Failure> {
     let Some(file) = Workspace::find(&std::env::current_dir()?) else {
         return Ok(None);
     };
@@ -58,7 +69,7 @@ fn describe(spark: &Spark) -> String {
         spark.spark.home.display(),
         spark.java.version,
         spark.java.home.display(),
-        ready("sql"),
-        ready("metastore"),
+        ready(Purpose::Sql),
+        ready(Purpose::Metastore),
     )
 }

@@ -19,20 +19,21 @@ use chronon_run_exec::{
 };
 use chronon_run_export::{open_text, plan_text};
 use chronon_run_ledger::{Ledger, Pace};
-use chronon_run_plan::{Plan, State, Step};
+use chronon_run_plan::{PLAN_VERSION, Plan, State, Step};
 use chronon_run_process::Watchdog;
 use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
 use chronon_run_workspace::OnFailure as WorkspaceOnFailure;
 use crossbeam_channel::Receiver;
 
 use crate::{
+    archives::{Background, Purpose, archive},
     cli::{self, MaterializeArgs, OnFailure, Output},
     context::{Context, now_millis},
     failure::Failure,
     output::{json, note, print},
     planning::{Planned, Wanted},
     seeding,
-    warehouse::{Warehouse, archive, log_config},
+    warehouse::{Warehouse, log_config},
     work::SqlWork,
 };
 
@@ -131,7 +132,16 @@ fn read_plan(path: &Path) -> Result<Plan, Failure> {
         )
     };
     let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
-    serde_json::from_str(&text).map_err(|error| failed(&error))
+    // The version first: a plan of another version may have another shape.
+    let version = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|plan| plan["version"].as_u64());
+    match version {
+        Some(version) if version != u64::from(PLAN_VERSION) => Err(failed(&format!(
+            "it has version {version}, this chronon-run reads version {PLAN_VERSION}"
+        ))),
+        _ => serde_json::from_str(&text).map_err(|error| failed(&error)),
+    }
 }
 
 fn check_unchanged(saved: &Plan, fresh: &Plan) -> Result<(), Failure> {
@@ -223,7 +233,7 @@ fn execute(
     let work = SqlWork {
         context,
         warehouse,
-        archive: archive("sql", &spark),
+        archive: archive(Purpose::Sql, &spark),
         log_config: log_config(&context.workspace.state_dir)?,
         spark: &spark,
         folder: folders.run.clone(),
@@ -233,6 +243,7 @@ fn execute(
     let settings = &context.workspace.run;
     let watchdog = Watchdog::start(&env::current_exe()?, &[cli::WATCHDOG], settings.grace)
         .map_err(Failure::setup)?;
+    let builder = Background::start(&spark, &watchdog);
     let options = Options {
         run: folders
             .run
@@ -261,6 +272,13 @@ fn execute(
         control,
     )
     .map_err(Failure::setup)?;
+    let interrupted = matches!(
+        summary.cancelled,
+        Some(CancelReason::Interrupt | CancelReason::Terminate)
+    );
+    if let (Some(builder), true) = (builder, interrupted) {
+        builder.end();
+    }
     for notice in ledger.take_notices() {
         note(&notice);
     }

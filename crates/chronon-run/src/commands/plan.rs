@@ -32,7 +32,10 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     let warehouse = Warehouse::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let mut planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
-    planned.add_commands(&warehouse);
+    // For a plan of a year they are most of the work, so they are made only where they are shown.
+    if args.commands || args.output == Output::Json || args.out.is_some() {
+        planned.add_commands(&warehouse);
+    }
     if let Some(path) = &args.out {
         save(&planned.plan, path)?;
     }

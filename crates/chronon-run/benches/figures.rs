@@ -1,0 +1,150 @@
+//! The project's own figures beside their limits: whole processes of the release binary, their
+//! wall time and peak resident memory, medians of several runs.
+//!
+//! `cargo bench -p chronon-run --bench figures`
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a program for developers"
+)]
+
+// The runner's own figure, measured there in more detail.
+#[allow(dead_code, reason = "its `main` is not called here")]
+#[path = "../../chronon-run-exec/benches/noop_steps.rs"]
+mod noop_steps;
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use chronon_run_testkit::repo_builder;
+use nix::sys::resource::{UsageWho, getrusage};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_chronon-run");
+/// Whole processes of which the median counts.
+const RUNS: usize = 11;
+/// The word by which this program measures one process, so that nobody else's memory counts.
+const MEASURE: &str = "measure";
+
+/// What one process took.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: Duration,
+    peak_kilobytes: u64,
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some(MEASURE) => measure(&arguments[1..]),
+        Some("watchdog") => chronon_run_process::watchdog_main(std::io::stdin().lock()),
+        _ => figures(),
+    }
+}
+
+fn figures() {
+    let folder = tempfile::tempdir().unwrap();
+    println!(
+        "{:<44} {:>10} {:>10}  {:>8} {:>8}",
+        "median of 11 processes", "wall", "limit", "peak", "limit"
+    );
+    row(
+        "--version",
+        cost(folder.path(), &["--version"]),
+        Duration::from_millis(10),
+        None,
+    );
+    plan(folder.path(), 200, Duration::from_millis(100), Some(50));
+    plan(folder.path(), 2_000, Duration::from_secs(1), None);
+    let took = noop_steps::best(|| noop_steps::steps(folder.path(), true, true));
+    println!(
+        "{:<44} {:>7} ms {:>7} ms",
+        "1,000 steps of `true`, 2 jobs, ledger, best of 5",
+        took.as_millis(),
+        800
+    );
+}
+
+/// `plan` of a generated repo: 365 days, two inputs each, windows of 1, 7 and 30 days, a tenth of
+/// the days missing; the confs are read and the catalog is a file.
+fn plan(folder: &Path, assets: usize, limit: Duration, megabytes: Option<u64>) {
+    let repo = folder.join(format!("repo-{assets}"));
+    let generated = repo_builder::generate(&repo, assets, 365, 1).unwrap();
+    let workspace = fs::read_to_string(repo.join("workspace.toml")).unwrap();
+    let fixture = format!(
+        "kind = \"fixture\"\npath = \"{}\"",
+        generated.catalog.display()
+    );
+    let workspace = workspace.replace("kind = \"embedded\"", &fixture);
+    fs::write(repo.join("workspace.toml"), workspace).unwrap();
+    let days = assets * 365;
+    row(
+        &format!("plan: {assets} assets, {days} cells"),
+        cost(&repo, &["plan"]),
+        limit,
+        megabytes,
+    );
+}
+
+fn row(label: &str, cost: Cost, limit: Duration, megabytes: Option<u64>) {
+    let peak_limit = megabytes.map_or_else(|| "-".to_owned(), |limit| format!("{limit} MB"));
+    println!(
+        "{label:<44} {:>7.1} ms {:>7} ms  {:>5.1} MB {peak_limit:>8}",
+        cost.wall.as_secs_f64() * 1_000.0,
+        limit.as_millis(),
+        cost.peak_kilobytes as f64 / 1_000.0,
+    );
+}
+
+/// The medians of several processes, the first of which does not count: it fills the disk cache.
+fn cost(directory: &Path, arguments: &[&str]) -> Cost {
+    let costs: Vec<Cost> = (0..=RUNS)
+        .map(|_| measured(directory, arguments))
+        .skip(1)
+        .collect();
+    let mut walls: Vec<Duration> = costs.iter().map(|cost| cost.wall).collect();
+    let mut peaks: Vec<u64> = costs.iter().map(|cost| cost.peak_kilobytes).collect();
+    walls.sort();
+    peaks.sort_unstable();
+    Cost {
+        wall: walls[RUNS / 2],
+        peak_kilobytes: peaks[RUNS / 2],
+    }
+}
+
+/// One process, measured by a fresh copy of this program.
+fn measured(directory: &Path, arguments: &[&str]) -> Cost {
+    let output = Command::new(env::current_exe().unwrap())
+        .arg(MEASURE)
+        .args(arguments)
+        .current_dir(directory)
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "the measurement failed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (micros, kilobytes) = text.trim().split_once(' ').unwrap();
+    Cost {
+        wall: Duration::from_micros(micros.parse().unwrap()),
+        peak_kilobytes: kilobytes.parse().unwrap(),
+    }
+}
+
+/// Runs the program once and prints microseconds and kilobytes.
+fn measure(arguments: &[String]) {
+    let started = Instant::now();
+    let mut command = Command::new(PROGRAM);
+    let status = command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    let wall = started.elapsed();
+    assert!(status.unwrap().success(), "chronon-run {arguments:?}");
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    println!("{} {}", wall.as_micros(), usage.max_rss());
+}

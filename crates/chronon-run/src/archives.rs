@@ -1,0 +1,265 @@
+//! Builds the class-data archives that let JVMs start fast: at `engine install`, or in the
+//! background of the first run that has none.
+//!
+//! The builder in the background is a copy of the program with the lowest priority. It stays in the
+//! session of its run (a session of its own would get a fair share of the processors, whatever its
+//! priority) and carries the mark of the run's watchdog, so it does not outlive a run that was
+//! killed. A run that ends does not wait for it: most runs are shorter than what the builder needs
+//! beside them, and ended with them it would never get done. So it goes on alone for at most
+//! [`LIMIT`], and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
+
+use std::{
+    env, io,
+    num::NonZero,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{self, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_catalog::embedded::Embedded;
+use chronon_run_core::event::ProcessId;
+use chronon_run_engine::spark::{
+    self, Phase, Progress, Spark,
+    archive::{Archive, Recorder, Recording},
+};
+use chronon_run_process::{Child, Exit, LogMode, Watchdog};
+
+use crate::{cli, commands::engine, failure::Failure, warehouse::surroundings};
+
+/// How long the building of both archives may take; on an idle machine it takes half a minute.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Between two looks at something that takes seconds.
+const POLL: Duration = Duration::from_millis(50);
+/// What an interrupted run gives its builder.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What an archive is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Spark SQL jobs.
+    Sql,
+    /// The embedded metastore.
+    Metastore,
+}
+
+impl Purpose {
+    const ALL: [Self; 2] = [Self::Sql, Self::Metastore];
+
+    /// Part of the archive's file name.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sql => "sql",
+            Self::Metastore => "metastore",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Self::Sql => "the class-data archive of Spark SQL",
+            Self::Metastore => "the class-data archive of the metastore",
+        }
+    }
+}
+
+/// Why an archive could not be built.
+#[derive(Debug, thiserror::Error)]
+enum BuildError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it took longer than {} s", LIMIT.as_secs())]
+    Slow,
+    #[error("the recorded job failed; its log is {0}")]
+    Job(PathBuf),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The archive for `purpose`, if this Java can use one and the cache can be used.
+pub(crate) fn archive(purpose: Purpose, spark: &Spark) -> Option<Archive> {
+    let cache = surroundings(None).cache?;
+    // Without an archive jobs only start more slowly.
+    Archive::new(&cache, purpose.name(), spark).ok().flatten()
+}
+
+/// Builds what is missing, now; waits while another process builds. Problems are told and are no
+/// failure.
+pub(crate) fn build(spark: &Spark, show: &mut dyn FnMut(Progress), tell: &dyn Fn(&str)) {
+    if missing(spark).is_empty() {
+        return;
+    }
+    let deadline = Instant::now() + LIMIT;
+    let lock = patient_lock(deadline, || show(progress(Purpose::Sql, Phase::Waiting)));
+    match lock {
+        Ok(_lock) => build_missing(
+            spark,
+            deadline,
+            &mut |purpose| show(progress(purpose, Phase::Preparing)),
+            tell,
+        ),
+        Err(error) => tell(&format!("no class-data archive can be built: {error}")),
+    }
+}
+
+/// Builds what is missing; the caller holds the lock.
+fn build_missing(
+    spark: &Spark,
+    deadline: Instant,
+    starting: &mut dyn FnMut(Purpose),
+    tell: &dyn Fn(&str),
+) {
+    for (purpose, archive) in missing(spark) {
+        starting(purpose);
+        if let Err(error) = build_one(purpose, &archive, spark, deadline) {
+            archive.discourage(&error.to_string());
+            tell(&format!(
+                "{} could not be built, so jobs start more slowly: {error}",
+                purpose.what()
+            ));
+        }
+    }
+}
+
+fn progress(purpose: Purpose, phase: Phase) -> Progress {
+    Progress {
+        what: purpose.what(),
+        phase,
+        bytes: 0,
+        total: 0,
+    }
+}
+
+fn missing(spark: &Spark) -> Vec<(Purpose, Archive)> {
+    let archives = Purpose::ALL.map(|purpose| Some((purpose, archive(purpose, spark)?)));
+    let archives = archives.into_iter().flatten();
+    archives
+        .filter(|(_, archive)| !archive.is_ready())
+        .collect()
+}
+
+fn patient_lock(deadline: Instant, mut waiting: impl FnMut()) -> Result<Recorder, BuildError> {
+    let Some(cache) = surroundings(None).cache else {
+        return Err(BuildError::Other("there is no cache directory".to_owned()));
+    };
+    loop {
+        if let Some(lock) = Recorder::try_lock(&cache)? {
+            return Ok(lock);
+        }
+        if Instant::now() > deadline {
+            return Err(BuildError::Slow);
+        }
+        waiting();
+        thread::sleep(POLL);
+    }
+}
+
+fn build_one(
+    purpose: Purpose,
+    archive: &Archive,
+    spark: &Spark,
+    deadline: Instant,
+) -> Result<(), BuildError> {
+    let recording = archive.record()?;
+    match purpose {
+        Purpose::Sql => run_job(&recording, &archive.log(), spark, deadline)?,
+        Purpose::Metastore => rehearse(&recording, spark, deadline)?,
+    }
+    Ok(recording.adopt()?)
+}
+
+fn run_job(
+    recording: &Recording,
+    log: &Path,
+    spark: &Spark,
+    deadline: Instant,
+) -> Result<(), BuildError> {
+    let failed = |error: &dyn std::fmt::Display| BuildError::Other(error.to_string());
+    let command = recording.sql_job(spark)?;
+    // Without a watchdog the kernel ends it with this thread, which waits for it.
+    let job = Child::start(&command, log, LogMode::Truncate, None).map_err(|e| failed(&e))?;
+    while !job.has_exited() {
+        if Instant::now() > deadline {
+            return Err(BuildError::Slow);
+        }
+        thread::sleep(POLL);
+    }
+    match job.wait(Duration::ZERO)? {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(_) | Exit::Signal(_) => Err(BuildError::Job(log.to_owned())),
+    }
+}
+
+fn rehearse(recording: &Recording, spark: &Spark, deadline: Instant) -> Result<(), BuildError> {
+    let embedded = Embedded {
+        java: spark.java.program(),
+        java_options: recording.options(),
+        jars: spark.jars(),
+        directory: recording.directory().join("metastore"),
+        warehouse: recording.directory().join("warehouse"),
+        idle: Duration::ZERO,
+        start: deadline.saturating_duration_since(Instant::now()),
+    };
+    let done = embedded.rehearse();
+    done.map_err(|error| BuildError::Other(error.to_string()))
+}
+
+/// The builder in the background of a run.
+pub(crate) struct Background {
+    builder: process::Child,
+    id: ProcessId,
+}
+
+impl Background {
+    /// Starts it if an archive is missing and there is a processor to spare; `None` otherwise, and
+    /// if it cannot be started.
+    pub(crate) fn start(spark: &Spark, watchdog: &Watchdog) -> Option<Self> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let missing = missing(spark);
+        let is_pointless = |(_, archive): &(_, Archive)| archive.is_discouraged();
+        if processors < 2 || missing.iter().all(is_pointless) {
+            return None;
+        }
+        let (name, mark) = watchdog.mark();
+        let builder = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(env::current_exe().ok()?)
+            .arg(cli::BUILD_ARCHIVES)
+            .env(name, mark)
+            // Out of reach of the terminal's Ctrl-C: the run decides.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let id = chronon_run_process::identify(builder.id());
+        Some(Self { builder, id })
+    }
+
+    /// Ends it and what it has started.
+    pub(crate) fn end(mut self) {
+        chronon_run_process::end_group(self.id, GRACE);
+        // It is gone, or about to be.
+        let _ = self.builder.try_wait();
+    }
+}
+
+/// What the builder in the background does: builds what is missing unless somebody else does.
+pub(crate) fn builder_main() -> Result<(), Failure> {
+    let deadline = Instant::now() + LIMIT;
+    let workspace = engine::workspace()?;
+    let found = spark::find(&surroundings(workspace.as_ref())).map_err(Failure::setup)?;
+    let (Some(spark), Some(java)) = (found.spark, found.java) else {
+        return Ok(());
+    };
+    let spark = Spark { spark, java };
+    let Some(cache) = surroundings(None).cache else {
+        return Ok(());
+    };
+    let Some(_lock) = Recorder::try_lock(&cache)? else {
+        return Ok(());
+    };
+    build_missing(&spark, deadline, &mut |_| (), &|_| ());
+    Ok(())
+}
