@@ -97,13 +97,21 @@ impl Corpus {
         Self { root, runs }
     }
 
-    /// Every table of the record, by name.
+    /// Tables that were put there by hand between two runs: inputs.
+    fn prepared_names(&self) -> BTreeSet<String> {
+        let runs = self.runs.iter().filter(|run| run["kind"] == "preparation");
+        let names = runs.flat_map(|run| run["tables_changed"].as_object().unwrap().keys());
+        names.cloned().collect()
+    }
+
+    /// Every table of the record that the engine wrote, by name.
     fn table_names(&self) -> Vec<TableName> {
+        let prepared = self.prepared_names();
         let entries = fs::read_dir(self.root.join("expected")).unwrap();
         let files = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<TableName> = files
-            .filter_map(|file| file.strip_suffix(".schema")?.parse().ok())
-            .collect();
+        let names = files.filter_map(|file| Some(file.strip_suffix(".schema")?.to_owned()));
+        let names = names.filter(|name| !prepared.contains(name));
+        let mut names: Vec<TableName> = names.map(|name| name.parse().unwrap()).collect();
         names.sort();
         names
     }
@@ -123,10 +131,8 @@ impl Corpus {
         for (name, table) in schema["tables"].as_object().unwrap() {
             toml += &self.source(name, table);
         }
-        for run in self.runs.iter().filter(|run| run["kind"] == "preparation") {
-            for name in run["tables_changed"].as_object().unwrap().keys() {
-                toml += &self.prepared(&workspace, name);
-            }
+        for name in self.prepared_names() {
+            toml += &self.prepared(&workspace, &name);
         }
         for conf in self.modular() {
             toml += &format!("[[override]]\nselect = \"{conf}\"\njoin_flow = \"modular\"\n");
@@ -244,7 +250,11 @@ impl Corpus {
             .filter(|run| run["kind"] == "engine")
             .collect();
         let assets: BTreeSet<String> = runs.iter().map(|run| self.asset(run)).collect();
-        let plan = plan(workspace, &assets);
+        let last = runs
+            .iter()
+            .filter_map(|run| option(run, "--end-date"))
+            .max();
+        let plan = plan(workspace, &assets, last.unwrap());
         let upstream = self.upstream(workspace);
         let mut refused: BTreeMap<String, String> = BTreeMap::new();
         let mut tables = BTreeMap::new();
@@ -372,8 +382,8 @@ fn json_of(workspace: &Workspace, args: &[&str]) -> Value {
     serde_json::from_str(&workspace.run(args).expect(0).stdout).unwrap()
 }
 
-fn plan(workspace: &Workspace, assets: &BTreeSet<String>) -> Value {
-    let mut args = vec!["plan", "--output", "json", "--as-of", "2026-01-30"];
+fn plan(workspace: &Workspace, assets: &BTreeSet<String>, as_of: &str) -> Value {
+    let mut args = vec!["plan", "--output", "json", "--as-of", as_of];
     args.extend(assets.iter().map(String::as_str));
     let screen = workspace.run(&args);
     assert!(matches!(screen.code, Some(0 | 3)), "{}", screen.text());
@@ -461,7 +471,17 @@ impl Call {
     /// Runs it; what went wrong, if anything did.
     fn run(&self, workspace: &Workspace) -> Option<String> {
         let (start, end) = (self.start.map(|day| day.to_string()), self.end.to_string());
-        let mut args = vec!["materialize", "--end-ds", &end, "--as-of", &end];
+        // A second session is worth its start only if there is much to do.
+        let jobs = if self.assets.len() > 6 { "2" } else { "1" };
+        let mut args = vec![
+            "materialize",
+            "--jobs",
+            jobs,
+            "--end-ds",
+            &end,
+            "--as-of",
+            &end,
+        ];
         if let Some(start) = &start {
             args.extend(["--start-ds", start]);
         }
@@ -526,10 +546,19 @@ fn schedule(upstream: &BTreeMap<String, BTreeSet<String>>, steps: Vec<Step>) -> 
     calls
 }
 
-/// How many sessions of Spark the runs of a workspace have had, by their logs.
+/// How many sessions of Spark the runs of a workspace have had: each has a log where it began.
 fn sessions(workspace: &Workspace) -> usize {
-    let runs = fs::read_dir(workspace.path(".chronon-run/runs"));
-    runs.into_iter().flatten().count()
+    let entries = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let runs = entries(&workspace.path(".chronon-run/runs"));
+    let steps = runs.iter().flat_map(|run| entries(run));
+    let logs = steps.flat_map(|step| entries(&step));
+    let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    logs.map(name)
+        .filter(|name| name.starts_with("session-") || name == "seeds.log")
+        .count()
 }
 
 /// The comparison as it grows.

@@ -471,28 +471,27 @@ impl Corpus {
     /// An event at `ts`, in the partition `late` days after it, if there is such a partition.
     fn event(&mut self, random: &mut Random, k: &Value, ts: i64, late: i64) {
         let partition = (ts.div_euclid(DAY) + late).clamp(FIRST, LAST);
-        let mut maybe = |value: Value| {
-            if random.below(7) == 0 {
+        // Drawn anew for each event: those at one instant differ.
+        let draw = i64::try_from(random.below(97)).unwrap();
+        let values = [
+            ("n", json!(draw % 3)),
+            ("v", json!(draw as f64 * 0.25 - 3.0)),
+            ("i", json!(draw % 5 - 1)),
+            ("w", json!(["a", "b", "B", "é"][random.below(4)])),
+        ];
+        let mut columns = BTreeMap::from([("k".to_owned(), k.clone())]);
+        for (name, value) in values {
+            let value = if random.below(7) == 0 {
                 Value::Null
             } else {
                 value
-            }
-        };
-        let (v, i, w, n) = {
-            let draw = ts.rem_euclid(97);
-            (draw, draw % 5, draw % 4, draw % 3)
-        };
-        let columns = [
-            ("k", k.clone()),
-            ("n", maybe(json!(n))),
-            ("v", maybe(json!(v as f64 * 0.25 - 3.0))),
-            ("i", maybe(json!(i - 1))),
-            ("w", maybe(json!(["a", "b", "B", "é"][w as usize]))),
-        ];
+            };
+            columns.insert(name.to_owned(), value);
+        }
         self.events.push(Event {
             partition,
             ts: Some(ts),
-            columns: columns.map(|(name, value)| (name.to_owned(), value)).into(),
+            columns,
         });
     }
 
