@@ -20,6 +20,8 @@ use super::{
 const BUCKET: i64 = 3_600_000;
 /// Percentiles are told at this many equal steps, and at 0.
 const STEPS: u32 = 41;
+/// How the names of such metrics end.
+const PERCENTILES: &str = "_approx_percentile";
 
 /// Fields of a join that a consistency job cannot do, as `(field, why)`; the comparison join is
 /// checked by the caller.
@@ -187,6 +189,11 @@ impl Compared {
         ident(&format!("{}_right", self.name))
     }
 
+    /// The number of elements that both sides have.
+    fn kept(&self) -> String {
+        ident(&format!("{}_kept", self.name))
+    }
+
     fn is_number(&self) -> bool {
         let numbers = ["tinyint", "smallint", "int", "bigint", "float", "double"];
         matches!(&self.shape, Shape::Scalar(Some(data_type)) if numbers.contains(&data_type.as_str()))
@@ -214,7 +221,7 @@ impl Compared {
             metrics.extend(number_metrics(&l, &r));
         }
         if matches!(self.shape, Shape::List(_)) {
-            metrics.extend(list_metrics(&l, &r));
+            metrics.extend(list_metrics(&l, &r, &self.kept()));
         }
         // Maps cannot be compared as such; their entries can, in the order of their keys.
         let differ = match self.shape {
@@ -236,15 +243,10 @@ impl Compared {
 fn number_metrics(l: &str, r: &str) -> [(&'static str, String); 4] {
     let sum = format!("(ABS({l}) + ABS({r}))");
     let smape = format!(
-        "AVG(CASE WHEN {sum} <> 0.0 THEN CAST(ABS({l} - {r}) * 2 AS DOUBLE) / {sum} ELSE 0D END)"
+        "NANVL(AVG(CASE WHEN {sum} <> 0.0 THEN CAST(ABS({l} - {r}) * 2 AS DOUBLE) / {sum} ELSE 0D END), NULL)"
     );
     [
-        (
-            "smape_average",
-            format!(
-                "IF(CAST({smape} AS STRING) IN ('NaN', 'Infinity', '-Infinity'), NULL, {smape})"
-            ),
-        ),
+        ("smape_average", smape),
         (
             "left_minus_right_approx_percentile",
             percentiles(&format!("{l} - {r}")),
@@ -254,12 +256,16 @@ fn number_metrics(l: &str, r: &str) -> [(&'static str, String); 4] {
     ]
 }
 
+/// How many elements two lists have in common, in the same order.
+fn kept(l: &str, r: &str) -> String {
+    format!(
+        "IF(SIZE({l}) <= 0 OR SIZE({r}) <= 0, 0, AGGREGATE({r}, TRANSFORM(SEQUENCE(0, SIZE({l})), i -> 0), (last, x) -> AGGREGATE(SEQUENCE(1, SIZE({l})), ARRAY(0), (row, j) -> CONCAT(row, ARRAY(IF({l}[j - 1] <=> x, last[j - 1] + 1, GREATEST(row[j - 1], last[j]))))), last -> last[SIZE({l})]))"
+    )
+}
+
 /// How many elements would have to be added to or taken from the right to make it the left,
 /// and how lengths are spread; a NULL list has the length -1.
-fn list_metrics(l: &str, r: &str) -> [(&'static str, String); 5] {
-    let kept = format!(
-        "IF(SIZE({l}) <= 0 OR SIZE({r}) <= 0, 0, AGGREGATE({r}, TRANSFORM(SEQUENCE(0, SIZE({l})), i -> 0), (last, x) -> AGGREGATE(SEQUENCE(1, SIZE({l})), ARRAY(0), (row, j) -> CONCAT(row, ARRAY(IF({l}[j - 1] <=> x, last[j - 1] + 1, GREATEST(row[j - 1], last[j]))))), last -> last[SIZE({l})]))"
-    );
+fn list_metrics(l: &str, r: &str, kept: &str) -> [(&'static str, String); 5] {
     let missing = |list: &str| percentiles(&format!("GREATEST(SIZE({list}), 0) - {kept}"));
     [
         ("edit_distance_insert_approx_percentile", missing(l)),
@@ -281,13 +287,22 @@ fn list_metrics(l: &str, r: &str) -> [(&'static str, String); 5] {
     ]
 }
 
-/// The values at equal steps of the sorted list, exactly; the engine's sketch is close to them.
+/// The sorted values, of which [`finish`] takes some.
 fn percentiles(value: &str) -> String {
     let number = format!("CAST({value} AS FLOAT)");
-    let sorted = format!("SORT_ARRAY(COLLECT_LIST(IF(ISNAN({number}), NULL, {number})))");
-    format!(
-        "TRANSFORM(FILTER(ARRAY({sorted}), s -> SIZE(s) > 0), s -> TRANSFORM(SEQUENCE(0, {STEPS}), i -> ELEMENT_AT(s, LEAST(CAST(FLOOR(i * SIZE(s) / {STEPS}) AS INT) + 1, SIZE(s)))))[0]"
-    )
+    format!("SORT_ARRAY(COLLECT_LIST(NANVL({number}, NULL)))")
+}
+
+/// A metric from what was aggregated. Percentiles are the values at equal steps of the sorted
+/// list, exactly; the engine's sketch is close to them.
+fn finish(name: &str) -> String {
+    let c = ident(name);
+    match name.ends_with(PERCENTILES) {
+        false => c,
+        true => format!(
+            "IF(SIZE({c}) > 0, TRANSFORM(SEQUENCE(0, {STEPS}), i -> {c}[CAST(LEAST(i * SIZE({c}) DIV {STEPS}, SIZE({c}) - 1) AS INT)]), NULL) AS {c}"
+        ),
+    }
 }
 
 /// One comparison.
@@ -316,11 +331,19 @@ impl Comparison<'_> {
                 range.end
             )
         };
+        let lists = self.features.iter();
+        let kept: String = lists
+            .filter(|feature| matches!(feature.shape, Shape::List(_)))
+            .map(|list| {
+                let kept = kept(&list.left(), &list.right());
+                format!(",\n  {kept} AS {}", list.kept())
+            })
+            .collect();
         script.view(
             "compared",
             "computed and logged rows side by side; rows with a NULL key match nothing",
             &format!(
-                "SELECT *\nFROM (\n  {}\n)\nFULL OUTER JOIN (\n  {}\n)\nUSING ({})",
+                "SELECT *{kept}\nFROM (\n  {}\n)\nFULL OUTER JOIN (\n  {}\n)\nUSING ({})",
                 side(computed, "left"),
                 side(logged, "right"),
                 list(&self.keys)
@@ -363,7 +386,7 @@ impl Comparison<'_> {
                 text(&path),
                 self.metric_lines()
                     .iter()
-                    .map(|(name, _)| format!(", {}", ident(name)))
+                    .map(|(name, _)| format!(",\n  {}", finish(name)))
                     .collect::<String>(),
             ),
         );
@@ -394,9 +417,10 @@ impl Comparison<'_> {
             "consistency_upload",
             "the metrics as a KV store would get them",
             &format!(
-                "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, ts, {0}\nFROM (\n  SELECT TO_JSON(STRUCT(JoinPath)) AS key_json,\n    TO_JSON(STRUCT({1}), MAP('ignoreNullFields', 'false')) AS value_json,\n    ts, {0}\n  FROM consistency\n)",
+                "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, ts, {0}\nFROM (\n  SELECT TO_JSON(STRUCT(JoinPath)) AS key_json,\n    TO_JSON(STRUCT({1}), MAP('ignoreNullFields', 'false')) AS value_json,\n    ts, {0}\n  FROM {table}\n  WHERE {0} IN (SELECT CAST(DATE_FROM_UNIX_DATE(CAST(FLOOR({2} / 86400000) AS INT)) AS STRING) FROM compared)\n)",
                 ident(&ds),
                 list(&names),
+                self.time(&ds),
             ),
         );
         let upload_columns = ["key_bytes", "value_bytes", "key_json", "value_json", "ts"];

@@ -18,7 +18,7 @@ use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 use super::{
     Refusal, Request,
     aggregate::{Feature, PIECE, Partial, Split, features, window_word},
-    group_by::{self, Target, Use},
+    group_by::{self, Target, Use}, incremental,
     pipeline::{DAY, Group, Pipeline, aliased, cells},
     script::{Output, Script, ident, indent, list, text},
     source::{self, Reach, Span},
@@ -42,15 +42,12 @@ const JSON_OPTIONS: &str = "MAP('ignoreNullFields', 'false')";
 /// the caller.
 pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
     let mut problems = Vec::new();
-    let mut add = |field: &str, why: &str| problems.push((field.to_owned(), why.to_owned()));
     if conf.is_incremental == Some(true) {
-        add(
-            "isIncremental",
-            "the table of daily increments is not written by uploads of this engine",
-        );
+        problems.extend(incremental::check(conf));
     }
     if conf.key_columns.is_empty() {
-        add("keyColumns", "an upload needs a key");
+        let why = "an upload needs a key".to_owned();
+        problems.push(("keyColumns".to_owned(), why));
     }
     problems
 }
@@ -79,10 +76,11 @@ pub(super) fn compile(
     };
     let day = request.range.end;
     let view = match conf.accuracy() {
-        Accuracy::Snapshot => finished(&base, day, script),
-        Accuracy::Temporal => partial(&base, day, script),
-    }
-    .map_err(|(field, why)| refuse(field, why))?;
+        Accuracy::Snapshot => finished(request, &base, day, script)?,
+        Accuracy::Temporal => {
+            partial(&base, day, script).map_err(|(field, why)| refuse(field, why))?
+        }
+    };
     let columns = ["key_bytes", "value_bytes", "key_json", "value_json", "ds"];
     let serving_info = serving_info(&base, day, script.tables());
     script.view(
@@ -166,22 +164,33 @@ fn key_json(conf: &GroupBy) -> String {
 type Finding = (String, String);
 
 /// Values at the end of the day.
-fn finished(conf: &GroupBy, day: Ds, script: &mut Script<'_>) -> Result<&'static str, Finding> {
+fn finished(
+    request: &Request<'_>,
+    conf: &GroupBy,
+    day: Ds,
+    script: &mut Script<'_>,
+) -> Result<&'static str, Refusal> {
     let range = PartitionRange {
         start: day,
         end: day,
     };
-    let values = group_by::values(
-        &Use {
+    let values = if conf.is_incremental == Some(true) {
+        incremental::values(&Request { range, ..*request }, conf, script)?
+    } else {
+        let usage = Use {
             conf,
             prefix: PREFIX.to_owned(),
             span: Span::Days(range),
             target: Target::DayEnds,
             left_keys: Vec::new(),
             left: None,
-        },
-        script,
-    )?;
+        };
+        group_by::values(&usage, script).map_err(|(field, why)| Refusal {
+            conf: conf.meta_data.name.clone(),
+            field,
+            why,
+        })?
+    };
     let tables = script.tables();
     let features = features(conf, &|input| input_shape(conf, input, tables));
     let pairs: Vec<(String, String)> = values
