@@ -1,8 +1,13 @@
 //! Nonsense in, a clear message out: exit code 2, file, line, column, and what to do next.
 
+use std::{fs, io::Write, path::Path, process::Command};
+
 use insta::assert_snapshot;
 
-use crate::support::Workspace;
+use crate::{
+    staged::{Staged, all_days},
+    support::{Workspace, steady},
+};
 
 fn edited(file: &str, from: &str, to: &str) -> Workspace {
     let example = Workspace::example("stays");
@@ -153,4 +158,196 @@ fn init_needs_a_repo_and_overwrites_nothing() {
     std::fs::remove_file(example.path("workspace.toml")).unwrap();
     example.run(&["init"]).expect(0);
     example.run(&["check", "--offline"]).expect(0);
+}
+
+#[test]
+fn a_plan_from_the_future() {
+    let example = Workspace::example("stays");
+    example.write(
+        "plan.json",
+        r#"{"version": 99, "cells": "in another form by then"}"#,
+    );
+    assert_snapshot!(example.run(&["materialize", "--plan", "plan.json"]).text());
+}
+
+#[test]
+fn a_plan_that_is_not_there() {
+    let example = Workspace::example("stays");
+    assert_snapshot!(example.run(&["materialize", "--plan", "no.json"]).text());
+}
+
+#[test]
+fn nowhere_to_run() {
+    let empty = Workspace::empty();
+    assert_snapshot!(empty.run(&["-C", "no/such/folder", "plan"]).text());
+}
+
+#[test]
+fn broken_teams_json() {
+    let example = edited("teams.json", "\"stays\": {", "\"stays\": ");
+    assert_snapshot!(example.run(&["check"]).text());
+    example.run(&["materialize"]).expect(2);
+    std::fs::remove_file(example.path("teams.json")).unwrap();
+    assert_snapshot!("no_teams_json", example.run(&["check"]).text());
+}
+
+/// What a run notices before it starts a JVM leaves nothing behind.
+#[test]
+fn a_missing_seed() {
+    let staged = Staged::chain();
+    let workspace = &staged.workspace;
+    let text = workspace.read("workspace.toml");
+    let seed = "\n[seeds.\"lake.c\"]\npath = \"data/no.csv\"\n";
+    workspace.write("workspace.toml", &(text + seed));
+    assert_snapshot!(staged.run(&["materialize"]).text());
+    assert_eq!(staged.calls().len(), 0);
+}
+
+/// A file system of 2 MiB that is full, unmounted at the end.
+struct FullDisk<'a>(&'a Path);
+
+impl<'a> FullDisk<'a> {
+    /// `None` where mounting is not allowed.
+    fn mount(folder: &'a Path) -> Option<Self> {
+        fs::create_dir_all(folder).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]);
+        let mounted = mount.arg(folder).output().ok()?.status.success();
+        mounted.then_some(Self(folder))
+    }
+
+    /// Leaves room for so many bytes.
+    fn fill(&self, room: usize) {
+        let path = self.0.join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(room as u64)).unwrap();
+    }
+}
+
+impl Drop for FullDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    let state = staged.workspace.path(".chronon-run");
+    let Some(disk) = FullDisk::mount(&state) else {
+        #[expect(clippy::print_stderr, reason = "a test says that it was not run")]
+        {
+            eprintln!("skipped: mounting a small tmpfs is not allowed here");
+        }
+        return;
+    };
+    disk.fill(0);
+    assert_snapshot!(staged.run(&["materialize"]).expect(2).text());
+    assert_eq!(staged.calls().len(), 0);
+    // Room for some of it, less than all: whatever fails first, it ends with a word and a code.
+    for room in [8, 24, 48, 96] {
+        disk.fill(room * 1024);
+        let screen = staged.run(&["materialize"]);
+        assert!(matches!(screen.code, Some(0..=2)), "{}", screen.text());
+        assert!(!screen.stderr.contains("panicked"), "{}", screen.text());
+    }
+    fs::remove_file(state.join("filler")).unwrap();
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("three"), all_days());
+}
+
+/// `check` of any workspace.toml and any conf ends with a verdict, never with a panic.
+fn never_panics(file: &str, seed: u64) {
+    let example = Workspace::example("stays");
+    let original = fs::read(example.path(file)).unwrap();
+    let mut random = Random(seed);
+    for _ in 0..25 {
+        let mut bytes = original.clone();
+        for _ in 0..=random.below(3) {
+            mutate(&mut bytes, &mut random);
+        }
+        fs::write(example.path(file), &bytes).unwrap();
+        let screen = example.run(&["check", "--offline"]);
+        let shown = String::from_utf8_lossy(&bytes);
+        assert!(
+            matches!(screen.code, Some(0 | 2)) && !screen.stderr.contains("panicked"),
+            "{}\n{shown}",
+            screen.text()
+        );
+    }
+}
+
+#[test]
+fn no_workspace_toml_makes_it_panic() {
+    never_panics("workspace.toml", 1);
+}
+
+#[test]
+fn no_conf_makes_it_panic() {
+    never_panics("production/joins/stays/search_ranking.v1", 2);
+    never_panics("production/staging_queries/stays/sessions.daily_v1", 3);
+    never_panics("teams.json", 4);
+}
+
+/// splitmix64: the same cases every time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % n as u64).unwrap()
+    }
+}
+
+/// Values that mean trouble somewhere: numbers at their ends, dates that do not exist, empty names.
+const NASTY: [&str; 14] = [
+    "-1",
+    "0",
+    "99999999999999999999",
+    "1e400",
+    "null",
+    "\"\"",
+    "[]",
+    "{}",
+    "\"2026-02-30\"",
+    "\"9999-12-31\"",
+    "\"-262144-01-01\"",
+    "\"\\u0000\"",
+    "true",
+    "\"ẞ🦀\"",
+];
+
+/// Cuts, doubles, overwrites, or puts a nasty value in the place of another.
+fn mutate(bytes: &mut Vec<u8>, random: &mut Random) {
+    if bytes.is_empty() {
+        return;
+    }
+    let at = random.below(bytes.len());
+    let end = (at + 1 + random.below(20)).min(bytes.len());
+    match random.below(6) {
+        0 => bytes.truncate(at),
+        1 => drop(bytes.drain(at..end)),
+        2 => {
+            let again = bytes[at..end].to_vec();
+            bytes.splice(at..at, again);
+        }
+        3 => bytes[at] = u8::try_from(random.below(256)).unwrap(),
+        _ => {
+            let value = |byte: u8| byte == b':' || byte == b'=';
+            let Some(start) = bytes[at..].iter().position(|byte| value(*byte)) else {
+                return;
+            };
+            let start = at + start + 1;
+            let over = |byte: &u8| matches!(byte, b',' | b'\n' | b'}');
+            let length = bytes[start..].iter().position(over).unwrap_or(0);
+            let nasty = NASTY[random.below(NASTY.len())];
+            bytes.splice(start..start + length, nasty.bytes());
+        }
+    }
 }

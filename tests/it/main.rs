@@ -6,6 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 mod bad_input;
+mod golden;
+mod point_in_time;
 mod reference;
+mod scripted;
 mod seeing;
+mod spark_example;
+mod staged;
 mod support;
+mod tables;

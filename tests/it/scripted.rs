@@ -15,14 +15,33 @@ use crate::{
     support::{Screen, signal, steady, wait_until},
 };
 
-fn start(staged: &Staged, args: &[&str]) -> Child {
-    let mut command = staged.command(args);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+/// Whatever happens to the test, its run does not outlive it.
+struct Run(Option<Child>);
+
+impl Run {
+    fn id(&self) -> u32 {
+        self.0.as_ref().unwrap().id()
+    }
 }
 
-fn end(staged: &Staged, child: Child) -> Screen {
-    Screen::new(child.wait_with_output().unwrap(), staged.workspace.root())
+impl Drop for Run {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn start(staged: &Staged, args: &[&str]) -> Run {
+    let mut command = staged.command(args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Run(Some(command.spawn().unwrap()))
+}
+
+fn end(staged: &Staged, mut run: Run) -> Screen {
+    let output = run.0.take().unwrap().wait_with_output().unwrap();
+    Screen::new(output, staged.workspace.root())
 }
 
 /// Nothing that a test on this workspace started is left.
@@ -335,7 +354,7 @@ fn a_reader_that_has_gone_is_no_error() {
         &["reference", "workspace"],
     ] {
         let mut child = start(&staged, args);
-        drop(child.stdout.take());
+        drop(child.0.as_mut().unwrap().stdout.take());
         let screen = end(&staged, child).expect(0);
         assert_eq!(screen.stderr, "", "{args:?}");
     }

@@ -230,8 +230,25 @@ pub(crate) fn fault_of(name: &str) -> Fault {
     }
 }
 
-/// Whether a living process was started by a test on this folder, the metastore excepted.
+/// The command lines of living processes that a test on this folder started, the metastore
+/// excepted.
 pub(crate) fn anybody(folder: &Path) -> Vec<String> {
+    let mut lines = processes(folder);
+    lines.retain(|line| !line.contains(METASTORE));
+    lines
+}
+
+/// The command lines of the folder's metastores.
+pub(crate) fn metastores(folder: &Path) -> Vec<String> {
+    let mut lines = processes(folder);
+    lines.retain(|line| line.contains(METASTORE));
+    lines
+}
+
+const METASTORE: &str = "EmbeddedMetastore";
+
+/// Tests give each workspace a home of its own, and children inherit it.
+fn processes(folder: &Path) -> Vec<String> {
     let home = format!("HOME={}", folder.display());
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let living = entries.filter_map(|entry| {
@@ -241,7 +258,7 @@ pub(crate) fn anybody(folder: &Path) -> Vec<String> {
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         // A zombie has none.
-        (!line.is_empty() && !line.contains("EmbeddedMetastore")).then_some(line)
+        (!line.is_empty()).then_some(line)
     });
     living.collect()
 }

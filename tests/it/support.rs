@@ -112,6 +112,7 @@ pub(crate) fn steady() -> impl Drop {
         (r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", "[INSTANT]"),
         (r"\b(\d+m)?\d+(\.\d)?s\b", "[TIME]"),
         (r"process \d+", "process [PID]"),
+        (r"\d+-\d+\.owner", "[PID].owner"),
         (r"damaged-\d+", "damaged-[MILLIS]"),
         // Columns are as wide as what is hidden.
         (r"\[(RUN|INSTANT|TIME)\] +", "[$1]  "),

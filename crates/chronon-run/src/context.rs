@@ -290,6 +290,16 @@ fn bad_selection(error: chronon_run_plan::SelectionError) -> Failure {
     Failure::hinted(error, "`chronon-run ls` lists the assets")
 }
 
+/// This very program, to be started again. Where the system has a name for it that stays when
+/// the file is replaced, e.g. by an update in the middle of a run, that name.
+pub(crate) fn own_program() -> std::io::Result<PathBuf> {
+    let lasting = PathBuf::from("/proc/self/exe");
+    if lasting.exists() {
+        return Ok(lasting);
+    }
+    env::current_exe()
+}
+
 /// Milliseconds since the epoch.
 pub(crate) fn now_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

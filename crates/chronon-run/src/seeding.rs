@@ -17,7 +17,7 @@ use crossbeam_channel::Receiver;
 use crate::{
     archives::{Purpose, archive},
     cli,
-    context::{Context, now_millis},
+    context::{Context, now_millis, own_program},
     failure::Failure,
     output::note,
     warehouse::{Warehouse, log_config, own_warehouse},
@@ -180,7 +180,7 @@ fn run_script(
         inherited_options: inherited.as_deref(),
     };
     let command = jobs.script(&script, "chronon-run seeds", Length::Short);
-    let watchdog = Watchdog::start(&env::current_exe()?, &[cli::WATCHDOG], workspace.run.grace)
+    let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
         .map_err(Failure::setup)?;
     let child = Child::start(&command, &log_path, LogMode::Truncate, Some(&watchdog))
         .map_err(Failure::setup)?;

@@ -28,7 +28,7 @@ use crossbeam_channel::Receiver;
 use crate::{
     archives::{Background, Purpose, archive},
     cli::{self, MaterializeArgs, OnFailure, Output},
-    context::{Context, now_millis},
+    context::{Context, now_millis, own_program},
     failure::Failure,
     output::{json, note, print},
     planning::{Planned, Wanted},
@@ -241,7 +241,7 @@ fn execute(
         inherited_options: env::var("SPARK_SUBMIT_OPTS").ok(),
     };
     let settings = &context.workspace.run;
-    let watchdog = Watchdog::start(&env::current_exe()?, &[cli::WATCHDOG], settings.grace)
+    let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], settings.grace)
         .map_err(Failure::setup)?;
     let builder = Background::start(&spark, &watchdog);
     let options = Options {
