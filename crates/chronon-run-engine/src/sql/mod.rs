@@ -23,6 +23,9 @@ mod staging;
 mod types;
 mod upload;
 
+#[cfg(test)]
+mod followers_tests;
+
 use chronon_run_conf::{GroupBy, Join, StagingQuery};
 use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind};
 

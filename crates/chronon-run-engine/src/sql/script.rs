@@ -269,7 +269,8 @@ impl<'a> Script<'a> {
         let selected = output.planned_columns();
         self.with_regex_names(&selected, |script| {
             script.statement(&format!(
-                "CREATE TABLE IF NOT EXISTS {table}\n{} AS\nSELECT {selected} FROM {} WHERE false",
+                // Constants would make columns that may not be NULL, which later rows may have to be.
+                "CREATE TABLE IF NOT EXISTS {table}\n{} AS\nSELECT {selected} FROM (SELECT v.* FROM (SELECT 1) LEFT JOIN {} v ON false) WHERE false",
                 output.definition(),
                 ident(view)
             ));

@@ -18,7 +18,8 @@ use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 use super::{
     Refusal, Request,
     aggregate::{Feature, PIECE, Partial, Split, features, window_word},
-    group_by::{self, Target, Use}, incremental,
+    group_by::{self, Target, Use},
+    incremental,
     pipeline::{DAY, Group, Pipeline, aliased, cells},
     script::{Output, Script, ident, indent, list, text},
     source::{self, Reach, Span},

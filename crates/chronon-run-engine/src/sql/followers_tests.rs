@@ -1,0 +1,207 @@
+//! Uploads, label joins and consistency, as far as they can be seen in the scripts.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop here"
+)]
+
+use chronon_run_conf::{GroupBy, Join};
+use chronon_run_core::{
+    CatalogSnapshot, Column, PartitionRange, StepKind, TableInfo, TableName, TableState,
+};
+
+use super::{Conf, Request, check, compile};
+
+/// A catalog with these tables: name, then `column type` words, the last is the partition.
+fn catalog(tables: &[(&str, &str)]) -> CatalogSnapshot {
+    let mut snapshot = CatalogSnapshot::default();
+    for (name, columns) in tables {
+        let mut columns: Vec<Column> = columns
+            .split(", ")
+            .map(|column| {
+                let (name, data_type) = column.split_once(' ').unwrap();
+                Column {
+                    name: name.to_owned(),
+                    data_type: data_type.to_owned(),
+                }
+            })
+            .collect();
+        let partition = columns.pop().unwrap();
+        let info = TableInfo {
+            columns,
+            partition_columns: vec![partition],
+            ..TableInfo::default()
+        };
+        let state = TableState {
+            info,
+            ..TableState::default()
+        };
+        let name: TableName = name.parse().unwrap();
+        snapshot.tables.insert(name, Some(state));
+    }
+    snapshot
+}
+
+fn script(conf: Conf<'_>, step: &StepKind, tables: &CatalogSnapshot) -> String {
+    let day = "2026-01-03".parse().unwrap();
+    let request = Request {
+        conf,
+        step,
+        range: PartitionRange::new(day, day).unwrap(),
+        latest_date: day,
+        partition_column: "ds",
+        tables,
+    };
+    compile(&request).unwrap()
+}
+
+fn fields(conf: Conf<'_>, step: &StepKind) -> Vec<String> {
+    let refusals = check(conf, step).into_iter();
+    refusals.map(|refusal| refusal.field).collect()
+}
+
+fn group_by(accuracy: u8, windows: &str) -> GroupBy {
+    let text = format!(
+        r#"{{"metaData": {{"name": "shop.buys.v1", "team": "shop", "outputNamespace": "out", "online": 1}},
+        "sources": [{{"events": {{"table": "in.buys", "query": {{"selects": {{"user": "user", "price": "price"}}, "timeColumn": "ts", "startPartition": "2026-01-01", "setups": []}}}}}}],
+        "keyColumns": ["user"], "accuracy": {accuracy},
+        "aggregations": [{{"inputColumn": "price", "operation": 8, "windows": [{windows}]}}]}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+fn join(row_ids: &str, label_accuracy: u8) -> Join {
+    let day = r#"{"length": 3, "timeUnit": 1}"#;
+    let embedded = |name: &str, accuracy: u8| {
+        format!(
+            r#"{{"groupBy": {{"metaData": {{"name": "shop.{name}.v1", "team": "shop"}},
+            "sources": [{{"events": {{"table": "in.buys", "query": {{"selects": {{"user": "user", "price": "price"}}, "timeColumn": "ts", "setups": []}}}}}}],
+            "keyColumns": ["user"], "accuracy": {accuracy},
+            "aggregations": [{{"inputColumn": "price", "operation": 7, "windows": [{day}]}}]}}}}"#
+        )
+    };
+    let text = format!(
+        r#"{{"metaData": {{"name": "shop.train.v1", "team": "shop", "outputNamespace": "out", "samplePercent": 100.0, "consistencySamplePercent": 50.0}},
+        "left": {{"events": {{"table": "in.views", "query": {{"selects": {{"view": "view", "user": "user"}}, "timeColumn": "ts", "startPartition": "2026-01-01", "setups": []}}}}}},
+        "joinParts": [{}], "rowIds": [{row_ids}],
+        "labelPart": {{"labels": [{}], "leftStartOffset": 3, "leftEndOffset": 2}}}}"#,
+        embedded("buys", 1),
+        embedded("later", label_accuracy),
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+const BUYS: (&str, &str) = ("in.buys", "user string, price float, ts bigint, ds string");
+const VIEWS: (&str, &str) = ("in.views", "view string, user string, ts bigint, ds string");
+
+#[test]
+fn an_upload_of_partial_results_keeps_two_days_of_hops() {
+    let conf = group_by(
+        0,
+        r#"{"length": 3, "timeUnit": 1}, {"length": 1, "timeUnit": 0}"#,
+    );
+    let sql = script(Conf::GroupBy(&conf), &StepKind::Upload, &catalog(&[BUYS]));
+    let end = 1_767_484_800_000_i64; // 2026-01-04 00:00
+    let day = 86_400_000;
+    // Three days: the last one is merged as a whole, the two before per hour; strictly after the start.
+    let whole = format!("__level = -1 AND ts >= {}L AND ts < {end}L", end - day);
+    assert!(sql.contains(&whole), "{sql}");
+    let hours = format!("(ts > {}L AND ts < {}L)", end - 3 * day, end - day);
+    assert!(sql.contains(&format!("__level = 1 AND ({hours})")), "{sql}");
+    // One hour: all of it per five minutes, nothing merged as a whole.
+    let minutes = format!("(ts > {}L AND ts < {end}L)", end - 3_600_000);
+    assert!(
+        sql.contains(&format!("__level = 2 AND ({minutes})")),
+        "{sql}"
+    );
+    assert!(sql.contains("__level = -1 AND false"), "{sql}");
+    // Avro allows a name only once in a schema.
+    for name in [
+        "'sum', ",
+        "'sum_REPEATED_NAME_0', ",
+        "'count_REPEATED_NAME_1', ",
+    ] {
+        assert!(sql.contains(name), "{name} {sql}");
+    }
+    assert!(sql.contains(r#"{"batchEndDate":"2026-01-04""#), "{sql}");
+}
+
+#[test]
+fn an_upload_of_finished_values() {
+    let conf = group_by(1, r#"{"length": 3, "timeUnit": 1}"#);
+    let sql = script(Conf::GroupBy(&conf), &StepKind::Upload, &catalog(&[BUYS]));
+    let tail = sql.split("-- keys and values as JSON").nth(1).unwrap();
+    insta::assert_snapshot!(tail);
+}
+
+#[test]
+fn labels_are_joined_to_older_left_rows() {
+    let conf = join(r#""view", "user""#, 1);
+    let features = (
+        "out.shop_train_v1",
+        "view string, user string, ts bigint, f double, ds string",
+    );
+    let tables = catalog(&[BUYS, VIEWS, features]);
+    let sql = script(Conf::Join(&conf), &StepKind::LabelJoin, &tables);
+    assert!(
+        sql.contains("ds >= '2026-01-01'\n    AND ds <= '2026-01-02'"),
+        "{sql}"
+    );
+    let tail = sql
+        .split("-- labelPart: one row per row identifier")
+        .nth(1)
+        .unwrap();
+    insta::assert_snapshot!(tail);
+}
+
+#[test]
+fn a_label_needs_its_key_among_the_row_ids_and_the_join_output() {
+    let conf = join(r#""view""#, 1);
+    assert_eq!(fields(Conf::Join(&conf), &StepKind::LabelJoin), ["rowIds"]);
+    let conf = join(r#""view", "user""#, 1);
+    assert!(fields(Conf::Join(&conf), &StepKind::LabelJoin).is_empty());
+    let day = "2026-01-03".parse().unwrap();
+    let refused = compile(&Request {
+        conf: Conf::Join(&conf),
+        step: &StepKind::LabelJoin,
+        range: PartitionRange::new(day, day).unwrap(),
+        latest_date: day,
+        partition_column: "ds",
+        tables: &catalog(&[BUYS, VIEWS]),
+    });
+    let why = refused.unwrap_err().pop().unwrap().why;
+    assert_eq!(
+        why,
+        "out.shop_train_v1 does not exist yet; run the join first"
+    );
+}
+
+#[test]
+fn consistency_compares_the_log_with_the_join() {
+    let mut conf = join("", 1);
+    conf.row_ids = None;
+    let logged = (
+        "out.shop_train_v1_logged",
+        "user string, ts bigint, shop_buys_v1_price_sum_3d double, ds string",
+    );
+    let tables = catalog(&[BUYS, VIEWS, logged]);
+    let sql = script(Conf::Join(&conf), &StepKind::Consistency, &tables);
+    assert!(sql.contains("(RAND() <= 0.5)"), "{sql}");
+    assert!(
+        sql.contains("-- writes: out.shop_train_v1_comparison_bootstrap"),
+        "{sql}"
+    );
+    let tail = sql
+        .split("-- computed and logged rows side by side")
+        .nth(1)
+        .unwrap();
+    insta::assert_snapshot!(tail);
+}
+
+#[test]
+fn row_ids_that_are_not_compared_are_refused() {
+    let conf = join(r#""view", "user""#, 1);
+    let found = fields(Conf::Join(&conf), &StepKind::Consistency);
+    // `view` is not a key of any part, and there is no time.
+    assert_eq!(found, ["rowIds", "rowIds"]);
+}
