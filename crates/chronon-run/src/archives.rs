@@ -29,7 +29,7 @@ use chronon_run_process::{Child, Exit, LogMode, Watchdog};
 use crate::{cli, commands::engine, failure::Failure, warehouse::surroundings};
 
 /// How long the building of both archives may take; on an idle machine it takes half a minute.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(300);
 /// Between two looks at something that takes seconds.
 const POLL: Duration = Duration::from_millis(50);
 /// What an interrupted run gives its builder.
@@ -112,7 +112,10 @@ fn build_missing(
     for (purpose, archive) in missing(spark) {
         starting(purpose);
         if let Err(error) = build_one(purpose, &archive, spark, deadline) {
-            archive.discourage(&error.to_string());
+            // A machine that is too busy now may not be the next time.
+            if !matches!(error, BuildError::Slow) {
+                archive.discourage(&error.to_string());
+            }
             tell(&format!(
                 "{} could not be built, so jobs start more slowly: {error}",
                 purpose.what()
