@@ -13,6 +13,7 @@ pub type Env = BTreeMap<String, String>;
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Teams {
     teams: BTreeMap<String, Value>,
+    unread: bool,
 }
 
 /// One entry, as far as its shape is fixed.
@@ -43,27 +44,36 @@ impl Teams {
                 let finding = Diagnostic::error("no-teams", format!("cannot read teams.json: {error}"))
                     .at(at())
                     .hint("`repo` in workspace.toml must name the folder that holds teams.json and production/");
-                return (Self::default(), vec![finding]);
+                return (Self::unread(), vec![finding]);
             }
         };
         match serde_json::from_str::<BTreeMap<String, Value>>(&text) {
             Ok(teams) => {
                 let findings = check(&teams).map(|finding| finding.at(at())).collect();
-                (Self { teams }, findings)
+                let unread = false;
+                (Self { teams, unread }, findings)
             }
             Err(error) => {
                 let byte = crate::json::offset(&text, error.line(), error.column());
                 let finding = Diagnostic::error("bad-teams", crate::json::describe(".", &error))
                     .at(Location::bytes(path, byte..byte));
-                (Self::default(), vec![finding])
+                (Self::unread(), vec![finding])
             }
         }
     }
 
-    /// Whether `team` has an entry.
+    /// Whether `team` has an entry. Of a teams.json that could not be read nobody knows, so it
+    /// has every team: one finding about the file says more than one for each conf.
     #[must_use]
     pub fn has(&self, team: &str) -> bool {
-        self.teams.contains_key(team)
+        self.unread || self.teams.contains_key(team)
+    }
+
+    fn unread() -> Self {
+        Self {
+            unread: true,
+            ..Self::default()
+        }
     }
 
     /// The names of all entries but `default`.
