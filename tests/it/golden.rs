@@ -6,6 +6,8 @@
 //! is called as few times as they allow: once for each last day, with every asset that has a step
 //! ending there and whose inputs are made.
 
+#![expect(clippy::print_stdout, reason = "the comparison is what the test shows")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
