@@ -56,12 +56,15 @@ impl ConfRepo {
         if meta
             .custom()
             .get("additional_args")
-            .is_some_and(serde_json::Value::is_object)
+            .is_some_and(|value| !is_list_of_texts(value))
         {
             findings.push(
-                Diagnostic::error("additional-args", "`additional_args` is an object; run.py would pass its keys to the Driver, which fails")
-                    .at(place(file, "customJson", None))
-                    .hint("make it a list of texts, e.g. [\"--step-days\", \"14\"], and compile again"),
+                Diagnostic::error(
+                    "additional-args",
+                    "`additional_args` is not a list of texts; run.py would pass something else to the Driver, which fails",
+                )
+                .at(place(file, "customJson", None))
+                .hint("make it a list of texts, e.g. [\"--step-days\", \"14\"], and compile again"),
             );
         }
         if meta.custom_json.is_some() && !meta.custom().is_object() {
@@ -98,7 +101,13 @@ impl ConfRepo {
                 .hint("write the rows to a table with a staging query first"),
             );
         }
-        let parts: Vec<&GroupBy> = join.offline_parts().map(|part| part.group_by).collect();
+        let labels = join.label_part.iter().flat_map(|label| &label.labels);
+        let labels = labels.map(|label| &label.group_by);
+        let parts: Vec<&GroupBy> = join
+            .offline_parts()
+            .map(|part| part.group_by)
+            .chain(labels)
+            .collect();
         let mut names = BTreeSet::new();
         for part in join.offline_parts() {
             if !names.insert(part.full_prefix.clone()) {
@@ -310,6 +319,12 @@ fn unknown_keys<T>(
         .hint(format!("its keys are {}", group_by.key_columns.join(", ")))
     };
     unknown.map(finding).collect()
+}
+
+/// What `additional_args` has to be (§1.4); `null` counts as absent.
+fn is_list_of_texts(value: &serde_json::Value) -> bool {
+    let texts = |list: &Vec<serde_json::Value>| list.iter().all(serde_json::Value::is_string);
+    value.is_null() || value.as_array().is_some_and(texts)
 }
 
 /// Where `"field": "value"` stands in the file; the first `"field"` if no value is given.

@@ -49,8 +49,21 @@ impl Join {
             .sample_percent
             .is_some_and(|percent| percent > 0.0)
         {
-            tables.push(output.suffixed("_logged"));
+            let suffixes = [
+                "_logged",
+                "_logged_daily_stats",
+                "_logged_daily_stats_upload",
+            ];
+            tables.extend(suffixes.map(|suffix| output.suffixed(suffix)));
         }
+        let suffixes = [
+            "_daily_stats",
+            "_daily_stats_upload",
+            "_comparison",
+            "_consistency",
+            "_consistency_upload",
+        ];
+        tables.extend(suffixes.map(|suffix| output.suffixed(suffix)));
         Ok(tables)
     }
 }

@@ -115,6 +115,11 @@ fn every_finding_points_at_its_place() {
         "\"superhost\": \"superhost\"",
         "\"superhost\": \"NOT superhost\"",
     );
+    repo.edit(
+        "production/joins/stays/search_train.v1",
+        r#"[\"--step-days\", \"5\"]"#,
+        r#"\"--step-days 5\""#,
+    );
     let findings = repo.findings();
     let has = |wanted: &str| {
         assert!(
@@ -127,6 +132,9 @@ fn every_finding_points_at_its_place() {
     );
     has(
         "bad-day production/group_bys/stays/listings.dim_v1[\"2026-02-30\"]: `startPartition`: `2026-02-30` is not a day",
+    );
+    has(
+        "additional-args production/joins/stays/search_train.v1[\"customJson\"]: `additional_args` is not a list of texts",
     );
     // The joins still embed the GroupBys as they were (§10.9).
     has(
