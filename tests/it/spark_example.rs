@@ -195,10 +195,10 @@ fn steps(example: &Workspace, run: &Value, wanted: impl Fn(&Value) -> bool) -> V
     let id = run["run"].as_str().unwrap();
     let shown = example.run(&["runs", "show", id, "--output", "json"]);
     let shown: Value = serde_json::from_str(&shown.expect(0).stdout).unwrap();
-    let steps = shown["steps"].as_array().unwrap().iter();
+    let steps = shown["step_list"].as_array().unwrap().iter();
     steps
         .filter(|step| wanted(&step["outcome"]))
-        .map(|step| format!("{} {} {}", step["asset"], step["start"], step["end"]))
+        .map(|step| format!("{} {}", step["asset"], step["range"]))
         .collect()
 }
 
