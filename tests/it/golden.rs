@@ -41,6 +41,7 @@ const NOT_SUPPORTED: &[&str] = &[
 const DRIVER_STEP_DAYS: usize = 30;
 
 #[test]
+#[ignore = "takes long: cargo test -p chronon-run --test it golden -- --ignored --nocapture"]
 fn corpus_a_is_what_the_real_engine_wrote() {
     let corpus = Corpus::open("a");
     let workspace = corpus.workspace();
