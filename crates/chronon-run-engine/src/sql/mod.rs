@@ -24,6 +24,9 @@ mod types;
 mod upload;
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 mod followers_tests;
 
 use chronon_run_conf::{GroupBy, Join, StagingQuery};

@@ -62,7 +62,7 @@ mod tests {
                 &["ts", "ds"],
                 "search_id guest_id listing_id host_id price_shown channel ts"
             ),
-            "channel listing_id ts guest_id ds search_id price_shown host_id"
+            "channel listing_id ts guest_id search_id ds price_shown host_id"
         );
         assert_eq!(
             order(&["ds"], "host_id superhost country response_rate").replace("ds ", ""),

@@ -1,0 +1,297 @@
+//! Scripts of the golden corpus' confs: what they promise whatever the conf, and some of them
+//! word for word. Whether Spark computes the right values from them is for the end-to-end tests.
+
+use std::path::{Path, PathBuf};
+
+use chronon_run_conf::{GroupBy, Join, StagingQuery};
+use chronon_run_core::{
+    CatalogSnapshot, Column, Ds, PartitionRange, Partitions, RangeSet, StepKind, TableInfo,
+    TableState,
+};
+use serde_json::Value;
+
+use super::{Conf, Refusal, Request, check, compile};
+
+enum AnyConf {
+    GroupBy(GroupBy),
+    Join(Box<Join>),
+    StagingQuery(StagingQuery),
+}
+
+impl AnyConf {
+    fn read(path: &Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        let folder = path.parent().unwrap().parent().unwrap();
+        match folder.file_name().unwrap().to_str().unwrap() {
+            "group_bys" => Self::GroupBy(serde_json::from_str(&text).unwrap()),
+            "joins" => Self::Join(serde_json::from_str(&text).unwrap()),
+            _ => Self::StagingQuery(serde_json::from_str(&text).unwrap()),
+        }
+    }
+
+    fn get(&self) -> Conf<'_> {
+        match self {
+            Self::GroupBy(conf) => Conf::GroupBy(conf),
+            Self::Join(conf) => Conf::Join(conf),
+            Self::StagingQuery(conf) => Conf::StagingQuery(conf),
+        }
+    }
+}
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/a")
+}
+
+fn conf(path: &str) -> AnyConf {
+    AnyConf::read(&corpus().join("repo/production").join(path))
+}
+
+fn confs() -> Vec<AnyConf> {
+    let mut all = Vec::new();
+    for folder in ["group_bys", "joins", "staging_queries"] {
+        let teams = std::fs::read_dir(corpus().join("repo/production").join(folder)).unwrap();
+        for team in teams {
+            for file in std::fs::read_dir(team.unwrap().path()).unwrap() {
+                all.push(AnyConf::read(&file.unwrap().path()));
+            }
+        }
+    }
+    all
+}
+
+fn day(text: &str) -> Ds {
+    text.parse().unwrap()
+}
+
+fn range() -> PartitionRange {
+    PartitionRange::new(day("2026-01-26"), day("2026-01-28")).unwrap()
+}
+
+/// The corpus' source tables with their partitions of January.
+fn catalog() -> CatalogSnapshot {
+    let text = std::fs::read_to_string(corpus().join("data/schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let mut catalog = CatalogSnapshot::default();
+    for (name, table) in schema["tables"].as_object().unwrap() {
+        let partition = table["partition_columns"][0].as_str().unwrap().to_owned();
+        let columns = table["columns"].as_array().unwrap().iter();
+        let columns: Vec<Column> = columns
+            .map(|column| Column {
+                name: column["name"].as_str().unwrap().to_owned(),
+                data_type: column["type"].as_str().unwrap().to_owned(),
+            })
+            .collect();
+        let (partition_columns, columns) = columns
+            .into_iter()
+            .partition(|column| column.name == partition);
+        let january = PartitionRange::new(day("2026-01-01"), day("2026-01-30")).unwrap();
+        let days = Partitions::of_days(RangeSet::from(january));
+        let state = TableState {
+            info: TableInfo {
+                columns,
+                partition_columns,
+                ..TableInfo::default()
+            },
+            partitions: [(partition, days)].into(),
+        };
+        catalog.tables.insert(name.parse().unwrap(), Some(state));
+    }
+    catalog
+}
+
+fn script_of(
+    conf: &AnyConf,
+    step: &StepKind,
+    tables: &CatalogSnapshot,
+) -> Result<String, Vec<Refusal>> {
+    compile(&Request {
+        conf: conf.get(),
+        step,
+        range: range(),
+        latest_date: day("2026-01-30"),
+        partition_column: "ds",
+        tables,
+    })
+}
+
+fn backfill(path: &str) -> String {
+    script_of(&conf(path), &StepKind::Backfill, &catalog()).unwrap()
+}
+
+/// The statements of a script, comment lines left out.
+fn statements(script: &str) -> Vec<String> {
+    let lines: Vec<&str> = script
+        .lines()
+        .filter(|line| !line.trim().starts_with("--"))
+        .collect();
+    let text = lines.join("\n");
+    let text = text.trim_end().trim_end_matches(';');
+    text.split(";\n")
+        .map(|statement| statement.trim().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_conf_of_the_corpus_compiles() {
+    let tables = catalog();
+    for conf in confs() {
+        if let AnyConf::GroupBy(group_by) = &conf
+            && group_by.backfill_start_date.is_none()
+        {
+            continue;
+        }
+        let name = conf.get().name().to_owned();
+        assert_eq!(check(conf.get(), &StepKind::Backfill), [], "{name}");
+        let script = script_of(&conf, &StepKind::Backfill, &tables).unwrap();
+        assert_eq!(
+            script,
+            script_of(&conf, &StepKind::Backfill, &tables).unwrap(),
+            "{name}"
+        );
+        assert!(script.starts_with("-- step: "), "{name}");
+    }
+}
+
+#[test]
+fn statements_end_at_line_ends_only() {
+    let tables = catalog();
+    for conf in confs() {
+        let Ok(script) = script_of(&conf, &StepKind::Backfill, &tables) else {
+            continue;
+        };
+        for statement in statements(&script) {
+            assert!(!statement.contains(';'), "{statement}");
+        }
+        let comments = script.lines().filter(|line| line.starts_with("-- "));
+        for comment in comments {
+            assert!(!comment.contains([';', '\'', '"', '`']), "{comment}");
+        }
+    }
+}
+
+#[test]
+fn a_step_writes_no_day_outside_its_range() {
+    let script = backfill("joins/stays/listing_panel.latest_v1");
+    let days: Vec<&str> = script
+        .lines()
+        .filter(|line| line.starts_with("ALTER TABLE stays_out.stays_listing_panel_latest_v1 "))
+        .flat_map(|line| line.split("ds='").skip(1).map(|rest| &rest[..10]))
+        .collect();
+    assert!(!days.is_empty());
+    assert!(
+        days.iter().all(|text| range().contains(day(text))),
+        "{days:?}"
+    );
+}
+
+#[test]
+fn scans_are_pruned_by_literals_or_one_row_subqueries() {
+    let script = backfill("group_bys/stays/bookings.listing_stats_v1");
+    assert!(script.contains("WHERE ds >= '2026-01-01'\n"), "{script}");
+    assert!(script.contains("AND ds <= '2026-01-28'"), "{script}");
+    let join = backfill("joins/stays/chain.parent_v1");
+    assert!(join.contains("FROM left_days"), "{join}");
+}
+
+#[test]
+fn a_table_gets_new_columns_and_keeps_its_old_ones() {
+    let mut tables = catalog();
+    let column = |name: &str, data_type: &str| Column {
+        name: name.to_owned(),
+        data_type: data_type.to_owned(),
+    };
+    let info = TableInfo {
+        columns: vec![
+            column("listing_id", "string"),
+            column("gone", "map<string,int>"),
+        ],
+        partition_columns: vec![column("ds", "string")],
+        ..TableInfo::default()
+    };
+    let known = Partitions::of_days(RangeSet::from(range()));
+    let state = TableState {
+        info,
+        partitions: [("ds".to_owned(), known)].into(),
+    };
+    let join = "stays_out.stays_chain_parent_v1".parse().unwrap();
+    tables.tables.insert(join, Some(state.clone()));
+    let conf_of_join = conf("joins/stays/chain.parent_v1");
+    let script = script_of(&conf_of_join, &StepKind::Backfill, &tables).unwrap();
+    assert!(script.contains("ALTER TABLE stays_out.stays_chain_parent_v1__expanding RENAME TO stays_out.stays_chain_parent_v1;"));
+    assert!(
+        script.contains(
+            "SELECT /*+ REBALANCE(ds) */ listing_id, CAST(NULL AS map<string,int>) AS gone, "
+        ),
+        "{script}"
+    );
+
+    // A GroupBy's table is never expanded.
+    let table = "stays_out.stays_bookings_latest_only_v1".parse().unwrap();
+    tables.tables.insert(table, Some(state));
+    let group_by = conf("group_bys/stays/bookings.latest_only_v1");
+    let refusals = script_of(&group_by, &StepKind::Backfill, &tables).unwrap_err();
+    assert!(
+        refusals[0].why.contains("has other columns than the conf"),
+        "{refusals:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_field() {
+    let AnyConf::GroupBy(mut group_by) = conf("group_bys/stays/bookings.incremental_v1") else {
+        unreachable!("the folder says what it is")
+    };
+    if let Some(aggregations) = &mut group_by.aggregations {
+        aggregations[0].windows = None;
+        aggregations[1].operation = chronon_run_conf::Operation::ApproxUniqueCount;
+    }
+    let found = check(Conf::GroupBy(&group_by), &StepKind::Backfill);
+    let fields: Vec<&str> = found.iter().map(|refusal| refusal.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        [
+            "aggregations[0].windows",
+            "aggregations (nights_approx_unique_count_7d)"
+        ]
+    );
+    let streaming = check(Conf::GroupBy(&group_by), &StepKind::Streaming);
+    assert_eq!(
+        streaming[0].to_string(),
+        "stays.bookings.incremental_v1: step: the step `streaming` is not done by this engine; engine kind = \"chronon\" can do it"
+    );
+}
+
+#[test]
+fn scripts_word_for_word() {
+    let cases = [
+        ("staging_query", "staging_queries/stays/sessions.daily_v1"),
+        (
+            "staging_view",
+            "staging_queries/stays/sessions.open_listings_view_v1",
+        ),
+        (
+            "entities_without_aggregations",
+            "group_bys/stays/listings.dim_v1",
+        ),
+        (
+            "entities_with_windows",
+            "group_bys/trust/hosts.portfolio_v1",
+        ),
+        (
+            "end_of_day_values_with_buckets",
+            "group_bys/stays/reviews.listing_v1",
+        ),
+        ("union_and_derivations", "group_bys/stays/bookings.union_v1"),
+        ("cumulative", "group_bys/stays/payments.cumulative_v1"),
+        ("incremental", "group_bys/stays/bookings.incremental_v1"),
+        ("join_at_instants", "joins/stays/chain_child.child_v1"),
+        ("bootstraps", "joins/stays/search_boot.v1"),
+    ];
+    for (name, path) in cases {
+        insta::assert_snapshot!(name, backfill(path));
+    }
+    let mutations = StepKind::Part("stays_rates_mutable_v1".to_owned());
+    let join = conf("joins/stays/search_train.v1");
+    let script = script_of(&join, &mutations, &catalog()).unwrap();
+    insta::assert_snapshot!("mutations", script);
+}
