@@ -433,7 +433,7 @@ fn killed_again_and_again() {
         .collect();
     let staged = Staged::new(&queries);
     staged.faults(&[Fault {
-        slow_millis: 20,
+        slow_millis: 80,
         ..Fault::default()
     }]);
     for round in 0..KILLS {

@@ -93,6 +93,7 @@ as_of = "{LAST}"
 spark_home = "spark"
 java_home = "java"
 sessions = false
+fast_start = "never"
 
 [catalog]
 kind = "fixture"

@@ -107,9 +107,6 @@ impl Context {
 
     /// What the engine cannot fill, by asset.
     pub(crate) fn refused(&self, selected: &BTreeSet<AssetIndex>) -> BTreeMap<AssetId, String> {
-        if self.workspace.engine.kind == EngineKind::Chronon {
-            return BTreeMap::new();
-        }
         let assets = selected.iter().map(|&index| &self.graph.assets[index].id);
         assets
             .filter_map(|asset| Some((asset.clone(), self.refusal(asset)?)))
@@ -117,6 +114,9 @@ impl Context {
     }
 
     fn refusal(&self, asset: &AssetId) -> Option<String> {
+        if self.workspace.engine.kind == EngineKind::Chronon {
+            return Some(NO_DRIVER_YET.to_owned());
+        }
         let refusals = sql::check(self.conf(asset)?, &asset.step);
         let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
@@ -179,6 +179,9 @@ impl Context {
         conf.into_iter().collect()
     }
 }
+
+/// What is said of every asset where `kind = "chronon"`.
+const NO_DRIVER_YET: &str = "this version of chronon-run does not start Chronon's own Driver yet; `kind = \"sql\"` under [engine] fills it";
 
 /// Conf paths are relative to the repo; show them relative to where the user is.
 fn relative_to(mut finding: Diagnostic, workspace: &Workspace) -> Diagnostic {

@@ -22,7 +22,7 @@ use chronon_run_ledger::{Ledger, Pace};
 use chronon_run_plan::{PLAN_VERSION, Plan, State, Step};
 use chronon_run_process::Watchdog;
 use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
-use chronon_run_workspace::OnFailure as WorkspaceOnFailure;
+use chronon_run_workspace::{FastStart, OnFailure as WorkspaceOnFailure};
 use crossbeam_channel::Receiver;
 
 use crate::{
@@ -243,7 +243,10 @@ fn execute(
     let settings = &context.workspace.run;
     let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], settings.grace)
         .map_err(Failure::setup)?;
-    let builder = Background::start(&spark, &watchdog);
+    let wants_archives = context.workspace.engine.fast_start != FastStart::Never;
+    let builder = wants_archives
+        .then(|| Background::start(&spark, &watchdog))
+        .flatten();
     let options = Options {
         run: folders
             .run
