@@ -436,7 +436,12 @@ fn killed_again_and_again() {
         slow_millis: 80,
         ..Fault::default()
     }]);
+    let unfinished = || {
+        let calls = staged.calls();
+        calls.iter().filter(|call| call.end.is_none()).count()
+    };
     for round in 0..KILLS {
+        let before = unfinished();
         // A point of the run, not of the clock: when so many steps have begun.
         let wanted = 1 + (round * 5) % 9;
         let mut child = staged
@@ -451,15 +456,12 @@ fn killed_again_and_again() {
             .filter(|line| line.starts_with("start"))
             .take(wanted);
         assert_eq!(started.count(), wanted);
+        wait_until("a step is under way", || unfinished() > before);
         child.kill().unwrap();
         child.wait().unwrap();
         nobody_is_left(&staged);
     }
-    let killed = staged
-        .calls()
-        .iter()
-        .filter(|call| call.end.is_none())
-        .count();
+    let killed = unfinished();
     assert!(killed >= KILLS / 2, "only {killed} calls were killed");
     staged.run(&["materialize"]).expect(0);
     let calls = staged.calls();
