@@ -8,7 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use chronon_run_core::{CommandLine, PartitionRange, RangeSet, event::Outcome};
+use chronon_run_catalog::Request;
+use chronon_run_core::{CatalogSnapshot, CommandLine, PartitionRange, RangeSet, event::Outcome};
 use chronon_run_engine::{
     spark::{
         Spark,
@@ -64,6 +65,15 @@ impl SqlWork<'_> {
             .join(format!("{:03}-{name}-{}", job.step + 1, job.range.start))
     }
 
+    /// What the catalog shows now.
+    fn observe(&self, requests: &[Request]) -> Result<CatalogSnapshot, WorkError> {
+        let catalog = self.warehouse.catalog();
+        let catalog = catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
+        catalog
+            .snapshot(requests)
+            .map_err(|error| WorkError::Unavailable(error.to_string()))
+    }
+
     /// Compiles the step against what the catalog shows now.
     fn script(&self, job: &Job) -> Result<String, WorkError> {
         let step = self.step(job)?;
@@ -73,13 +83,7 @@ impl SqlWork<'_> {
             .into_iter()
             .map(|(table, columns)| (table, columns.into_iter().collect()))
             .collect();
-        let catalog = self
-            .warehouse
-            .catalog()
-            .ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
-        let snapshot = catalog
-            .snapshot(&requests)
-            .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        let snapshot = self.observe(&requests)?;
         compile(self.context, step, &snapshot)
     }
 
@@ -158,7 +162,7 @@ impl SqlWork<'_> {
 pub(crate) fn compile(
     context: &Context,
     step: &Step,
-    snapshot: &chronon_run_core::CatalogSnapshot,
+    snapshot: &CatalogSnapshot,
 ) -> Result<String, WorkError> {
     let conf = context
         .conf(&step.asset)
@@ -202,14 +206,8 @@ impl Work for SqlWork<'_> {
         let Some(column) = &asset.day_column else {
             return self.verify_table(job, asset);
         };
-        let catalog = self
-            .warehouse
-            .catalog()
-            .ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
         let request = [(asset.table.clone(), vec![column.clone()])];
-        let snapshot = catalog
-            .snapshot(&request)
-            .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        let snapshot = self.observe(&request)?;
         let days = snapshot
             .days(&asset.table, column, &asset.sub_partitions)
             .widen(-asset.shift, -asset.shift);
@@ -252,13 +250,7 @@ impl Work for SqlWork<'_> {
 impl SqlWork<'_> {
     /// An unpartitioned table: it must be there after exit 0.
     fn verify_table(&self, job: &Job, asset: &Asset) -> Result<Verdict, WorkError> {
-        let catalog = self
-            .warehouse
-            .catalog()
-            .ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
-        let snapshot = catalog
-            .snapshot(&[(asset.table.clone(), Vec::new())])
-            .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        let snapshot = self.observe(&[(asset.table.clone(), Vec::new())])?;
         let wanted = RangeSet::from(job.range);
         Ok(match snapshot.table(&asset.table) {
             Some(_) => Verdict {

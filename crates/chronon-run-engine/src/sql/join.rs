@@ -171,18 +171,7 @@ impl<'a> Steps<'a> {
             columns.push("ts_ds".into());
         }
         lines.push(ident(self.ds()));
-        let skewed: Vec<String> = self
-            .conf
-            .skew_keys
-            .iter()
-            .flatten()
-            .filter(|(_, values)| !values.is_empty())
-            .map(|(column, values)| format!("{} NOT IN ({})", ident(column), values.join(", ")))
-            .collect();
-        let skewed = match skewed.is_empty() {
-            true => String::new(),
-            false => format!("\nWHERE {}  -- skewKeys", skewed.join(" AND ")),
-        };
+        let skewed = without_skew(self.conf);
         script.view(
             "left_source",
             "left",
@@ -550,5 +539,20 @@ impl<'a> Steps<'a> {
             "derived".into(),
             left.into_iter().chain(names).chain([ds]).collect(),
         )
+    }
+}
+
+/// `skewKeys`: the condition that leaves out the rows with these values; empty if there are none.
+pub(super) fn without_skew(conf: &Join) -> String {
+    let skewed: Vec<String> = conf
+        .skew_keys
+        .iter()
+        .flatten()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(column, values)| format!("{} NOT IN ({})", ident(column), values.join(", ")))
+        .collect();
+    match skewed.is_empty() {
+        true => String::new(),
+        false => format!("\nWHERE {}  -- skewKeys", skewed.join(" AND ")),
     }
 }

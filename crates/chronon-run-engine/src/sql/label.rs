@@ -228,18 +228,7 @@ impl Labels<'_> {
                 return Err(("rowIds".into(), format!("the left has no column `{id}`")));
             }
         }
-        let skewed: Vec<String> = self
-            .conf
-            .skew_keys
-            .iter()
-            .flatten()
-            .filter(|(_, values)| !values.is_empty())
-            .map(|(column, values)| format!("{} NOT IN ({})", ident(column), values.join(", ")))
-            .collect();
-        let skewed = match skewed.is_empty() {
-            true => String::new(),
-            false => format!("\nWHERE {}  -- skewKeys", skewed.join(" AND ")),
-        };
+        let skewed = super::join::without_skew(self.conf);
         script.view(
             LEFT,
             "left, rowIds: the rows that get labels",
