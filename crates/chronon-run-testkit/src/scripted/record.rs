@@ -80,11 +80,20 @@ fn now() -> u64 {
 /// # Errors
 /// [`RecordError`] if the file exists and cannot be read.
 pub fn records(path: &Path) -> Result<Vec<Record>, RecordError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&text).map_err(failed(path)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(failed(path)(error)),
-    }
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(path)(error)),
+    };
+    file.lock_shared().map_err(failed(path))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed(path))?;
+    parse(whole_lines(&text)).map_err(failed(path))
+}
+
+/// A call that is killed while it writes leaves the beginning of a line, which says nothing.
+fn whole_lines(text: &str) -> &str {
+    text.rfind('\n').map_or("", |last| &text[..=last])
 }
 
 fn parse(text: &str) -> Result<Vec<Record>, serde_json::Error> {
@@ -194,7 +203,7 @@ fn note_start(path: &Path, record: Record) -> Result<Vec<Record>, RecordError> {
     file.rewind()
         .and_then(|()| file.read_to_string(&mut text))
         .map_err(failed(path))?;
-    let earlier = parse(&text).map_err(failed(path))?;
+    let earlier = parse(whole_lines(&text)).map_err(failed(path))?;
     append(&mut file, &Line::Start(record)).map_err(failed(path))?;
     Ok(earlier)
 }
@@ -211,7 +220,13 @@ fn open(path: &Path) -> Result<File, RecordError> {
     Ok(file)
 }
 
+/// Adds a line in place of the beginning of one that a killed call may have left.
 fn append(file: &mut File, line: &Line) -> std::io::Result<()> {
+    let mut before = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut before)?;
+    let whole = before.iter().rposition(|byte| *byte == b'\n');
+    file.set_len(whole.map_or(0, |last| last as u64 + 1))?;
     let mut text = serde_json::to_string(line)?;
     text.push('\n');
     file.write_all(text.as_bytes())
@@ -252,4 +267,24 @@ fn relevant_env() -> BTreeMap<String, String> {
     std::env::vars()
         .filter(|(name, _)| relevant(name))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_cut_by_a_kill_is_replaced_by_the_next_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("calls.jsonl");
+        let start = || Recorder::start(Some(&path), &[], None, "join", &[], &[]).unwrap();
+        start().0.end(0).unwrap();
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{whole}{{\"event\":\"start\",\"pi")).unwrap();
+        assert_eq!(records(&path).unwrap().len(), 1);
+        start();
+        let calls = records(&path).unwrap();
+        assert_eq!(calls.len(), 2);
+        assert_eq!((calls[0].exit, calls[1].exit), (Some(0), None));
+    }
 }
