@@ -9,7 +9,7 @@
 //! [`LIMIT`], and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
 
 use std::{
-    env, io,
+    io,
     num::NonZero,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -26,7 +26,9 @@ use chronon_run_engine::spark::{
 };
 use chronon_run_process::{Child, Exit, LogMode, Watchdog};
 
-use crate::{cli, commands::engine, failure::Failure, warehouse::surroundings};
+use crate::{
+    cli, commands::engine, context::own_program, failure::Failure, warehouse::surroundings,
+};
 
 /// How long the building of both archives may take; on an idle machine it takes half a minute.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -226,7 +228,7 @@ impl Background {
         let (name, mark) = watchdog.mark();
         let builder = Command::new("nice")
             .args(["-n", "19"])
-            .arg(env::current_exe().ok()?)
+            .arg(own_program().ok()?)
             .arg(cli::BUILD_ARCHIVES)
             .env(name, mark)
             // Out of reach of the terminal's Ctrl-C: the run decides.

@@ -8,8 +8,10 @@ mod failure;
 mod installing;
 mod output;
 mod planning;
+mod running;
 mod seed_days;
 mod seeding;
+mod spark_sql;
 mod warehouse;
 mod work;
 

@@ -1,13 +1,10 @@
 //! Seeds: small sources that the workspace itself loads, before the first step of a run.
 
-use std::{env, fs, path::Path, thread, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use chronon_run_engine::{
     seeds::{self, Format, Partitioning, Prepared, State},
-    spark::{
-        command::{Length, SqlJobs},
-        log,
-    },
+    spark::{command::Length, log},
 };
 use chronon_run_exec::{Control, lock};
 use chronon_run_process::{Child, Exit, LogMode, Watchdog};
@@ -15,12 +12,12 @@ use chronon_run_workspace::{Seed, SeedFormat};
 use crossbeam_channel::Receiver;
 
 use crate::{
-    archives::{Purpose, archive},
     cli,
     context::{Context, now_millis, own_program},
     failure::Failure,
     output::note,
-    warehouse::{Warehouse, log_config, own_warehouse},
+    spark_sql::SparkSql,
+    warehouse::Warehouse,
 };
 
 /// Loads every seed that is missing or stale, in one Spark session; its script and log go to
@@ -162,24 +159,9 @@ fn run_script(
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&script, text))
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", script.display())))?;
-    let spark = warehouse.spark(workspace)?;
-    let archive = archive(Purpose::Sql, &spark);
-    let config = log_config(&workspace.state_dir)?;
+    let sql = SparkSql::new(workspace, warehouse)?;
     let conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
-    let own = own_warehouse(workspace);
-    let inherited = env::var("SPARK_SUBMIT_OPTS").ok();
-    let jobs = SqlJobs {
-        spark: &spark,
-        master: &workspace.engine.master,
-        conf: &conf,
-        metastore_uri: warehouse.uri(),
-        warehouse: own.as_deref(),
-        scratch: &workspace.state_dir.join("scratch"),
-        log_config: Some(&config),
-        archive: archive.as_ref(),
-        inherited_options: inherited.as_deref(),
-    };
-    let command = jobs.script(&script, "chronon-run seeds", Length::Short);
+    let command = sql.script(&conf, &script, "chronon-run seeds", Length::Short);
     let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
         .map_err(Failure::setup)?;
     let child = Child::start(&command, &log_path, LogMode::Truncate, Some(&watchdog))

@@ -11,12 +11,7 @@ use std::{
 use chronon_run_catalog::Request;
 use chronon_run_core::{CatalogSnapshot, CommandLine, PartitionRange, RangeSet, event::Outcome};
 use chronon_run_engine::{
-    spark::{
-        Spark,
-        archive::Archive,
-        command::{Length, SqlJobs},
-        log, session,
-    },
+    spark::{Spark, command::Length, log, session},
     sql,
 };
 use chronon_run_exec::{
@@ -25,24 +20,17 @@ use chronon_run_exec::{
 use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
 
-use crate::{
-    context::Context,
-    warehouse::{Warehouse, own_warehouse},
-};
+use crate::{context::Context, spark_sql::SparkSql, warehouse::Warehouse};
 
 /// Runs the steps of one plan with the `sql` engine.
 pub(crate) struct SqlWork<'a> {
     pub(crate) context: &'a Context,
     pub(crate) warehouse: &'a Warehouse,
-    pub(crate) spark: &'a Spark,
-    pub(crate) archive: Option<Archive>,
-    pub(crate) log_config: PathBuf,
+    pub(crate) sql: &'a SparkSql<'a>,
     /// The run's folder: scripts and logs.
     pub(crate) folder: PathBuf,
     /// The plan's steps, by index.
     pub(crate) steps: &'a [Step],
-    /// `$SPARK_SUBMIT_OPTS`.
-    pub(crate) inherited_options: Option<String>,
 }
 
 impl SqlWork<'_> {
@@ -87,35 +75,16 @@ impl SqlWork<'_> {
         compile(self.context, step, &snapshot)
     }
 
-    fn jobs<'b>(
-        &'b self,
-        conf: &'b [(String, String)],
-        warehouse: Option<&'b Path>,
-        scratch: &'b Path,
-    ) -> SqlJobs<'b> {
-        SqlJobs {
-            spark: self.spark,
-            master: &self.context.workspace.engine.master,
-            conf,
-            metastore_uri: self.warehouse.uri(),
-            warehouse,
-            scratch,
-            log_config: Some(&self.log_config),
-            archive: self.archive.as_ref(),
-            inherited_options: self.inherited_options.as_deref(),
-        }
-    }
-
     fn command(&self, job: &Job, script: Option<&Path>) -> CommandLine {
         let index = self.context.graph.find(&job.asset).unwrap_or_default();
         let conf = self.context.spark_conf(index);
-        let warehouse = own_warehouse(&self.context.workspace);
-        let scratch = self.context.workspace.state_dir.join("scratch");
-        let jobs = self.jobs(&conf, warehouse.as_deref(), &scratch);
         let length = job_length(self.context.workspace.engine.fast_start, job.range);
         match script {
-            Some(script) => jobs.script(script, &format!("chronon-run {}", job.asset), length),
-            None => jobs.session("chronon-run", length),
+            Some(script) => {
+                let name = format!("chronon-run {}", job.asset);
+                self.sql.script(&conf, script, &name, length)
+            }
+            None => self.sql.session(&conf, length),
         }
     }
 
@@ -306,30 +275,14 @@ pub(crate) fn preview(
     spark: Option<&Spark>,
     step: &Step,
 ) -> Option<CommandLine> {
-    let spark = spark?;
     let index = context.graph.find(&step.asset)?;
-    let conf = context.spark_conf(index);
-    let warehouse = own_warehouse(&context.workspace);
-    let scratch = context.workspace.state_dir.join("scratch");
-    let jobs = SqlJobs {
-        spark,
-        master: &context.workspace.engine.master,
-        conf: &conf,
-        metastore_uri: uri,
-        warehouse: warehouse.as_deref(),
-        scratch: &scratch,
-        log_config: None,
-        archive: None,
-        inherited_options: None,
-    };
-    let script = script_name(step.range, &step.asset.to_string());
-    Some(jobs.script(
-        &script,
-        &format!("chronon-run {}", step.asset),
+    let sql = SparkSql::shown(&context.workspace, uri, spark?.clone());
+    let asset = step.asset.to_string();
+    let script = format!("{}-{}.sql", asset.replace('/', "."), step.range.start);
+    Some(sql.script(
+        &context.spark_conf(index),
+        Path::new(&script),
+        &format!("chronon-run {asset}"),
         Length::Long,
     ))
-}
-
-fn script_name(range: PartitionRange, asset: &str) -> PathBuf {
-    PathBuf::from(format!("{}-{}.sql", asset.replace('/', "."), range.start))
 }

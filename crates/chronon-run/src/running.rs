@@ -1,0 +1,345 @@
+//! Running a plan: lock, look again, run, verify, report. `materialize` and every other command that
+//! fills tables come through here.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, IsTerminal, Stderr, Stdout},
+    path::PathBuf,
+    time::Duration,
+};
+
+use chronon_run_core::{
+    AssetId,
+    event::{CancelReason, Sink},
+};
+use chronon_run_exec::{
+    Backoff, Control, Job, Options, Retries, Summary, Work,
+    lock::{self, LockError},
+};
+use chronon_run_export::open_text;
+use chronon_run_ledger::{Ledger, Pace};
+use chronon_run_plan::{Plan, State, Step};
+use chronon_run_process::Watchdog;
+use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
+use chronon_run_workspace::{FastStart, OnFailure as WorkspaceOnFailure};
+use crossbeam_channel::Receiver;
+
+use crate::{
+    archives::Background,
+    cli::{self, OnFailure, Output},
+    context::{Context, now_millis, own_program},
+    failure::Failure,
+    output::{note, print},
+    planning::Planned,
+    seeding,
+    spark_sql::SparkSql,
+    warehouse::Warehouse,
+    work::SqlWork,
+};
+
+/// What a run needs besides its plan.
+pub(crate) struct Running<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) warehouse: &'a Warehouse,
+    /// Where Ctrl-C and TERM arrive.
+    pub(crate) control: &'a Receiver<Control>,
+    pub(crate) output: Output,
+    /// How many steps run at once; default the workspace's.
+    pub(crate) jobs: Option<u32>,
+    /// Default the workspace's.
+    pub(crate) on_failure: Option<OnFailure>,
+}
+
+impl<'a> Running<'a> {
+    /// Runs `planned`. The plan is made again by `replan` once everything that it writes is
+    /// locked: another run may have filled some of it while this one waited for its turn.
+    pub(crate) fn run(
+        &self,
+        mut ledger: Ledger,
+        planned: Planned<'a>,
+        replan: &dyn Fn(&mut Ledger) -> Result<Planned<'a>, Failure>,
+    ) -> Result<(), Failure> {
+        if planned.plan.steps.is_empty() {
+            return self.nothing_to_do(&planned.plan);
+        }
+        let folders = Folders::new(self.context);
+        let families = planned.plan.steps.iter().map(|step| step.family.as_str());
+        let _guard =
+            lock::acquire(&folders.locks, &folders.id, now_millis(), families).map_err(locked)?;
+        self.end_survivors(&mut ledger);
+        seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
+        let planned = replan(&mut ledger)?;
+        if planned.plan.steps.is_empty() {
+            return self.nothing_to_do(&planned.plan);
+        }
+        self.execute(ledger, &planned.plan, &folders)
+    }
+
+    fn end_survivors(&self, ledger: &mut Ledger) {
+        let grace = self.context.workspace.run.grace;
+        for survivor in ledger.end_survivors(grace, now_millis()) {
+            let attempt = &survivor.attempt;
+            note(&format!(
+                "run {} was killed while it filled {} {}; what was left of it is ended",
+                attempt.run, attempt.asset, attempt.range
+            ));
+        }
+    }
+
+    /// What to say when there is no step: all is filled, or the rest waits.
+    fn nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+        if self.output == Output::Text {
+            let done = count(plan.days_in(State::Done), "day");
+            print(&format!(
+                "nothing to do: {}, {done} filled\n",
+                count(plan.totals.assets, "asset")
+            ))?;
+        }
+        open_days(plan)
+    }
+
+    fn execute(&self, mut ledger: Ledger, plan: &Plan, folders: &Folders) -> Result<(), Failure> {
+        let workspace = &self.context.workspace;
+        let settings = &workspace.run;
+        fs::create_dir_all(&folders.run).map_err(|error| {
+            Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
+        })?;
+        let sql = SparkSql::new(workspace, self.warehouse)?;
+        let work = self.work(plan, &sql, folders);
+        let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], settings.grace)
+            .map_err(Failure::setup)?;
+        let builder = (workspace.engine.fast_start != FastStart::Never)
+            .then(|| Background::start(sql.spark(), &watchdog))
+            .flatten();
+        let paces = ledger.paces();
+        let jobs: Vec<Job> = plan
+            .steps
+            .iter()
+            .map(|step| job(self.context, step, &paces))
+            .collect();
+        let mut screen = Screen::new(self.output, &jobs);
+        let summary = chronon_run_exec::run(
+            &jobs,
+            work.as_ref(),
+            &self.options(folders, &watchdog),
+            &mut [&mut ledger, screen.sink()],
+            self.control,
+        )
+        .map_err(Failure::setup)?;
+        if let (Some(builder), true) = (builder, was_interrupted(&summary)) {
+            builder.end();
+        }
+        for notice in ledger.take_notices() {
+            note(&notice);
+        }
+        if let Some(view) = screen.view() {
+            note(summary_text(self.context, &view, folders, &summary).trim_end());
+        }
+        outcome(&summary, plan)
+    }
+
+    /// The work of the workspace's engine.
+    fn work<'w>(
+        &'w self,
+        plan: &'w Plan,
+        sql: &'w SparkSql<'w>,
+        folders: &Folders,
+    ) -> Box<dyn Work + 'w> {
+        Box::new(SqlWork {
+            context: self.context,
+            warehouse: self.warehouse,
+            sql,
+            folder: folders.run.clone(),
+            steps: &plan.steps,
+        })
+    }
+
+    fn options<'w>(&self, folders: &Folders, watchdog: &'w Watchdog) -> Options<'w> {
+        let settings = &self.context.workspace.run;
+        Options {
+            run: folders.id.clone(),
+            jobs: self.jobs.unwrap_or(settings.jobs),
+            on_failure: on_failure(self.on_failure, settings.on_failure),
+            grace: settings.grace,
+            patience: settings.patience,
+            pause: Duration::from_secs(1),
+            watchdog: Some(watchdog),
+        }
+    }
+}
+
+fn was_interrupted(summary: &Summary) -> bool {
+    matches!(
+        summary.cancelled,
+        Some(CancelReason::Interrupt | CancelReason::Terminate)
+    )
+}
+
+/// Where a run keeps its files.
+struct Folders {
+    /// The run's id.
+    id: String,
+    run: PathBuf,
+    locks: PathBuf,
+    seeds: PathBuf,
+}
+
+impl Folders {
+    fn new(context: &Context) -> Self {
+        let state = &context.workspace.state_dir;
+        let id = run_id(context);
+        let run = state.join("runs").join(&id);
+        Self {
+            id,
+            seeds: run.join("seeds"),
+            run,
+            locks: state.join("locks"),
+        }
+    }
+}
+
+/// Sortable by time, unique in its workspace: `20260131-235959`, and a number if that is taken.
+fn run_id(context: &Context) -> String {
+    let instant = chronon_run_core::ds::format_instant(now_millis());
+    let digits: String = instant.chars().filter(char::is_ascii_digit).collect();
+    let base = format!("{}-{}", &digits[..8], &digits[8..]);
+    let taken = |id: &str| context.workspace.state_dir.join("runs").join(id).exists();
+    let numbered = (2..).map(|number| format!("{base}-{number}"));
+    let mut names = std::iter::once(base.clone()).chain(numbered);
+    names.find(|id| !taken(id)).unwrap_or(base)
+}
+
+/// Exit 3, with the reasons, if something waits or is blocked.
+fn open_days(plan: &Plan) -> Result<(), Failure> {
+    if plan.days_in(State::Waiting) + plan.days_in(State::Blocked) == 0 {
+        return Ok(());
+    }
+    note(open_text(plan).trim_end());
+    Err(Failure::Waiting)
+}
+
+fn locked(error: LockError) -> Failure {
+    match error {
+        LockError::Held { .. } => Failure::Locked {
+            message: error.to_string(),
+        },
+        LockError::Io { .. } => Failure::setup(error),
+    }
+}
+
+/// How a run is shown: bars on a terminal, plain lines elsewhere, JSON lines for programs.
+enum Screen {
+    Bars(Bars),
+    Lines(Lines<Stderr>),
+    Json(JsonLines<Stdout>),
+}
+
+impl Screen {
+    fn new(output: Output, jobs: &[Job]) -> Self {
+        let expected = jobs
+            .iter()
+            .filter(|job| job.cost > 1)
+            .map(|job| (job.step, job.cost));
+        match output {
+            Output::Json => Self::Json(JsonLines::new(io::stdout())),
+            Output::Text if io::stderr().is_terminal() => Self::Bars(Bars::new(expected.collect())),
+            Output::Text => Self::Lines(Lines::new(io::stderr())),
+        }
+    }
+
+    fn sink(&mut self) -> &mut dyn Sink {
+        match self {
+            Self::Bars(bars) => bars,
+            Self::Lines(lines) => lines,
+            Self::Json(json) => json,
+        }
+    }
+
+    /// The run as seen by a person.
+    fn view(self) -> Option<RunView> {
+        match self {
+            Self::Bars(bars) => Some(bars.view()),
+            Self::Lines(lines) => Some(lines.view().clone()),
+            Self::Json(_) => None,
+        }
+    }
+}
+
+fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &Summary) -> String {
+    let table_of = |asset: &AssetId| match context.graph.find(asset) {
+        Some(index) => context.graph.assets[index].table.to_string(),
+        None => asset.to_string(),
+    };
+    let next = if summary.all_succeeded() {
+        vec!["chronon-run plan".to_owned(), "chronon-run runs".to_owned()]
+    } else {
+        vec![
+            format!("chronon-run runs show {}", folders.id),
+            "chronon-run materialize".to_owned(),
+        ]
+    };
+    chronon_run_report::summary(
+        view,
+        &SummaryContext {
+            table_of: &table_of,
+            logs: folders.run.clone(),
+            next,
+        },
+    )
+}
+
+fn on_failure(
+    given: Option<OnFailure>,
+    settings: WorkspaceOnFailure,
+) -> chronon_run_exec::OnFailure {
+    match (given, settings) {
+        (Some(OnFailure::Stop), _) | (None, WorkspaceOnFailure::Stop) => {
+            chronon_run_exec::OnFailure::Stop
+        }
+        (Some(OnFailure::Continue), _) | (None, WorkspaceOnFailure::Continue) => {
+            chronon_run_exec::OnFailure::Continue
+        }
+    }
+}
+
+fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
+    let settings = &context.workspace.run;
+    let index = context.graph.find(&step.asset).unwrap_or_default();
+    let pace = paces
+        .get(&step.asset)
+        .and_then(|pace| pace.estimate(step.range.days()));
+    Job {
+        step: step.index,
+        asset: step.asset.clone(),
+        range: step.range,
+        family: step.family.clone(),
+        after: step.after.clone(),
+        timeout: Some(
+            context
+                .last(index, |found| found.timeout)
+                .unwrap_or(settings.timeout),
+        ),
+        retries: Retries {
+            count: context
+                .last(index, |found| found.retries)
+                .unwrap_or(settings.retries),
+            backoff: Backoff::Fixed(
+                context
+                    .last(index, |found| found.retry_delay)
+                    .unwrap_or(settings.retry_delay),
+            ),
+        },
+        cost: pace.unwrap_or(1),
+    }
+}
+
+fn outcome(summary: &Summary, plan: &Plan) -> Result<(), Failure> {
+    match summary.cancelled {
+        Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) => {
+            Err(Failure::Interrupted(reason))
+        }
+        _ if !summary.all_succeeded() => Err(Failure::StepFailed),
+        _ => open_days(plan),
+    }
+}

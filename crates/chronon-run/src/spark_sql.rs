@@ -1,0 +1,94 @@
+//! How this workspace starts Spark SQL: the one place that puts its settings together.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use chronon_run_core::CommandLine;
+use chronon_run_engine::spark::{
+    Spark,
+    archive::Archive,
+    command::{Length, SqlJobs},
+};
+use chronon_run_workspace::{Engine, Workspace};
+
+use crate::{
+    archives::{Purpose, archive},
+    failure::Failure,
+    warehouse::{Warehouse, log_config, own_warehouse},
+};
+
+/// Spark, and what every SQL job of the workspace is started with.
+pub(crate) struct SparkSql<'a> {
+    engine: &'a Engine,
+    spark: Spark,
+    uri: &'a str,
+    warehouse: Option<PathBuf>,
+    scratch: PathBuf,
+    log_config: Option<PathBuf>,
+    archive: Option<Archive>,
+    /// `$SPARK_SUBMIT_OPTS`.
+    inherited_options: Option<String>,
+}
+
+impl<'a> SparkSql<'a> {
+    /// To run jobs: finds or installs Spark, and writes the logging configuration.
+    pub(crate) fn new(workspace: &'a Workspace, warehouse: &'a Warehouse) -> Result<Self, Failure> {
+        let spark = warehouse.spark(workspace)?;
+        Ok(Self {
+            archive: archive(Purpose::Sql, &spark),
+            log_config: Some(log_config(&workspace.state_dir)?),
+            inherited_options: env::var("SPARK_SUBMIT_OPTS").ok(),
+            ..Self::shown(workspace, warehouse.uri(), spark)
+        })
+    }
+
+    /// To show command lines: without what is only known, or only exists, in a run.
+    pub(crate) fn shown(workspace: &'a Workspace, uri: &'a str, spark: Spark) -> Self {
+        Self {
+            engine: &workspace.engine,
+            spark,
+            uri,
+            warehouse: own_warehouse(workspace),
+            scratch: workspace.state_dir.join("scratch"),
+            log_config: None,
+            archive: None,
+            inherited_options: None,
+        }
+    }
+
+    pub(crate) fn spark(&self) -> &Spark {
+        &self.spark
+    }
+
+    /// A process of its own that runs `script`.
+    pub(crate) fn script(
+        &self,
+        conf: &[(String, String)],
+        script: &Path,
+        name: &str,
+        length: Length,
+    ) -> CommandLine {
+        self.jobs(conf).script(script, name, length)
+    }
+
+    /// A session that is told its scripts one by one.
+    pub(crate) fn session(&self, conf: &[(String, String)], length: Length) -> CommandLine {
+        self.jobs(conf).session("chronon-run", length)
+    }
+
+    fn jobs<'b>(&'b self, conf: &'b [(String, String)]) -> SqlJobs<'b> {
+        SqlJobs {
+            spark: &self.spark,
+            master: &self.engine.master,
+            conf,
+            metastore_uri: self.uri,
+            warehouse: self.warehouse.as_deref(),
+            scratch: &self.scratch,
+            log_config: self.log_config.as_deref(),
+            archive: self.archive.as_ref(),
+            inherited_options: self.inherited_options.as_deref(),
+        }
+    }
+}
