@@ -1,6 +1,7 @@
 //! From a step to a command line or a SQL script; finds or installs Spark.
 
 pub mod chronon;
+pub mod cluster;
 pub mod seeds;
 pub mod spark;
 pub mod sql;

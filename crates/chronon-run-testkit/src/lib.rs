@@ -5,10 +5,12 @@
 //! - [`scripted`] is the rest of the scripted `spark-submit` (`src/bin/`): catalog, faults, calls;
 //! - [`golden`] reads the recorded corpora and compares tables with them;
 //! - [`oracle`] says what a feature value is, the slow and obvious way;
-//! - [`repo_builder`] generates repos and catalogs of any size.
+//! - [`repo_builder`] generates repos and catalogs of any size;
+//! - [`yarn`] is a ResourceManager that answers as YARN's REST interface does.
 
 pub mod driver;
 pub mod golden;
 pub mod oracle;
 pub mod repo_builder;
 pub mod scripted;
+pub mod yarn;
