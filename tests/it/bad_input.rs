@@ -79,6 +79,28 @@ fn an_unknown_team() {
 }
 
 #[test]
+fn one_conf_with_an_error_does_not_stop_the_others() {
+    let example = edited(
+        "production/joins/stays/sessions.v1",
+        "\"team\": \"stays\"",
+        "\"team\": \"stay\"",
+    );
+    let plan = |name: &'static str| example.run(&["plan", "-s", name]);
+    assert_snapshot!("sound_conf", plan("stays.listings.dim_v1").expect(0).text());
+    assert_snapshot!(
+        "conf_with_an_error",
+        plan("stays.sessions.v1").expect(0).text()
+    );
+    assert_snapshot!(
+        "conf_with_an_error_materialized",
+        example
+            .run(&["materialize", "stays.sessions.v1"])
+            .expect(2)
+            .text()
+    );
+}
+
+#[test]
 fn impossible_dates() {
     let example = Workspace::example("stays");
     assert_snapshot!(

@@ -113,6 +113,7 @@ impl<'de> Deserialize<'de> for TableName {
 }
 
 /// A source's table as a conf spells it: `db.table` or `db.table/system=mobile/currency=USD`.
+/// A bare `table` is one of the namespace `default`, as for Spark.
 ///
 /// The sub-partitions count only when partitions are listed; the engine does not
 /// add them to the scan (§3).
@@ -129,7 +130,11 @@ impl FromStr for TableSpec {
 
     fn from_str(text: &str) -> Result<Self, TableNameError> {
         let mut pieces = text.split('/');
-        let table = pieces.next().unwrap_or_default().parse()?;
+        let table = match pieces.next().unwrap_or_default() {
+            bare if !bare.contains('.') => TableName::new("default", bare),
+            full => full.parse(),
+        };
+        let table = table.map_err(|_| TableNameError(text.to_owned()))?;
         let sub_partitions = pieces
             .filter(|piece| !piece.is_empty())
             .map(|piece| {
@@ -171,5 +176,8 @@ mod tests {
         assert_eq!(spec.table.as_str(), "db.t");
         assert_eq!(spec.sub_partitions[1], ("currency".into(), "USD".into()));
         assert!("db.t/system".parse::<TableSpec>().is_err());
+        let bare: TableSpec = "t/system=mobile".parse().unwrap();
+        assert_eq!(bare.table.as_str(), "default.t");
+        assert!("".parse::<TableSpec>().is_err());
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     graph::Input,
     need::Need,
     plan::{Cells, Plan, State},
-    planner::{World, available, existing, missing},
+    planner::{World, available, existing, missing, needed},
 };
 
 /// One cell and its inputs.
@@ -96,13 +96,7 @@ fn input_state(world: World<'_>, plan: &Plan, input: &Input, ds: Ds) -> InputSta
         &will_run,
     );
     let day = RangeSet::from(PartitionRange::day(ds));
-    let newest = match input.need {
-        Need::Days { hi, .. } | Need::Since { hi } => {
-            Need::Days { lo: hi, hi }.inputs_of(&day, available.declared)
-        }
-        Need::Newest { .. } | Need::Table => RangeSet::new(),
-    };
-    let needed = input.need.inputs_of(&day, available.bounds).union(&newest);
+    let needed = needed(input, &day, &available);
     InputState {
         table: input.spec.table.clone(),
         day_column: input.day_column.clone(),

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, Ds, PartitionRange, RangeSet, TableName, event::StepIndex,
+    AssetId, CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex,
 };
 
 use crate::{
-    graph::{Asset, AssetIndex, Fill, Graph, Input},
+    graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
     need::{Bounds, Need},
     plan::{AssetPlan, Blame, Cells, PLAN_VERSION, Plan, Reason, State, Step, Totals},
 };
@@ -574,6 +574,8 @@ pub(crate) fn available(
 ) -> Available {
     let declared = declared_bounds(input);
     let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
+        // Logs begin when the join goes online, whatever its first day is.
+        Some(producer) if producer.id.step == StepKind::LogFlattener => existing.first(),
         Some(producer) => producer.from.or(existing.first()),
         None => existing.first(),
     };
@@ -604,6 +606,17 @@ pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -
         Need::Newest { .. } => input
             .need
             .starved(wanted, &available.days, available.declared),
+        // Only the table must exist (§4.2): there is nothing to wait for before its first day. Later
+        // days are waited for, because rows that arrive after a day was filled are never used.
+        Need::Days { .. } if input.role == Role::Bootstrap => {
+            if available.table {
+                input
+                    .need
+                    .starved(wanted, &available.days, available.bounds)
+            } else {
+                wanted.clone()
+            }
+        }
         Need::Days { hi, .. } | Need::Since { hi } => {
             // A history may begin late; its newest day must be there whatever the history.
             let newest =
@@ -617,17 +630,28 @@ pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -
     }
 }
 
-/// The days of `input` that `outputs` need and that are not there.
-pub(crate) fn missing(input: &Input, outputs: &RangeSet, available: &Available) -> RangeSet {
+/// The days of `input` that `outputs` need.
+pub(crate) fn needed(input: &Input, outputs: &RangeSet, available: &Available) -> RangeSet {
     let needed = input.need.inputs_of(outputs, available.bounds);
     let newest = match input.need {
+        Need::Days { .. } if input.role == Role::Bootstrap => RangeSet::new(),
         Need::Days { hi, .. } | Need::Since { hi } => {
             Need::Days { lo: hi, hi }.inputs_of(outputs, available.declared)
         }
-        Need::Newest { .. } => input.need.inputs_of(outputs, available.declared),
-        Need::Table => RangeSet::new(),
+        Need::Newest { .. } | Need::Table => RangeSet::new(),
     };
-    needed.union(&newest).minus(&available.days)
+    needed.union(&newest)
+}
+
+/// The days of `input` that `outputs` need and that are not there.
+pub(crate) fn missing(input: &Input, outputs: &RangeSet, available: &Available) -> RangeSet {
+    let newest = match input.need {
+        Need::Newest { .. } => input.need.inputs_of(outputs, available.declared),
+        _ => RangeSet::new(),
+    };
+    needed(input, outputs, available)
+        .union(&newest)
+        .minus(&available.days)
 }
 
 /// Adds `blame`, joining it with one for the same table and role.

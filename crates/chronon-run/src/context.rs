@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,6 +14,7 @@ use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, Graph, JoinFlow, Selection,
 };
+use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
 use crate::{cli::SelectArgs, failure::Failure, output};
@@ -25,20 +26,58 @@ pub(crate) struct Context {
     pub(crate) graph: Graph,
     /// How many of the findings are about workspace.toml; they come first.
     own_findings: usize,
+    /// Confs with errors, by file relative to the repo: what is wrong.
+    broken: BTreeMap<PathBuf, String>,
     /// For each asset, the overrides that select it, in the order of the file.
     overrides: BTreeMap<AssetIndex, Vec<Override>>,
 }
 
 impl Context {
     /// The workspace of the current directory or the nearest one above it. Shows warnings about
-    /// workspace.toml; fails on errors in it or in the confs.
+    /// workspace.toml; fails on errors in it and on confs that cannot be read. A conf that can be
+    /// read and has errors only refuses its own assets: one team's mistake does not stop the others.
     pub(crate) fn load() -> Result<Self, Failure> {
         let (context, findings) = Self::load_with_findings()?;
-        if findings.iter().any(Diagnostic::is_error) {
+        if findings
+            .iter()
+            .any(|finding| finding.is_error() && context.conf_at(finding).is_none())
+        {
             return Err(Failure::Findings(findings));
         }
         output::show(&findings[..context.own_findings]);
+        if !context.broken.is_empty() {
+            let confs = count(context.broken.len() as u64, "conf");
+            output::note(&format!(
+                "warning: {confs} with errors will not be filled; `chronon-run check` shows them"
+            ));
+        }
         Ok(context)
+    }
+
+    /// The file, relative to the repo, of the conf in the graph that a finding is about.
+    fn conf_at(&self, finding: &Diagnostic) -> Option<&Path> {
+        let path = &finding.location.as_ref()?.path;
+        let here = env::current_dir().ok()?;
+        let at =
+            |relative: &Path| here.join(&self.workspace.repo).join(relative) == here.join(path);
+        let assets = self.graph.assets.iter();
+        assets.map(|asset| asset.path.as_path()).find(|p| at(p))
+    }
+
+    /// What is wrong with the confs that have assets.
+    fn broken(&self, findings: &[Diagnostic]) -> BTreeMap<PathBuf, String> {
+        let mut broken: BTreeMap<PathBuf, String> = BTreeMap::new();
+        for finding in findings.iter().filter(|finding| finding.is_error()) {
+            let Some(path) = self.conf_at(finding) else {
+                continue;
+            };
+            let texts = broken.entry(path.to_owned()).or_default();
+            if !texts.is_empty() {
+                texts.push_str("; ");
+            }
+            texts.push_str(&finding.message);
+        }
+        broken
     }
 
     /// The workspace, and everything that is wrong with it and its confs.
@@ -65,13 +104,15 @@ impl Context {
                 .map(|finding| relative_to(finding, &workspace)),
         );
         let (graph, overrides) = build_graph(&workspace, &repo, &mut findings);
-        let context = Self {
+        let mut context = Self {
             workspace,
             repo,
             graph,
             own_findings,
             overrides,
+            broken: BTreeMap::new(),
         };
+        context.broken = context.broken(&findings);
         Ok((context, findings))
     }
 
@@ -105,7 +146,7 @@ impl Context {
             .collect()
     }
 
-    /// What the engine cannot fill, by asset.
+    /// What cannot be filled, because its conf has errors or the engine cannot do it, by asset.
     pub(crate) fn refused(&self, selected: &BTreeSet<AssetIndex>) -> BTreeMap<AssetId, String> {
         let assets = selected.iter().map(|&index| &self.graph.assets[index].id);
         assets
@@ -113,7 +154,45 @@ impl Context {
             .collect()
     }
 
+    /// Whether the conf of an asset has errors.
+    pub(crate) fn has_errors(&self, asset: AssetIndex) -> bool {
+        self.broken.contains_key(&self.graph.assets[asset].path)
+    }
+
+    /// Fails if any of the selected assets cannot be filled whatever the catalog holds.
+    pub(crate) fn check_fillable(&self, selected: &BTreeSet<AssetIndex>) -> Result<(), Failure> {
+        let findings: Vec<Diagnostic> = selected
+            .iter()
+            .filter_map(|&index| self.cannot(index))
+            .collect();
+        if findings.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Findings(findings))
+        }
+    }
+
+    fn cannot(&self, index: AssetIndex) -> Option<Diagnostic> {
+        let asset = &self.graph.assets[index];
+        let why = self.refusal(&asset.id)?;
+        let (code, instead) = if self.has_errors(index) {
+            ("conf-error", "correct the conf")
+        } else {
+            ("engine-cannot", "use the engine that can")
+        };
+        let finding = Diagnostic::error(code, format!("{}: {why}", asset.id));
+        let finding = relative_to(finding.at(Location::file(&asset.path)), &self.workspace);
+        Some(finding.hint(format!(
+            "{instead}, or leave it out with `--exclude {}`",
+            asset.id.conf.name
+        )))
+    }
+
     fn refusal(&self, asset: &AssetId) -> Option<String> {
+        let path = &self.graph.assets[self.graph.find(asset)?].path;
+        if let Some(why) = self.broken.get(path) {
+            return Some(why.clone());
+        }
         if self.workspace.engine.kind == EngineKind::Chronon {
             return Some(NO_DRIVER_YET.to_owned());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, CatalogSnapshot, Diagnostic, Ds, Location, RangeSet, TableName};
+use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{AssetIndex, AssetSettings, History, Plan, Request, World, plan};
 
@@ -112,35 +112,6 @@ impl<'a> Planned<'a> {
             never: &self.never,
             refused: &self.refused,
         }
-    }
-
-    /// An asset that the engine cannot fill is an error before anything runs.
-    pub(crate) fn check_engine_can(&self) -> Result<(), Failure> {
-        let findings: Vec<Diagnostic> = self
-            .refused
-            .iter()
-            .map(|(asset, why)| self.cannot(asset, why))
-            .collect();
-        if findings.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::Findings(findings))
-        }
-    }
-
-    fn cannot(&self, asset: &AssetId, why: &str) -> Diagnostic {
-        let finding = Diagnostic::error("engine-cannot", format!("{asset}: {why}"));
-        let finding = match self.context.graph.find(asset) {
-            Some(index) => {
-                let path = &self.context.graph.assets[index].path;
-                finding.at(Location::file(self.context.workspace.repo.join(path)))
-            }
-            None => finding,
-        };
-        finding.hint(format!(
-            "leave it out with `--exclude {}`, or use the engine that can",
-            asset.conf.name
-        ))
     }
 }
 

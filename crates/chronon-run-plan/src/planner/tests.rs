@@ -325,3 +325,39 @@ fn check_steps(graph: &Graph, plan: &Plan) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+
+/// §4.2: the bootstrap table must exist; before its first day there is nothing to wait for.
+#[test]
+fn a_bootstrap_is_waited_for_from_its_first_day_on() {
+    let input = Input {
+        spec: "db.boot".parse().unwrap(),
+        day_column: "ds".to_owned(),
+        role: Role::Bootstrap,
+        need: Need::SAME_DAY,
+        from: Some(day(3)),
+        until: None,
+        gates: false,
+        producer: None,
+    };
+    let of = |days: &[i32], table| {
+        let days: RangeSet = days.iter().map(|&n| day(n)).collect();
+        Available {
+            bounds: Bounds {
+                from: Some(day(3)).max(days.first()),
+                until: None,
+            },
+            declared: declared_bounds(&input),
+            days,
+            table,
+        }
+    };
+    let wanted: RangeSet = (0..10).map(day).collect();
+    let waiting = |days: &[i32], table| starved(&input, &wanted, &of(days, table));
+    let expected = |days: &[i32]| -> RangeSet { days.iter().map(|&n| day(n)).collect() };
+    assert_eq!(waiting(&[5, 6, 8], true), expected(&[7, 9]));
+    assert_eq!(
+        missing(&input, &wanted, &of(&[5, 6, 8], true)),
+        expected(&[7, 9])
+    );
+    assert_eq!(waiting(&[], false), wanted);
+}

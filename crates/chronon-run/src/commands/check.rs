@@ -89,10 +89,11 @@ fn readers(graph: &Graph) -> Readers {
     readers
 }
 
-/// Offline tables that the workspace's engine cannot fill.
+/// Offline tables of sound confs that the workspace's engine cannot fill.
 fn engine_findings(context: &Context) -> Vec<Diagnostic> {
     let offline = (0..context.graph.assets.len())
-        .filter(|&index| context.graph.assets[index].id.step.is_offline_table());
+        .filter(|&index| context.graph.assets[index].id.step.is_offline_table())
+        .filter(|&index| !context.has_errors(index));
     let refused = context.refused(&offline.collect());
     let finding = |(asset, why): (&chronon_run_core::AssetId, &String)| {
         let finding = Diagnostic::warning("engine-cannot", format!("{asset}: {why}"));

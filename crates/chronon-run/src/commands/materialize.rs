@@ -31,12 +31,12 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     if args.dry_run {
         return dry_run(&context, &wanted, args.output);
     }
+    context.check_fillable(&context.select(&wanted.select, false)?)?;
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
     let warehouse = Warehouse::open(&context.workspace)?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
-    planned.check_engine_can()?;
     if let Some(saved) = &saved {
         check_unchanged(saved, &planned.plan)?;
     }
