@@ -316,6 +316,23 @@ impl Ledger {
         all.into_iter().flatten().collect()
     }
 
+    /// The day that each upload's table holds: that of its last attempt, if it succeeded. An upload
+    /// replaces its whole table, so after a failure nobody knows what is in it (§5.4).
+    pub fn uploaded(&mut self) -> BTreeMap<AssetId, Ds> {
+        let sql = "
+            SELECT asset, last FROM (
+                SELECT s.asset, s.last, a.outcome,
+                    row_number() OVER (PARTITION BY s.asset ORDER BY a.started DESC, a.run DESC, a.attempt DESC) AS age
+                FROM attempts a JOIN steps s USING (run, step)
+                WHERE s.asset LIKE '%/upload'
+            ) WHERE age = 1 AND outcome = '{\"kind\":\"succeeded\"}'";
+        let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
+        let all = self.attempt("read the uploads", |connection| {
+            rows(connection, sql, params![], day)
+        });
+        all.into_iter().flatten().collect()
+    }
+
     /// Days of `asset` that are legitimately without rows, as far as runs saw.
     pub fn empty_days(&mut self, asset: &AssetId) -> RangeSet {
         self.all_empty_days().remove(asset).unwrap_or_default()

@@ -220,6 +220,46 @@ fn empty_days_are_known_until_forgotten_or_filled() {
     assert!(ledger.empty_days(&one).is_empty());
 }
 
+/// The days of one upload, one run after the other, and what the ledger says of it at the end.
+fn upload_of(days: &[(&str, Outcome)]) -> Option<Ds> {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    let upload: AssetId = "group_by/a.one/upload".parse().unwrap();
+    for (number, (day, outcome)) in days.iter().enumerate() {
+        let began = What::RunStarted {
+            run: format!("r{number}"),
+            steps: vec![StepInfo {
+                step: 0,
+                asset: upload.clone(),
+                range: range(day, day),
+            }],
+            jobs: 1,
+        };
+        tell(
+            &mut ledger,
+            [began, starting(0, 1), ended(0, 1, outcome.clone())],
+        );
+    }
+    ledger.uploaded().remove(&upload)
+}
+
+#[test]
+fn an_upload_holds_the_day_of_its_last_attempt_if_that_went_well() {
+    let well = |day| (day, Outcome::Succeeded);
+    let (first, second) = ("2026-01-01", "2026-01-02");
+    assert_eq!(upload_of(&[]), None);
+    assert_eq!(upload_of(&[well(first), well(second)]), Some(ds(second)));
+    assert_eq!(upload_of(&[well(second), well(first)]), Some(ds(first)));
+    assert_eq!(
+        upload_of(&[well(first), (second, Outcome::EmptyUpload)]),
+        None
+    );
+    assert_eq!(
+        upload_of(&[(first, Outcome::EmptyUpload), well(second)]),
+        Some(ds(second))
+    );
+}
+
 #[test]
 fn a_pace_comes_from_what_succeeded() {
     let place = Place::new();

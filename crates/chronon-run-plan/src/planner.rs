@@ -295,35 +295,35 @@ impl Planner<'_> {
 
     /// Days of `asset` that are filled, in the asset's own days.
     fn done(&self, asset: &Asset, target: &Target) -> Done {
+        if asset.day_column.is_none() {
+            return self.uploaded(asset, target);
+        }
+        let observed = self.observed_days(asset);
         if self.request.recompute {
-            let kept = self.observed_days(asset).minus(&target.days);
             return Done {
-                days: kept,
+                days: observed.minus(&target.days),
                 reason: Reason::PartitionExists,
             };
         }
-        let Some(_) = &asset.day_column else {
-            let uploaded = self.world.history.uploaded.get(&asset.id);
-            // An older day must never overwrite a newer one (§8.1), so it counts as done too.
-            let days = uploaded
-                .filter(|&&newest| newest >= target.last)
-                .map(|_| PartitionRange::day(target.last));
-            return Done {
-                days: days.into(),
-                reason: Reason::Uploaded,
-            };
-        };
         let known_empty = self.world.history.empty.get(&asset.id);
-        let observed = self.observed_days(asset);
-        match known_empty {
-            Some(empty) => Done {
-                days: observed.union(empty),
-                reason: Reason::PartitionExists,
-            },
-            None => Done {
-                days: observed,
-                reason: Reason::PartitionExists,
-            },
+        Done {
+            days: observed.union(&known_empty.cloned().unwrap_or_default()),
+            reason: Reason::PartitionExists,
+        }
+    }
+
+    /// The table holds one day only, and just the ledger knows which. An older day never
+    /// overwrites a newer one (§8.1), not even with `--recompute`, so it counts as done too.
+    fn uploaded(&self, asset: &Asset, target: &Target) -> Done {
+        let exists = self.world.snapshot.table(&asset.table).is_some();
+        let newest = self.world.history.uploaded.get(&asset.id);
+        let newest = newest.filter(|_| exists);
+        let done = newest.is_some_and(|&newest| {
+            newest > target.last || newest == target.last && !self.request.recompute
+        });
+        Done {
+            days: done.then(|| PartitionRange::day(target.last)).into(),
+            reason: Reason::Uploaded,
         }
     }
 

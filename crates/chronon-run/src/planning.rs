@@ -116,9 +116,12 @@ impl<'a> Planned<'a> {
 }
 
 fn history(ledger: Option<&mut Ledger>) -> History {
+    let Some(ledger) = ledger else {
+        return History::default();
+    };
     History {
-        empty: ledger.map(Ledger::all_empty_days).unwrap_or_default(),
-        ..History::default()
+        empty: ledger.all_empty_days(),
+        uploaded: ledger.uploaded(),
     }
 }
 
