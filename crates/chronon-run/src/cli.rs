@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chronon_run_core::{AssetId, Ds};
+use chronon_run_core::Ds;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Sees, plans and fills the tables of a Chronon repo.
@@ -319,7 +319,8 @@ pub(crate) enum EngineCommand {
 /// `ASSET[@DS]`.
 #[derive(Clone, Debug)]
 pub(crate) struct AssetAt {
-    pub(crate) asset: AssetId,
+    /// An asset's id, or the name of a conf with one offline table.
+    pub(crate) asset: String,
     pub(crate) ds: Option<Ds>,
 }
 
@@ -337,9 +338,9 @@ impl std::str::FromStr for AssetAt {
             ),
             None => (text, None),
         };
-        let asset = asset
-            .parse()
-            .map_err(|error: chronon_run_core::AssetIdError| error.to_string())?;
-        Ok(Self { asset, ds })
+        Ok(Self {
+            asset: asset.to_owned(),
+            ds,
+        })
     }
 }

@@ -129,6 +129,37 @@ impl Context {
             .map_err(bad_selection)
     }
 
+    /// The asset of this id, or the only offline table of the conf of this name. An id need not be
+    /// in the graph: what a deleted conf once ran is still history.
+    pub(crate) fn asset_named(&self, name: &str) -> Result<AssetId, Failure> {
+        if let Ok(id) = name.parse() {
+            return Ok(id);
+        }
+        let select = SelectArgs {
+            select: vec![name.to_owned()],
+            ..SelectArgs::default()
+        };
+        let found = self.select(&select, false)?;
+        let names = found.iter().map(|&index| &self.graph.assets[index].id);
+        match names.collect::<Vec<_>>().as_slice() {
+            [only] => Ok((*only).clone()),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                Err(Failure::hinted(
+                    format!("`{name}` stands for {} assets", names.len()),
+                    format!("name one of {}", names.join(", ")),
+                ))
+            }
+        }
+    }
+
+    /// Where the asset is in the graph.
+    pub(crate) fn index_of(&self, asset: &AssetId) -> Result<AssetIndex, Failure> {
+        self.graph
+            .find(asset)
+            .ok_or_else(|| bad_selection(format!("there is no asset `{asset}`")))
+    }
+
     /// The last closed day: the command line's, workspace.toml's, or yesterday in its time zone.
     pub(crate) fn as_of(&self, given: Option<Ds>) -> Result<Ds, Failure> {
         if let Some(day) = given.or(self.workspace.as_of) {
@@ -368,7 +399,7 @@ pub(crate) fn views(repo: &ConfRepo) -> Vec<ConfView<'_>> {
     staging.chain(group_bys).chain(joins).collect()
 }
 
-fn bad_selection(error: chronon_run_plan::SelectionError) -> Failure {
+fn bad_selection(error: impl ToString) -> Failure {
     Failure::hinted(error, "`chronon-run ls` lists the assets")
 }
 

@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path};
 
-use chronon_run_core::Ds;
+use chronon_run_core::{AssetId, Ds};
 use chronon_run_export::{explanation_text, plan_text};
 use chronon_run_plan::{Plan, explain};
 
 use crate::{
-    cli::{AssetAt, Output, PlanArgs},
+    cli::{Output, PlanArgs},
     context::Context,
     failure::Failure,
     output::{json, print},
@@ -22,10 +22,14 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         days: args.days.clone(),
         recompute: args.recompute,
     };
-    let wanted = match &args.explain {
+    let cell = args.explain.as_ref();
+    let cell = cell
+        .map(|at| Ok::<_, Failure>((context.asset_named(&at.asset)?, at.ds)))
+        .transpose()?;
+    let wanted = match &cell {
         // An offline table is explained as part of the plan of everything.
-        Some(at) if wanted.select.is_empty() && !at.asset.step.is_offline_table() => {
-            wanted.only(&at.asset)
+        Some((asset, _)) if wanted.select.is_empty() && !asset.step.is_offline_table() => {
+            wanted.only(asset)
         }
         _ => wanted,
     };
@@ -39,8 +43,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     if let Some(path) = &args.out {
         save(&planned.plan, path)?;
     }
-    match &args.explain {
-        Some(at) => show_cell(&planned, at, args.output)?,
+    match &cell {
+        Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
         None => show(&planned.plan, args)?,
     }
     Ok(())
@@ -53,11 +57,16 @@ fn show(plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {
     }
 }
 
-fn show_cell(planned: &Planned<'_>, at: &AssetAt, output: Output) -> Result<(), Failure> {
-    let ds = at.ds.unwrap_or_else(|| last_day(&planned.plan));
-    let found = explain(planned.world(), &planned.plan, &at.asset, ds);
+fn show_cell(
+    planned: &Planned<'_>,
+    asset: &AssetId,
+    ds: Option<Ds>,
+    output: Output,
+) -> Result<(), Failure> {
+    let ds = ds.unwrap_or_else(|| last_day(&planned.plan));
+    let found = explain(planned.world(), &planned.plan, asset, ds);
     let found = found.ok_or_else(|| {
-        let message = format!("there is no asset `{}`", at.asset);
+        let message = format!("there is no asset `{asset}`");
         Failure::hinted(message, "`chronon-run ls` lists the assets")
     })?;
     match output {

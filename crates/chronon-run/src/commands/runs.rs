@@ -45,14 +45,16 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
 
 /// `chronon-run logs`.
 pub(crate) fn logs(args: &LogsArgs) -> Result<(), Failure> {
-    let mut ledger = open()?;
-    let attempts = ledger.attempts(&args.asset.asset, args.asset.ds);
+    let context = Context::load()?;
+    let mut ledger = Ledger::open(&context.ledger_path());
+    let asset = context.asset_named(&args.asset.asset)?;
+    let attempts = ledger.attempts(&asset, args.asset.ds);
     tell(&mut ledger);
     let wanted =
         |attempt: &&AttemptRecord| args.attempt.is_none_or(|number| attempt.attempt == number);
     let found = attempts.iter().rfind(wanted).ok_or_else(|| {
         Failure::hinted(
-            format!("nothing was ever run for {}", args.asset.asset),
+            format!("nothing was ever run for {asset}"),
             "`chronon-run runs` lists what was run",
         )
     })?;

@@ -2,21 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_core::{AssetId, Ds, PartitionRange};
-use chronon_run_plan::{Asset, AssetIndex, Fill, Step};
+use chronon_run_core::{Ds, PartitionRange};
+use chronon_run_plan::{Asset, Fill, Step};
 
 use crate::{
-    cli::{SelectArgs, SqlArgs},
-    context::Context,
-    failure::Failure,
-    output::print,
-    warehouse::Warehouse,
+    cli::SqlArgs, context::Context, failure::Failure, output::print, warehouse::Warehouse,
     work::compile,
 };
 
 pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
     let context = Context::load()?;
-    let index = only_asset(&context, &args.asset)?;
+    let id = context.asset_named(&args.asset)?;
+    let index = context.index_of(&id)?;
     let asset = &context.graph.assets[index];
     let last = context.as_of(args.days.as_of)?;
     let end = args.days.ds.or(args.days.end_ds).unwrap_or(last);
@@ -45,34 +42,5 @@ fn first_day(asset: &Asset, end: Ds) -> Ds {
     match (asset.fill, asset.from) {
         (Fill::Daily, Some(from)) => from.min(end),
         _ => end,
-    }
-}
-
-/// The asset of this id, or the only offline table of the conf of this name.
-fn only_asset(context: &Context, name: &str) -> Result<AssetIndex, Failure> {
-    if let Some(index) = name
-        .parse::<AssetId>()
-        .ok()
-        .and_then(|id| context.graph.find(&id))
-    {
-        return Ok(index);
-    }
-    let select = SelectArgs {
-        select: vec![name.to_owned()],
-        ..SelectArgs::default()
-    };
-    let found = context.select(&select, false)?;
-    match found.iter().collect::<Vec<_>>().as_slice() {
-        [index] => Ok(**index),
-        several => {
-            let names: Vec<String> = several
-                .iter()
-                .map(|&&index| context.graph.assets[index].id.to_string())
-                .collect();
-            Err(Failure::hinted(
-                format!("`{name}` stands for {} assets", names.len()),
-                format!("name one of {}", names.join(", ")),
-            ))
-        }
     }
 }
