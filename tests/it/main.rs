@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod golden;
+mod hooks;
 mod point_in_time;
 mod reference;
 mod scripted;

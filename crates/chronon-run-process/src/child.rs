@@ -64,6 +64,16 @@ pub enum StartError {
     },
 }
 
+/// What a child reads.
+pub(crate) enum Stdin {
+    /// Nothing.
+    Empty,
+    /// What comes through a pipe.
+    Pipe(PipeReader),
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
 /// A running child: leader of its own process group, stdin empty, stdout and stderr in one log.
 ///
 /// Dropped without [`Child::wait`], it is killed with its group and reaped.
@@ -89,16 +99,29 @@ impl Child {
         mode: LogMode,
         watchdog: Option<&Watchdog>,
     ) -> Result<Self, StartError> {
-        Self::start_with(command, log, mode, watchdog, None)
+        Self::start_with(command, log, mode, watchdog, Stdin::Empty)
     }
 
-    /// The same, with `stdin` to read from.
+    /// The same, with `input` to read from stdin. A child that does not read it all is no error.
+    ///
+    /// # Errors
+    /// [`StartError`] if the log or the program cannot be used.
+    pub fn start_fed(
+        command: &CommandLine,
+        log: &Path,
+        mode: LogMode,
+        watchdog: Option<&Watchdog>,
+        input: Vec<u8>,
+    ) -> Result<Self, StartError> {
+        Self::start_with(command, log, mode, watchdog, Stdin::Bytes(input))
+    }
+
     pub(crate) fn start_with(
         command: &CommandLine,
         log: &Path,
         mode: LogMode,
         watchdog: Option<&Watchdog>,
-        stdin: Option<PipeReader>,
+        stdin: Stdin,
     ) -> Result<Self, StartError> {
         let output = open_log(log, mode).map_err(|source| StartError::Log {
             path: log.display().to_string(),
@@ -108,8 +131,9 @@ impl Child {
             .stderr_to_stdout()
             .stdout_file(output);
         let expression = match stdin {
-            Some(pipe) => expression.stdin_file(pipe),
-            None => expression.stdin_null(),
+            Stdin::Empty => expression.stdin_null(),
+            Stdin::Pipe(pipe) => expression.stdin_file(pipe),
+            Stdin::Bytes(input) => expression.stdin_bytes(input),
         };
         let handle = expression.start().map_err(|source| StartError::Program {
             program: command.argv[0].clone(),

@@ -10,7 +10,7 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 
-use crate::{Child, Exit, Group, LogMode, StartError, Tail, Watchdog, child::open_log};
+use crate::{Child, Exit, Group, LogMode, StartError, Tail, Watchdog, child::{Stdin, open_log}};
 
 /// Between two looks at the log, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
@@ -61,7 +61,13 @@ impl Session {
             program: command.argv.first().cloned().unwrap_or_default(),
             source,
         })?;
-        let child = Child::start_with(command, log, LogMode::Truncate, watchdog, Some(reader))?;
+        let child = Child::start_with(
+            command,
+            log,
+            LogMode::Truncate,
+            watchdog,
+            Stdin::Pipe(reader),
+        )?;
         Ok(Self {
             child,
             stdin: Some(writer),

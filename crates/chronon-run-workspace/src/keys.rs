@@ -495,7 +495,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "list of words",
         default: None,
         example: r#"["python3", "hooks/notify.py", "{event}"]"#,
-        meaning: "Run after a step has succeeded. Known: `{event}`, `{run}`, `{asset}`, `{ds}`; the whole event is on stdin as JSON.",
+        meaning: "Run after a step has succeeded. Known: `{event}` (`success`, `failure`, `waiting`), `{run}`, `{asset}`, `{ds}` (its last day); the whole event is on stdin as JSON.",
     },
     Key {
         section: "hooks",
@@ -511,7 +511,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "list of words",
         default: None,
         example: r#"["python3", "hooks/notify.py", "{asset}"]"#,
-        meaning: "Run when something waits for inputs; as `on_success`.",
+        meaning: "Run at the end, for each asset that waits for a source; as `on_success`.",
     },
     Key {
         section: "hooks",

@@ -53,8 +53,7 @@ const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "hooks",
         "[hooks]",
-        "Commands that are run when something has happened. A failing hook is reported and never fails a step. \
-         Checked already; no command of this version runs them.",
+        "Commands that are run when something has happened. A failing hook is reported and never fails a step.",
     ),
     (
         "streaming",

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod context;
 mod failure;
+mod hooks;
 mod installing;
 mod output;
 mod planning;

@@ -23,13 +23,14 @@ use chronon_run_plan::{Plan, State, Step};
 use chronon_run_process::Watchdog;
 use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
 use chronon_run_workspace::{FastStart, OnFailure as WorkspaceOnFailure};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 
 use crate::{
     archives::Background,
     cli::{self, OnFailure, Output},
     context::{Context, now_millis, own_program},
     failure::Failure,
+    hooks::{self, Call, Hooks, StepHooks},
     output::{note, print},
     planning::Planned,
     seeding,
@@ -60,10 +61,10 @@ impl<'a> Running<'a> {
         planned: Planned<'a>,
         replan: &dyn Fn(&mut Ledger) -> Result<Planned<'a>, Failure>,
     ) -> Result<(), Failure> {
-        if planned.plan.steps.is_empty() {
-            return self.nothing_to_do(&planned.plan);
-        }
         let folders = Folders::new(self.context);
+        if planned.plan.steps.is_empty() {
+            return self.nothing_to_do(&planned.plan, &folders);
+        }
         let families = planned.plan.steps.iter().map(|step| step.family.as_str());
         let _guard =
             lock::acquire(&folders.locks, &folders.id, now_millis(), families).map_err(locked)?;
@@ -71,7 +72,7 @@ impl<'a> Running<'a> {
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
         let planned = replan(&mut ledger)?;
         if planned.plan.steps.is_empty() {
-            return self.nothing_to_do(&planned.plan);
+            return self.nothing_to_do(&planned.plan, &folders);
         }
         self.execute(ledger, &planned.plan, &folders)
     }
@@ -88,7 +89,7 @@ impl<'a> Running<'a> {
     }
 
     /// What to say when there is no step: all is filled, or the rest waits.
-    fn nothing_to_do(&self, plan: &Plan) -> Result<(), Failure> {
+    fn nothing_to_do(&self, plan: &Plan, folders: &Folders) -> Result<(), Failure> {
         if self.output == Output::Text {
             let done = count(plan.days_in(State::Done), "day");
             print(&format!(
@@ -96,19 +97,46 @@ impl<'a> Running<'a> {
                 count(plan.totals.assets, "asset")
             ))?;
         }
+        if !self.waiting_calls(plan, None, folders).is_empty() {
+            let watchdog = self.watchdog()?;
+            self.tell_waiting(plan, None, folders, &watchdog);
+        }
         open_days(plan)
+    }
+
+    /// The process that ends the children if this one is killed.
+    fn watchdog(&self) -> Result<Watchdog, Failure> {
+        let grace = self.context.workspace.run.grace;
+        Watchdog::start(&own_program()?, &[cli::WATCHDOG], grace).map_err(Failure::setup)
+    }
+
+    fn waiting_calls(&self, plan: &Plan, run: Option<&str>, folders: &Folders) -> Vec<Call> {
+        let hooks = &self.context.workspace.hooks;
+        hooks::waiting_calls(hooks, plan, now_millis(), run, &folders.hooks)
+    }
+
+    /// Runs `on_waiting` for what waits.
+    fn tell_waiting(&self, plan: &Plan, run: Option<&str>, folders: &Folders, watchdog: &Watchdog) {
+        let calls = self.waiting_calls(plan, run, folders);
+        let hooks = Hooks::new(&self.context.workspace, watchdog);
+        let send = |queue: &Sender<Call>| {
+            for call in calls {
+                // The queue lives until it is hung up.
+                let _ = queue.send(call);
+            }
+        };
+        let ((), failures) = hooks.beside(self.control, send);
+        failures.iter().for_each(|failure| note(failure));
     }
 
     fn execute(&self, mut ledger: Ledger, plan: &Plan, folders: &Folders) -> Result<(), Failure> {
         let workspace = &self.context.workspace;
-        let settings = &workspace.run;
         fs::create_dir_all(&folders.run).map_err(|error| {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
         let sql = SparkSql::new(workspace, self.warehouse)?;
         let work = self.work(plan, &sql, folders);
-        let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], settings.grace)
-            .map_err(Failure::setup)?;
+        let watchdog = self.watchdog()?;
         let builder = (workspace.engine.fast_start != FastStart::Never)
             .then(|| Background::start(sql.spark(), &watchdog))
             .flatten();
@@ -119,14 +147,20 @@ impl<'a> Running<'a> {
             .map(|step| job(self.context, step, &paces))
             .collect();
         let mut screen = Screen::new(self.output, &jobs);
-        let summary = chronon_run_exec::run(
-            &jobs,
-            work.as_ref(),
-            &self.options(folders, &watchdog),
-            &mut [&mut ledger, screen.sink()],
-            self.control,
-        )
-        .map_err(Failure::setup)?;
+        let hooks = Hooks::new(workspace, &watchdog);
+        let table_of = |asset: &AssetId| table_of(self.context, asset);
+        let (summary, hook_failures) = hooks.beside(self.control, |calls| {
+            let folder = folders.hooks.clone();
+            let mut told = StepHooks::new(&workspace.hooks, folder, &table_of, calls);
+            chronon_run_exec::run(
+                &jobs,
+                work.as_ref(),
+                &self.options(folders, &watchdog),
+                &mut [&mut ledger, screen.sink(), &mut told],
+                self.control,
+            )
+        });
+        let summary = summary.map_err(Failure::setup)?;
         if let (Some(builder), true) = (builder, was_interrupted(&summary)) {
             builder.end();
         }
@@ -135,6 +169,10 @@ impl<'a> Running<'a> {
         }
         if let Some(view) = screen.view() {
             note(summary_text(self.context, &view, folders, &summary).trim_end());
+        }
+        hook_failures.iter().for_each(|failure| note(failure));
+        if !was_interrupted(&summary) {
+            self.tell_waiting(plan, Some(&folders.id), folders, &watchdog);
         }
         outcome(&summary, plan)
     }
@@ -183,6 +221,8 @@ struct Folders {
     run: PathBuf,
     locks: PathBuf,
     seeds: PathBuf,
+    /// What hooks printed.
+    hooks: PathBuf,
 }
 
 impl Folders {
@@ -193,6 +233,7 @@ impl Folders {
         Self {
             id,
             seeds: run.join("seeds"),
+            hooks: run.join("hooks"),
             run,
             locks: state.join("locks"),
         }
@@ -266,11 +307,16 @@ impl Screen {
     }
 }
 
-fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &Summary) -> String {
-    let table_of = |asset: &AssetId| match context.graph.find(asset) {
+/// The table of an asset, as the user knows it.
+fn table_of(context: &Context, asset: &AssetId) -> String {
+    match context.graph.find(asset) {
         Some(index) => context.graph.assets[index].table.to_string(),
         None => asset.to_string(),
-    };
+    }
+}
+
+fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &Summary) -> String {
+    let table_of = |asset: &AssetId| table_of(context, asset);
     let next = if summary.all_succeeded() {
         vec!["chronon-run plan".to_owned(), "chronon-run runs".to_owned()]
     } else {
