@@ -10,6 +10,7 @@ mod golden;
 mod hooks;
 mod point_in_time;
 mod reference;
+mod retries;
 mod scripted;
 mod seeing;
 mod spark_example;

@@ -58,6 +58,8 @@ pub enum What {
         step: StepIndex,
         /// 1 for the first attempt.
         attempt: u32,
+        /// Its days: the step's, or a part of them once the step was split.
+        range: PartitionRange,
         /// The command line, secrets already masked.
         argv: Vec<String>,
         /// Where the child's stdout and stderr go.
@@ -71,6 +73,15 @@ pub enum What {
         attempt: u32,
         /// Process id, which is also its process group.
         process: ProcessId,
+    },
+    /// The child told under which name a cluster knows its application.
+    ApplicationSeen {
+        /// Which step.
+        step: StepIndex,
+        /// Which attempt.
+        attempt: u32,
+        /// e.g. `application_1769860800000_0001`.
+        application: String,
     },
     /// Spark told how far it is.
     Progress {
@@ -97,6 +108,10 @@ pub enum What {
         message: Option<String>,
         /// Milliseconds until the next attempt, if there is one.
         retry_in: Option<u64>,
+        /// The days of the next attempt, if there is one.
+        next: Option<PartitionRange>,
+        /// Whether its application may still write on the cluster, because nobody could end it.
+        may_write: bool,
     },
     /// No further attempt of this step will be made in this run.
     StepFinished {
@@ -108,6 +123,8 @@ pub enum What {
         filled: RangeSet,
         /// Its days that are legitimately empty: done, but without rows.
         empty: RangeSet,
+        /// Its days that failed alone, after the step was split down to them.
+        bad: RangeSet,
     },
     /// A step was not started and will not be in this run.
     StepSkipped {
@@ -209,6 +226,11 @@ impl Outcome {
 pub enum SkipReason {
     /// A step that it needs did not succeed.
     Upstream {
+        /// That step.
+        step: StepIndex,
+    },
+    /// What a step of the same family left on the cluster may still write to its tables.
+    MayBeWritten {
         /// That step.
         step: StepIndex,
     },

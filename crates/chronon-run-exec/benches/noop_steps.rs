@@ -60,6 +60,8 @@ fn jobs() -> Vec<Job> {
         after: Vec::new(),
         timeout: Some(Duration::from_secs(60)),
         retries: Retries::NONE,
+        bisect: false,
+        roomy: false,
         cost: 0,
     };
     (0..STEPS).map(job).collect()

@@ -1,7 +1,7 @@
 //! The one owner of a run's state.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
@@ -14,7 +14,8 @@ use chronon_run_process::{Group, Tail, Watchdog};
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use crate::{
-    Job, JobsError, RetryDecision, Sink, StageProgress, Work,
+    Job, JobsError, Sink, StageProgress, Work,
+    pieces::{Next, Pieces},
     queue::{Position, Queue},
     sink::Sinks,
     worker::{Ending, Message, News, Order, Report, Worker},
@@ -112,6 +113,7 @@ pub fn run(
             sinks: Sinks::new(sinks),
             slots: Vec::new(),
             attempts: vec![0; jobs.len()],
+            pieces: jobs.iter().map(|job| Pieces::new(job.range)).collect(),
             delayed: BTreeMap::new(),
             starts: Vec::new(),
             groups: HashMap::new(),
@@ -124,7 +126,6 @@ pub fn run(
             let ending = Arc::<Ending>::default();
             let worker = Worker {
                 slot,
-                jobs,
                 work,
                 options,
                 orders: received,
@@ -158,6 +159,8 @@ struct Coordinator<'a> {
     slots: Vec<Slot>,
     /// Attempts made so far, by position.
     attempts: Vec<u32>,
+    /// Which days are tried next, by position.
+    pieces: Vec<Pieces>,
     /// Jobs that wait for their next attempt, with how the last one went.
     delayed: BTreeMap<(Instant, Position), Report>,
     /// Slots whose child may start as soon as the sinks are flushed.
@@ -186,6 +189,14 @@ struct Running {
     kill_at: Option<Instant>,
     tail: Option<Tail>,
     progress: Option<StageProgress>,
+    application: Option<String>,
+}
+
+/// What is new in the log of a running attempt.
+#[derive(Default)]
+struct Seen {
+    progress: Option<StageProgress>,
+    application: Option<String>,
 }
 
 impl Coordinator<'_> {
@@ -270,7 +281,8 @@ impl Coordinator<'_> {
             slot.ending.reset();
             slot.running = Some(Running::new(position));
             // A slot thread lives until its orders end.
-            let _ = orders.send(Order::Prepare(position, self.attempts[position]));
+            let job = self.pieces[position].job(&self.jobs[position]);
+            let _ = orders.send(Order::Prepare(Box::new(job), self.attempts[position]));
         }
     }
 
@@ -308,6 +320,8 @@ impl Coordinator<'_> {
                 self.slots.pop();
             }
             News::Finished(report) => {
+                // Its last lines.
+                self.look_at_log(slot);
                 if let Some(running) = self.slots[slot].running.take() {
                     self.end_attempt(running.position, report);
                 }
@@ -332,6 +346,7 @@ impl Coordinator<'_> {
         self.sinks.emit(What::AttemptStarting {
             step: job.step,
             attempt: self.attempts[running.position],
+            range: self.pieces[running.position].current(),
             argv,
             log,
         });
@@ -375,11 +390,12 @@ impl Coordinator<'_> {
         self.groups.retain(|_, group| !group.is_over());
         let job = &self.jobs[position];
         let attempt = self.attempts[position];
-        let again = !report.outcome.succeeded()
-            && report.decision == RetryDecision::Retry
-            && attempt <= job.retries.count
-            && self.summary.cancelled.is_none();
-        let delay = again.then(|| job.retries.backoff.after(attempt));
+        let pieces = &mut self.pieces[position];
+        let next = pieces.after(job, &report.outcome, &report.verdict, report.decision);
+        let delay = match next {
+            Next::Attempt(delay) if self.summary.cancelled.is_none() => Some(delay),
+            _ => None,
+        };
         self.sinks.emit(What::AttemptFinished {
             step: job.step,
             attempt,
@@ -387,6 +403,8 @@ impl Coordinator<'_> {
             millis: millis(report.took),
             message: report.message.clone(),
             retry_in: delay.map(millis),
+            next: delay.map(|_| pieces.current()),
+            may_write: report.may_write,
         });
         match delay {
             Some(delay) => {
@@ -399,17 +417,24 @@ impl Coordinator<'_> {
 
     fn end_step(&mut self, position: Position, report: Report) {
         let step = self.queue.step(position);
-        let succeeded = report.outcome.succeeded();
-        let interrupted = report.outcome == Outcome::Interrupted;
+        let end = self.pieces[position].clone().conclude(report.outcome);
+        let succeeded = end.outcome.succeeded();
+        let interrupted = end.outcome == Outcome::Interrupted;
         self.sinks.emit(What::StepFinished {
             step,
-            outcome: report.outcome,
-            filled: report.verdict.filled,
-            empty: report.verdict.empty,
+            outcome: end.outcome,
+            filled: end.filled,
+            empty: end.empty,
+            bad: end.bad,
         });
         match succeeded {
             true => self.summary.succeeded.push(step),
             false => self.summary.failed.push(step),
+        }
+        if report.may_write {
+            for skipped in self.queue.stop_family(position) {
+                self.skip(skipped, SkipReason::MayBeWritten { step });
+            }
         }
         for skipped in self.queue.finish(position, succeeded) {
             let reason = match interrupted {
@@ -493,26 +518,32 @@ impl Coordinator<'_> {
     }
 
     fn look_at_logs(&mut self) {
-        let mut seen = BTreeSet::new();
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if let Some(running) = &mut slot.running
-                && running.look_at_log(self.work)
-            {
-                seen.insert(index);
-            }
+        for slot in 0..self.slots.len() {
+            self.look_at_log(slot);
         }
-        for index in seen {
-            let Some(running) = &self.slots[index].running else {
-                continue;
-            };
-            if let Some(progress) = running.progress.clone() {
-                self.sinks.emit(What::Progress {
-                    step: self.queue.step(running.position),
-                    done: progress.done,
-                    total: progress.total,
-                    stage: progress.stage,
-                });
-            }
+    }
+
+    fn look_at_log(&mut self, slot: usize) {
+        let Some(running) = &mut self.slots[slot].running else {
+            return;
+        };
+        let seen = running.look_at_log(self.work);
+        let step = self.queue.step(running.position);
+        let attempt = self.attempts[running.position];
+        if let Some(application) = seen.application {
+            self.sinks.emit(What::ApplicationSeen {
+                step,
+                attempt,
+                application,
+            });
+        }
+        if let Some(progress) = seen.progress {
+            self.sinks.emit(What::Progress {
+                step,
+                done: progress.done,
+                total: progress.total,
+                stage: progress.stage,
+            });
         }
     }
 }
@@ -526,6 +557,7 @@ impl Running {
             kill_at: None,
             tail: None,
             progress: None,
+            application: None,
         }
     }
 
@@ -544,21 +576,32 @@ impl Running {
         }
     }
 
-    /// Whether the log tells new progress.
-    fn look_at_log(&mut self, work: &dyn Work) -> bool {
+    /// What the log tells that was not known.
+    fn look_at_log(&mut self, work: &dyn Work) -> Seen {
         let (Some(_), Some(tail)) = (&self.group, &mut self.tail) else {
-            return false;
+            return Seen::default();
         };
-        // A log that cannot be read shows no progress, and that is all.
+        // A log that cannot be read shows nothing, and that is all.
         let lines = tail.last_lines(TICK_BYTES).unwrap_or_default();
-        let latest = || lines.iter().rev().find_map(|line| work.progress(line));
-        // A reader of progress that panics must not stop the run.
-        let latest = catch_unwind(AssertUnwindSafe(latest)).unwrap_or(None);
-        let new = latest.is_some() && latest != self.progress;
-        if new {
-            self.progress = latest;
+        let unknown = self.application.is_none();
+        let look = || Seen {
+            progress: lines.iter().rev().find_map(|line| work.progress(line)),
+            application: unknown
+                .then(|| lines.iter().find_map(|line| work.application(line)))
+                .flatten(),
+        };
+        // A reader of logs that panics must not stop the run.
+        let mut seen = catch_unwind(AssertUnwindSafe(look)).unwrap_or_default();
+        match (&seen.progress, &self.progress) {
+            (Some(_), known) if seen.progress != *known => {
+                self.progress.clone_from(&seen.progress);
+            }
+            _ => seen.progress = None,
         }
-        new
+        if seen.application.is_some() {
+            self.application.clone_from(&seen.application);
+        }
+        seen
     }
 }
 

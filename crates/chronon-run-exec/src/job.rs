@@ -11,7 +11,8 @@ pub struct Job {
     pub step: StepIndex,
     /// What it fills.
     pub asset: AssetId,
-    /// The days that it fills.
+    /// The days that it fills. [`Work`](crate::Work) is given the job with the days of the
+    /// attempt, which are fewer once the step was split.
     pub range: PartitionRange,
     /// Jobs of one family never run at once, and run in plan order (§10.6). A job that failed
     /// does not stop the later ones of its family; `after` does.
@@ -23,6 +24,11 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// What to do when an attempt fails.
     pub retries: Retries,
+    /// Whether it is split when it keeps failing, down to the days that fail alone.
+    pub bisect: bool,
+    /// Whether the attempt is to have more memory, because an earlier one ran out of it. Set by
+    /// the run; false in the jobs of a run.
+    pub roomy: bool,
     /// What it is expected to cost, in milliseconds, e.g. from the ledger; 0 if unknown.
     /// The jobs at the head of the costliest chain start first.
     pub cost: u64,

@@ -18,6 +18,7 @@
 mod coordinator;
 mod job;
 pub mod lock;
+mod pieces;
 mod queue;
 pub mod signals;
 mod sink;

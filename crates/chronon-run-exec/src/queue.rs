@@ -111,6 +111,22 @@ impl Queue {
         skipped.into_iter().collect()
     }
 
+    /// Ends every later job of the family of a job that was taken; they are returned in plan
+    /// order, and what needs them is over too. To be called before [`Queue::finish`].
+    pub(crate) fn stop_family(&mut self, position: Position) -> Vec<Position> {
+        let mut stopped = Vec::new();
+        while let Some(next) = self.nodes[position].next_in_family {
+            self.nodes[position].next_in_family = self.nodes[next].next_in_family;
+            if self.nodes[next].state == State::Waiting {
+                // It never has a turn, so there is none to pass on.
+                stopped.push(next);
+                stopped.extend(self.finish(next, false));
+            }
+        }
+        stopped.sort_unstable();
+        stopped
+    }
+
     /// Ends every job that was not taken, in plan order.
     pub(crate) fn drain(&mut self) -> Vec<Position> {
         self.ready.clear();
@@ -244,6 +260,8 @@ mod tests {
             after: after.to_vec(),
             timeout: None,
             retries: Retries::NONE,
+            bisect: false,
+            roomy: false,
             cost,
         }
     }
@@ -279,6 +297,24 @@ mod tests {
         assert_eq!(queue.finish(0, false), [2, 3]);
         assert_eq!(popped(&mut queue), [1]);
         assert!(queue.finish(1, true).is_empty());
+        assert!(queue.drain().is_empty());
+    }
+
+    #[test]
+    fn a_family_can_be_stopped() {
+        let jobs = [
+            job(0, "a", &[], 9),
+            job(1, "a", &[], 0),
+            job(2, "b", &[1], 0),
+            job(3, "a", &[2], 0),
+            job(4, "c", &[], 0),
+            job(5, "c", &[0], 0),
+        ];
+        let mut queue = Queue::new(&jobs).unwrap();
+        assert_eq!(popped(&mut queue), [0, 4]);
+        assert_eq!(queue.stop_family(0), [1, 2, 3]);
+        assert_eq!(queue.finish(0, false), [5]);
+        assert!(popped(&mut queue).is_empty());
         assert!(queue.drain().is_empty());
     }
 

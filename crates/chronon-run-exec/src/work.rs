@@ -35,9 +35,21 @@ pub trait Work: Sync {
 
     /// Called after an attempt did not succeed and its child is gone, before anything else
     /// happens to the job: the place to end what the child started elsewhere, such as an
-    /// application on a cluster.
-    fn settle(&self, job: &Job, log: &Path, outcome: &Outcome) {
+    /// application on a cluster, and to wait until it has ended.
+    ///
+    /// # Errors
+    /// Why it may still write, as a fragment. Then there is no other attempt, and the later jobs
+    /// of the family are skipped.
+    fn settle(&self, job: &Job, log: &Path, outcome: &Outcome) -> Result<(), String> {
         let _ = (job, log, outcome);
+        Ok(())
+    }
+
+    /// The name under which a cluster knows the attempt's application, if this line of a log
+    /// tells it. Called by the coordinator; must be quick and do no I/O.
+    fn application(&self, line: &str) -> Option<String> {
+        let _ = line;
+        None
     }
 
     /// What a line of a log says of the attempt's progress, if anything. Called by the
@@ -48,9 +60,9 @@ pub trait Work: Sync {
     }
 
     /// Whether an attempt that ended like this is worth another, as far as [`Job::retries`]
-    /// allows. Not asked for interrupted attempts.
-    fn retry(&self, job: &Job, outcome: &Outcome, message: Option<&str>) -> RetryDecision {
-        let _ = (job, message);
+    /// allows. Not asked for interrupted attempts. `log` is absent if there was no child.
+    fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
+        let _ = (job, log);
         match outcome {
             Outcome::NotStarted | Outcome::Panicked => RetryDecision::GiveUp,
             _ => RetryDecision::Retry,
@@ -143,8 +155,13 @@ pub enum WorkError {
 /// Whether to make another attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RetryDecision {
-    /// Yes, if the job has attempts left.
+    /// Yes, if the job has attempts left; then in halves, if it may be split.
     Retry,
+    /// Once more with more memory ([`Job::roomy`]), beyond the attempts that are left; then as
+    /// [`RetryDecision::Split`].
+    MoreMemory,
+    /// In halves, if the job may have another attempt at all.
+    Split,
     /// No.
     GiveUp,
 }

@@ -19,14 +19,12 @@ use chronon_run_core::event::Outcome;
 use chronon_run_process::{Child, Exit, Group, LogMode, Session, SessionOutcome};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
-use crate::{
-    Job, Options, RetryDecision, Task, TaskKind, Verdict, Work, WorkError, queue::Position,
-};
+use crate::{Job, Options, RetryDecision, Task, TaskKind, Verdict, Work, WorkError};
 
 /// From the coordinator to a slot.
 pub(crate) enum Order {
-    /// Prepare an attempt.
-    Prepare(Position, u32),
+    /// Prepare this attempt at a job, whose range is that of the attempt.
+    Prepare(Box<Job>, u32),
     /// Everybody has been told of the attempt: start its child.
     Start,
     /// Do not start it, the run is being stopped.
@@ -59,6 +57,8 @@ pub(crate) struct Report {
     pub(crate) message: Option<String>,
     pub(crate) verdict: Verdict,
     pub(crate) decision: RetryDecision,
+    /// Whether what it started elsewhere may still write.
+    pub(crate) may_write: bool,
     pub(crate) took: Duration,
 }
 
@@ -111,7 +111,6 @@ impl Ending {
 /// What one slot thread works with.
 pub(crate) struct Worker<'a> {
     pub(crate) slot: usize,
-    pub(crate) jobs: &'a [Job],
     pub(crate) work: &'a dyn Work,
     pub(crate) options: &'a Options<'a>,
     pub(crate) orders: Receiver<Order>,
@@ -134,8 +133,8 @@ impl Worker<'_> {
     /// Takes orders until the coordinator hangs up, then ends the sessions.
     pub(crate) fn run(mut self) {
         while let Ok(order) = self.orders.recv() {
-            if let Order::Prepare(position, attempt) = order {
-                let report = self.guarded_attempt(position, attempt);
+            if let Order::Prepare(job, attempt) = order {
+                let report = self.guarded_attempt(&job, attempt);
                 self.tell(News::Finished(report));
             }
         }
@@ -147,9 +146,9 @@ impl Worker<'_> {
     }
 
     /// An attempt that panics is an outcome, not the end of the run.
-    fn guarded_attempt(&mut self, position: Position, attempt: u32) -> Report {
+    fn guarded_attempt(&mut self, job: &Job, attempt: u32) -> Report {
         let started = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| self.attempt(position, attempt)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.attempt(job, attempt)));
         let mut report = result.unwrap_or_else(|panic| {
             // A session may have been left in the middle of a task.
             self.sessions.clear();
@@ -159,8 +158,7 @@ impl Worker<'_> {
         report
     }
 
-    fn attempt(&mut self, position: Position, attempt: u32) -> Report {
-        let job = &self.jobs[position];
+    fn attempt(&mut self, job: &Job, attempt: u32) -> Report {
         let task = match self.patiently(|work| work.prepare(job, attempt)) {
             Ok(task) => task,
             Err(message) => {
@@ -307,14 +305,24 @@ impl Worker<'_> {
     ) -> Report {
         let mut report = Report::of(outcome, message);
         if let Some(log) = log {
-            self.work.settle(job, log, &report.outcome);
+            let settled = self.work.settle(job, log, &report.outcome);
             let explain = || self.work.explain(job, log, &report.outcome);
             report.message = report.message.or_else(explain);
+            if let Err(why) = settled {
+                report.may_write = true;
+                let said = report
+                    .message
+                    .map(|message| format!("{message}; "))
+                    .unwrap_or_default();
+                report.message = Some(said + &why);
+            }
         }
         if report.outcome == Outcome::Interrupted {
             return report;
         }
-        report.decision = (self.work).retry(job, &report.outcome, report.message.as_deref());
+        if !report.may_write {
+            report.decision = self.work.retry(job, &report.outcome, log);
+        }
         let ran = matches!(
             report.outcome,
             Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::TimedOut
@@ -365,6 +373,7 @@ impl Report {
             message,
             verdict: Verdict::default(),
             decision: RetryDecision::GiveUp,
+            may_write: false,
             took: Duration::ZERO,
         }
     }

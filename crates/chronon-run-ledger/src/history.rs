@@ -72,6 +72,8 @@ pub struct StepRecord {
     pub filled: RangeSet,
     /// Its days that are legitimately empty.
     pub empty: RangeSet,
+    /// Its days that failed alone, after the step was split down to them.
+    pub bad: RangeSet,
     /// Every attempt, first to last.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -85,7 +87,7 @@ pub struct AttemptRecord {
     pub step: StepIndex,
     /// What it fills.
     pub asset: AssetId,
-    /// The days that it fills.
+    /// The days that it fills: the step's, or a part of them once the step was split.
     pub range: PartitionRange,
     /// 1 for the first attempt.
     pub attempt: u32,
@@ -105,6 +107,10 @@ pub struct AttemptRecord {
     pub argv: Vec<String>,
     /// Its log; empty if it was never started.
     pub log: PathBuf,
+    /// The name under which a cluster knows its application, if it told one.
+    pub application: Option<String>,
+    /// Whether that application may still write, because nobody could end it.
+    pub may_write: bool,
 }
 
 /// A run and its steps.
@@ -118,7 +124,8 @@ pub struct RunDetail {
     pub steps: Vec<StepRecord>,
 }
 
-/// An attempt whose run died before it ended. Its process may still write.
+/// An attempt whose run died before it ended, or could not end it. Its process, or its
+/// application on a cluster, may still write.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Survivor {
     /// The attempt.
@@ -128,6 +135,8 @@ pub struct Survivor {
     pub process: Option<ProcessId>,
     /// The process of the dead run itself, if it ran since this machine booted.
     pub owner: Option<ProcessId>,
+    /// Why its application may still write, after [`Ledger::end_survivors`] tried to end it.
+    pub may_write: Option<String>,
 }
 
 /// How long an asset's steps take.
@@ -159,8 +168,9 @@ impl Pace {
 /// How many of an asset's last steps make its pace.
 const PACE_STEPS: u32 = 20;
 
-const ATTEMPT_COLUMNS: &str = "a.run, a.step, s.asset, s.first, s.last, a.attempt, a.started,
-    a.finished, a.abandoned, a.millis, a.outcome, a.message, a.argv, a.log";
+const ATTEMPT_COLUMNS: &str = "a.run, a.step, s.asset, coalesce(a.first, s.first),
+    coalesce(a.last, s.last), a.attempt, a.started, a.finished, a.abandoned, a.millis, a.outcome,
+    a.message, a.argv, a.log, a.application, a.may_write";
 
 const RUN_COLUMNS: &str = "r.run, r.started, r.finished, r.succeeded, r.cancelled, r.jobs,
     r.boot, r.pid, r.pid_ticks,
@@ -193,7 +203,7 @@ impl Ledger {
             };
             let mut steps = rows(
                 connection,
-                "SELECT step, asset, first, last, outcome, skipped, filled, empty
+                "SELECT step, asset, first, last, outcome, skipped, filled, empty, bad
                  FROM steps WHERE run = ?1 ORDER BY step",
                 params![run],
                 step_record,
@@ -215,7 +225,8 @@ impl Ledger {
             Some(ds) => (ds.epoch_days(), ds.epoch_days()),
             None => (i32::MIN, i32::MAX),
         };
-        let condition = "s.asset = ?1 AND s.first <= ?3 AND s.last >= ?2";
+        let condition = "s.asset = ?1 AND coalesce(a.first, s.first) <= ?3
+            AND coalesce(a.last, s.last) >= ?2";
         self.attempt("read the attempts", |connection| {
             let asset = asset.to_string();
             attempts_where(connection, condition, params![asset, first, last])
@@ -223,11 +234,18 @@ impl Ledger {
         .unwrap_or_default()
     }
 
-    /// Ends the processes that dead runs left behind (TERM, up to `grace`, KILL) and notes at
-    /// `at` (milliseconds since the epoch) that their attempts will never finish. To be called
-    /// before a new run writes to the same tables. Returns what was found.
-    pub fn end_survivors(&mut self, grace: Duration, at: i64) -> Vec<Survivor> {
-        let survivors = self.survivors();
+    /// Ends the processes that dead runs left behind (TERM, up to `grace`, KILL), then what they
+    /// started elsewhere, with `end_elsewhere`, and notes at `at` (milliseconds since the epoch)
+    /// that their attempts will never finish. To be called before a new run writes to the same
+    /// tables. Returns what was found; a survivor that `end_elsewhere` could not end, for the
+    /// reason that it returns, is found again by the next call.
+    pub fn end_survivors(
+        &mut self,
+        grace: Duration,
+        at: i64,
+        end_elsewhere: &mut dyn FnMut(&AttemptRecord) -> Result<(), String>,
+    ) -> Vec<Survivor> {
+        let mut survivors = self.survivors();
         let owners: BTreeSet<(u32, u64)> = survivors
             .iter()
             .filter_map(|survivor| survivor.owner)
@@ -236,32 +254,34 @@ impl Ledger {
         for (pid, start_ticks) in owners {
             end_children_of(ProcessId { pid, start_ticks }, grace);
         }
-        for survivor in &survivors {
+        for survivor in &mut survivors {
             if let Some(process) = survivor.process {
                 end_group(process, grace);
             }
-            self.mark_abandoned(&survivor.attempt, at);
+            survivor.may_write = end_elsewhere(&survivor.attempt).err();
+            self.mark_abandoned(&survivor.attempt, at, survivor.may_write.is_some());
         }
         survivors
     }
 
-    /// Attempts that no living run will ever finish, because their run died.
+    /// Attempts that no living run will ever finish, because their run died or could not end
+    /// their application.
     pub fn survivors(&mut self) -> Vec<Survivor> {
         let sql = format!(
             "SELECT {ATTEMPT_COLUMNS}, r.boot, r.pid, r.pid_ticks, a.pid, a.pid_ticks
              FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-             WHERE a.finished IS NULL ORDER BY a.started"
+             WHERE a.finished IS NULL OR a.may_write ORDER BY a.started"
         );
         let boot = boot_id();
         let survivor = |row: &Row<'_>| {
-            let same_boot = row.get::<_, String>(14)? == boot;
-            let orphaned = !(same_boot && is_alive(process(row, 15)?));
-            let process = match row.get::<_, Option<u32>>(17)? {
-                Some(_) if same_boot => Some(process(row, 17)?),
+            let same_boot = row.get::<_, String>(16)? == boot;
+            let orphaned = !(same_boot && is_alive(process(row, 17)?));
+            let process = match row.get::<_, Option<u32>>(19)? {
+                Some(_) if same_boot => Some(process(row, 19)?),
                 _ => None,
             };
             let owner = match same_boot {
-                true => Some(self::process(row, 15)?),
+                true => Some(self::process(row, 17)?),
                 false => None,
             };
             let attempt = attempt_record(row)?;
@@ -269,6 +289,7 @@ impl Ledger {
                 attempt,
                 process,
                 owner,
+                may_write: None,
             }))
         };
         let all = self.attempt("look for survivors", |connection| {
@@ -277,17 +298,19 @@ impl Ledger {
         all.into_iter().flatten().flatten().collect()
     }
 
-    /// Notes at `at` (milliseconds since the epoch) that an attempt will never finish.
-    pub fn mark_abandoned(&mut self, attempt: &AttemptRecord, at: i64) {
+    /// Notes at `at` (milliseconds since the epoch) that an attempt will never finish, and whether
+    /// its application may still write.
+    pub fn mark_abandoned(&mut self, attempt: &AttemptRecord, at: i64, may_write: bool) {
         let AttemptRecord {
             run, step, attempt, ..
         } = attempt;
         self.change("note an abandoned attempt", |connection| {
             connection
                 .execute(
-                    "UPDATE attempts SET abandoned = 1, finished = ?4
-                     WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND finished IS NULL",
-                    params![run, step, attempt, at],
+                    "UPDATE attempts SET may_write = ?5,
+                        abandoned = abandoned OR finished IS NULL, finished = coalesce(finished, ?4)
+                     WHERE run = ?1 AND step = ?2 AND attempt = ?3",
+                    params![run, step, attempt, at, may_write],
                 )
                 .map(|_| ())
         });
@@ -454,6 +477,7 @@ fn step_record(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         skipped: optional_json(row, 5)?,
         filled: optional_json(row, 6)?.unwrap_or_default(),
         empty: optional_json(row, 7)?.unwrap_or_default(),
+        bad: optional_json(row, 8)?.unwrap_or_default(),
         attempts: Vec::new(),
     })
 }
@@ -473,6 +497,8 @@ fn attempt_record(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         message: row.get(11)?,
         argv: optional_json(row, 12)?.unwrap_or_default(),
         log: row.get::<_, String>(13)?.into(),
+        application: row.get(14)?,
+        may_write: row.get(15)?,
     })
 }
 

@@ -29,15 +29,26 @@ fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Re
         What::AttemptStarting {
             step,
             attempt,
+            range,
             argv,
             log,
         } => {
             let log = log.to_string_lossy();
             execute(
                 connection,
-                "INSERT OR REPLACE INTO attempts (run, step, attempt, started, argv, log)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![run, step, attempt, at, json(argv)?, log],
+                "INSERT OR REPLACE INTO attempts
+                    (run, step, attempt, started, argv, log, first, last)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    run,
+                    step,
+                    attempt,
+                    at,
+                    json(argv)?,
+                    log,
+                    range.start.epoch_days(),
+                    range.end.epoch_days()
+                ],
             )
         }
         What::AttemptSpawned {
@@ -50,34 +61,65 @@ fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Re
              WHERE run = ?1 AND step = ?2 AND attempt = ?3",
             params![run, step, attempt, process.pid, process.start_ticks],
         ),
+        What::ApplicationSeen {
+            step,
+            attempt,
+            application,
+        } => execute(
+            connection,
+            "UPDATE attempts SET application = ?4
+             WHERE run = ?1 AND step = ?2 AND attempt = ?3",
+            params![run, step, attempt, application],
+        ),
         What::AttemptFinished {
             step,
             attempt,
             outcome,
             millis,
             message,
+            may_write,
             ..
         } => execute(
             connection,
             // There is no row yet if the attempt could not even be prepared.
-            "INSERT INTO attempts (run, step, attempt, started, finished, millis, outcome, message)
-             VALUES (?1, ?2, ?3, ?4 - ?5, ?4, ?5, ?6, ?7)
+            "INSERT INTO attempts
+                (run, step, attempt, started, finished, millis, outcome, message, may_write)
+             VALUES (?1, ?2, ?3, ?4 - ?5, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO UPDATE SET
                 finished = excluded.finished, millis = excluded.millis,
-                outcome = excluded.outcome, message = excluded.message",
-            params![run, step, attempt, at, millis, json(outcome)?, message],
+                outcome = excluded.outcome, message = excluded.message,
+                may_write = excluded.may_write",
+            params![
+                run,
+                step,
+                attempt,
+                at,
+                millis,
+                json(outcome)?,
+                message,
+                may_write
+            ],
         ),
         What::StepFinished {
             step,
             outcome,
             filled,
             empty,
+            bad,
         } => {
             execute(
                 connection,
-                "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6
+                "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6, bad = ?7
                  WHERE run = ?1 AND step = ?2",
-                params![run, step, at, json(outcome)?, json(filled)?, json(empty)?],
+                params![
+                    run,
+                    step,
+                    at,
+                    json(outcome)?,
+                    json(filled)?,
+                    json(empty)?,
+                    json(bad)?
+                ],
             )?;
             keep_empty_days(connection, run, *step, filled, empty)
         }

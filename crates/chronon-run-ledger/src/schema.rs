@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -59,6 +59,15 @@ const MIGRATIONS: [&str; 1] = [
         run TEXT NOT NULL,
         PRIMARY KEY (asset, ds)
     ) WITHOUT ROWID;
+    ",
+    // An attempt may be for fewer days than its step; NULL means all of them. What it started on
+    // a cluster may outlive it.
+    "
+    ALTER TABLE attempts ADD COLUMN first INTEGER;
+    ALTER TABLE attempts ADD COLUMN last INTEGER;
+    ALTER TABLE attempts ADD COLUMN application TEXT;
+    ALTER TABLE attempts ADD COLUMN may_write INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE steps ADD COLUMN bad TEXT;
     ",
 ];
 

@@ -11,7 +11,7 @@ use chronon_run_core::{
     AssetId, Ds, PartitionRange, RangeSet,
     event::{CancelReason, Event, Outcome, ProcessId, SkipReason, StepIndex, StepInfo, What},
 };
-use chronon_run_ledger::{Ledger, Pace, RunState};
+use chronon_run_ledger::{AttemptRecord, Ledger, Pace, RunState};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -71,6 +71,7 @@ fn starting(step: StepIndex, attempt: u32) -> What {
     What::AttemptStarting {
         step,
         attempt,
+        range: range("2026-01-01", "2026-01-10"),
         argv: vec!["spark-submit".into(), "two words".into()],
         log: format!("logs/{step}-{attempt}.log").into(),
     }
@@ -92,6 +93,8 @@ fn ended(step: StepIndex, attempt: u32, outcome: Outcome) -> What {
         outcome,
         millis: 1_000,
         retry_in: None,
+        next: None,
+        may_write: false,
     }
 }
 
@@ -101,6 +104,7 @@ fn finished(step: StepIndex, outcome: Outcome, filled: RangeSet, empty: RangeSet
         outcome,
         filled,
         empty,
+        bad: RangeSet::new(),
     }
 }
 
@@ -290,7 +294,16 @@ fn only_a_dead_run_has_survivors_and_only_of_this_boot() {
     };
     tell(
         &mut ledger,
-        [started("r1"), starting(0, 1), spawned(0, 1, process)],
+        [
+            started("r1"),
+            starting(0, 1),
+            spawned(0, 1, process),
+            What::ApplicationSeen {
+                step: 0,
+                attempt: 1,
+                application: "app-1".to_owned(),
+            },
+        ],
     );
     tell(
         &mut ledger,
@@ -316,7 +329,13 @@ fn only_a_dead_run_has_survivors_and_only_of_this_boot() {
     let survivors = ledger.survivors();
     assert_eq!(survivors[0].process, None, "its number means nothing now");
 
-    assert_eq!(ledger.end_survivors(Duration::ZERO, 5), survivors);
+    // What cannot be ended on its cluster is found again.
+    let mut refuse = |_: &AttemptRecord| Err("nobody answers".to_owned());
+    let found = ledger.end_survivors(Duration::ZERO, 5, &mut refuse);
+    assert_eq!(found[0].may_write.as_deref(), Some("nobody answers"));
+    assert_eq!(ledger.survivors().len(), 1);
+    let found = ledger.end_survivors(Duration::ZERO, 6, &mut |_| Ok(()));
+    assert_eq!(found[0].attempt.application.as_deref(), Some("app-1"));
     assert!(ledger.survivors().is_empty());
     let attempt = &ledger.run("r1").unwrap().steps[0].attempts[0];
     assert!(attempt.abandoned && attempt.finished == Some(5) && attempt.outcome.is_none());

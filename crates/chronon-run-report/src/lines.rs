@@ -79,8 +79,9 @@ pub(crate) fn describe(view: &RunView, event: &Event, starts: Starts) -> Option<
             attempt,
             ..
         } if starts == Starts::Shown => Some(format!(
-            "start  {}{}",
+            "start  {}{}{}",
             step(index)?.name(),
+            step(index)?.part(),
             attempt_note(*attempt)
         )),
         What::AttemptFinished {
@@ -88,13 +89,28 @@ pub(crate) fn describe(view: &RunView, event: &Event, starts: Starts) -> Option<
             attempt,
             outcome,
             retry_in: Some(wait),
+            next: Some(next),
             ..
-        } => Some(format!(
-            "retry  {}  attempt {attempt}: {}; again in {}",
-            step(index)?.name(),
-            why(step(index)?, outcome),
-            duration(*wait)
-        )),
+        } => {
+            let view = step(index)?;
+            let ending = match outcome.succeeded() {
+                true => self::outcome(outcome),
+                false => why(view, outcome),
+            };
+            let then = match *next == view.trying {
+                true => format!("again in {}", duration(*wait)),
+                false => format!("{next} next"),
+            };
+            let (name, part) = (view.name(), view.part());
+            let word = if outcome.succeeded() {
+                "part "
+            } else {
+                "retry"
+            };
+            Some(format!(
+                "{word}  {name}{part}  attempt {attempt}: {ending}; {then}"
+            ))
+        }
         What::StepFinished {
             step: index,
             outcome,
@@ -130,6 +146,10 @@ fn ending(step: &StepView, outcome: &Outcome) -> String {
 fn skipping(view: &RunView, step: &StepView, reason: &SkipReason) -> String {
     let why = match reason {
         SkipReason::Cancelled => "the run was stopped".to_owned(),
+        SkipReason::MayBeWritten { step } => match view.steps.get(step) {
+            Some(earlier) => format!("what is left of {} may still write", earlier.name()),
+            None => "its tables may still be written".to_owned(),
+        },
         SkipReason::Upstream { step } => match view.steps.get(step) {
             Some(upstream) => format!("needs {}, which failed", upstream.info.asset),
             None => "what it needs failed".to_owned(),
@@ -150,7 +170,11 @@ fn cancelling(reason: CancelReason) -> &'static str {
 
 /// The ending and the one line that tells why, if there is one.
 pub(crate) fn why(step: &StepView, outcome: &Outcome) -> String {
-    let ending = self::outcome(outcome);
+    let alone = match step.bad.is_empty() {
+        true => String::new(),
+        false => format!("{} failed alone: ", step.bad),
+    };
+    let ending = alone + &self::outcome(outcome);
     match &step.message {
         Some(message) => format!("{ending}: {message}"),
         None => ending,

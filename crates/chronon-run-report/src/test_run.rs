@@ -28,6 +28,7 @@ pub(crate) fn starting(step: StepIndex, attempt: u32) -> What {
     What::AttemptStarting {
         step,
         attempt,
+        range: range("2026-01-01", "2026-01-10"),
         argv: vec!["spark-submit".to_owned()],
         log: format!("logs/{step}-{attempt}.log").into(),
     }
@@ -46,7 +47,9 @@ pub(crate) fn ended(
         outcome,
         millis: 12_300,
         message: message.map(str::to_owned),
+        next: retry_in.map(|_| range("2026-01-01", "2026-01-10")),
         retry_in,
+        may_write: false,
     }
 }
 
@@ -61,6 +64,7 @@ pub(crate) fn finished(
         outcome,
         filled,
         empty,
+        bad: RangeSet::new(),
     }
 }
 

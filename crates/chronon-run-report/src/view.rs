@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use chronon_run_core::{
-    RangeSet,
+    PartitionRange, RangeSet,
     event::{CancelReason, Event, Outcome, SkipReason, StepIndex, StepInfo, What},
 };
 
@@ -33,8 +33,12 @@ pub struct StepView {
     pub phase: Phase,
     /// Its last attempt; 0 before the first.
     pub attempt: u32,
-    /// The log of its last attempt.
+    /// The days of its last attempt: all of them, unless it was split.
+    pub trying: PartitionRange,
+    /// The log of its last attempt; once it has failed, of the last that failed.
     pub log: Option<PathBuf>,
+    /// The log of its last failed attempt.
+    failed_log: Option<PathBuf>,
     /// Why its last failed attempt failed.
     pub message: Option<String>,
     /// Spark's progress in the current attempt: tasks done, tasks known, stage.
@@ -45,6 +49,8 @@ pub struct StepView {
     pub filled: RangeSet,
     /// Its days that are legitimately empty, once it ended.
     pub empty: RangeSet,
+    /// Its days that failed alone, once it ended.
+    pub bad: RangeSet,
 }
 
 /// Where a step is.
@@ -79,6 +85,7 @@ impl RunView {
             What::Notice { .. } => {}
             What::AttemptStarting { step, .. }
             | What::AttemptSpawned { step, .. }
+            | What::ApplicationSeen { step, .. }
             | What::Progress { step, .. }
             | What::AttemptFinished { step, .. }
             | What::StepFinished { step, .. }
@@ -130,15 +137,18 @@ impl RunView {
 impl StepView {
     fn new(info: StepInfo) -> Self {
         Self {
+            trying: info.range,
             info,
             phase: Phase::Waiting,
             attempt: 0,
             log: None,
+            failed_log: None,
             message: None,
             progress: None,
             millis: 0,
             filled: RangeSet::new(),
             empty: RangeSet::new(),
+            bad: RangeSet::new(),
         }
     }
 
@@ -148,10 +158,25 @@ impl StepView {
         format!("{}  {}", self.info.asset, self.info.range)
     }
 
+    /// The days of its last attempt, if they are not all of its days: ` (2026-01-02)`.
+    #[must_use]
+    pub fn part(&self) -> String {
+        match self.trying == self.info.range {
+            true => String::new(),
+            false => format!(" ({})", self.trying),
+        }
+    }
+
     fn apply(&mut self, at: i64, what: &What) {
         match what {
-            What::AttemptStarting { attempt, log, .. } => {
+            What::AttemptStarting {
+                attempt,
+                range,
+                log,
+                ..
+            } => {
                 self.attempt = *attempt;
+                self.trying = *range;
                 self.log = Some(log.clone());
                 self.phase = Phase::Running(at);
                 self.progress = None;
@@ -161,6 +186,7 @@ impl StepView {
             } => self.progress = Some((*done, *total, stage.clone())),
             What::AttemptFinished {
                 attempt,
+                outcome,
                 millis,
                 message,
                 retry_in,
@@ -168,7 +194,10 @@ impl StepView {
             } => {
                 self.attempt = *attempt;
                 self.millis += millis;
-                self.message.clone_from(message);
+                if !outcome.succeeded() {
+                    self.message.clone_from(message);
+                    self.failed_log.clone_from(&self.log);
+                }
                 if let Some(wait) = retry_in {
                     self.phase = Phase::Retrying(at.saturating_add_unsigned(*wait));
                 }
@@ -177,9 +206,14 @@ impl StepView {
                 outcome,
                 filled,
                 empty,
+                bad,
                 ..
             } => {
+                if !outcome.succeeded() && self.failed_log.is_some() {
+                    self.log = self.failed_log.take();
+                }
                 self.phase = Phase::Ended(outcome.clone());
+                self.bad.clone_from(bad);
                 self.filled.clone_from(filled);
                 self.empty.clone_from(empty);
             }

@@ -97,6 +97,8 @@ pub struct Engine {
     pub master: String,
     /// `--deploy-mode` of spark-submit: `client` or `cluster`.
     pub deploy_mode: Option<String>,
+    /// Plain HTTP address at which the cluster of `master` is asked about applications.
+    pub cluster_url: Option<String>,
     /// Spark properties of every job.
     pub conf: BTreeMap<String, String>,
     /// The Driver's jar: an absolute path, a URL or Maven coordinates. Present if `kind` is `Chronon`.
@@ -125,6 +127,7 @@ impl Default for Engine {
             java_home: None,
             master: "local[*]".to_owned(),
             deploy_mode: None,
+            cluster_url: None,
             conf: BTreeMap::new(),
             chronon_jar: None,
             online_jar: None,
@@ -228,6 +231,9 @@ pub struct Run {
     pub patience: Duration,
     /// Whether a failing step of several days is halved down to the bad day.
     pub bisect: bool,
+    /// Spark properties of one more attempt after one that ran out of memory; empty means half of
+    /// its days instead.
+    pub more_memory: BTreeMap<String, String>,
     /// The key of a conf's `customJson` that holds the cadence of a GroupBy's upload,
     /// `UPLOAD_SCHEDULE_KEY` of `airflow/constants.py`.
     pub upload_schedule_key: String,
@@ -248,6 +254,7 @@ impl Default for Run {
             join_flow: JoinFlow::default(),
             patience: 10 * MINUTE,
             bisect: false,
+            more_memory: BTreeMap::new(),
             upload_schedule_key: "uploadSchedule".to_owned(),
             upload_schedule: "@daily".to_owned(),
         }
@@ -328,6 +335,10 @@ pub struct Override {
     pub timeout: Option<Duration>,
     /// Instead of `run.join_flow`.
     pub join_flow: Option<JoinFlow>,
+    /// Instead of `run.bisect`.
+    pub bisect: Option<bool>,
+    /// On top of `run.more_memory`.
+    pub more_memory: BTreeMap<String, String>,
     /// How many days before the last closed one the asset ends.
     pub lag: Option<u32>,
     /// Spark properties on top of `engine.conf`.

@@ -71,6 +71,16 @@ pub(crate) fn thrift_uri(text: &str) -> Result<String, String> {
     }
 }
 
+/// As [`http_url`], without TLS.
+pub(crate) fn plain_http_url(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") {
+        return Err(format!(
+            "`{text}`: clusters are asked over plain HTTP; where yours speaks TLS, put `yarn` on PATH"
+        ));
+    }
+    http_url(text)
+}
+
 /// An `http://` or `https://` address, without a slash at its end.
 pub(crate) fn http_url(text: &str) -> Result<String, String> {
     let rest = text

@@ -280,6 +280,15 @@ impl Context {
         self.overrides.get(&asset)?.iter().rev().find_map(pick)
     }
 
+    /// Spark properties of an attempt after one that ran out of memory.
+    pub(crate) fn more_memory(&self, asset: AssetIndex) -> BTreeMap<String, String> {
+        let mut conf = self.workspace.run.more_memory.clone();
+        for settings in self.overrides.get(&asset).into_iter().flatten() {
+            conf.extend(settings.more_memory.clone());
+        }
+        conf
+    }
+
     /// Spark configuration: the engine's, then that of each override.
     pub(crate) fn spark_conf(&self, asset: AssetIndex) -> Vec<(String, String)> {
         let mut conf = self.workspace.engine.conf.clone();

@@ -1,5 +1,6 @@
 //! `chronon-run`: wiring, diagnostics and exit codes.
 
+mod applications;
 mod archives;
 mod cli;
 mod commands;
@@ -9,6 +10,7 @@ mod hooks;
 mod installing;
 mod output;
 mod planning;
+mod retrying;
 mod running;
 mod seed_days;
 mod seeding;

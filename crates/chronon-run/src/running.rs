@@ -18,7 +18,7 @@ use chronon_run_exec::{
     lock::{self, LockError},
 };
 use chronon_run_export::open_text;
-use chronon_run_ledger::{Ledger, Pace};
+use chronon_run_ledger::{AttemptRecord, Ledger, Pace};
 use chronon_run_plan::{Plan, State, Step};
 use chronon_run_process::Watchdog;
 use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
@@ -26,6 +26,7 @@ use chronon_run_workspace::{FastStart, OnFailure as WorkspaceOnFailure};
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::{
+    applications::Applications,
     archives::Background,
     cli::{self, OnFailure, Output},
     context::{Context, now_millis, own_program},
@@ -68,24 +69,40 @@ impl<'a> Running<'a> {
         let families = planned.plan.steps.iter().map(|step| step.family.as_str());
         let _guard =
             lock::acquire(&folders.locks, &folders.id, now_millis(), families).map_err(locked)?;
-        self.end_survivors(&mut ledger);
+        let spark = self.warehouse.known_spark(&self.context.workspace);
+        let applications = Applications::of(&self.context.workspace, spark.as_ref())?;
+        self.end_survivors(&mut ledger, &applications)?;
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
         let planned = replan(&mut ledger)?;
         if planned.plan.steps.is_empty() {
             return self.nothing_to_do(&planned.plan, &folders);
         }
-        self.execute(ledger, &planned.plan, &folders)
+        self.execute(ledger, &planned.plan, &folders, &applications)
     }
 
-    fn end_survivors(&self, ledger: &mut Ledger) {
+    /// Ends what dead runs left behind, here and on the cluster.
+    fn end_survivors(
+        &self,
+        ledger: &mut Ledger,
+        applications: &Applications,
+    ) -> Result<(), Failure> {
         let grace = self.context.workspace.run.grace;
-        for survivor in ledger.end_survivors(grace, now_millis()) {
+        let mut end = |attempt: &AttemptRecord| applications.end_abandoned(attempt);
+        for survivor in ledger.end_survivors(grace, now_millis(), &mut end) {
             let attempt = &survivor.attempt;
-            note(&format!(
-                "run {} was killed while it filled {} {}; what was left of it is ended",
+            let what = format!(
+                "run {} ended while it filled {} {}",
                 attempt.run, attempt.asset, attempt.range
-            ));
+            );
+            if let Some(why) = &survivor.may_write {
+                return Err(Failure::hinted(
+                    format!("{what}, and {why}"),
+                    "end it on the cluster, then run this again",
+                ));
+            }
+            note(&format!("{what}; what was left of it is ended"));
         }
+        Ok(())
     }
 
     /// What to say when there is no step: all is filled, or the rest waits.
@@ -129,13 +146,19 @@ impl<'a> Running<'a> {
         failures.iter().for_each(|failure| note(failure));
     }
 
-    fn execute(&self, mut ledger: Ledger, plan: &Plan, folders: &Folders) -> Result<(), Failure> {
+    fn execute(
+        &self,
+        mut ledger: Ledger,
+        plan: &Plan,
+        folders: &Folders,
+        applications: &Applications,
+    ) -> Result<(), Failure> {
         let workspace = &self.context.workspace;
         fs::create_dir_all(&folders.run).map_err(|error| {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
         let sql = SparkSql::new(workspace, self.warehouse)?;
-        let work = self.work(plan, &sql, folders);
+        let work = self.work(plan, &sql, folders, applications);
         let watchdog = self.watchdog()?;
         let builder = (workspace.engine.fast_start != FastStart::Never)
             .then(|| Background::start(sql.spark(), &watchdog))
@@ -183,11 +206,13 @@ impl<'a> Running<'a> {
         plan: &'w Plan,
         sql: &'w SparkSql<'w>,
         folders: &Folders,
+        applications: &'w Applications,
     ) -> Box<dyn Work + 'w> {
         Box::new(SqlWork {
             context: self.context,
             warehouse: self.warehouse,
             sql,
+            applications,
             folder: folders.run.clone(),
             steps: &plan.steps,
         })
@@ -376,6 +401,10 @@ fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
                     .unwrap_or(settings.retry_delay),
             ),
         },
+        bisect: context
+            .last(index, |found| found.bisect)
+            .unwrap_or(settings.bisect),
+        roomy: false,
         cost: pace.unwrap_or(1),
     }
 }

@@ -20,13 +20,17 @@ use chronon_run_exec::{
 use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
 
-use crate::{context::Context, spark_sql::SparkSql, warehouse::Warehouse};
+use crate::{
+    applications::Applications, context::Context, retrying, spark_sql::SparkSql,
+    warehouse::Warehouse,
+};
 
 /// Runs the steps of one plan with the `sql` engine.
 pub(crate) struct SqlWork<'a> {
     pub(crate) context: &'a Context,
     pub(crate) warehouse: &'a Warehouse,
     pub(crate) sql: &'a SparkSql<'a>,
+    pub(crate) applications: &'a Applications,
     /// The run's folder: scripts and logs.
     pub(crate) folder: PathBuf,
     /// The plan's steps, by index.
@@ -49,8 +53,10 @@ impl SqlWork<'_> {
     /// `<run>/<step>-<asset>/`: one folder for each step, one file pair for each attempt.
     fn step_folder(&self, job: &Job) -> PathBuf {
         let name = job.asset.to_string().replace('/', ".");
+        let step = self.steps.get(job.step as usize);
+        let start = step.map_or(job.range, |step| step.range).start;
         self.folder
-            .join(format!("{:03}-{name}-{}", job.step + 1, job.range.start))
+            .join(format!("{:03}-{name}-{start}", job.step + 1))
     }
 
     /// What the catalog shows now.
@@ -72,12 +78,15 @@ impl SqlWork<'_> {
             .map(|(table, columns)| (table, columns.into_iter().collect()))
             .collect();
         let snapshot = self.observe(&requests)?;
-        compile(self.context, step, &snapshot)
+        let part = Step {
+            range: job.range,
+            ..step.clone()
+        };
+        compile(self.context, &part, &snapshot)
     }
 
     fn command(&self, job: &Job, script: Option<&Path>) -> CommandLine {
-        let index = self.context.graph.find(&job.asset).unwrap_or_default();
-        let conf = self.context.spark_conf(index);
+        let conf = retrying::spark_conf(self.context, job);
         let length = job_length(self.context.workspace.engine.fast_start, job.range);
         match script {
             Some(script) => {
@@ -88,7 +97,9 @@ impl SqlWork<'_> {
         }
     }
 
-    /// A warm session runs the script if it can name it; else a process of its own does.
+    /// A warm session runs the script if it can name it; else a process of its own does. On a
+    /// cluster each attempt is an application of its own, which can be ended alone and leaves its
+    /// executors to others as soon as it is over.
     fn kind(
         &self,
         job: &Job,
@@ -97,13 +108,8 @@ impl SqlWork<'_> {
         attempt: u32,
         token: &str,
     ) -> (CommandLine, TaskKind) {
-        let input = self
-            .context
-            .workspace
-            .engine
-            .sessions
-            .then(|| session::request(script, token))
-            .flatten();
+        let warm = self.context.workspace.engine.sessions && !self.applications.elsewhere();
+        let input = warm.then(|| session::request(script, token)).flatten();
         let Some(input) = input else {
             return (self.command(job, Some(script)), TaskKind::Process);
         };
@@ -189,13 +195,15 @@ impl Work for SqlWork<'_> {
     }
 
     fn explain(&self, _job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
-        match outcome {
-            // The outcome's own words say it all.
-            Outcome::OutputMissing { .. }
-            | Outcome::OutputPartial { .. }
-            | Outcome::EmptyUpload => None,
-            _ => log::quote_error(&tail(log)?),
-        }
+        retrying::explain(log, outcome)
+    }
+
+    fn settle(&self, _job: &Job, log: &Path, _outcome: &Outcome) -> Result<(), String> {
+        self.applications.end(log)
+    }
+
+    fn application(&self, line: &str) -> Option<String> {
+        self.applications.named(line)
     }
 
     fn progress(&self, line: &str) -> Option<StageProgress> {
@@ -207,12 +215,8 @@ impl Work for SqlWork<'_> {
         })
     }
 
-    fn retry(&self, _job: &Job, outcome: &Outcome, message: Option<&str>) -> RetryDecision {
-        match outcome {
-            Outcome::Failed { .. } if message.is_some_and(is_permanent) => RetryDecision::GiveUp,
-            Outcome::NotStarted => RetryDecision::GiveUp,
-            _ => RetryDecision::Retry,
-        }
+    fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
+        retrying::decide(self.context, job, outcome, log)
     }
 }
 
@@ -242,30 +246,6 @@ fn job_length(setting: FastStart, range: PartitionRange) -> Length {
         FastStart::Auto if range.days() <= SHORT_DAYS => Length::Short,
         FastStart::Auto | FastStart::Never => Length::Long,
     }
-}
-
-/// Errors that the same script will meet again, however often it is tried.
-fn is_permanent(message: &str) -> bool {
-    let words = [
-        "Table or view not found",
-        "AnalysisException",
-        "ParseException",
-        "cannot resolve",
-        "mismatched input",
-        "extraneous input",
-        "Undefined function",
-        "Error in query",
-        "already exists",
-    ];
-    words.iter().any(|word| message.contains(word))
-}
-
-/// The end of a log; enough for any error and its cause.
-fn tail(log: &Path) -> Option<String> {
-    const ENOUGH: usize = 256 * 1024;
-    let bytes = fs::read(log).ok()?;
-    let start = bytes.len().saturating_sub(ENOUGH);
-    Some(String::from_utf8_lossy(&bytes[start..]).into_owned())
 }
 
 /// The command line of a step as `plan` shows it: the run's folder is not known yet.

@@ -25,7 +25,7 @@ use yarn::Yarn;
 pub use log::application_id;
 
 /// How long one question to a cluster may take.
-pub const ANSWER: Duration = Duration::from_secs(30);
+pub const ANSWER: Duration = Duration::from_secs(10);
 
 /// Between two looks at an application that was told to end.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -134,6 +134,9 @@ impl Cluster {
             let submit = programs.spark_submit.clone();
             let submit = submit.ok_or_else(|| no_way(", and install Spark"))?;
             Kind::Kubernetes(Kubernetes::new(master, submit, programs.env.clone()))
+        } else if master.starts_with("mesos://") {
+            // Spark has given it up; nobody is asked.
+            return Ok(None);
         } else {
             let yarn = Yarn::new(url, programs, user);
             Kind::Yarn(yarn.ok_or_else(|| no_way(", or put `yarn` on PATH"))?)

@@ -64,7 +64,8 @@ impl Surroundings {
     }
 
     /// The first executable file `program` on the path.
-    pub(super) fn on_path(&self, program: &str) -> Option<PathBuf> {
+    #[must_use]
+    pub fn on_path(&self, program: &str) -> Option<PathBuf> {
         std::env::split_paths(self.path.as_ref()?)
             .map(|directory| directory.join(program))
             .find(|path| is_executable(path))

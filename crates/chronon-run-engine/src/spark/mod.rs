@@ -5,6 +5,7 @@
 //! [`CommandLine`](chronon_run_core::CommandLine) that somebody else starts.
 
 pub mod archive;
+mod cause;
 pub mod command;
 mod install;
 mod java;
@@ -12,6 +13,7 @@ mod locate;
 pub mod log;
 pub mod session;
 
+pub use cause::{Cause, cause};
 pub use install::{Phase, Progress, SPARK_VERSION};
 pub use java::Java;
 pub use locate::{

@@ -44,6 +44,8 @@ pub(crate) fn job(step: StepIndex, after: &[StepIndex]) -> Job {
         after: after.to_vec(),
         timeout: None,
         retries: Retries::NONE,
+        bisect: false,
+        roomy: false,
         cost: 0,
     }
 }

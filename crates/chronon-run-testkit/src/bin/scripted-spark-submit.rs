@@ -106,6 +106,9 @@ fn json<T: DeserializeOwned>(variable: &str) -> Result<Option<T>, Failure> {
 }
 
 fn begin(fault: &Fault) -> Result<(), Failure> {
+    if !fault.says.is_empty() {
+        eprintln!("{}", fault.says);
+    }
     if fault.ignore_term {
         let flag = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(signal_hook::consts::SIGTERM, flag)?;

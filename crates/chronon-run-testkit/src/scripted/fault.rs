@@ -28,12 +28,16 @@ pub struct Fault {
     pub table: Option<TableName>,
     /// Only this Driver subcommand, or `sql`.
     pub subcommand: Option<String>,
+    /// Only calls that would write this day of any table.
+    pub day: Option<Ds>,
     /// Only the `nth` call that meets the conditions above, counted from 1.
     pub nth: Option<u32>,
     /// What is still written.
     pub output: Output,
     /// The exit code instead of the true one.
     pub exit: Option<i32>,
+    /// What it prints to stderr before it does anything, as a line or several of Spark's log.
+    pub says: String,
     /// Never ends by itself.
     pub hang: bool,
     /// Does not end at SIGTERM.
@@ -52,9 +56,15 @@ impl Fault {
             let mut writes = commits.iter().flat_map(|commit| &commit.writes);
             writes.any(|write| write.table() == table)
         };
+        let wanted_day = |ds: &Ds| {
+            let mut writes = commits.iter().flat_map(|commit| &commit.writes);
+            writes
+                .any(|write| matches!(write, Write::Partitions { days, .. } if days.contains(*ds)))
+        };
         self.asset
             .as_ref()
             .is_none_or(|wanted| Some(wanted) == asset)
+            && self.day.as_ref().is_none_or(wanted_day)
             && self
                 .subcommand
                 .as_ref()

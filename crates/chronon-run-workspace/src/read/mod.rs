@@ -147,6 +147,7 @@ fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
         deploy_mode: section
             .choice("deploy_mode", &settings::DEPLOY_MODES)
             .map(str::to_owned),
+        cluster_url: section.parsed("cluster_url", "bad-url", parse::plain_http_url),
         conf: section
             .get("conf")
             .map(|value| tables::spark_properties(&value))
@@ -178,6 +179,15 @@ fn check_engine(section: &Section<'_>, engine: &Engine) {
             "name the Driver's jar, for example \
              `chronon_jar = \"jars/spark_uber_2.12-0.0.113-assembly.jar\"`"
                 .to_owned(),
+        );
+    }
+    let sql_in_cluster =
+        engine.kind == EngineKind::Sql && engine.deploy_mode.as_deref() == Some("cluster");
+    if let (true, Some(mode)) = (sql_in_cluster, section.get("deploy_mode")) {
+        mode.refuse_with(
+            "bad-value",
+            "Spark SQL runs in client mode only".to_owned(),
+            "leave `deploy_mode` out, or use `kind = \"chronon\"`".to_owned(),
         );
     }
     let in_cluster = engine.deploy_mode.as_deref() == Some("cluster");

@@ -1,6 +1,6 @@
 //! The sections with fixed keys: catalog, run, hooks, streaming, airflow; and every enum's words.
 
-use super::Paths;
+use super::{Paths, tables::spark_properties};
 use crate::{
     document::{Section, Value, listed, nearest},
     model::{
@@ -125,6 +125,10 @@ pub(super) fn run(section: &Section<'_>) -> Run {
             .unwrap_or(or.join_flow),
         patience: section.duration("patience").unwrap_or(or.patience),
         bisect: section.boolean("bisect").unwrap_or(or.bisect),
+        more_memory: section
+            .get("more_memory")
+            .map(|value| spark_properties(&value))
+            .unwrap_or_default(),
         upload_schedule_key: section
             .word("upload_schedule_key")
             .unwrap_or(or.upload_schedule_key),

@@ -289,6 +289,11 @@ fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
         timeout: section.some_duration("timeout"),
         join_flow: section.choice("join_flow", &settings::JOIN_FLOWS),
         lag: section.number("lag", 0),
+        bisect: section.boolean("bisect"),
+        more_memory: section
+            .get("more_memory")
+            .map(|value| spark_properties(&value))
+            .unwrap_or_default(),
         conf: section
             .get("conf")
             .map(|value| spark_properties(&value))

@@ -1,0 +1,80 @@
+//! What is said of a failed attempt and what is done about it, for both engines.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
+
+use chronon_run_core::event::Outcome;
+use chronon_run_engine::spark::{Cause, cause, log};
+use chronon_run_exec::{Job, RetryDecision};
+use chronon_run_plan::AssetIndex;
+
+use crate::context::Context;
+
+/// The end of a log that is read: enough for any error and its cause.
+const TAIL: u64 = 256 << 10;
+
+/// The one line of the log that tells why an attempt failed.
+pub(crate) fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
+    match outcome {
+        // The outcome's own words say it all.
+        Outcome::OutputMissing { .. } | Outcome::OutputPartial { .. } | Outcome::EmptyUpload => {
+            None
+        }
+        _ => log::quote_error(&tail(log)?),
+    }
+}
+
+/// Whether a failed attempt is worth another, by its cause.
+pub(crate) fn decide(
+    context: &Context,
+    job: &Job,
+    outcome: &Outcome,
+    log: Option<&Path>,
+) -> RetryDecision {
+    let ended_badly = match outcome {
+        Outcome::Failed { .. } | Outcome::Killed { .. } => true,
+        Outcome::NotStarted | Outcome::Panicked => return RetryDecision::GiveUp,
+        _ => false,
+    };
+    let log = log.and_then(tail).unwrap_or_default();
+    // What a job that ended well, or was ended, says in its log is no cause.
+    let cause = match ended_badly {
+        true => cause(outcome, &log),
+        false => Cause::Unknown,
+    };
+    match cause {
+        Cause::Permanent => RetryDecision::GiveUp,
+        Cause::OutOfMemory if has_more_memory(context, job) => RetryDecision::MoreMemory,
+        Cause::OutOfMemory => RetryDecision::Split,
+        Cause::Surroundings | Cause::Unknown => RetryDecision::Retry,
+    }
+}
+
+/// Spark configuration of an attempt: that of the asset, and more memory if it is to have that.
+pub(crate) fn spark_conf(context: &Context, job: &Job) -> Vec<(String, String)> {
+    let index = context.graph.find(&job.asset).unwrap_or_default();
+    let mut conf = context.spark_conf(index);
+    if job.roomy {
+        // Later values win.
+        conf.extend(context.more_memory(index));
+    }
+    conf
+}
+
+fn has_more_memory(context: &Context, job: &Job) -> bool {
+    let index: Option<AssetIndex> = context.graph.find(&job.asset);
+    index.is_some_and(|index| !context.more_memory(index).is_empty())
+}
+
+fn tail(log: &Path) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
