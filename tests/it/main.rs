@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 mod bad_input;
+mod clusters;
 mod golden;
 mod hooks;
 mod point_in_time;
