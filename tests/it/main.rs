@@ -14,6 +14,7 @@ mod reference;
 mod retries;
 mod scripted;
 mod seeing;
+mod spark_cluster;
 mod spark_example;
 mod staged;
 mod support;
