@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 mod bad_input;
-mod clusters;
+mod frontfill;
 mod golden;
 mod hooks;
 mod point_in_time;
@@ -14,7 +14,6 @@ mod reference;
 mod retries;
 mod scripted;
 mod seeing;
-mod spark_cluster;
 mod spark_example;
 mod staged;
 mod support;

@@ -214,6 +214,7 @@ exceptions! {
     ThriftHiveMetastoreGetAllDatabasesException: O1;
     ThriftHiveMetastoreGetTableObjectsByNameException: O1 O2 O3;
     ThriftHiveMetastoreGetPartitionNamesException: O2;
+    ThriftHiveMetastoreGetPartitionsByNamesException: O1 O2;
     ThriftHiveMetastoreGetTableException: O1 O2;
     ThriftHiveMetastoreAddPartitionsReqException: O1 O2 O3;
     ThriftHiveMetastoreDropPartitionsReqException: O1 O2;

@@ -13,12 +13,15 @@ mod client;
 pub mod embedded;
 mod error;
 mod fixture;
+mod landing;
 mod listing;
 mod names;
 mod probe;
 mod write;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use chronon_run_core::Ds;
 
 pub use address::Uri;
 pub use chronon_run_core::{CatalogSnapshot, TableName};
@@ -83,6 +86,24 @@ impl Catalog {
         match self {
             Self::Hive(hive) => hive.snapshot(requests),
             Self::Fixture(path) => Ok(fixture::select(&fixture::read(path)?, requests)),
+        }
+    }
+
+    /// When the `newest` last days of a table were entered into the catalog, in milliseconds since
+    /// the epoch; of a day with several partitions, the last of them. A fixture does not know.
+    /// A few calls for this one table: to be asked where it matters only.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
+    pub fn landings(
+        &self,
+        table: &TableName,
+        day_column: &str,
+        newest: usize,
+    ) -> Result<BTreeMap<Ds, i64>, CatalogError> {
+        match self {
+            Self::Hive(hive) => hive.landings(table, day_column, newest),
+            Self::Fixture(_) => Ok(BTreeMap::new()),
         }
     }
 

@@ -1,8 +1,8 @@
-//! `ds`: one calendar day. The only module that knows `chrono`.
+//! `ds`: one calendar day. Only this module and `schedule` know `chrono`.
 
 use std::{fmt, str::FromStr};
 
-use chrono::{DateTime, Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// One day, as the number of days since 1970-01-01 (UTC civil date).
@@ -53,6 +53,21 @@ impl Ds {
         self.0 as i64 * DAY_MILLIS
     }
 
+    /// Milliseconds since the epoch of this day's 00:00 in `timezone`; where a clock change leaves
+    /// out midnight, of 01:00.
+    ///
+    /// # Errors
+    /// [`DsError::NotATimeZone`] if `timezone` is not an IANA name.
+    pub fn start_in(self, timezone: &str) -> Result<i64, DsError> {
+        let zone = parse_timezone(timezone)?;
+        let hour = |hour| {
+            let local = self.date()?.and_hms_opt(hour, 0, 0)?;
+            zone.from_local_datetime(&local).earliest()
+        };
+        let start = hour(0).or_else(|| hour(1));
+        Ok(start.map_or(self.start_millis(), |start| start.timestamp_millis()))
+    }
+
     /// The civil day that `millis` since the epoch falls on in `timezone`.
     ///
     /// # Errors
@@ -60,8 +75,11 @@ impl Ds {
     pub fn at(millis: i64, timezone: &str) -> Result<Self, DsError> {
         let zone = parse_timezone(timezone)?;
         let utc = DateTime::from_timestamp_millis(millis).unwrap_or_default();
-        let date = utc.with_timezone(&zone).date_naive();
-        Ok(Self(date.num_days_from_ce() - EPOCH_FROM_CE))
+        Ok(Self::of_date(utc.with_timezone(&zone).date_naive()))
+    }
+
+    pub(crate) fn of_date(date: NaiveDate) -> Self {
+        Self(date.num_days_from_ce() - EPOCH_FROM_CE)
     }
 
     fn date(self) -> Option<NaiveDate> {
@@ -77,7 +95,7 @@ pub fn check_timezone(timezone: &str) -> Result<(), DsError> {
     parse_timezone(timezone).map(|_| ())
 }
 
-fn parse_timezone(timezone: &str) -> Result<chrono_tz::Tz, DsError> {
+pub(crate) fn parse_timezone(timezone: &str) -> Result<chrono_tz::Tz, DsError> {
     timezone
         .parse()
         .map_err(|_| DsError::NotATimeZone(timezone.to_owned()))
@@ -100,7 +118,7 @@ impl FromStr for Ds {
         strict
             .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
             .flatten()
-            .map(|date| Self(date.num_days_from_ce() - EPOCH_FROM_CE))
+            .map(Self::of_date)
             .ok_or_else(|| DsError::NotADay(text.to_owned()))
     }
 }
@@ -172,5 +190,15 @@ mod tests {
             "2026-01-31"
         );
         assert!(Ds::at(late_evening, "Mars/Phobos").is_err());
+        let start =
+            |ds: &str, zone| Ds::at(ds.parse::<Ds>().unwrap().start_in(zone).unwrap() - 1, zone);
+        // Midnight of 2026-09-06 does not exist in Chile.
+        for (ds, zone) in [
+            ("2026-01-30", "Asia/Tokyo"),
+            ("2026-09-06", "America/Santiago"),
+        ] {
+            let day_before = ds.parse::<Ds>().unwrap().plus(-1);
+            assert_eq!(start(ds, zone), Ok(day_before));
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod ds;
 pub mod event;
 pub mod name;
 pub mod range;
+pub mod schedule;
 pub mod table;
 
 pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};
@@ -19,4 +20,5 @@ pub use diagnostic::{Diagnostic, Location, Severity};
 pub use ds::{Ds, DsError};
 pub use name::{TableName, TableNameError, TableSpec, clean};
 pub use range::{PartitionRange, RangeSet};
+pub use schedule::{Schedule, ScheduleError};
 pub use table::{CatalogSnapshot, Column, Partitions, TableInfo, TableState};

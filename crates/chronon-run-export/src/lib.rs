@@ -6,4 +6,4 @@ mod listing;
 mod plan_text;
 
 pub use listing::{AssetRow, dot, listing, mermaid};
-pub use plan_text::{explanation_text, open_text, plan_text, reason_text};
+pub use plan_text::{explanation_text, open_text, plan_text, reason_text, waits_text};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use chronon_run_core::RangeSet;
 use chronon_run_plan::{
-    AssetPlan, Blame, Explanation, InputState, Need, Plan, Reason, State, Step,
+    AssetPlan, Blame, Explanation, InputState, Need, Plan, Reason, State, Step, Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
@@ -43,6 +43,63 @@ pub fn open_text(plan: &Plan) -> String {
         }
     }
     out
+}
+
+/// What a plan waits for, source by source: the missing days, when they usually land, how late
+/// they are, and who waits; then what waits for those.
+#[must_use]
+pub fn waits_text(plan: &Plan, waits: &[Wait]) -> String {
+    let mut out = String::new();
+    for wait in waits {
+        let missing = if wait.missing.is_empty() {
+            "which does not exist".to_owned()
+        } else {
+            wait.missing.to_string()
+        };
+        let _ = writeln!(
+            out,
+            "waiting for {} {missing}{}",
+            wait.table,
+            landing_text(wait)
+        );
+        for asset in &wait.assets {
+            let _ = writeln!(out, "  needed by {asset}");
+        }
+    }
+    for asset in &plan.assets {
+        let blocked = grouped(asset).into_iter();
+        for (_, reason, days) in blocked.filter(|(state, ..)| *state == State::Blocked) {
+            let reason = reason_text(&reason);
+            let _ = writeln!(out, "blocked {}: {days} {reason}", asset.asset);
+        }
+    }
+    out
+}
+
+fn landing_text(wait: &Wait) -> String {
+    let usual = wait
+        .lands_after_seconds
+        .map(|seconds| format!("; usually there {} after the end of the day", span(seconds)));
+    let late = match wait.late_seconds {
+        Some(0) => Some(", not late yet".to_owned()),
+        Some(seconds) => Some(format!(", {} late", span(seconds))),
+        None => None,
+    };
+    usual.unwrap_or_default() + &late.unwrap_or_default()
+}
+
+/// `40s`, `15m`, `3h 20m`, `2d 4h`.
+fn span(seconds: u64) -> String {
+    let two = |whole: u64, rest: u64, unit: &str, smaller: &str| match rest {
+        0 => format!("{whole}{unit}"),
+        rest => format!("{whole}{unit} {rest}{smaller}"),
+    };
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => two(seconds / 3_600, seconds % 3_600 / 60, "h", "m"),
+        _ => two(seconds / 86_400, seconds % 86_400 / 3_600, "d", "h"),
+    }
 }
 
 fn asset_text(out: &mut String, asset: &AssetPlan) {
@@ -161,6 +218,7 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::NoLeftPartition { table } => {
             format!("{table} has no partition, so no day is known")
         }
+        Reason::NotDue => "its schedule never calls for it".to_owned(),
         Reason::LongRunning => "a long-running app, this plan does not start it".to_owned(),
         Reason::EngineCannot { why } => why.clone(),
     }
@@ -229,5 +287,17 @@ fn need_text(input: &InputState) -> String {
         }
         Need::Days { .. } => format!("{column} {}", input.needed),
         Need::Since { .. } => format!("{column} {} (unbounded: everything so far)", input.needed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        let texts = [0, 59, 60, 3_599, 3_600, 12_000, 86_400, 187_200].map(span);
+        let wanted = ["0s", "59s", "1m", "59m", "1h", "3h 20m", "1d", "2d 4h"];
+        assert_eq!(texts, wanted);
     }
 }

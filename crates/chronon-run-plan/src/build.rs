@@ -83,6 +83,10 @@ pub struct BuildOptions {
     pub flow: JoinFlow,
     /// Flow by join name.
     pub flows: BTreeMap<String, JoinFlow>,
+    /// Key of `customJson` that holds the cadence of an upload (`UPLOAD_SCHEDULE_KEY`).
+    pub upload_schedule_key: String,
+    /// Cadence of uploads whose conf names none (`DEFAULT_UPLOAD_SCHEDULE`).
+    pub upload_schedule: String,
 }
 
 impl Default for BuildOptions {
@@ -91,6 +95,8 @@ impl Default for BuildOptions {
             partition_column: "ds".to_owned(),
             flow: JoinFlow::Whole,
             flows: BTreeMap::new(),
+            upload_schedule_key: "uploadSchedule".to_owned(),
+            upload_schedule: "@daily".to_owned(),
         }
     }
 }
@@ -217,12 +223,7 @@ impl Builder<'_> {
         let mut asset = self.asset(StepKind::Upload, output.suffixed("_upload"))?;
         asset.day_column = None;
         asset.fill = Fill::LastDay;
-        asset.schedule = Some(
-            conf.meta_data
-                .upload_schedule
-                .clone()
-                .unwrap_or_else(|| "@daily".to_owned()),
-        );
+        asset.schedule = Some(self.upload_schedule(&conf.meta_data));
         // Offline, an upload reads the snapshot of its day and no mutations (§4.2).
         asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
         if conf.is_incremental == Some(true) {
@@ -231,6 +232,13 @@ impl Builder<'_> {
                 .push(SideTable::new("daily_inc", output.suffixed("_daily_inc")));
         }
         Ok(asset)
+    }
+
+    fn upload_schedule(&self, meta: &MetaData) -> String {
+        let custom = meta.custom();
+        let custom = custom[&self.options.upload_schedule_key].as_str();
+        let named = meta.upload_schedule.as_deref().or(custom);
+        named.unwrap_or(&self.options.upload_schedule).to_owned()
     }
 
     fn streaming(&self, output: &TableName) -> Result<Asset, TableNameError> {

@@ -14,6 +14,7 @@ mod plan;
 mod planner;
 mod scan;
 mod select;
+mod waits;
 
 pub use build::{AnyConf, BuildOptions, ConfView, JoinFlow};
 pub use explain::{Explanation, InputState, explain};
@@ -22,5 +23,6 @@ pub use need::Need;
 pub use plan::{
     AssetPlan, Blame, Cells, Difference, PLAN_VERSION, Plan, Reason, State, Step, Totals,
 };
-pub use planner::{AssetSettings, History, Request, World, plan};
+pub use planner::{AssetSettings, History, Only, Request, World, plan};
 pub use select::{Selection, SelectionError};
+pub use waits::{Wait, usual_landing};

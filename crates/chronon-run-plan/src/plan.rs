@@ -180,6 +180,8 @@ pub enum Reason {
         /// The left table.
         table: TableName,
     },
+    /// Excluded: its schedule never calls for it.
+    NotDue,
     /// Excluded: it has no days; `chronon-run stream` keeps it alive.
     LongRunning,
     /// Excluded: this engine cannot fill it.

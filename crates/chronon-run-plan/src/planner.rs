@@ -58,8 +58,21 @@ pub struct Request<'a> {
     pub as_of: Ds,
     /// Fill filled days again.
     pub recompute: bool,
+    /// The days of each asset that may be planned; all, for an asset that is not there.
+    pub only: &'a BTreeMap<AssetIndex, Only>,
     /// Settings by asset.
     pub settings: &'a dyn Fn(AssetIndex) -> AssetSettings,
+}
+
+/// The days to which an asset is limited: those that its schedule calls for, or those of an
+/// earlier run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Only {
+    /// The days.
+    pub days: RangeSet,
+    /// The last day of the request that they belong to, for `latest_date` and for assets of which
+    /// only the last day is ever filled; `None` if nothing is due.
+    pub last: Option<Ds>,
 }
 
 /// The plan for `request`.
@@ -162,7 +175,14 @@ impl Planner<'_> {
             .as_of
             .plus(-i32::try_from(settings.lag).unwrap_or(i32::MAX));
         let asked_end = self.request.end_ds.unwrap_or(closed);
-        let last = asked_end.min(closed);
+        let only = self.request.only.get(&index);
+        let last = match only {
+            Some(Only { last: None, .. }) => return Err(Reason::NotDue),
+            Some(Only {
+                last: Some(due), ..
+            }) => asked_end.min(closed).min(*due),
+            None => asked_end.min(closed),
+        };
         let end = asset.until.map_or(last, |until| until.min(last));
         let outside_conf = Reason::OutsideConf {
             first: asset.from,
@@ -194,6 +214,15 @@ impl Planner<'_> {
             .start_ds
             .map_or(first, |start| start.max(first));
         let days: RangeSet = PartitionRange::new(start, end).into();
+        if let Some(only) = only {
+            let days = days.intersect(&only.days);
+            let outside = Vec::new();
+            return Ok(Target {
+                days,
+                outside,
+                last,
+            });
+        }
         let asked: RangeSet = self
             .request
             .start_ds

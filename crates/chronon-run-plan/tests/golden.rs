@@ -263,6 +263,7 @@ fn plan_of(
             end_ds: None,
             as_of,
             recompute: false,
+            only: &BTreeMap::new(),
             settings: &settings,
         },
     )

@@ -10,7 +10,10 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 
-use crate::{Child, Exit, Group, LogMode, StartError, Tail, Watchdog, child::{Stdin, open_log}};
+use crate::{
+    Child, Exit, Group, LogMode, StartError, Tail, Watchdog,
+    child::{Stdin, open_log},
+};
 
 /// Between two looks at the log, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));

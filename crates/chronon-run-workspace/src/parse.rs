@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chronon_run_core::{Ds, PartitionRange};
+use chronon_run_core::{Ds, PartitionRange, Schedule};
 
 /// A day range of at most this many days may be written in one piece.
 const LONGEST_RANGE: u32 = 36_600;
@@ -183,22 +183,10 @@ fn is_balanced(text: &str) -> bool {
 
 /// A cadence as Chronon's `offlineSchedule`: `@daily` and its like, or five fields of cron.
 pub(crate) fn schedule(text: &str) -> Result<String, String> {
-    const NAMES: [&str; 6] = [
-        "@never", "@hourly", "@daily", "@weekly", "@monthly", "@yearly",
-    ];
-    let field = |field: &str| {
-        field
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "*/,-#?".contains(c))
-    };
-    let fields: Vec<_> = text.split_whitespace().collect();
-    if NAMES.contains(&text) || fields.len() == 5 && fields.into_iter().all(field) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "`{text}` is not a cadence such as `@daily`, `@weekly` or `0 3 * * *`"
-        ))
-    }
+    let parsed: Result<Schedule, _> = text.parse();
+    parsed
+        .map(|schedule| schedule.to_string())
+        .map_err(|error| error.to_string())
 }
 
 /// The words of the form `{word}` in an argument; other braces mean themselves.

@@ -1,6 +1,6 @@
 //! The command line. Every word a user can type is in this file.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use chronon_run_core::Ds;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Fill what is missing.
     Materialize(MaterializeArgs),
+    /// Fill everything scheduled that is due and whose inputs are there: for cron.
+    Frontfill(FrontfillArgs),
+    /// Run what failed or was not run in an earlier run, for the same days.
+    Retry(RetryArgs),
     /// Print the Spark SQL that fills an asset.
     Sql(SqlArgs),
     /// List runs, or show one.
@@ -247,6 +251,95 @@ pub(crate) struct MaterializeArgs {
     /// How to print; json is the event stream, one event a line.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
+}
+
+/// Arguments of `frontfill`.
+#[derive(Args, Debug)]
+pub(crate) struct FrontfillArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// The last day to fill [default: the last closed day, minus each asset's lag].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) ds: Option<Ds>,
+
+    /// The last closed day, and what schedules go by; no later day is planned [default: `as_of` of
+    /// workspace.toml, else yesterday in the workspace's time zone].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) as_of: Option<Ds>,
+
+    /// At most so many days of each asset, counted back from its last due day [default: all].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_days: Option<u32>,
+
+    /// Wait so long for inputs that are not there yet, e.g. `2h`.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) wait: Option<Duration>,
+
+    /// How often to look while waiting.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "1m")]
+    pub(crate) poll: Duration,
+
+    /// Print nothing when nothing happens: no step runs and nothing is late.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// How many steps run at once [default: `jobs` of workspace.toml].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: Option<u32>,
+
+    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
+    #[arg(long, value_enum)]
+    pub(crate) on_failure: Option<OnFailure>,
+
+    /// Show the plan and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// How to print; json is the event stream, one event a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
+}
+
+/// Where the figures of a run go.
+#[derive(Args, Debug, Clone, Default)]
+pub(crate) struct MetricsArgs {
+    /// Write figures for Prometheus into this file, e.g. for node_exporter's textfile collector;
+    /// replaced as a whole at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics_file: Option<PathBuf>,
+}
+
+/// Arguments of `retry`.
+#[derive(Args, Debug)]
+pub(crate) struct RetryArgs {
+    /// The run's id [default: the newest run].
+    pub(crate) run: Option<String>,
+
+    /// How many steps run at once [default: `jobs` of workspace.toml].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) jobs: Option<u32>,
+
+    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
+    #[arg(long, value_enum)]
+    pub(crate) on_failure: Option<OnFailure>,
+
+    /// Show the plan and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// How to print; json is the event stream, one event a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
 }
 
 /// What a run does once a step has failed for good.

@@ -335,6 +335,8 @@ fn build_graph(
         partition_column: workspace.partition_column.clone(),
         flow: flow(workspace.run.join_flow),
         flows: BTreeMap::new(),
+        upload_schedule_key: workspace.run.upload_schedule_key.clone(),
+        upload_schedule: workspace.run.upload_schedule.clone(),
     };
     let (first, _) = Graph::build(&views, &options);
     for settings in &workspace.overrides {

@@ -14,6 +14,11 @@ pub(crate) enum Failure {
         /// What to do next.
         hint: Option<String>,
     },
+    /// The catalog cannot be asked just now.
+    OutOfReach {
+        /// Why.
+        message: String,
+    },
     /// A step failed; the report has said which.
     StepFailed,
     /// Not everything asked for could be filled, because inputs are missing; already said.
@@ -51,7 +56,7 @@ impl Failure {
         match self {
             Self::BrokenPipe => 0,
             Self::StepFailed | Self::Interrupted(CancelReason::StepFailed) => 1,
-            Self::Findings(_) | Self::Setup { .. } => 2,
+            Self::Findings(_) | Self::Setup { .. } | Self::OutOfReach { .. } => 2,
             Self::Waiting => 3,
             Self::Locked { .. } => 4,
             Self::Interrupted(CancelReason::Interrupt) => 130,

@@ -8,6 +8,8 @@ mod context;
 mod failure;
 mod hooks;
 mod installing;
+mod landing;
+mod metrics;
 mod output;
 mod planning;
 mod retrying;
@@ -50,6 +52,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Ls(args) => commands::ls::run(args),
         Command::Plan(args) => commands::plan::run(args),
         Command::Materialize(args) => commands::materialize::run(args),
+        Command::Frontfill(args) => commands::frontfill::run(args),
+        Command::Retry(args) => commands::retry::run(args),
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Logs(args) => commands::runs::logs(args),
@@ -75,6 +79,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
 fn tell(failure: &Failure) {
     match failure {
         Failure::Findings(findings) => output::show(findings),
+        Failure::OutOfReach { message } => output::error(message, None),
         Failure::Setup { message, hint } => output::error(message, hint.as_deref()),
         Failure::Locked { message } => {
             output::error(message, Some("wait for it to end, or stop it"))

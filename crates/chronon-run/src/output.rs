@@ -22,6 +22,13 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// `value` as JSON on one line.
+pub(crate) fn line(value: &impl Serialize) -> Result<String, Failure> {
+    let mut text = serde_json::to_string(value).map_err(Failure::setup)?;
+    text.push('\n');
+    Ok(text)
+}
+
 /// Writes a line to stderr; nobody may be reading it.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");

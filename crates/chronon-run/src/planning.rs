@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
 use chronon_run_ledger::Ledger;
-use chronon_run_plan::{AssetIndex, AssetSettings, History, Plan, Request, World, plan};
+use chronon_run_plan::{AssetIndex, AssetSettings, History, Only, Plan, Request, World, plan};
 
 use crate::{
     cli::{DayArgs, SelectArgs},
@@ -20,6 +20,10 @@ pub(crate) struct Wanted {
     pub(crate) select: SelectArgs,
     pub(crate) days: DayArgs,
     pub(crate) recompute: bool,
+    /// Whether a selection stands for uploads, label joins and the rest too.
+    pub(crate) every_mode: bool,
+    /// The days to which assets are limited.
+    pub(crate) only: BTreeMap<AssetIndex, Only>,
 }
 
 impl Wanted {
@@ -44,6 +48,7 @@ impl Wanted {
                 as_of: Some(saved.as_of),
             },
             recompute: saved.recompute,
+            ..Self::default()
         }
     }
 }
@@ -68,7 +73,7 @@ impl<'a> Planned<'a> {
     ) -> Result<Self, Failure> {
         check_days(&wanted.days)?;
         let as_of = context.as_of(wanted.days.as_of)?;
-        let selected = context.select(&wanted.select, false)?;
+        let selected = context.select(&wanted.select, wanted.every_mode)?;
         let tables = context.graph.tables_of(&selected);
         let mut planned = Self {
             context,
@@ -87,6 +92,7 @@ impl<'a> Planned<'a> {
                 end_ds: wanted.days.ds.or(wanted.days.end_ds),
                 as_of,
                 recompute: wanted.recompute,
+                only: &wanted.only,
                 settings: &settings,
             },
         );

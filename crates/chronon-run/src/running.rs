@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, IsTerminal, Stderr, Stdout},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -58,26 +58,30 @@ impl<'a> Running<'a> {
     /// locked: another run may have filled some of it while this one waited for its turn.
     pub(crate) fn run(
         &self,
-        mut ledger: Ledger,
+        ledger: &mut Ledger,
         planned: Planned<'a>,
         replan: &dyn Fn(&mut Ledger) -> Result<Planned<'a>, Failure>,
-    ) -> Result<(), Failure> {
-        let folders = Folders::new(self.context);
+    ) -> Result<Ended, Failure> {
         if planned.plan.steps.is_empty() {
-            return self.nothing_to_do(&planned.plan, &folders);
+            return Ok(Ended::without_run(planned.plan));
         }
+        let folders = Folders::new(self.context);
         let families = planned.plan.steps.iter().map(|step| step.family.as_str());
         let _guard =
             lock::acquire(&folders.locks, &folders.id, now_millis(), families).map_err(locked)?;
         let spark = self.warehouse.known_spark(&self.context.workspace);
         let applications = Applications::of(&self.context.workspace, spark.as_ref())?;
-        self.end_survivors(&mut ledger, &applications)?;
+        self.end_survivors(ledger, &applications)?;
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
-        let planned = replan(&mut ledger)?;
-        if planned.plan.steps.is_empty() {
-            return self.nothing_to_do(&planned.plan, &folders);
+        let plan = replan(ledger)?.plan;
+        if plan.steps.is_empty() {
+            return Ok(Ended::without_run(plan));
         }
-        self.execute(ledger, &planned.plan, &folders, &applications)
+        let ran = self.execute(ledger, &plan, &folders, &applications)?;
+        Ok(Ended {
+            plan,
+            ran: Some(ran),
+        })
     }
 
     /// Ends what dead runs left behind, here and on the cluster.
@@ -105,58 +109,48 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    /// What to say when there is no step: all is filled, or the rest waits.
-    fn nothing_to_do(&self, plan: &Plan, folders: &Folders) -> Result<(), Failure> {
-        if self.output == Output::Text {
-            let done = count(plan.days_in(State::Done), "day");
-            print(&format!(
-                "nothing to do: {}, {done} filled\n",
-                count(plan.totals.assets, "asset")
-            ))?;
-        }
-        if !self.waiting_calls(plan, None, folders).is_empty() {
-            let watchdog = self.watchdog()?;
-            self.tell_waiting(plan, None, folders, &watchdog);
-        }
-        open_days(plan)
-    }
-
     /// The process that ends the children if this one is killed.
     fn watchdog(&self) -> Result<Watchdog, Failure> {
         let grace = self.context.workspace.run.grace;
         Watchdog::start(&own_program()?, &[cli::WATCHDOG], grace).map_err(Failure::setup)
     }
 
-    fn waiting_calls(&self, plan: &Plan, run: Option<&str>, folders: &Folders) -> Vec<Call> {
-        let hooks = &self.context.workspace.hooks;
-        hooks::waiting_calls(hooks, plan, now_millis(), run, &folders.hooks)
-    }
-
-    /// Runs `on_waiting` for what waits.
-    fn tell_waiting(&self, plan: &Plan, run: Option<&str>, folders: &Folders, watchdog: &Watchdog) {
-        let calls = self.waiting_calls(plan, run, folders);
-        let hooks = Hooks::new(&self.context.workspace, watchdog);
+    /// Runs `on_waiting` for what waits now that everything is over.
+    pub(crate) fn tell_waiting(&self, ended: &Ended) -> Result<(), Failure> {
+        if matches!(ended.outcome(), Err(Failure::Interrupted(_))) {
+            return Ok(());
+        }
+        let workspace = &self.context.workspace;
+        let run = ended.ran.as_ref().map(|ran| ran.run.as_str());
+        let folder = Folders::new(self.context).hooks;
+        let calls = hooks::waiting_calls(&workspace.hooks, &ended.plan, now_millis(), run, &folder);
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let watchdog = self.watchdog()?;
         let send = |queue: &Sender<Call>| {
             for call in calls {
                 // The queue lives until it is hung up.
                 let _ = queue.send(call);
             }
         };
-        let ((), failures) = hooks.beside(self.control, send);
+        let ((), failures) = Hooks::new(workspace, &watchdog).beside(self.control, send);
         failures.iter().for_each(|failure| note(failure));
+        Ok(())
     }
 
     fn execute(
         &self,
-        mut ledger: Ledger,
+        ledger: &mut Ledger,
         plan: &Plan,
         folders: &Folders,
         applications: &Applications,
-    ) -> Result<(), Failure> {
+    ) -> Result<Ran, Failure> {
         let workspace = &self.context.workspace;
         fs::create_dir_all(&folders.run).map_err(|error| {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
+        save_plan(plan, &folders.run);
         let sql = SparkSql::new(workspace, self.warehouse)?;
         let work = self.work(plan, &sql, folders, applications);
         let watchdog = self.watchdog()?;
@@ -179,7 +173,7 @@ impl<'a> Running<'a> {
                 &jobs,
                 work.as_ref(),
                 &self.options(folders, &watchdog),
-                &mut [&mut ledger, screen.sink(), &mut told],
+                &mut [&mut *ledger, screen.sink(), &mut told],
                 self.control,
             )
         });
@@ -194,10 +188,10 @@ impl<'a> Running<'a> {
             note(summary_text(self.context, &view, folders, &summary).trim_end());
         }
         hook_failures.iter().for_each(|failure| note(failure));
-        if !was_interrupted(&summary) {
-            self.tell_waiting(plan, Some(&folders.id), folders, &watchdog);
-        }
-        outcome(&summary, plan)
+        Ok(Ran {
+            run: folders.id.clone(),
+            summary,
+        })
     }
 
     /// The work of the workspace's engine.
@@ -231,6 +225,91 @@ impl<'a> Running<'a> {
         }
     }
 }
+
+/// How it went.
+pub(crate) struct Ended {
+    /// What was planned, last of all.
+    pub(crate) plan: Plan,
+    /// What was run, if there was anything to run.
+    pub(crate) ran: Option<Ran>,
+}
+
+/// A run that is over.
+pub(crate) struct Ran {
+    /// Its id.
+    pub(crate) run: String,
+    pub(crate) summary: Summary,
+}
+
+impl Ended {
+    fn without_run(plan: Plan) -> Self {
+        Self { plan, ran: None }
+    }
+
+    /// Whether days stay open because something is missing that this run could not fill.
+    pub(crate) fn leaves_days_open(&self) -> bool {
+        self.plan.days_in(State::Waiting) + self.plan.days_in(State::Blocked) > 0
+    }
+
+    /// Says what there is to say in the end of what was asked for by hand.
+    pub(crate) fn tell(&self, output: Output) -> Result<(), Failure> {
+        if self.ran.is_none() && output == Output::Text {
+            print(&nothing_to_do(&self.plan))?;
+        }
+        if self.leaves_days_open() && !self.stopped() {
+            note(open_text(&self.plan).trim_end());
+        }
+        Ok(())
+    }
+
+    /// Whether a step failed or the run was interrupted.
+    pub(crate) fn stopped(&self) -> bool {
+        matches!(
+            self.outcome(),
+            Err(Failure::Interrupted(_) | Failure::StepFailed)
+        )
+    }
+
+    /// The command's exit (design §7).
+    pub(crate) fn outcome(&self) -> Result<(), Failure> {
+        let summary = self.ran.as_ref().map(|ran| &ran.summary);
+        match summary.and_then(|summary| summary.cancelled) {
+            Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) => {
+                return Err(Failure::Interrupted(reason));
+            }
+            _ if summary.is_some_and(|summary| !summary.all_succeeded()) => {
+                return Err(Failure::StepFailed);
+            }
+            _ => {}
+        }
+        if self.leaves_days_open() {
+            return Err(Failure::Waiting);
+        }
+        Ok(())
+    }
+}
+
+/// What to say when there is no step: all is filled, or the rest waits.
+pub(crate) fn nothing_to_do(plan: &Plan) -> String {
+    let done = count(plan.days_in(State::Done), "day");
+    let assets = count(plan.totals.assets, "asset");
+    format!("nothing to do: {assets}, {done} filled\n")
+}
+
+/// Keeps the plan beside the logs, so that `retry` knows what the run set out to do. A run does not
+/// fail because it cannot be retried.
+fn save_plan(plan: &Plan, folder: &Path) {
+    let path = folder.join(PLAN_FILE);
+    let written = serde_json::to_vec(plan)
+        .map_err(io::Error::from)
+        .and_then(|text| fs::write(&path, text));
+    if let Err(error) = written {
+        note(&format!("cannot write {}: {error}", path.display()));
+    }
+}
+
+/// The plan of a run, in its folder.
+pub(crate) const PLAN_FILE: &str = "plan.json";
 
 fn was_interrupted(summary: &Summary) -> bool {
     matches!(
@@ -274,15 +353,6 @@ fn run_id(context: &Context) -> String {
     let numbered = (2..).map(|number| format!("{base}-{number}"));
     let mut names = std::iter::once(base.clone()).chain(numbered);
     names.find(|id| !taken(id)).unwrap_or(base)
-}
-
-/// Exit 3, with the reasons, if something waits or is blocked.
-fn open_days(plan: &Plan) -> Result<(), Failure> {
-    if plan.days_in(State::Waiting) + plan.days_in(State::Blocked) == 0 {
-        return Ok(());
-    }
-    note(open_text(plan).trim_end());
-    Err(Failure::Waiting)
 }
 
 fn locked(error: LockError) -> Failure {
@@ -347,7 +417,7 @@ fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &
     } else {
         vec![
             format!("chronon-run runs show {}", folders.id),
-            "chronon-run materialize".to_owned(),
+            "chronon-run retry".to_owned(),
         ]
     };
     chronon_run_report::summary(
@@ -406,15 +476,5 @@ fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
             .unwrap_or(settings.bisect),
         roomy: false,
         cost: pace.unwrap_or(1),
-    }
-}
-
-fn outcome(summary: &Summary, plan: &Plan) -> Result<(), Failure> {
-    match summary.cancelled {
-        Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) => {
-            Err(Failure::Interrupted(reason))
-        }
-        _ if !summary.all_succeeded() => Err(Failure::StepFailed),
-        _ => open_days(plan),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chronon_run_catalog::{
-    Catalog, Timeouts,
+    Catalog, CatalogError, Timeouts,
     embedded::{Embedded, Lease},
 };
 use chronon_run_core::CatalogSnapshot;
@@ -118,7 +118,7 @@ impl Warehouse {
                     .iter()
                     .map(|(table, columns)| (table.clone(), columns.iter().cloned().collect()))
                     .collect();
-                catalog.snapshot(&requests).map_err(Failure::setup)?
+                catalog.snapshot(&requests).map_err(unavailable)?
             }
             None => CatalogSnapshot {
                 tables: tables.keys().map(|table| (table.clone(), None)).collect(),
@@ -155,6 +155,16 @@ impl Warehouse {
             Some(spark) => Ok(spark.clone()),
             None => find_spark(workspace),
         }
+    }
+}
+
+/// A catalog that is out of reach may come back; another trouble will not go away by waiting.
+fn unavailable(error: CatalogError) -> Failure {
+    match error {
+        CatalogError::Unreachable { .. } | CatalogError::TimedOut { .. } => Failure::OutOfReach {
+            message: error.to_string(),
+        },
+        other => Failure::setup(other),
     }
 }
 

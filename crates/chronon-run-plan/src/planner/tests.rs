@@ -273,7 +273,7 @@ proptest! {
         let settings = |_| AssetSettings { step_days, lag: 0 };
         let plan = plan(
             World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, refused: &refused },
-            &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, settings: &settings },
+            &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, only: &BTreeMap::new(), settings: &settings },
         );
 
         for (planned, expected) in plan.assets.iter().zip(world.oracle()) {

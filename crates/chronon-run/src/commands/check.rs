@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{Diagnostic, Location, TableName};
-use chronon_run_plan::{Graph, Tables};
+use chronon_run_core::{Diagnostic, Location, Schedule, TableName};
+use chronon_run_plan::{Asset, Graph, Tables};
 use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
@@ -24,6 +24,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
                 findings.extend(missing_inputs(&context)?);
             }
             findings.extend(engine_findings(&context));
+            findings.extend(schedule_findings(&context));
             if args.output == Output::Text && findings.is_empty() {
                 print(&format!(
                     "{} and {}: no findings\n",
@@ -53,7 +54,7 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     let snapshot = match warehouse.snapshot(&context.workspace, &sources) {
         Ok(snapshot) => snapshot,
         Err(failure) => {
-            if let Failure::Setup { message, .. } = &failure {
+            if let Failure::Setup { message, .. } | Failure::OutOfReach { message } = &failure {
                 note(&format!("the inputs are not checked: {message}"));
             }
             return Ok(Vec::new());
@@ -87,6 +88,18 @@ fn readers(graph: &Graph) -> Readers {
         }
     }
     readers
+}
+
+/// Schedules that `frontfill` does not understand.
+fn schedule_findings(context: &Context) -> Vec<Diagnostic> {
+    let finding = |asset: &Asset| {
+        let parsed: Result<Schedule, _> = asset.schedule.as_deref()?.parse();
+        let message = format!("{}: {}", asset.id, parsed.err()?);
+        let path = context.workspace.repo.join(&asset.path);
+        let finding = Diagnostic::warning("bad-schedule", message).at(Location::file(path));
+        Some(finding.hint("`frontfill` leaves it out; `materialize` does not need a schedule"))
+    };
+    context.graph.assets.iter().filter_map(finding).collect()
 }
 
 /// Offline tables of sound confs that the workspace's engine cannot fill.

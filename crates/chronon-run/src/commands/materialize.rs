@@ -9,8 +9,9 @@ use chronon_run_plan::{PLAN_VERSION, Plan};
 
 use crate::{
     cli::{MaterializeArgs, Output},
-    context::Context,
+    context::{Context, now_millis},
     failure::Failure,
+    metrics,
     output::{json, print},
     planning::{Planned, Wanted},
     running::Running,
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
+    let started = now_millis();
     let context = Context::load()?;
     let saved = args.plan.as_deref().map(read_plan).transpose()?;
     let wanted = match &saved {
@@ -26,6 +28,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
             select: args.select.clone(),
             days: args.days.clone(),
             recompute: args.recompute,
+            ..Wanted::default()
         },
     };
     if args.dry_run {
@@ -48,9 +51,14 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         jobs: args.jobs,
         on_failure: args.on_failure,
     };
-    running.run(ledger, planned, &|ledger| {
+    let ended = running.run(&mut ledger, planned, &|ledger| {
         Planned::make(&context, &wanted, &warehouse, Some(ledger))
-    })
+    })?;
+    running.tell_waiting(&ended)?;
+    ended.tell(args.output)?;
+    let outcome = ended.outcome();
+    metrics::write(&args.metrics, &context, &ended, started, &outcome);
+    outcome
 }
 
 fn dry_run(context: &Context, wanted: &Wanted, output: Output) -> Result<(), Failure> {

@@ -2,10 +2,12 @@
 
 pub(crate) mod check;
 pub(crate) mod engine;
+pub(crate) mod frontfill;
 pub(crate) mod init;
 pub(crate) mod ls;
 pub(crate) mod materialize;
 pub(crate) mod plan;
 pub(crate) mod reference;
+pub(crate) mod retry;
 pub(crate) mod runs;
 pub(crate) mod sql;

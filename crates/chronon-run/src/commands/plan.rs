@@ -21,6 +21,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         select: args.select.clone(),
         days: args.days.clone(),
         recompute: args.recompute,
+        ..Wanted::default()
     };
     let cell = args.explain.as_ref();
     let cell = cell
