@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 mod bad_input;
+mod clusters;
 mod frontfill;
 mod golden;
 mod hooks;
@@ -14,6 +15,7 @@ mod reference;
 mod retries;
 mod scripted;
 mod seeing;
+mod spark_cluster;
 mod spark_example;
 mod staged;
 mod support;

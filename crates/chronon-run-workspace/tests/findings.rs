@@ -212,6 +212,18 @@ fn engine() {
         "\"cluster\"",
         "no cluster",
     );
+    one(
+        &with("master = \"yarn\"\ndeploy_mode = \"cluster\""),
+        "bad-value",
+        "\"cluster\"",
+        "client mode only",
+    );
+    one(
+        &with("master = \"yarn\"\ncluster_url = \"https://rm:8090\""),
+        "bad-url",
+        "\"https://rm:8090\"",
+        "put `yarn` on PATH",
+    );
     let maven = with("kind = \"chronon\"\nchronon_jar = \"ai.chronon:spark_uber_2.12:0.0.113\"");
     assert_eq!(lines(&maven), [""; 0]);
 }

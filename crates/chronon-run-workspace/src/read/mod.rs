@@ -181,15 +181,6 @@ fn check_engine(section: &Section<'_>, engine: &Engine) {
                 .to_owned(),
         );
     }
-    let sql_in_cluster =
-        engine.kind == EngineKind::Sql && engine.deploy_mode.as_deref() == Some("cluster");
-    if let (true, Some(mode)) = (sql_in_cluster, section.get("deploy_mode")) {
-        mode.refuse_with(
-            "bad-value",
-            "Spark SQL runs in client mode only".to_owned(),
-            "leave `deploy_mode` out, or use `kind = \"chronon\"`".to_owned(),
-        );
-    }
     let in_cluster = engine.deploy_mode.as_deref() == Some("cluster");
     let on_cluster = !engine.master.starts_with("local");
     if let (true, false, Some(mode)) = (in_cluster, on_cluster, section.get("deploy_mode")) {
@@ -197,6 +188,16 @@ fn check_engine(section: &Section<'_>, engine: &Engine) {
             "bad-value",
             format!("the master `{}` has no cluster to deploy on", engine.master),
             "leave `deploy_mode` out, or name a cluster's `master`".to_owned(),
+        );
+    }
+    let sql = engine.kind == EngineKind::Sql;
+    if let (true, true, true, Some(mode)) =
+        (in_cluster, on_cluster, sql, section.get("deploy_mode"))
+    {
+        mode.refuse_with(
+            "bad-value",
+            "Spark SQL runs in client mode only".to_owned(),
+            "leave `deploy_mode` out, or use `kind = \"chronon\"`".to_owned(),
         );
     }
 }
