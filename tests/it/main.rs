@@ -18,5 +18,6 @@ mod seeing;
 mod spark_cluster;
 mod spark_example;
 mod staged;
+mod status;
 mod support;
 mod tables;

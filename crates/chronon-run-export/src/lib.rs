@@ -4,6 +4,8 @@
 
 mod listing;
 mod plan_text;
+mod status;
 
 pub use listing::{AssetRow, dot, listing, mermaid};
 pub use plan_text::{explanation_text, open_text, plan_text, reason_text, waits_text};
+pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, Ds, PartitionRange, RangeSet,
+    AssetId, Ds, PartitionRange, RangeSet, StepKind,
     event::{CancelReason, Outcome, ProcessId, SkipReason, StepIndex},
 };
 use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
@@ -393,30 +393,79 @@ impl Ledger {
         });
     }
 
-    /// Forgets all but the newest `keep` runs; runs whose process lives stay. Returns the
-    /// logs of the forgotten attempts, for the caller to delete. Empty days stay known.
-    pub fn prune(&mut self, keep: u32) -> Vec<PathBuf> {
+    /// The last attempt at every asset: those that failed, were abandoned or still run too.
+    pub fn last_attempts(&mut self) -> BTreeMap<AssetId, AttemptRecord> {
+        let condition = "(a.run, a.step, a.attempt) IN (
+            SELECT run, step, attempt FROM (
+                SELECT a.run, a.step, a.attempt, row_number() OVER (
+                    PARTITION BY s.asset ORDER BY a.started DESC, a.run DESC, a.step DESC, a.attempt DESC
+                ) AS age FROM attempts a JOIN steps s USING (run, step)
+            ) WHERE age = 1)";
+        let all = self.attempt("read the last attempts", |connection| {
+            attempts_where(connection, condition, params![])
+        });
+        let all = all.into_iter().flatten();
+        all.map(|attempt| (attempt.asset.clone(), attempt))
+            .collect()
+    }
+
+    /// Days of every asset whose last attempt failed.
+    pub fn failing_days(&mut self) -> BTreeMap<AssetId, RangeSet> {
+        let sql = "SELECT s.asset, s.first, s.last, a.outcome
+            FROM attempts a JOIN steps s USING (run, step)
+            WHERE a.outcome IS NOT NULL AND a.outcome <> '{\"kind\":\"interrupted\"}'
+            ORDER BY a.started, a.run, a.step, a.attempt";
+        let attempt = |row: &Row<'_>| {
+            let outcome: Option<Outcome> = optional_json(row, 3)?;
+            let succeeded = outcome.is_some_and(|outcome| outcome.succeeded());
+            Ok((parsed(row, 0)?, range(row, 1)?, succeeded))
+        };
+        let all = self.attempt("read what failed", |connection| {
+            rows(connection, sql, params![], attempt)
+        });
+        let mut failing: BTreeMap<AssetId, RangeSet> = BTreeMap::new();
+        for (asset, range, succeeded) in all.into_iter().flatten() {
+            let days = failing.entry(asset).or_default();
+            *days = match succeeded {
+                true => days.minus(&range.into()),
+                false => days.union(&range.into()),
+            };
+        }
+        failing.retain(|_, days| !days.is_empty());
+        failing
+    }
+
+    /// Forgets all but the newest `keep` runs, and returns the ids of the forgotten ones, whose
+    /// logs the caller may delete. Stay: runs whose process lives, runs with an attempt that nobody
+    /// has ended yet, the last run of every upload (it tells which day the table holds), and what
+    /// is known of empty days.
+    pub fn prune(&mut self, keep: u32) -> Vec<String> {
         let all = self.runs(u32::MAX);
         let old = all.into_iter().skip(keep as usize);
-        let old: Vec<String> = old
+        let mut old: Vec<String> = old
             .filter(|run| run.state != RunState::Running)
             .map(|run| run.run)
             .collect();
-        let mut logs = Vec::new();
+        let last = self.last_attempts().into_values();
+        let uploads = last.filter(|attempt| attempt.asset.step == StepKind::Upload);
+        let mut needed: BTreeSet<String> = uploads.map(|attempt| attempt.run).collect();
+        let survivors = self.survivors().into_iter();
+        needed.extend(survivors.map(|survivor| survivor.attempt.run));
+        old.retain(|run| !needed.contains(run));
+        let mut forgotten = Vec::new();
         self.change("prune the runs", |connection| {
             let transaction = connection.transaction()?;
             for run in &old {
-                let sql = "SELECT log FROM attempts WHERE run = ?1 AND log <> ''";
-                let log = |row: &Row<'_>| row.get::<_, String>(0).map(PathBuf::from);
-                logs.extend(rows(&transaction, sql, params![run], log)?);
                 for table in ["attempts", "steps", "runs"] {
                     let sql = format!("DELETE FROM {table} WHERE run = ?1");
                     transaction.prepare_cached(&sql)?.execute(params![run])?;
                 }
             }
-            transaction.commit()
+            transaction.commit()?;
+            forgotten = old;
+            Ok(())
         });
-        logs
+        forgotten
     }
 }
 

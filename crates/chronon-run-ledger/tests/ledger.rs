@@ -342,17 +342,57 @@ fn only_a_dead_run_has_survivors_and_only_of_this_boot() {
 }
 
 #[test]
-fn pruning_keeps_the_newest_and_names_the_logs_of_the_rest() {
+fn pruning_keeps_the_newest_and_names_the_rest() {
     let place = Place::new();
     let mut ledger = place.open_well();
     for run in ["r1", "r2", "r3"] {
         tell(&mut ledger, whole_run(run));
     }
-    let logs = ledger.prune(1);
-    assert_eq!(logs.len(), 6);
+    assert_eq!(ledger.prune(1), ["r2", "r1"]);
     let left: Vec<_> = ledger.runs(9).into_iter().map(|run| run.run).collect();
     assert_eq!(left, ["r3"]);
     assert!(!ledger.empty_days(&asset("a.one")).is_empty());
+}
+
+#[test]
+fn what_a_later_run_needs_is_not_pruned() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    let began = |run: &str, asset: &str| What::RunStarted {
+        run: run.to_owned(),
+        steps: vec![StepInfo {
+            step: 0,
+            asset: asset.parse().unwrap(),
+            range: range("2026-01-01", "2026-01-02"),
+        }],
+        jobs: 1,
+    };
+    let over = || What::RunFinished {
+        succeeded: true,
+        millis: 1,
+    };
+    let (upload, join) = ("group_by/a.one/upload", "join/a.two/backfill");
+    for (run, asset, outcome) in [
+        ("r1", upload, Outcome::Succeeded),
+        ("r2", join, Outcome::Failed { code: 1 }),
+        ("r3", join, Outcome::Succeeded),
+        ("r4", join, Outcome::TimedOut),
+    ] {
+        tell(
+            &mut ledger,
+            [
+                began(run, asset),
+                starting(0, 1),
+                ended(0, 1, outcome),
+                over(),
+            ],
+        );
+    }
+    let join: AssetId = join.parse().unwrap();
+    assert_eq!(ledger.last_attempts()[&join].run, "r4");
+    assert_eq!(ledger.failing_days()[&join].days(), 2);
+    assert_eq!(ledger.prune(1), ["r3", "r2"]);
+    assert_eq!(ledger.uploaded().len(), 1);
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Frontfill(FrontfillArgs),
     /// Run what failed or was not run in an earlier run, for the same days.
     Retry(RetryArgs),
+    /// Show how far each asset is: filled, waiting, failed and missing days, last attempt, freshness.
+    Status(StatusArgs),
     /// Print the Spark SQL that fills an asset.
     Sql(SqlArgs),
     /// List runs, or show one.
@@ -342,6 +344,22 @@ pub(crate) struct RetryArgs {
     pub(crate) metrics: MetricsArgs,
 }
 
+/// Arguments of `status`.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// The last closed day [default: `as_of` of workspace.toml, else yesterday in the workspace's
+    /// time zone].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) as_of: Option<Ds>,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
 /// What a run does once a step has failed for good.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OnFailure {
@@ -381,6 +399,12 @@ pub(crate) enum RunsCommand {
         /// The run's id.
         id: String,
     },
+    /// Forget old runs and delete their folders. What a later run needs to know stays.
+    Prune {
+        /// How many of the newest runs stay.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        keep: u32,
+    },
 }
 
 /// Arguments of `logs`.
@@ -395,8 +419,16 @@ pub(crate) struct LogsArgs {
     pub(crate) attempt: Option<u32>,
 
     /// Print the file's path instead of its text.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "follow")]
     pub(crate) path: bool,
+
+    /// Go on as the log grows, until the attempt is over.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+
+    /// json: print what is known of the attempt instead of its log.
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["path", "follow"])]
+    pub(crate) output: Output,
 }
 
 /// What `engine` does.

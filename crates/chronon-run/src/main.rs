@@ -54,6 +54,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Materialize(args) => commands::materialize::run(args),
         Command::Frontfill(args) => commands::frontfill::run(args),
         Command::Retry(args) => commands::retry::run(args),
+        Command::Status(args) => commands::status::run(args),
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Logs(args) => commands::runs::logs(args),

@@ -11,3 +11,4 @@ pub(crate) mod reference;
 pub(crate) mod retry;
 pub(crate) mod runs;
 pub(crate) mod sql;
+pub(crate) mod status;

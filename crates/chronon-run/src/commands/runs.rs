@@ -1,10 +1,16 @@
 //! `chronon-run runs` and `chronon-run logs`.
 
-use std::fs;
+use std::{
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+    thread,
+    time::Duration,
+};
 
 use chronon_run_core::ds::format_instant;
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord, RunState, StepRecord};
-use chronon_run_report::{duration, outcome, table};
+use chronon_run_report::{count, duration, outcome, table};
 
 use crate::{
     cli::{LogsArgs, Output, RunsArgs, RunsCommand},
@@ -17,7 +23,8 @@ use crate::{
 const NEWEST: u32 = 30;
 
 pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
-    let mut ledger = open()?;
+    let context = Context::load()?;
+    let mut ledger = Ledger::open(&context.ledger_path());
     match &args.command {
         None => {
             let runs = ledger.runs(NEWEST);
@@ -38,9 +45,36 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
                 Output::Json => json(&detail)?,
             })?;
         }
+        Some(RunsCommand::Prune { keep }) => prune(&context, &mut ledger, *keep, args.output)?,
     }
     tell(&mut ledger);
     Ok(())
+}
+
+/// Forgets old runs and deletes their folders.
+fn prune(context: &Context, ledger: &mut Ledger, keep: u32, output: Output) -> Result<(), Failure> {
+    let forgotten = ledger.prune(keep);
+    let runs = context.workspace.state_dir.join("runs");
+    for run in &forgotten {
+        // A run's id is a plain name; anything else was not written by us.
+        let plain = Path::new(run)
+            .file_name()
+            .is_some_and(|name| name == run.as_str());
+        let folder = runs.join(run);
+        if plain
+            && folder.exists()
+            && let Err(error) = fs::remove_dir_all(&folder)
+        {
+            note(&format!("cannot delete {}: {error}", folder.display()));
+        }
+    }
+    match output {
+        Output::Text => print(&format!(
+            "forgot {}\n",
+            count(forgotten.len() as u64, "run")
+        )),
+        Output::Json => print(&json(&forgotten)?),
+    }
 }
 
 /// `chronon-run logs`.
@@ -61,14 +95,56 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<(), Failure> {
     if args.path {
         return print(&format!("{}\n", found.log.display()));
     }
-    let text = fs::read(&found.log)
-        .map_err(|error| Failure::setup(format!("cannot read {}: {error}", found.log.display())))?;
-    print(&String::from_utf8_lossy(&text))
+    if args.output == Output::Json {
+        return print(&json(found)?);
+    }
+    if args.follow {
+        return follow(&mut ledger, found);
+    }
+    copy(&found.log, 0).map(|_| ())
 }
 
-fn open() -> Result<Ledger, Failure> {
-    let context = Context::load()?;
-    Ok(Ledger::open(&context.ledger_path()))
+/// Prints what a log has from byte `from` on; returns where it ends now.
+fn copy(log: &Path, from: u64) -> Result<u64, Failure> {
+    let failed =
+        |error: io::Error| Failure::setup(format!("cannot read {}: {error}", log.display()));
+    let mut file = File::open(log).map_err(failed)?;
+    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(failed)?;
+    print(&String::from_utf8_lossy(&text))?;
+    Ok(from + text.len() as u64)
+}
+
+/// Between two looks at a growing log.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Prints a log as it grows, until its attempt is over.
+fn follow(ledger: &mut Ledger, attempt: &AttemptRecord) -> Result<(), Failure> {
+    let mut at = 0;
+    loop {
+        // Asked before reading, so that the last words are not missed.
+        let over = is_over(ledger, attempt);
+        if over || attempt.log.exists() {
+            at = copy(&attempt.log, at)?;
+        }
+        if over {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Whether nobody writes to the attempt's log any more. An attempt that is not known any more, e.g.
+/// because the ledger was deleted, is over.
+fn is_over(ledger: &mut Ledger, attempt: &AttemptRecord) -> bool {
+    let Some(run) = ledger.run(&attempt.run) else {
+        return true;
+    };
+    let steps = run.steps.iter().filter(|step| step.step == attempt.step);
+    let mut attempts = steps.flat_map(|step| &step.attempts);
+    let now = attempts.find(|found| found.attempt == attempt.attempt);
+    run.record.state != RunState::Running || now.is_none_or(|now| now.finished.is_some())
 }
 
 fn tell(ledger: &mut Ledger) {

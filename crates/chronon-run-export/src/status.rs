@@ -1,0 +1,197 @@
+//! How far each asset is: days by state, how fresh it is, how its last attempt went.
+
+use std::collections::BTreeMap;
+
+use chronon_run_core::{AssetId, Ds, PartitionRange, RangeSet, TableName};
+use chronon_run_plan::{AssetPlan, Plan, State};
+use serde::Serialize;
+
+use crate::reason_text;
+
+/// What the ledger knows of an asset's last attempt.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct LastAttempt {
+    /// Its run.
+    pub run: String,
+    /// The days that it was about.
+    pub range: PartitionRange,
+    /// When it ended, or else began, in milliseconds since the epoch.
+    pub at: i64,
+    /// How it ended, e.g. `exit code 1`.
+    pub outcome: String,
+}
+
+/// What is known besides the plan.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The last attempt at each asset.
+    pub last: BTreeMap<AssetId, LastAttempt>,
+    /// Days whose last attempt failed.
+    pub failing: BTreeMap<AssetId, RangeSet>,
+    /// The day that each upload's table holds.
+    pub uploaded: BTreeMap<AssetId, Ds>,
+}
+
+/// How far one asset is. Every day asked for is in one of the sets.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct AssetStatus {
+    /// The asset.
+    pub asset: AssetId,
+    /// Its table.
+    pub table: TableName,
+    /// Filled days.
+    pub done: RangeSet,
+    /// Days that could be filled, and whose last attempt failed.
+    pub failed: RangeSet,
+    /// Other days that could be filled.
+    pub missing: RangeSet,
+    /// Days that wait for inputs.
+    pub waiting: RangeSet,
+    /// Days that will never be filled.
+    pub excluded: RangeSet,
+    /// Why it has no days at all, if so.
+    pub why_none: Option<String>,
+    /// Its newest filled day.
+    pub newest: Option<Ds>,
+    /// How many days that is before the last closed one.
+    pub behind_days: Option<u32>,
+    /// Its last attempt.
+    pub last_attempt: Option<LastAttempt>,
+}
+
+/// The status of every asset of a plan over everything, in its order.
+#[must_use]
+pub fn status(plan: &Plan, facts: &Facts) -> Vec<AssetStatus> {
+    let one = |asset: &AssetPlan| AssetStatus::new(plan, asset, facts);
+    plan.assets.iter().map(one).collect()
+}
+
+impl AssetStatus {
+    fn new(plan: &Plan, asset: &AssetPlan, facts: &Facts) -> Self {
+        let failing = facts.failing.get(&asset.asset).cloned();
+        let run = asset.days_in(State::Run);
+        let failed = run.intersect(&failing.unwrap_or_default());
+        let done = asset.days_in(State::Done);
+        let uploaded = facts.uploaded.get(&asset.asset).copied();
+        let newest = uploaded.or(done.last());
+        let behind = |newest: Ds| plan.as_of.epoch_days() - newest.epoch_days();
+        Self {
+            asset: asset.asset.clone(),
+            table: asset.table.clone(),
+            missing: run.minus(&failed),
+            failed,
+            waiting: asset
+                .days_in(State::Waiting)
+                .union(&asset.days_in(State::Blocked)),
+            excluded: asset.days_in(State::Excluded),
+            done,
+            why_none: asset.excluded.as_ref().map(reason_text),
+            newest,
+            behind_days: newest.map(|newest| u32::try_from(behind(newest)).unwrap_or(0)),
+            last_attempt: facts.last.get(&asset.asset).cloned(),
+        }
+    }
+
+    /// The sets that a bar shows, what needs attention most first, with their characters.
+    fn sets(&self) -> [(&'static str, char, &RangeSet); 4] {
+        [
+            ("failed", '!', &self.failed),
+            ("missing", '-', &self.missing),
+            ("waiting", '.', &self.waiting),
+            ("done", '#', &self.done),
+        ]
+    }
+
+    /// All days in at most `width` characters; one that stands for several days shows the state
+    /// that needs attention most. Days that are never filled are left blank.
+    #[must_use]
+    pub fn bar(&self, width: u32) -> String {
+        let all = self
+            .sets()
+            .iter()
+            .fold(RangeSet::new(), |all, (_, _, days)| all.union(days));
+        let Some(hull) = all.hull() else {
+            return String::new();
+        };
+        let days = hull.days();
+        let width = width.clamp(1, days.max(1));
+        // Bounds are below the number of days, so they fit.
+        let bound = |at: u32| {
+            let days = u64::from(at) * u64::from(days) / u64::from(width);
+            hull.start.plus(i32::try_from(days).unwrap_or(i32::MAX))
+        };
+        let character = |at: u32| {
+            let bucket: RangeSet = PartitionRange::new(bound(at), bound(at + 1).plus(-1)).into();
+            let shown =
+                |(_, _, days): &&(&str, char, &RangeSet)| !days.intersect(&bucket).is_empty();
+            self.sets().iter().find(shown).map_or(' ', |(_, c, _)| *c)
+        };
+        (0..width).map(character).collect()
+    }
+
+    /// The days that are not done, as ranges; empty if all are.
+    #[must_use]
+    pub fn open_text(&self) -> String {
+        let open = self
+            .sets()
+            .into_iter()
+            .filter(|(word, _, days)| *word != "done" && !days.is_empty());
+        let texts: Vec<String> = open
+            .map(|(word, _, days)| format!("{word} {days}"))
+            .collect();
+        texts.join("; ")
+    }
+
+    /// `2026-01-30`, `2026-01-28, 2 days behind`, or why there is none.
+    #[must_use]
+    pub fn freshness_text(&self) -> String {
+        match (self.newest, self.behind_days, &self.why_none) {
+            (Some(newest), Some(0) | None, _) => newest.to_string(),
+            (Some(newest), Some(1), _) => format!("{newest}, 1 day behind"),
+            (Some(newest), Some(days), _) => format!("{newest}, {days} days behind"),
+            (None, _, Some(why)) => why.clone(),
+            (None, ..) => "nothing yet".to_owned(),
+        }
+    }
+}
+
+/// What the characters of a bar mean.
+pub const BAR_LEGEND: &str = "# done  . waiting for inputs  ! failed  - missing";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(first: &str, last: &str) -> RangeSet {
+        PartitionRange::new(first.parse().unwrap(), last.parse().unwrap()).into()
+    }
+
+    fn example() -> AssetStatus {
+        AssetStatus {
+            asset: "join/a.b/backfill".parse().unwrap(),
+            table: "a.b".parse().unwrap(),
+            done: days("2026-01-01", "2026-01-20").union(&days("2026-01-22", "2026-01-24")),
+            failed: days("2026-01-25", "2026-01-25"),
+            missing: days("2026-01-26", "2026-01-28"),
+            waiting: days("2026-01-29", "2026-01-30"),
+            excluded: days("2026-01-21", "2026-01-21"),
+            why_none: None,
+            newest: Some("2026-01-24".parse().unwrap()),
+            behind_days: Some(6),
+            last_attempt: None,
+        }
+    }
+
+    #[test]
+    fn a_bar_shows_what_needs_attention() {
+        let status = example();
+        assert_eq!(status.bar(60), "#################### ###!---..");
+        assert_eq!(status.bar(10), "########!-");
+        assert_eq!(status.bar(1), "!");
+        assert_eq!(
+            status.open_text(),
+            "failed 2026-01-25; missing 2026-01-26..2026-01-28; waiting 2026-01-29..2026-01-30"
+        );
+        assert_eq!(status.freshness_text(), "2026-01-24, 6 days behind");
+    }
+}
