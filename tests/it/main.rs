@@ -10,6 +10,7 @@ mod clusters;
 mod frontfill;
 mod golden;
 mod hooks;
+mod jars;
 mod point_in_time;
 mod reference;
 mod retries;

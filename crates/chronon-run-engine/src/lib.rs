@@ -2,6 +2,7 @@
 
 pub mod chronon;
 pub mod cluster;
+pub mod maven;
 pub mod seeds;
 pub mod spark;
 pub mod sql;

@@ -167,7 +167,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "path, URL or Maven coordinates",
         default: None,
         example: r#""jars/spark_uber_2.12-0.0.113-assembly.jar""#,
-        meaning: r#"The Driver's jar, a `spark_uber` assembly. Needed by `kind = "chronon"`."#,
+        meaning: r#"The Driver's jar, a `spark_uber` assembly. Needed by `kind = "chronon"`. Jars with Maven coordinates, such as `ai.chronon:spark_uber_2.12:0.0.113`, are fetched and pinned by `chronon-run engine install chronon`."#,
     },
     Key {
         section: "engine",

@@ -14,6 +14,7 @@ mod keys;
 mod load;
 mod model;
 mod parse;
+mod pins;
 mod read;
 mod reference;
 
@@ -23,4 +24,5 @@ pub use model::{
     Airflow, Catalog, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
     OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Workspace,
 };
+pub use pins::{Pins, PinsError};
 pub use reference::reference;

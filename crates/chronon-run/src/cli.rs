@@ -431,14 +431,33 @@ pub(crate) struct LogsArgs {
     pub(crate) output: Output,
 }
 
+/// What `engine install` installs.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Installable {
+    /// Spark and, if need be, Java.
+    Spark,
+    /// Jars from a Maven repository.
+    Chronon,
+}
+
 /// What `engine` does.
 #[derive(Subcommand, Debug)]
 pub(crate) enum EngineCommand {
     /// Show which Spark and Java are used.
     Info,
     /// Install Spark into the user's cache directory if none is found, and make it ready to start
-    /// fast.
-    Install,
+    /// fast; or fetch Chronon's Driver.
+    #[command(disable_version_flag = true)]
+    Install {
+        /// `chronon`: the jars that workspace.toml names by Maven coordinates, or the Driver of
+        /// `--version`, from the repository of CHRONON_MAVEN_MIRROR_PREFIX or of your Maven. Their
+        /// checksums are pinned in chronon-run.lock beside workspace.toml.
+        #[arg(value_enum, default_value = "spark")]
+        what: Installable,
+        /// Which Driver, e.g. `0.0.113`.
+        #[arg(long, value_name = "X")]
+        version: Option<String>,
+    },
 }
 
 /// `ASSET[@DS]`.

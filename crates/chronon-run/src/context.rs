@@ -17,7 +17,7 @@ use chronon_run_plan::{
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{cli::SelectArgs, failure::Failure, output};
+use crate::{cli::SelectArgs, failure::Failure, jars, output};
 
 /// A loaded workspace.
 pub(crate) struct Context {
@@ -92,7 +92,8 @@ impl Context {
         let near = |findings: Vec<Diagnostic>| findings.into_iter().map(shortened).collect();
         let loaded =
             Workspace::load(&file).map_err(|findings| Failure::Findings(near(findings)))?;
-        let workspace = loaded.workspace;
+        let mut workspace = loaded.workspace;
+        jars::resolve(&mut workspace);
         let mut findings: Vec<Diagnostic> = near(loaded.warnings);
         let own_findings = findings.len();
         let read = ConfRepo::load(&workspace.repo, &workspace.production);

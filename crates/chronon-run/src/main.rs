@@ -8,6 +8,7 @@ mod context;
 mod failure;
 mod hooks;
 mod installing;
+mod jars;
 mod landing;
 mod metrics;
 mod output;

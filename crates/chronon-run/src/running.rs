@@ -32,6 +32,7 @@ use crate::{
     context::{Context, now_millis, own_program},
     failure::Failure,
     hooks::{self, Call, Hooks, StepHooks},
+    jars,
     output::{note, print},
     planning::Planned,
     seeding,
@@ -152,6 +153,7 @@ impl<'a> Running<'a> {
         })?;
         save_plan(plan, &folders.run);
         let sql = SparkSql::new(workspace, self.warehouse)?;
+        jars::refuse_unfit(workspace, sql.spark())?;
         let work = self.work(plan, &sql, folders, applications);
         let watchdog = self.watchdog()?;
         let builder = (workspace.engine.fast_start != FastStart::Never)

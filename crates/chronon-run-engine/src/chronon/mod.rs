@@ -3,10 +3,11 @@
 //! Invariant: for the same conf, mode and days, argv and environment are those of Chronon's own
 //! `run.py` (chronon-ai 0.0.115); `tests/run_py.rs` runs that script and compares. What `run.py`
 //! lets through although the Driver cannot read it is an [`Error`] here (§10, 11–17).
-//! Nothing here does I/O: whether a jar exists is for the caller to find out.
+//! Nothing here does I/O but [`jar`], which looks into one.
 
 mod command;
 mod environment;
+pub mod jar;
 mod launcher;
 mod mode;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{Diagnostic, Location, Schedule, TableName};
+use chronon_run_engine::spark::{self, Spark};
 use chronon_run_plan::{Asset, Graph, Tables};
 use chronon_run_report::{
     count,
@@ -13,8 +14,9 @@ use crate::{
     cli::{CheckArgs, Output},
     context::Context,
     failure::Failure,
+    jars,
     output::{json, note, print, show},
-    warehouse::Warehouse,
+    warehouse::{Warehouse, surroundings},
 };
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
@@ -25,6 +27,8 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             }
             findings.extend(engine_findings(&context));
             findings.extend(schedule_findings(&context));
+            let spark = known_spark(&context);
+            findings.extend(jars::findings(&context.workspace, spark.as_ref(), true));
             if args.output == Output::Text && findings.is_empty() {
                 print(&format!(
                     "{} and {}: no findings\n",
@@ -45,6 +49,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         return Err(Failure::Findings(Vec::new()));
     }
     Ok(())
+}
+
+/// The Spark that would run jobs, if one is found without installing it.
+fn known_spark(context: &Context) -> Option<Spark> {
+    let found = spark::find(&surroundings(Some(&context.workspace))).ok()?;
+    let (spark, java) = (found.spark?, found.java?);
+    Some(Spark { spark, java })
 }
 
 /// Sources that neither a conf nor a seed fills and that the catalog does not have.

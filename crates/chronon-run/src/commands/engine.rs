@@ -5,9 +5,10 @@ use chronon_run_workspace::Workspace;
 
 use crate::{
     archives::{self, Purpose, archive},
-    cli::EngineCommand,
+    cli::{EngineCommand, Installable},
     failure::Failure,
     installing::Installing,
+    jars,
     output::{note, print},
     warehouse::{install_spark, surroundings},
 };
@@ -33,7 +34,25 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
                 }
             }
         }
-        EngineCommand::Install => install(&surroundings),
+        EngineCommand::Install {
+            what: Installable::Spark,
+            ..
+        } => install(&surroundings),
+        EngineCommand::Install {
+            what: Installable::Chronon,
+            version,
+        } => {
+            let found = spark::find(&surroundings).map_err(Failure::setup)?;
+            let spark = found.spark.zip(found.java);
+            let spark = spark.map(|(spark, java)| Spark { spark, java });
+            let named = workspace.as_ref().map(jars::named).unwrap_or_default();
+            jars::install(
+                workspace.as_ref(),
+                &named,
+                version.as_deref(),
+                spark.as_ref(),
+            )
+        }
     }
 }
 

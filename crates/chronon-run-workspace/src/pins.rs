@@ -1,0 +1,120 @@
+//! `chronon-run.lock`, beside `workspace.toml`: the checksums of the jars that are named by Maven
+//! coordinates, so that everybody who has the workspace runs the same bytes.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The pinned jars of one workspace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pins {
+    path: PathBuf,
+    sha256: BTreeMap<String, String>,
+}
+
+/// Why the lock cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PinsError {
+    /// It cannot be read or written.
+    #[error("cannot use {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what was written.
+    #[error("{} cannot be read: {why}; delete it and run `chronon-run engine install chronon`", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+const HEAD: &str =
+    "# Written by `chronon-run engine install`: commit it. SHA-256 of each jar, by coordinates.\n";
+
+impl Pins {
+    /// The lock of the workspace in folder `root`; empty if there is none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn load(root: &Path) -> Result<Self, PinsError> {
+        let path = root.join("chronon-run.lock");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(PinsError::Io { path, source }),
+        };
+        let read: Result<BTreeMap<String, BTreeMap<String, String>>, _> = toml::from_str(&text);
+        match read {
+            Ok(mut sections) => Ok(Self {
+                path,
+                sha256: sections.remove("jars").unwrap_or_default(),
+            }),
+            Err(error) => Err(PinsError::Unreadable {
+                path,
+                why: error.message().to_owned(),
+            }),
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The pinned SHA-256 of a jar, in hexadecimal digits.
+    #[must_use]
+    pub fn sha256(&self, coordinates: &str) -> Option<&str> {
+        self.sha256.get(coordinates).map(String::as_str)
+    }
+
+    /// Whether some jar is pinned with this SHA-256.
+    #[must_use]
+    pub fn holds(&self, sha256: &str) -> bool {
+        self.sha256.values().any(|known| known == sha256)
+    }
+
+    /// Pins a jar and writes the file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn pin(&mut self, coordinates: &str, sha256: &str) -> Result<(), PinsError> {
+        (self.sha256).insert(coordinates.to_owned(), sha256.to_owned());
+        let mut text = format!("{HEAD}[jars]\n");
+        for (coordinates, sha256) in &self.sha256 {
+            text += &format!("\"{coordinates}\" = \"{sha256}\"\n");
+        }
+        fs::write(&self.path, text).map_err(|source| PinsError::Io {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pinned_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pins = Pins::load(folder.path()).unwrap();
+        assert_eq!(pins.sha256("a:b:1"), None);
+        pins.pin("a:b:1", "00ff").unwrap();
+        pins.pin("a:c:1:assembly", "11").unwrap();
+        assert_eq!(Pins::load(folder.path()).unwrap(), pins);
+        assert_eq!(pins.sha256("a:b:1"), Some("00ff"));
+        fs::write(pins.path(), "jars = 1").unwrap();
+        assert!(matches!(
+            Pins::load(folder.path()),
+            Err(PinsError::Unreadable { .. })
+        ));
+    }
+}
