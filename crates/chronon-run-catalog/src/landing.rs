@@ -8,7 +8,7 @@ use pilota::FastStr;
 use crate::{
     CatalogError, Hive,
     client::{CallError, Session},
-    names::partition_values,
+    names::days_of,
 };
 
 /// The metastore's word for "no limit".
@@ -40,17 +40,9 @@ async fn landings(
     let client = &session.client;
     let future = client.get_partition_names(namespace.clone(), name.clone(), ALL);
     let names = session.demand("get_partition_names", future).await?;
-    // Every name has the columns in the table's order.
-    let Some(at) = names.first().and_then(|name| place_of(&day_column, name)) else {
+    let Some((at, days)) = days_of(names, &day_column) else {
         return Ok(BTreeMap::new());
     };
-    let mut days: BTreeMap<Ds, Vec<FastStr>> = BTreeMap::new();
-    for partition in names {
-        let day = partition_values(&partition).into_iter().nth(at);
-        if let Some(Ok(ds)) = day.map(|day| day.parse()) {
-            days.entry(ds).or_default().push(partition);
-        }
-    }
     let wanted: Vec<FastStr> = days.into_values().rev().take(newest).flatten().collect();
     let future = client.get_partitions_by_names(namespace, name, wanted);
     let partitions = session.demand("get_partitions_by_names", future).await?;
@@ -64,10 +56,4 @@ async fn landings(
         }
     }
     Ok(landed)
-}
-
-/// Where `column` stands in a partition's name such as `ds=2026-01-30/hr=00`.
-fn place_of(column: &str, name: &str) -> Option<usize> {
-    let mut columns = name.split('/').map(|piece| piece.split('=').next());
-    columns.position(|found| found == Some(column))
 }

@@ -11,6 +11,7 @@
 mod address;
 mod client;
 pub mod embedded;
+mod empty;
 mod error;
 mod fixture;
 mod landing;
@@ -21,7 +22,7 @@ mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use chronon_run_core::Ds;
+use chronon_run_core::{Ds, RangeSet};
 
 pub use address::Uri;
 pub use chronon_run_core::{CatalogSnapshot, TableName};
@@ -104,6 +105,26 @@ impl Catalog {
         match self {
             Self::Hive(hive) => hive.landings(table, day_column, newest),
             Self::Fixture(_) => Ok(BTreeMap::new()),
+        }
+    }
+
+    /// Those of `days` that have partitions but no file in any of them.
+    ///
+    /// A metastore notes the files of a partition that is written, and none of one that is only
+    /// added. Where it notes nothing at all (`hive.stats.autogather` is off), no day counts as
+    /// empty; nor does a fixture know. A few calls for this one table.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
+    pub fn empty_days(
+        &self,
+        table: &TableName,
+        day_column: &str,
+        days: &RangeSet,
+    ) -> Result<RangeSet, CatalogError> {
+        match self {
+            Self::Hive(hive) => hive.empty_days(table, day_column, days),
+            Self::Fixture(_) => Ok(RangeSet::new()),
         }
     }
 

@@ -1,6 +1,9 @@
 //! Partition names as Hive writes them: `ds=2026-01-30/hr=10%3A00`.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use chronon_run_core::Ds;
+use pilota::FastStr;
 
 /// The characters that Hive escapes in partition names (`FileUtils.charToEscape`).
 const ESCAPED: &str = "\"#%'*/:=?\\\u{7f}{}[]^";
@@ -19,6 +22,30 @@ pub fn partition_values(name: &str) -> Vec<String> {
     name.split('/')
         .map(|piece| unescape(&value(piece)))
         .collect()
+}
+
+/// The partitions of each day, and where the day column stands in their names. `None` if there is
+/// none, or they lack that column. Names whose day is not a `ds` are left out.
+pub(crate) fn days_of(
+    names: Vec<FastStr>,
+    day_column: &str,
+) -> Option<(usize, BTreeMap<Ds, Vec<FastStr>>)> {
+    // Every name has the columns in the table's order.
+    let at = place_of(day_column, names.first()?)?;
+    let mut days: BTreeMap<Ds, Vec<FastStr>> = BTreeMap::new();
+    for name in names {
+        let day = partition_values(&name).into_iter().nth(at);
+        if let Some(Ok(ds)) = day.map(|day| day.parse()) {
+            days.entry(ds).or_default().push(name);
+        }
+    }
+    Some((at, days))
+}
+
+/// Where `column` stands in a partition's name such as `ds=2026-01-30/hr=00`.
+fn place_of(column: &str, name: &str) -> Option<usize> {
+    let mut columns = name.split('/').map(|piece| piece.split('=').next());
+    columns.position(|found| found == Some(column))
 }
 
 /// The name of the partition with these `(column, value)`s; the inverse of [`partition_values`].

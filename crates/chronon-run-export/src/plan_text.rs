@@ -1,8 +1,8 @@
 //! A plan for people: every asset's days by state and reason, then the steps, then the sums.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
-use chronon_run_core::RangeSet;
+use chronon_run_core::{RangeSet, TableName};
 use chronon_run_plan::{
     AssetPlan, Blame, Explanation, InputState, Need, Plan, Reason, State, Step, Wait,
 };
@@ -203,10 +203,8 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::AlwaysRedone => "redone each time".to_owned(),
         Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),
         Reason::UpstreamNotFilled { inputs } => format!("needs {}", blames(inputs)),
-        Reason::SourceNeverLands { tables } => {
-            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
-            format!("{} never has this day", tables.join(" and "))
-        }
+        Reason::SourceNeverLands { tables } => format!("{} never has this day", names(tables)),
+        Reason::NoRowsThere { tables } => format!("{} has no rows on this day", names(tables)),
         Reason::OutsideConf { first, last } => match (first, last) {
             (Some(first), Some(last)) => format!("the conf covers {first}..{last}"),
             (Some(first), None) => format!("the conf starts on {first}"),
@@ -288,6 +286,11 @@ fn need_text(input: &InputState) -> String {
         Need::Days { .. } => format!("{column} {}", input.needed),
         Need::Since { .. } => format!("{column} {} (unbounded: everything so far)", input.needed),
     }
+}
+
+fn names(tables: &BTreeSet<TableName>) -> String {
+    let names: Vec<&str> = tables.iter().map(TableName::as_str).collect();
+    names.join(" and ")
 }
 
 #[cfg(test)]

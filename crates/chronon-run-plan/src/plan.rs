@@ -164,6 +164,11 @@ pub enum Reason {
         /// The inputs that decide whether the day exists.
         tables: BTreeSet<TableName>,
     },
+    /// Excluded: the day's own input was filled by this workspace and has no row on that day.
+    NoRowsThere {
+        /// The inputs that decide whether the day exists.
+        tables: BTreeSet<TableName>,
+    },
     /// Excluded: the day lies outside the conf's own first and last day.
     OutsideConf {
         /// First day of the conf.

@@ -284,6 +284,8 @@ impl Planner<'_> {
         let existing = self.done(asset, target);
         let done = existing.days.intersect(&target.days);
         let never = self.never_exists(asset, &target.days).minus(&done);
+        let rowless = self.rowless(asset, &target.days).minus(&done).minus(&never);
+        let never = never.union(&rowless);
         let todo = target.days.minus(&done).minus(&never);
         let starving: Vec<(&Input, RangeSet, Available)> = asset
             .inputs
@@ -301,12 +303,23 @@ impl Planner<'_> {
         let mut cells = Vec::new();
         push(&mut cells, &done, State::Done, &existing.reason);
         let gates = asset.inputs.iter().filter(|input| input.gates);
-        let tables = gates.map(|input| input.spec.table.clone()).collect();
+        let gate_tables: BTreeSet<TableName> =
+            gates.map(|input| input.spec.table.clone()).collect();
         push(
             &mut cells,
-            &never,
+            &never.minus(&rowless),
             State::Excluded,
-            &Reason::SourceNeverLands { tables },
+            &Reason::SourceNeverLands {
+                tables: gate_tables.clone(),
+            },
+        );
+        push(
+            &mut cells,
+            &rowless,
+            State::Excluded,
+            &Reason::NoRowsThere {
+                tables: gate_tables,
+            },
         );
         for (days, reason) in &target.outside {
             push(&mut cells, days, State::Excluded, reason);
@@ -386,6 +399,19 @@ impl Planner<'_> {
                 .union(&produced.unwrap_or_default())
                 .minus(&self.existing(input));
             left.intersect(&never.union(&outside))
+        })
+    }
+
+    /// Days of `days` that every input which decides about existence has without any row: the
+    /// Driver leaves no partition for them, so it knows nothing of them further down (§4.1).
+    fn rowless(&self, asset: &Asset, days: &RangeSet) -> RangeSet {
+        let mut gates = asset.inputs.iter().filter(|input| input.gates).peekable();
+        if gates.peek().is_none() {
+            return RangeSet::new();
+        }
+        gates.fold(days.clone(), |left, input| {
+            let of = |producer: AssetIndex| known_empty(self.world, producer);
+            left.intersect(&input.producer.map(of).unwrap_or_default())
         })
     }
 
@@ -583,14 +609,18 @@ pub(crate) fn existing<'a>(
     let Some(producer) = input.producer else {
         return observed;
     };
-    let asset = &world.graph.assets[producer];
-    let empty = world
-        .history
-        .empty
-        .get(&asset.id)
-        .map(|days| days.widen(asset.shift, asset.shift));
     let planned = filled(producer).cloned().unwrap_or_default();
-    observed.union(&planned).union(&empty.unwrap_or_default())
+    observed
+        .union(&planned)
+        .union(&known_empty(world, producer))
+}
+
+/// Days of an asset's table that earlier runs found to have no rows.
+fn known_empty(world: World<'_>, asset: AssetIndex) -> RangeSet {
+    let asset = &world.graph.assets[asset];
+    let days = world.history.empty.get(&asset.id);
+    days.map(|days| days.widen(asset.shift, asset.shift))
+        .unwrap_or_default()
 }
 
 /// What `input` can be asked for and what of that is there.

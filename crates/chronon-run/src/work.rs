@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use chronon_run_catalog::Request;
+use chronon_run_catalog::{Catalog, Request};
 use chronon_run_core::{CatalogSnapshot, CommandLine, PartitionRange, RangeSet, event::Outcome};
 use chronon_run_engine::{
     spark::{Spark, command::Length, log, session},
@@ -61,11 +61,28 @@ impl SqlWork<'_> {
 
     /// What the catalog shows now.
     fn observe(&self, requests: &[Request]) -> Result<CatalogSnapshot, WorkError> {
-        let catalog = self.warehouse.catalog();
-        let catalog = catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))?;
-        catalog
+        self.catalog()?
             .snapshot(requests)
             .map_err(|error| WorkError::Unavailable(error.to_string()))
+    }
+
+    /// Those of the asset's `days` that exist and hold no row.
+    fn empty_days(
+        &self,
+        asset: &Asset,
+        column: &str,
+        days: &RangeSet,
+    ) -> Result<RangeSet, WorkError> {
+        let catalog = self.catalog()?;
+        let days = days.widen(asset.shift, asset.shift);
+        let empty = catalog.empty_days(&asset.table, column, &days);
+        let empty = empty.map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        Ok(empty.widen(-asset.shift, -asset.shift))
+    }
+
+    fn catalog(&self) -> Result<&Catalog, WorkError> {
+        let catalog = self.warehouse.catalog();
+        catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))
     }
 
     /// Compiles the step against what the catalog shows now.
@@ -187,9 +204,12 @@ impl Work for SqlWork<'_> {
             .days(&asset.table, column, &asset.sub_partitions)
             .widen(-asset.shift, -asset.shift);
         let wanted = RangeSet::from(job.range);
+        let there = wanted.intersect(&days);
+        let empty = self.empty_days(asset, column, &there)?;
         Ok(Verdict {
-            filled: wanted.intersect(&days),
+            filled: there.minus(&empty),
             missing: wanted.minus(&days),
+            empty,
             ..Verdict::default()
         })
     }

@@ -361,3 +361,68 @@ fn a_bootstrap_is_waited_for_from_its_first_day_on() {
     );
     assert_eq!(waiting(&[], false), wanted);
 }
+
+/// §4.1: the Driver leaves no partition for a day without rows, so what reads it has a hole there.
+#[test]
+fn a_day_without_rows_is_no_day_further_down() {
+    let world = RandomWorld {
+        sources: vec![(0..=LAST).collect()],
+        never: BTreeSet::new(),
+        assets: vec![
+            RandomAsset {
+                inputs: vec![RandomInput {
+                    of: 0,
+                    need: Need::SAME_DAY,
+                    from: None,
+                }],
+                observed: (0..=LAST).collect(),
+            },
+            RandomAsset {
+                inputs: vec![RandomInput {
+                    of: 1,
+                    need: Need::SAME_DAY,
+                    from: None,
+                }],
+                observed: BTreeSet::new(),
+            },
+        ],
+    };
+    let mut graph = world.graph();
+    graph.assets[1].inputs[0].gates = true;
+    let empty: RangeSet = [day(3)].into_iter().collect();
+    let history = History {
+        empty: BTreeMap::from([(graph.assets[0].id.clone(), empty.clone())]),
+        ..History::default()
+    };
+    let plan = plan(
+        World {
+            graph: &graph,
+            snapshot: &world.snapshot(),
+            history: &history,
+            never: &BTreeMap::new(),
+            refused: &BTreeMap::new(),
+        },
+        &Request {
+            selected: BTreeSet::from([0, 1]),
+            start_ds: None,
+            end_ds: None,
+            as_of: day(LAST),
+            recompute: false,
+            only: &BTreeMap::new(),
+            settings: &|_| AssetSettings {
+                step_days: 0,
+                lag: 0,
+            },
+        },
+    );
+    let reader = &plan.assets[1];
+    assert_eq!(reader.days_in(State::Excluded), empty);
+    let reason = &reader.cell(day(3)).unwrap().reason;
+    assert!(matches!(reason, Reason::NoRowsThere { .. }), "{reason:?}");
+    let ranges: Vec<String> = plan
+        .steps
+        .iter()
+        .map(|step| step.range.to_string())
+        .collect();
+    assert_eq!(ranges, ["1970-01-01..1970-01-03", "1970-01-05..1970-01-25"]);
+}
