@@ -129,6 +129,23 @@ impl StepKind {
         }
     }
 
+    /// Whether the Driver takes no first day for it: every day up to the last is filled that has its
+    /// input (§2.2: `--start-partition-override` is not used).
+    #[must_use]
+    pub const fn fills_everything_before(&self) -> bool {
+        matches!(
+            self,
+            Self::StatsSummary | Self::LogSummary | Self::LogFlattener | Self::Consistency
+        )
+    }
+
+    /// Whether the Driver never fills days left of the table's first one, `--run-first-hole` or not
+    /// (§5.1).
+    #[must_use]
+    pub const fn never_fills_first_hole(&self) -> bool {
+        self.fills_everything_before() || matches!(self, Self::ModelTransform)
+    }
+
     /// Whether `materialize` fills it without being asked for it by `mode:` or by id:
     /// the offline feature tables.
     #[must_use]

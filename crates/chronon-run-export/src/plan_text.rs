@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use chronon_run_core::{RangeSet, TableName};
 use chronon_run_plan::{
-    AssetPlan, Blame, Explanation, InputState, Need, Plan, Reason, State, Step, Wait,
+    AssetPlan, Blame, Explanation, InputState, Need, Note, Plan, Reason, State, Step, Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
@@ -122,7 +122,55 @@ fn asset_text(out: &mut String, asset: &AssetPlan) {
             reason_text(&reason)
         );
     }
+    for note in &asset.notes {
+        note_text(out, note);
+    }
     out.push('\n');
+}
+
+fn note_text(out: &mut String, note: &Note) {
+    let edited = |because: &[String]| match because {
+        [] => String::new(),
+        because => format!(" ({})", because.join("; ")),
+    };
+    let _ = match note {
+        Note::NotReproducible { tables } => {
+            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
+            writeln!(
+                out,
+                "  note      not reproducible: of {} only the newest partition is read, whatever the day",
+                tables.join(" and ")
+            )
+        }
+        Note::AlsoFills { days } => {
+            writeln!(
+                out,
+                "  note      the Driver takes no first day here and fills {days} too"
+            )
+        }
+        Note::EditedOverFilled { days, because } => writeln!(
+            out,
+            "  note      edited since {days} was filled{}: the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute",
+            edited(because)
+        ),
+        Note::Archives { tables, because } => {
+            let _ = writeln!(
+                out,
+                "  archive   the conf was edited{}: the Driver renames and computes again",
+                edited(because)
+            );
+            tables.iter().try_for_each(|table| {
+                writeln!(
+                    out,
+                    "            {}: {} ({}) thrown away, {} computed again",
+                    table.table,
+                    table.thrown_away,
+                    counted(table.thrown_away.days(), "day"),
+                    counted(table.recomputed.days(), "day")
+                )
+            })
+        }
+    };
 }
 
 /// Cells with one state and one reason on one line, in the order of their first day.
@@ -150,9 +198,14 @@ fn step_text(out: &mut String, step: &Step, commands: bool) {
             format!(", after {}", numbers.join(", "))
         }
     };
+    let first_hole = if step.run_first_hole {
+        ", --run-first-hole"
+    } else {
+        ""
+    };
     let _ = writeln!(
         out,
-        "  {}. {} {}{after}",
+        "  {}. {} {}{first_hole}{after}",
         step.index + 1,
         step.asset,
         step.range
@@ -199,6 +252,15 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::TableMissing => "the table does not exist yet".to_owned(),
         Reason::PartitionMissing => "no partition".to_owned(),
         Reason::BeforeFirstPartition => "no partition, left of the first one".to_owned(),
+        Reason::Archived => "the Driver renames the table, because the conf was edited".to_owned(),
+        Reason::OutputExists { table } => format!("{table} has it"),
+        Reason::FirstHole { first } => {
+            format!("left of the table's first day {first}, which the Driver never fills")
+        }
+        Reason::EarlierDayWaits { day } => {
+            format!("the Driver would fill {day} too, whose inputs are missing")
+        }
+        Reason::NotOverYet => "its end is in the future".to_owned(),
         Reason::Recompute => "asked for with --recompute".to_owned(),
         Reason::AlwaysRedone => "redone each time".to_owned(),
         Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),

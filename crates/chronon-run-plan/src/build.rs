@@ -87,6 +87,16 @@ pub struct BuildOptions {
     pub upload_schedule_key: String,
     /// Cadence of uploads whose conf names none (`DEFAULT_UPLOAD_SCHEDULE`).
     pub upload_schedule: String,
+    /// What is different where the real Driver fills the tables; `None` for the `sql` engine.
+    pub driver: Option<DriverOptions>,
+}
+
+/// What the graph of the real Driver depends on besides.
+#[derive(Clone, Debug, Default)]
+pub struct DriverOptions {
+    /// The raw log of served features and the table of its schemas, `CHRONON_LOG_TABLE` and
+    /// `CHRONON_SCHEMA_TABLE` of `teams.json` (§1.6).
+    pub log_tables: Option<(TableName, TableName)>,
 }
 
 impl Default for BuildOptions {
@@ -97,6 +107,7 @@ impl Default for BuildOptions {
             flows: BTreeMap::new(),
             upload_schedule_key: "uploadSchedule".to_owned(),
             upload_schedule: "@daily".to_owned(),
+            driver: None,
         }
     }
 }
@@ -170,6 +181,8 @@ impl Builder<'_> {
             inputs: Vec::new(),
             embedded_group_bys: BTreeSet::new(),
             embeds: BTreeSet::new(),
+            also_locks: Vec::new(),
+            towards: None,
         })
     }
 
@@ -203,6 +216,7 @@ impl Builder<'_> {
             for input in &mut asset.inputs {
                 input.gates = !matches!(input.need, Need::Newest { .. });
             }
+            self.compute_parents(&mut asset, conf)?;
             if conf.is_incremental == Some(true) {
                 asset
                     .also_writes
@@ -226,6 +240,7 @@ impl Builder<'_> {
         asset.schedule = Some(self.upload_schedule(&conf.meta_data));
         // Offline, an upload reads the snapshot of its day and no mutations (§4.2).
         asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
+        self.compute_parents(&mut asset, conf)?;
         if conf.is_incremental == Some(true) {
             asset
                 .also_writes
@@ -329,14 +344,50 @@ impl Builder<'_> {
                 .embedded_group_bys
                 .insert(part.group_by.meta_data.name.clone());
             asset.inputs.extend(self.part_sources(conf, &part)?);
+            self.compute_parents(&mut asset, part.group_by)?;
         }
         Ok(asset)
+    }
+
+    /// The Driver computes the joins that a GroupBy is chained to inside the job, wherever they have
+    /// holes, with whatever inputs are there (§4.3). So they must be complete up to the last day that
+    /// is read, and no job of theirs may run meanwhile: the job joins their family.
+    fn compute_parents(&self, asset: &mut Asset, conf: &GroupBy) -> Result<(), TableNameError> {
+        if self.options.driver.is_none() {
+            return Ok(());
+        }
+        for source in &conf.sources {
+            let Source::JoinSource(parent) = source else {
+                continue;
+            };
+            if asset.id.step == StepKind::Upload && parent.join.has_model_transforms() {
+                continue;
+            }
+            let output = parent.join.meta_data.output_table()?;
+            let spec = parent.join.backfill_table()?;
+            let last = asset
+                .inputs
+                .iter()
+                .filter(|input| input.spec.table == output);
+            let last = last.filter_map(|input| match input.need {
+                Need::Days { hi, .. } | Need::Since { hi } | Need::Newest { hi } => Some(hi),
+                Need::Table => None,
+            });
+            let hi = last.max().unwrap_or(0);
+            let mut complete = self.own_table(spec, Need::Since { hi });
+            complete.role = Role::Parent;
+            complete.until = day(parent.join.left.query().end_partition.as_deref());
+            asset.inputs.push(complete);
+            asset.also_locks.push(output.to_string());
+        }
+        Ok(())
     }
 
     fn modular_join(&self, conf: &Join) -> Assets {
         let output = conf.meta_data.output_table()?;
         let bootstrap = output.suffixed("_bootstrap");
         let mut left = self.join_asset(conf, StepKind::Left, bootstrap.clone())?;
+        left.towards = Some(conf.backfill_table()?);
         left.inputs.push(self.left(conf)?);
         left.inputs.extend(self.bootstraps(conf)?);
 
@@ -365,6 +416,8 @@ impl Builder<'_> {
             )?;
             asset.shift = part_shift(conf.left.data_model(), part.group_by);
             asset.family = table.to_string();
+            asset.also_locks.push(output.to_string());
+            asset.towards = Some(conf.backfill_table()?);
             asset
                 .embedded_group_bys
                 .insert(part.group_by.meta_data.name.clone());
@@ -542,11 +595,26 @@ impl Builder<'_> {
         Ok(asset)
     }
 
-    /// The raw log is not part of the conf; the caller's `--log-table` names it.
+    /// The raw log and the table of its schemas are not part of the conf; teams.json names them.
     fn log_flattener(&self, conf: &Join, output: &TableName) -> Result<Asset, TableNameError> {
         let mut asset =
             self.join_asset(conf, StepKind::LogFlattener, output.suffixed("_logged"))?;
         asset.family = asset.table.to_string();
+        let tables = self.options.driver.as_ref();
+        if let Some((log, schemas)) = tables.and_then(|driver| driver.log_tables.clone()) {
+            let mut rows = self.own_table(log, Need::SAME_DAY);
+            // `<team>/<conf file>` (§8.3).
+            let logged = conf.meta_data.name.replacen('.', "/", 1);
+            rows.spec.sub_partitions = vec![("name".to_owned(), logged)];
+            rows.role = Role::Dependency;
+            rows.gates = true;
+            // Only the newest partition of the schemas is read (§8.3).
+            let mut schemas = self.own_table(schemas, Need::Newest { hi: 0 });
+            schemas.role = Role::Dependency;
+            asset.inputs = vec![rows, schemas];
+            // The log's first day, not the left's, is where it begins (§4.1).
+            asset.from = None;
+        }
         Ok(asset)
     }
 

@@ -49,6 +49,8 @@ pub enum Role {
     Dependency,
     /// A table that another step of the same conf fills.
     OwnStep,
+    /// The output of a chained join, which the job would compute itself where it has holes (§4.3).
+    Parent,
 }
 
 impl Role {
@@ -66,6 +68,7 @@ impl Role {
             Self::Bootstrap => "bootstrap".to_owned(),
             Self::Dependency => "dependency".to_owned(),
             Self::OwnStep => "own step".to_owned(),
+            Self::Parent => "parent, without holes".to_owned(),
         }
     }
 }
@@ -151,6 +154,10 @@ pub struct Asset {
     pub embeds: BTreeSet<AssetIndex>,
     /// The output table family: at most one job of a family runs at a time (§10.6).
     pub family: String,
+    /// Families that other processes must leave alone as well while a step of this asset runs.
+    pub also_locks: Vec<String>,
+    /// The table that this one is a step towards: the join's output, for its left and its parts.
+    pub towards: Option<TableName>,
 }
 
 /// Every asset of a workspace.
@@ -196,6 +203,9 @@ impl Graph {
             add(&asset.table, asset.day_column.as_ref());
             for side in &asset.also_writes {
                 add(&side.table, asset.day_column.as_ref());
+            }
+            if let Some(output) = &asset.towards {
+                add(output, asset.day_column.as_ref());
             }
             for input in &asset.inputs {
                 add(&input.spec.table, Some(&input.day_column));

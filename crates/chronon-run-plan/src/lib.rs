@@ -16,13 +16,16 @@ mod scan;
 mod select;
 mod waits;
 
-pub use build::{AnyConf, BuildOptions, ConfView, JoinFlow};
+pub use build::{AnyConf, BuildOptions, ConfView, DriverOptions, JoinFlow};
 pub use explain::{Explanation, InputState, explain};
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use need::Need;
 pub use plan::{
-    AssetPlan, Blame, Cells, Difference, PLAN_VERSION, Plan, Reason, State, Step, Totals,
+    Archived, AssetPlan, Blame, Cells, Difference, Note, PLAN_VERSION, Plan, Reason, State, Step,
+    Totals,
 };
-pub use planner::{AssetSettings, History, Only, Request, World, plan};
+pub use planner::{
+    ArchivedTables, AssetSettings, DriverWorld, History, Only, Request, World, first_hole, plan,
+};
 pub use select::{Selection, SelectionError};
 pub use waits::{Wait, usual_landing};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{ConfType, Diagnostic, Location, StepKind, TableName, TableSpec};
 
 use crate::{
-    graph::{Asset, AssetIndex, Fill, Graph, Input},
+    graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
     need::Need,
 };
 
@@ -13,6 +13,7 @@ use crate::{
 pub(crate) fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> Graph {
     let producers = Producers::new(&assets);
     let mut assets = assets;
+    join_families(&mut assets);
     for (index, asset) in assets.iter_mut().enumerate() {
         for input in &mut asset.inputs {
             input.producer = producers.of(&input.spec).filter(|&found| found != index);
@@ -25,6 +26,36 @@ pub(crate) fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> 
     look_through_views(&mut assets);
     let order = topological(&assets, diagnostics);
     reorder(assets, &order)
+}
+
+/// Jobs that compute their parents themselves are of the parents' family, whose tables they may write
+/// (§4.3).
+fn join_families(assets: &mut [Asset]) {
+    let mut joined: BTreeMap<String, String> = BTreeMap::new();
+    let root = |joined: &BTreeMap<String, String>, family: &str| {
+        let mut family = family;
+        while let Some(next) = joined.get(family) {
+            family = next;
+        }
+        family.to_owned()
+    };
+    for asset in assets.iter() {
+        let computes = asset.inputs.iter().any(|input| input.role == Role::Parent);
+        for parent in asset.also_locks.iter().filter(|_| computes) {
+            let (child, parent) = (root(&joined, &asset.family), root(&joined, parent));
+            if child != parent {
+                joined.insert(child, parent);
+            }
+        }
+    }
+    for asset in assets {
+        let family = root(&joined, &asset.family);
+        if family != asset.family {
+            // Another process may know the conf alone.
+            let own = std::mem::replace(&mut asset.family, family);
+            asset.also_locks.push(own);
+        }
+    }
 }
 
 /// Which asset fills which table.

@@ -47,6 +47,53 @@ pub struct AssetPlan {
     pub cells: Vec<Cells>,
     /// Why it has no days at all, if it has none.
     pub excluded: Option<Reason>,
+    /// What whoever owns the table should know besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+}
+
+/// Something about an asset that no day's state tells.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Note {
+    /// Only the newest partition of these sources is read, whatever the day: a day that is filled
+    /// again may come out different (§4.2).
+    NotReproducible {
+        /// The cumulative sources.
+        tables: BTreeSet<TableName>,
+    },
+    /// The Driver fills these days too, though nobody asked for them: it takes no first day.
+    AlsoFills {
+        /// The days.
+        days: RangeSet,
+    },
+    /// The Driver would take the edited conf for another table: it renames these tables and
+    /// computes them again (§5.5).
+    Archives {
+        /// What becomes of which table.
+        tables: Vec<Archived>,
+        /// What was edited, in words.
+        because: Vec<String>,
+    },
+    /// The conf was edited since the table was filled; the Driver does not notice and keeps the
+    /// table's columns (engine-semantics 1 [5.4]).
+    EditedOverFilled {
+        /// Days that were filled with the earlier conf.
+        days: RangeSet,
+        /// What was edited, in words.
+        because: Vec<String>,
+    },
+}
+
+/// A table that the Driver would rename.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Archived {
+    /// The table.
+    pub table: TableName,
+    /// Its partitions, none of which the new table has.
+    pub thrown_away: RangeSet,
+    /// Those of them that this plan computes again.
+    pub recomputed: RangeSet,
 }
 
 impl AssetPlan {
@@ -147,6 +194,14 @@ pub enum Reason {
     BeforeFirstPartition,
     /// Run: asked for with `--recompute`.
     Recompute,
+    /// Run: the Driver renames the table that has the day, because the conf was edited (§5.5).
+    Archived,
+    /// Done: the join's output has the day, so that nobody needs this step of it; the Driver
+    /// would not fill it either (§6).
+    OutputExists {
+        /// The output.
+        table: TableName,
+    },
     /// Run: redone each time, there is no telling whether it is done (§5.4).
     AlwaysRedone,
     /// Waiting: these inputs are not there yet.
@@ -189,6 +244,19 @@ pub enum Reason {
     NotDue,
     /// Excluded: it has no days; `chronon-run stream` keeps it alive.
     LongRunning,
+    /// Excluded: left of the table's first day, and in this mode the Driver never fills that (§5.1).
+    FirstHole {
+        /// The table's first day.
+        first: Ds,
+    },
+    /// Blocked: the Driver takes no first day in this mode, so it would fill an earlier day too,
+    /// whose inputs are missing.
+    EarlierDayWaits {
+        /// The first such day.
+        day: Ds,
+    },
+    /// Excluded: its end lies in the future, which serving cannot bear (§8.1).
+    NotOverYet,
     /// Excluded: this engine cannot fill it.
     EngineCannot {
         /// The conf's field and why.
@@ -211,6 +279,9 @@ pub struct Step {
     pub after: Vec<StepIndex>,
     /// Steps with the same word never run at the same time.
     pub family: String,
+    /// Whether the Driver is told to fill days left of the table's first one (§5.1).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub run_first_hole: bool,
     /// The command line, secrets masked; filled in by whoever knows the engine.
     pub command: Option<CommandLine>,
 }

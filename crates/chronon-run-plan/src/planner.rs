@@ -4,13 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex,
+    AssetId, CatalogSnapshot, ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName,
+    event::StepIndex,
 };
 
 use crate::{
     graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
     need::{Bounds, Need},
-    plan::{AssetPlan, Blame, Cells, PLAN_VERSION, Plan, Reason, State, Step, Totals},
+    plan::{
+        Archived, AssetPlan, Blame, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals,
+    },
 };
 
 /// What the ledger knows and the warehouse cannot tell.
@@ -35,6 +38,29 @@ pub struct World<'a> {
     pub never: &'a BTreeMap<TableName, RangeSet>,
     /// Assets that the engine cannot fill, and why.
     pub refused: &'a BTreeMap<AssetId, String>,
+    /// What counts besides where the real Driver fills the tables; `None` for the `sql` engine.
+    pub driver: Option<&'a DriverWorld>,
+}
+
+/// What is known of the real Driver's own decisions.
+#[derive(Clone, Debug, Default)]
+pub struct DriverWorld {
+    /// Today in UTC: no upload of this day or a later one (§8.1).
+    pub today: Option<Ds>,
+    /// Tables that the Driver would rename in the next run of an asset, because its conf was
+    /// edited (§5.5). The snapshot shows them as gone already.
+    pub archived: BTreeMap<AssetId, ArchivedTables>,
+    /// Edits that the Driver does not notice, by asset, in words.
+    pub unnoticed: BTreeMap<AssetId, Vec<String>>,
+}
+
+/// What the Driver would rename, and why.
+#[derive(Clone, Debug, Default)]
+pub struct ArchivedTables {
+    /// The tables, with their days.
+    pub tables: BTreeMap<TableName, RangeSet>,
+    /// What was edited, in words.
+    pub because: Vec<String>,
 }
 
 /// Per-asset settings.
@@ -91,7 +117,10 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         .iter()
         .map(|&index| planner.asset(index))
         .collect();
-    let steps = planner.steps;
+    let mut steps = planner.steps;
+    if let Some(driver) = world.driver {
+        archive_alone(&mut steps, driver);
+    }
     Plan {
         version: PLAN_VERSION,
         as_of: request.as_of,
@@ -103,6 +132,26 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         observed: observed(world, &request.selected),
         assets,
         steps,
+    }
+}
+
+/// Of the parts of a join that the Driver archives, one runs first and alone: two that start together
+/// destroy the output table (engine-semantics 1 [6], E23).
+fn archive_alone(steps: &mut [Step], driver: &DriverWorld) {
+    let mut first: BTreeMap<ConfId, StepIndex> = BTreeMap::new();
+    for step in steps {
+        let is_part = matches!(step.asset.step, StepKind::Part(_));
+        if !is_part || !driver.archived.contains_key(&step.asset) {
+            continue;
+        }
+        match first.get(&step.asset.conf) {
+            Some(archiving) if !step.after.contains(archiving) => step.after.push(*archiving),
+            Some(_) => {}
+            None => {
+                first.insert(step.asset.conf.clone(), step.index);
+            }
+        }
+        step.after.sort_unstable();
     }
 }
 
@@ -155,6 +204,7 @@ impl Planner<'_> {
         AssetPlan {
             asset: asset.id.clone(),
             table: asset.table.clone(),
+            notes: self.notes(asset, &cells),
             cells,
             excluded,
         }
@@ -170,10 +220,10 @@ impl Planner<'_> {
             return Err(Reason::LongRunning);
         }
         let settings = (self.request.settings)(index);
-        let closed = self
-            .request
-            .as_of
-            .plus(-i32::try_from(settings.lag).unwrap_or(i32::MAX));
+        let closed = self.closed(asset, settings);
+        if asset.day_column.is_none() && self.request.start_ds.is_some_and(|start| start > closed) {
+            return Err(Reason::NotOverYet);
+        }
         let asked_end = self.request.end_ds.unwrap_or(closed);
         let only = self.request.only.get(&index);
         let last = match only {
@@ -243,6 +293,17 @@ impl Planner<'_> {
         })
     }
 
+    /// The last day that may be filled.
+    fn closed(&self, asset: &Asset, settings: AssetSettings) -> Ds {
+        let lag = i32::try_from(settings.lag).unwrap_or(i32::MAX);
+        let closed = self.request.as_of.plus(-lag);
+        let today = self.world.driver.and_then(|driver| driver.today);
+        match today.filter(|_| asset.id.step == StepKind::Upload) {
+            Some(today) => closed.min(today.plus(-1)),
+            None => closed,
+        }
+    }
+
     /// The first day of the inputs that decide which days exist (§4.1).
     fn first_gate_day(&self, asset: &Asset) -> Result<Ds, Reason> {
         let gates = asset.inputs.iter().filter(|input| input.gates);
@@ -301,7 +362,25 @@ impl Planner<'_> {
         let run = todo.minus(&starved);
 
         let mut cells = Vec::new();
-        push(&mut cells, &done, State::Done, &existing.reason);
+        let refused = self.driver_refuses(asset, target, &run);
+        for (days, state, reason) in &refused {
+            push(&mut cells, days, *state, reason);
+        }
+        let run = refused.iter().fold(run, |run, (days, ..)| run.minus(days));
+        let known_empty = self
+            .known_empty(asset)
+            .intersect(&done)
+            .minus(&existing.observed);
+        push(&mut cells, &known_empty, State::Done, &Reason::KnownEmpty);
+        let passed = existing.passed.intersect(&done).minus(&known_empty);
+        if let Some(table) = &asset.towards {
+            let reason = Reason::OutputExists {
+                table: table.clone(),
+            };
+            push(&mut cells, &passed, State::Done, &reason);
+        }
+        let done_otherwise = done.minus(&known_empty).minus(&passed);
+        push(&mut cells, &done_otherwise, State::Done, &existing.reason);
         let gates = asset.inputs.iter().filter(|input| input.gates);
         let gate_tables: BTreeSet<TableName> =
             gates.map(|input| input.spec.table.clone()).collect();
@@ -340,18 +419,103 @@ impl Planner<'_> {
         if asset.day_column.is_none() {
             return self.uploaded(asset, target);
         }
-        let observed = self.observed_days(asset);
+        let all = self.observed_days(asset);
         if self.request.recompute {
+            let observed = all.minus(&target.days);
             return Done {
-                days: observed.minus(&target.days),
+                days: observed.clone(),
+                observed,
+                passed: RangeSet::new(),
                 reason: Reason::PartitionExists,
             };
         }
-        let known_empty = self.world.history.empty.get(&asset.id);
+        let passed = self.passed(asset).minus(&all);
         Done {
-            days: observed.union(&known_empty.cloned().unwrap_or_default()),
+            days: all.union(&self.known_empty(asset)).union(&passed),
+            observed: all,
+            passed,
             reason: Reason::PartitionExists,
         }
+    }
+
+    /// Days that an earlier run found to have no rows.
+    fn known_empty(&self, asset: &Asset) -> RangeSet {
+        let known = self.world.history.empty.get(&asset.id);
+        known.cloned().unwrap_or_default()
+    }
+
+    /// Days that the join's output has: the Driver takes them for done in every step towards it
+    /// (§6), and nobody needs them.
+    fn passed(&self, asset: &Asset) -> RangeSet {
+        match (&asset.towards, self.world.driver) {
+            (Some(output), Some(_)) => self.days_of(asset, output),
+            _ => RangeSet::new(),
+        }
+    }
+
+    /// Days that the Driver will not or must not fill, though their inputs are there.
+    fn driver_refuses(
+        &self,
+        asset: &Asset,
+        target: &Target,
+        run: &RangeSet,
+    ) -> Vec<(RangeSet, State, Reason)> {
+        if self.world.driver.is_none() {
+            return Vec::new();
+        }
+        let mut refused = Vec::new();
+        let observed = self.days_of(asset, &asset.table);
+        let kept = match self.request.recompute {
+            true => observed.minus(&target.days),
+            false => observed.clone(),
+        };
+        if let Some(first) = kept
+            .first()
+            .filter(|_| asset.id.step.never_fills_first_hole())
+        {
+            let left: RangeSet = run
+                .first()
+                .and_then(|start| PartitionRange::new(start, first.plus(-1)))
+                .into();
+            refused.push((
+                run.intersect(&left),
+                State::Excluded,
+                Reason::FirstHole { first },
+            ));
+        }
+        if let Some(day) = self.earlier_day_that_waits(asset, run, &kept) {
+            let from = run.last().and_then(|last| PartitionRange::new(day, last));
+            let later = run.intersect(&from.into());
+            refused.push((later, State::Blocked, Reason::EarlierDayWaits { day }));
+        }
+        refused
+    }
+
+    /// Days that the Driver fills up to the last day of `run` where it takes no first day: those
+    /// that have their input and no partition yet (§5.1).
+    fn driver_would_fill(&self, asset: &Asset, run: &RangeSet, kept: &RangeSet) -> RangeSet {
+        let Some(last) = run
+            .last()
+            .filter(|_| asset.id.step.fills_everything_before())
+        else {
+            return RangeSet::new();
+        };
+        let gates = asset.inputs.iter().filter(|input| input.gates);
+        let there = gates.fold(RangeSet::new(), |all, input| {
+            all.union(&self.existing(input))
+        });
+        let first = there.first().max(kept.first());
+        let asked: RangeSet = first
+            .and_then(|first| PartitionRange::new(first, last))
+            .into();
+        there.intersect(&asked).minus(kept)
+    }
+
+    /// The first day that the Driver would fill too and that lacks an input.
+    fn earlier_day_that_waits(&self, asset: &Asset, run: &RangeSet, kept: &RangeSet) -> Option<Ds> {
+        let extra = self.driver_would_fill(asset, run, kept).minus(run);
+        let starved_by = |input: &Input| starved(input, &extra, &self.available(input)).first();
+        asset.inputs.iter().filter_map(starved_by).min()
     }
 
     /// The table holds one day only, and just the ledger knows which. An older day never
@@ -365,18 +529,62 @@ impl Planner<'_> {
         });
         Done {
             days: done.then(|| PartitionRange::day(target.last)).into(),
+            observed: RangeSet::new(),
+            passed: RangeSet::new(),
             reason: Reason::Uploaded,
         }
     }
 
+    /// What should be known of an asset besides its days' states.
+    fn notes(&self, asset: &Asset, cells: &[Cells]) -> Vec<Note> {
+        let Some(driver) = self.world.driver else {
+            return Vec::new();
+        };
+        let mut notes = Vec::new();
+        let days_in = |state: State| -> RangeSet {
+            let matching = cells.iter().filter(|cells| cells.state == state);
+            matching.map(|cells| cells.range).collect()
+        };
+        let run = days_in(State::Run);
+        let cumulative = asset.inputs.iter().filter(|input| {
+            matches!(input.role, Role::Source { .. }) && matches!(input.need, Need::Newest { .. })
+        });
+        let tables: BTreeSet<TableName> =
+            cumulative.map(|input| input.spec.table.clone()).collect();
+        if !tables.is_empty() && !run.is_empty() {
+            notes.push(Note::NotReproducible { tables });
+        }
+        let kept = self.days_of(asset, &asset.table);
+        let days = self.driver_would_fill(asset, &run, &kept).minus(&run);
+        if !days.is_empty() {
+            notes.push(Note::AlsoFills { days });
+        }
+        if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
+            notes.push(archives(archived, &run));
+        }
+        if let Some(because) = driver.unnoticed.get(&asset.id) {
+            notes.push(Note::EditedOverFilled {
+                days: self.observed_days(asset),
+                because: because.clone(),
+            });
+        }
+        notes
+    }
+
+    /// The days of one of the asset's tables.
+    fn days_of(&self, asset: &Asset, table: &TableName) -> RangeSet {
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        let sub_partitions: &[(String, String)] = match *table == asset.table {
+            true => &asset.sub_partitions,
+            false => &[],
+        };
+        self.world.snapshot.days(table, column, sub_partitions)
+    }
+
     /// The table's partitions as days of the asset.
     fn observed_days(&self, asset: &Asset) -> RangeSet {
-        let column = asset.day_column.as_deref().unwrap_or_default();
-        let days = self
-            .world
-            .snapshot
-            .days(&asset.table, column, &asset.sub_partitions);
-        days.widen(-asset.shift, -asset.shift)
+        self.days_of(asset, &asset.table)
+            .widen(-asset.shift, -asset.shift)
     }
 
     /// Days of `days` that no input which decides about existence will ever have (§4.1).
@@ -423,7 +631,17 @@ impl Planner<'_> {
             return push(cells, run, State::Run, &Reason::AlwaysRedone);
         }
         if self.world.snapshot.table(&asset.table).is_none() {
-            return push(cells, run, State::Run, &Reason::TableMissing);
+            let archived = self
+                .world
+                .driver
+                .and_then(|driver| driver.archived.get(&asset.id));
+            let gone = archived.is_some_and(|found| found.tables.contains_key(&asset.table));
+            let reason = if gone {
+                Reason::Archived
+            } else {
+                Reason::TableMissing
+            };
+            return push(cells, run, State::Run, &reason);
         }
         let first = self.observed_days(asset).first();
         let (Some(first), Some(hull)) = (first, run.hull()) else {
@@ -523,6 +741,8 @@ impl Planner<'_> {
                 latest_date,
                 after: self.after(&upstream, range),
                 family: asset.family.clone(),
+                run_first_hole: self.world.driver.is_some()
+                    && first_hole(asset, range, &|table| self.days_of(asset, table)),
                 command: None,
             });
         }
@@ -575,6 +795,34 @@ impl Planner<'_> {
     }
 }
 
+/// Whether the Driver would take days of `range` for days before the asset's beginning, and so has
+/// to be told to fill them (§5.1): some table by which it decides begins later. `days_of` tells a
+/// table's days.
+#[must_use]
+pub fn first_hole(
+    asset: &Asset,
+    range: PartitionRange,
+    days_of: &dyn Fn(&TableName) -> RangeSet,
+) -> bool {
+    if asset.id.step.never_fills_first_hole() || asset.day_column.is_none() {
+        return false;
+    }
+    let bootstrap = asset.also_writes.iter().filter(|side| side.what == "left");
+    let deciding: Vec<&TableName> = match (&asset.id.step, &asset.towards) {
+        // A part looks at the output, not at its own table (§6).
+        (StepKind::Part(_), Some(output)) => vec![output],
+        _ => std::iter::once(&asset.table)
+            .chain(bootstrap.map(|side| &side.table))
+            .collect(),
+    };
+    let begins_later = |table: &TableName| {
+        days_of(table)
+            .first()
+            .is_some_and(|first| first > range.start)
+    };
+    deciding.into_iter().any(begins_later)
+}
+
 /// An input that other steps of the plan fill.
 struct Upstream<'a> {
     input: &'a Input,
@@ -583,8 +831,27 @@ struct Upstream<'a> {
     bounds: Bounds,
 }
 
+/// What the Driver would rename, beside what a plan that fills `run` computes again.
+fn archives(archived: &ArchivedTables, run: &RangeSet) -> Note {
+    let filled = archived.tables.iter().filter(|(_, days)| !days.is_empty());
+    let tables = filled.map(|(table, days)| Archived {
+        table: table.clone(),
+        // Some parts are written one day back (§4.2).
+        recomputed: days.intersect(&run.union(&run.widen(-1, -1))),
+        thrown_away: days.clone(),
+    });
+    Note::Archives {
+        tables: tables.collect(),
+        because: archived.because.clone(),
+    }
+}
+
 struct Done {
     days: RangeSet,
+    /// Those of them that the table has.
+    observed: RangeSet,
+    /// Those of them that the join's output has and the table has not.
+    passed: RangeSet,
     reason: Reason,
 }
 

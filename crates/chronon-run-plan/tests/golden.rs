@@ -256,6 +256,7 @@ fn plan_of(
             history: &history,
             never,
             refused: &BTreeMap::new(),
+            driver: None,
         },
         &Request {
             selected: BTreeSet::from([index]),
@@ -508,6 +509,7 @@ fn a_cell_is_explained_by_its_inputs() {
         history: &History::default(),
         never: &never,
         refused: &BTreeMap::new(),
+        driver: None,
     };
     let explanation = explain(world, &plan, &asset, ds).unwrap();
     let state = |role: &str| {

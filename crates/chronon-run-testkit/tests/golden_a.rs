@@ -50,6 +50,7 @@ fn set(catalog: &mut CatalogSnapshot, table: &TableName, partitions: &Value) {
             "<unpartitioned>" => Write::Unpartitioned {
                 table: table.clone(),
                 ds: "2026-01-01".parse().unwrap(),
+                rows: 1,
             },
             _ => {
                 let column = column_of(partitions);

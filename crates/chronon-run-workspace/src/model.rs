@@ -95,6 +95,8 @@ pub struct Engine {
     pub java_home: Option<PathBuf>,
     /// `--master` of spark-submit.
     pub master: String,
+    /// Whether `master` is named, rather than its default: then it wins over `teams.json`.
+    pub names_master: bool,
     /// `--deploy-mode` of spark-submit: `client` or `cluster`.
     pub deploy_mode: Option<String>,
     /// Plain HTTP address at which the cluster of `master` is asked about applications.
@@ -126,6 +128,7 @@ impl Default for Engine {
             spark_home: None,
             java_home: None,
             master: "local[*]".to_owned(),
+            names_master: false,
             deploy_mode: None,
             cluster_url: None,
             conf: BTreeMap::new(),

@@ -212,6 +212,10 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) commands: bool,
 
+    /// Print nothing but the lines that somebody without chronon-run would type, in order.
+    #[arg(long = "as", value_enum, value_name = "TOOL", conflicts_with_all = ["explain", "commands", "output"])]
+    pub(crate) tool: Option<Tool>,
+
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -219,6 +223,14 @@ pub(crate) struct PlanArgs {
     /// Also save the plan as JSON, for `materialize --plan`.
     #[arg(short, long = "out", value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// Whose command lines `plan --as` prints.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Tool {
+    /// Chronon's own run.py.
+    #[value(name = "run.py")]
+    RunPy,
 }
 
 /// Arguments of `materialize`.

@@ -12,12 +12,13 @@ use chronon_run_core::{AssetId, ConfType, Diagnostic, Ds, Location, RangeSet, Ta
 use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, Graph, JoinFlow, Selection,
+    AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph, JoinFlow,
+    Selection,
 };
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{cli::SelectArgs, failure::Failure, jars, output};
+use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, output};
 
 /// A loaded workspace.
 pub(crate) struct Context {
@@ -225,12 +226,23 @@ impl Context {
         if let Some(why) = self.broken.get(path) {
             return Some(why.clone());
         }
-        if self.workspace.engine.kind == EngineKind::Chronon {
-            return Some(NO_DRIVER_YET.to_owned());
+        if self.uses_driver() {
+            let index = self.graph.find(asset)?;
+            return Driver::new(self, None).check(&self.graph.assets[index]);
         }
         let refusals = sql::check(self.conf(asset)?, &asset.step);
         let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    /// The raw log of served features and the table of its schemas, as teams.json names them (§1.6).
+    pub(crate) fn log_tables(&self) -> Option<(TableName, TableName)> {
+        log_tables(&self.repo)
+    }
+
+    /// Whether the real Driver fills the tables.
+    pub(crate) fn uses_driver(&self) -> bool {
+        self.workspace.engine.kind == EngineKind::Chronon
     }
 
     /// The conf of an asset, as the `sql` engine takes it.
@@ -300,9 +312,6 @@ impl Context {
     }
 }
 
-/// What is said of every asset where `kind = "chronon"`.
-const NO_DRIVER_YET: &str = "this version of chronon-run does not start Chronon's own Driver yet; `kind = \"sql\"` under [engine] fills it";
-
 /// Conf paths are relative to the repo; show them relative to where the user is.
 fn relative_to(mut finding: Diagnostic, workspace: &Workspace) -> Diagnostic {
     if let Some(location) = &mut finding.location
@@ -338,6 +347,9 @@ fn build_graph(
         flows: BTreeMap::new(),
         upload_schedule_key: workspace.run.upload_schedule_key.clone(),
         upload_schedule: workspace.run.upload_schedule.clone(),
+        driver: (workspace.engine.kind == EngineKind::Chronon).then(|| DriverOptions {
+            log_tables: log_tables(repo),
+        }),
     };
     let (first, _) = Graph::build(&views, &options);
     for settings in &workspace.overrides {
@@ -364,6 +376,12 @@ fn build_graph(
         }
     }
     (graph, overrides)
+}
+
+fn log_tables(repo: &ConfRepo) -> Option<(TableName, TableName)> {
+    let env = repo.teams.common_env();
+    let table = |name: &str| env.get(name)?.parse().ok();
+    Some((table("CHRONON_LOG_TABLE")?, table("CHRONON_SCHEMA_TABLE")?))
 }
 
 fn flow(flow: chronon_run_workspace::JoinFlow) -> JoinFlow {

@@ -5,6 +5,8 @@ mod archives;
 mod cli;
 mod commands;
 mod context;
+mod driver;
+mod driver_work;
 mod failure;
 mod hooks;
 mod installing;

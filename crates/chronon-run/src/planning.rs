@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
 use chronon_run_ledger::Ledger;
-use chronon_run_plan::{AssetIndex, AssetSettings, History, Only, Plan, Request, World, plan};
+use chronon_run_plan::{
+    AssetIndex, AssetSettings, DriverWorld, History, Only, Plan, Request, World, plan,
+};
 
 use crate::{
     cli::{DayArgs, SelectArgs},
-    context::Context,
+    context::{Context, now_millis},
     failure::Failure,
     warehouse::Warehouse,
     work::preview,
@@ -60,6 +62,7 @@ pub(crate) struct Planned<'a> {
     history: History,
     never: BTreeMap<TableName, RangeSet>,
     refused: BTreeMap<AssetId, String>,
+    driver: Option<DriverWorld>,
     pub(crate) plan: Plan,
 }
 
@@ -81,6 +84,7 @@ impl<'a> Planned<'a> {
             history: history(ledger),
             never: context.never(),
             refused: context.refused(&selected),
+            driver: driver_world(context)?,
             plan: empty_plan(as_of),
         };
         let settings = |index: AssetIndex| -> AssetSettings { context.settings(index) };
@@ -117,8 +121,21 @@ impl<'a> Planned<'a> {
             history: &self.history,
             never: &self.never,
             refused: &self.refused,
+            driver: self.driver.as_ref(),
         }
     }
+}
+
+/// What counts besides if the real Driver fills the tables.
+fn driver_world(context: &Context) -> Result<Option<DriverWorld>, Failure> {
+    if !context.uses_driver() {
+        return Ok(None);
+    }
+    let today = Ds::at(now_millis(), "UTC").map_err(Failure::setup)?;
+    Ok(Some(DriverWorld {
+        today: Some(today),
+        ..DriverWorld::default()
+    }))
 }
 
 fn history(ledger: Option<&mut Ledger>) -> History {

@@ -2,10 +2,11 @@
 //! fills tables come through here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, IsTerminal, Stderr, Stdout},
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -30,6 +31,8 @@ use crate::{
     archives::Background,
     cli::{self, OnFailure, Output},
     context::{Context, now_millis, own_program},
+    driver::Driver,
+    driver_work::DriverWork,
     failure::Failure,
     hooks::{self, Call, Hooks, StepHooks},
     jars,
@@ -67,7 +70,8 @@ impl<'a> Running<'a> {
             return Ok(Ended::without_run(planned.plan));
         }
         let folders = Folders::new(self.context);
-        let families = planned.plan.steps.iter().map(|step| step.family.as_str());
+        let families = self.families(&planned.plan);
+        let families = families.iter().map(String::as_str);
         let _guard =
             lock::acquire(&folders.locks, &folders.id, now_millis(), families).map_err(locked)?;
         let spark = self.warehouse.known_spark(&self.context.workspace);
@@ -83,6 +87,18 @@ impl<'a> Running<'a> {
             plan,
             ran: Some(ran),
         })
+    }
+
+    /// Every table family that a run of the plan writes, or that nobody else may write meanwhile.
+    fn families(&self, plan: &Plan) -> BTreeSet<String> {
+        let of_step = |step: &Step| {
+            let index = self.context.graph.find(&step.asset);
+            let also = index.map(|index| self.context.graph.assets[index].also_locks.clone());
+            let mut families = also.unwrap_or_default();
+            families.push(step.family.clone());
+            families
+        };
+        plan.steps.iter().flat_map(of_step).collect()
     }
 
     /// Ends what dead runs left behind, here and on the cluster.
@@ -154,8 +170,8 @@ impl<'a> Running<'a> {
         save_plan(plan, &folders.run);
         let sql = SparkSql::new(workspace, self.warehouse)?;
         jars::refuse_unfit(workspace, sql.spark())?;
-        let work = self.work(plan, &sql, folders, applications);
         let watchdog = self.watchdog()?;
+        let work = self.work(plan, &sql, folders, applications, &watchdog);
         let builder = (workspace.engine.fast_start != FastStart::Never)
             .then(|| Background::start(sql.spark(), &watchdog))
             .flatten();
@@ -203,7 +219,21 @@ impl<'a> Running<'a> {
         sql: &'w SparkSql<'w>,
         folders: &Folders,
         applications: &'w Applications,
+        watchdog: &'w Watchdog,
     ) -> Box<dyn Work + 'w> {
+        if self.context.uses_driver() {
+            return Box::new(DriverWork {
+                context: self.context,
+                warehouse: self.warehouse,
+                sql,
+                driver: Driver::new(self.context, Some(sql)),
+                applications,
+                watchdog,
+                folder: folders.run.clone(),
+                steps: &plan.steps,
+                begun: Mutex::default(),
+            });
+        }
         Box::new(SqlWork {
             context: self.context,
             warehouse: self.warehouse,

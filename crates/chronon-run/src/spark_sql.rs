@@ -62,6 +62,21 @@ impl<'a> SparkSql<'a> {
         &self.spark
     }
 
+    /// `thrift://…`, empty if there is none.
+    pub(crate) fn uri(&self) -> &str {
+        self.uri
+    }
+
+    /// The class-data archive, if there is one.
+    pub(crate) fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
+    }
+
+    /// `$SPARK_SUBMIT_OPTS`.
+    pub(crate) fn inherited_options(&self) -> Option<&str> {
+        self.inherited_options.as_deref()
+    }
+
     /// A process of its own that runs `script`.
     pub(crate) fn script(
         &self,

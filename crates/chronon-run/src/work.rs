@@ -21,7 +21,7 @@ use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
 
 use crate::{
-    applications::Applications, context::Context, retrying, spark_sql::SparkSql,
+    applications::Applications, context::Context, driver::Driver, retrying, spark_sql::SparkSql,
     warehouse::Warehouse,
 };
 
@@ -61,9 +61,7 @@ impl SqlWork<'_> {
 
     /// What the catalog shows now.
     fn observe(&self, requests: &[Request]) -> Result<CatalogSnapshot, WorkError> {
-        self.catalog()?
-            .snapshot(requests)
-            .map_err(|error| WorkError::Unavailable(error.to_string()))
+        look(self.warehouse, requests)
     }
 
     /// Those of the asset's `days` that exist and hold no row.
@@ -81,8 +79,7 @@ impl SqlWork<'_> {
     }
 
     fn catalog(&self) -> Result<&Catalog, WorkError> {
-        let catalog = self.warehouse.catalog();
-        catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))
+        catalog_of(self.warehouse)
     }
 
     /// Compiles the step against what the catalog shows now.
@@ -148,6 +145,21 @@ impl SqlWork<'_> {
         };
         (command, kind)
     }
+}
+
+/// What the catalog shows now.
+pub(crate) fn look(
+    warehouse: &Warehouse,
+    requests: &[Request],
+) -> Result<CatalogSnapshot, WorkError> {
+    catalog_of(warehouse)?
+        .snapshot(requests)
+        .map_err(|error| WorkError::Unavailable(error.to_string()))
+}
+
+fn catalog_of(warehouse: &Warehouse) -> Result<&Catalog, WorkError> {
+    let catalog = warehouse.catalog();
+    catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))
 }
 
 /// The script of a step, without the statement that reports its end.
@@ -259,7 +271,7 @@ impl SqlWork<'_> {
 }
 
 /// Steps of a laptop's size are mostly start-up; hours of work want the good compiler.
-fn job_length(setting: FastStart, range: PartitionRange) -> Length {
+pub(crate) fn job_length(setting: FastStart, range: PartitionRange) -> Length {
     const SHORT_DAYS: u32 = 90;
     match setting {
         FastStart::Always => Length::Short,
@@ -277,6 +289,11 @@ pub(crate) fn preview(
 ) -> Option<CommandLine> {
     let index = context.graph.find(&step.asset)?;
     let sql = SparkSql::shown(&context.workspace, uri, spark?.clone());
+    if context.uses_driver() {
+        let driver = Driver::new(context, Some(&sql));
+        let asset = &context.graph.assets[index];
+        return driver.command(step, asset, None).ok();
+    }
     let asset = step.asset.to_string();
     let script = format!("{}-{}.sql", asset.replace('/', "."), step.range.start);
     Some(sql.script(

@@ -394,7 +394,7 @@ fn driver_args(job: &Job<'_>, env: &BTreeMap<String, String>, resolved: &Resolve
 
 /// The options that a job asks for by fields, unless somebody passes the same one by hand:
 /// the Driver refuses an option that comes twice.
-fn own_args(job: &Job<'_>, additional: &[String]) -> Vec<String> {
+pub(super) fn own_args(job: &Job<'_>, additional: &[String]) -> Vec<String> {
     let mut own = Vec::new();
     if let Mode::Join(JoinMode::Part(part)) = &job.mode {
         own.push(format!("--selected-join-parts={part}"));
@@ -754,6 +754,7 @@ mod tests {
             conf: vec![("spark.sql.shuffle.partitions".into(), "4".into())],
             driver_java_options: Some("-Xlog:disable -Da=b".into()),
             streaming_packages: Some(STREAMING_PACKAGES.into()),
+            deploy_mode: None,
         };
         let fixture = Fixture {
             launcher: Launcher::SparkSubmit(direct),

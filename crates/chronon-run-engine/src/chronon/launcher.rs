@@ -33,6 +33,8 @@ pub struct SparkSubmit {
     pub driver_java_options: Option<String>,
     /// `--packages` of streaming apps; the script's is [`STREAMING_PACKAGES`].
     pub streaming_packages: Option<String>,
+    /// `--deploy-mode`; the script's is `client`.
+    pub deploy_mode: Option<String>,
 }
 
 /// Variables that the scripts remove before they start spark-submit (§2.4).
@@ -44,6 +46,12 @@ pub(super) const REMOVED: [&str; 4] = [
 ];
 
 impl SparkSubmit {
+    /// The last value of one of [`SparkSubmit::conf`].
+    fn property(&self, name: &str) -> Option<&str> {
+        let mut named = self.conf.iter().rev().filter(|(key, _)| key == name);
+        named.next().map(|(_, value)| value.as_str())
+    }
+
     /// The argv up to and including the class, for a job with this environment and these `--jars`.
     pub(super) fn argv(
         &self,
@@ -63,10 +71,28 @@ impl SparkSubmit {
             argv.extend(["--conf".to_owned(), format!("{key}={value}")]);
         }
         let options = [
-            ("--deploy-mode", "client"),
+            (
+                "--deploy-mode",
+                self.deploy_mode.as_deref().unwrap_or("client"),
+            ),
             ("--master", value_or(env, "JOB_MODE", "yarn")),
-            ("--executor-memory", value_or(env, "EXECUTOR_MEMORY", "2G")),
-            ("--driver-memory", value_or(env, "DRIVER_MEMORY", "1G")),
+            // An option would win over the property of the same meaning.
+            (
+                "--executor-memory",
+                (self.property("spark.executor.memory")).unwrap_or(value_or(
+                    env,
+                    "EXECUTOR_MEMORY",
+                    "2G",
+                )),
+            ),
+            (
+                "--driver-memory",
+                (self.property("spark.driver.memory")).unwrap_or(value_or(
+                    env,
+                    "DRIVER_MEMORY",
+                    "1G",
+                )),
+            ),
         ];
         for (option, value) in options {
             argv.extend([option.to_owned(), value.to_owned()]);

@@ -10,8 +10,10 @@ mod environment;
 pub mod jar;
 mod launcher;
 mod mode;
+mod run_py;
 
 pub use command::{Error, Job, Setup, command};
 pub use environment::Layers;
 pub use launcher::{Launcher, STREAMING_PACKAGES, SparkSubmit};
 pub use mode::{GroupByMode, JoinMode, Mode, ModeError, Runner, StagingQueryMode};
+pub use run_py::run_py;

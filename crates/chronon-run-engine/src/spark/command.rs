@@ -75,26 +75,7 @@ impl SqlJobs<'_> {
     /// Configuration that comes last, so that it wins.
     fn required_conf(&self) -> Vec<(String, String)> {
         let mut conf = required_conf(self.metastore_uri, self.warehouse);
-        let scratch = |name: &str| text(&self.scratch.join(name));
-        for (key, value) in [
-            ("spark.hadoop.hive.exec.scratchdir", scratch("hive")),
-            ("spark.hadoop.hive.exec.local.scratchdir", scratch("local")),
-            (
-                "spark.hadoop.hive.downloaded.resources.dir",
-                scratch("resources"),
-            ),
-        ] {
-            conf.push((key.to_owned(), value));
-        }
-        if self.master.starts_with("local") {
-            // Works whatever the machine's name resolves to, and listens nowhere else.
-            for key in ["spark.driver.host", "spark.driver.bindAddress"] {
-                conf.push((key.to_owned(), "127.0.0.1".to_owned()));
-            }
-            // Without Hadoop's native library each new directory would cost several processes.
-            let key = "spark.hadoop.hive.warehouse.subdir.inherit.perms";
-            conf.push((key.to_owned(), "false".to_owned()));
-        }
+        conf.extend(machine_conf(self.master, self.scratch));
         conf
     }
 
@@ -125,6 +106,32 @@ pub fn required_conf(metastore_uri: &str, warehouse: Option<&Path>) -> Vec<(Stri
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
     warehouse.into_iter().chain(fixed).collect()
+}
+
+/// What any Spark job needs on this machine: Hive's scratch files below `scratch` (absolute), and
+/// with a local master nothing that listens elsewhere.
+#[must_use]
+pub fn machine_conf(master: &str, scratch: &Path) -> Vec<(String, String)> {
+    let below = |name: &str| text(&scratch.join(name));
+    let mut conf = vec![
+        ("spark.hadoop.hive.exec.scratchdir", below("hive")),
+        ("spark.hadoop.hive.exec.local.scratchdir", below("local")),
+        (
+            "spark.hadoop.hive.downloaded.resources.dir",
+            below("resources"),
+        ),
+    ];
+    if master.starts_with("local") {
+        // Works whatever the machine's name resolves to, and listens nowhere else.
+        for key in ["spark.driver.host", "spark.driver.bindAddress"] {
+            conf.push((key, "127.0.0.1".to_owned()));
+        }
+        // Without Hadoop's native library each new directory would cost several processes.
+        let key = "spark.hadoop.hive.warehouse.subdir.inherit.perms";
+        conf.push((key, "false".to_owned()));
+    }
+    let owned = |(key, value): (&str, String)| (key.to_owned(), value);
+    conf.into_iter().map(owned).collect()
 }
 
 /// Options of a job's JVM: the archive always, a cheap compiler and collector only where the job

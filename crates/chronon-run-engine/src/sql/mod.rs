@@ -16,6 +16,7 @@ mod label;
 mod order;
 mod pipeline;
 mod refuse;
+mod rows;
 mod script;
 mod select;
 mod source;
@@ -31,6 +32,8 @@ mod followers_tests;
 
 use chronon_run_conf::{GroupBy, Join, StagingQuery};
 use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind};
+
+pub use rows::{count_rows, count_upload, parse_counts};
 
 /// A conf of any type.
 #[derive(Clone, Copy, Debug)]

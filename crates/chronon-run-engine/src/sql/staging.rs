@@ -154,7 +154,7 @@ fn signal(
 }
 
 /// Replaces the macros (§4.4).
-fn substitute(request: &Request<'_>, conf: &StagingQuery) -> Result<String, String> {
+pub(super) fn substitute(request: &Request<'_>, conf: &StagingQuery) -> Result<String, String> {
     let pattern = Regex::new(r"\{\{\s*(.*?)\s*\}\}").map_err(|error| error.to_string())?;
     let bounded = conf.start_partition.is_some();
     let bound = |day: chronon_run_core::Ds| {

@@ -144,6 +144,8 @@ impl RandomWorld {
             inputs: inputs.collect(),
             embedded_group_bys: BTreeSet::new(),
             embeds: BTreeSet::new(),
+            also_locks: Vec::new(),
+            towards: None,
             family: name,
         }
     }
@@ -272,7 +274,7 @@ proptest! {
         let refused = BTreeMap::new();
         let settings = |_| AssetSettings { step_days, lag: 0 };
         let plan = plan(
-            World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, refused: &refused },
+            World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, refused: &refused, driver: None },
             &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, only: &BTreeMap::new(), settings: &settings },
         );
 

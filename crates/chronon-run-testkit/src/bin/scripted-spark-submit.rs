@@ -85,8 +85,16 @@ fn snapshot(
     call: &Call,
     cwd: &Path,
 ) -> Result<CatalogSnapshot, Failure> {
-    let (Some(backend), Call::Driver { args }) = (backend, call) else {
+    let Some(backend) = backend else {
         return Ok(CatalogSnapshot::default());
+    };
+    let Call::Driver { args } = call else {
+        let counted = call.counts();
+        let counted: Vec<&str> = counted.iter().map(String::as_str).collect();
+        return match counted.is_empty() {
+            true => Ok(CatalogSnapshot::default()),
+            false => Ok(backend.snapshot(None, &counted)?),
+        };
     };
     let args = DriverArgs::parse(args).ok();
     let conf = args.as_ref().map(|args| cwd.join(&args.conf_path));

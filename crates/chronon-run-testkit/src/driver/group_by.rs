@@ -105,9 +105,11 @@ pub(crate) fn upload(
     check_tables(world, group_by)?;
     increments(world, group_by, PartitionRange::day(args.end_date))?;
     let table = output_of(group_by)?.suffixed("_upload");
+    let days = snapshot_days(world, group_by, PartitionRange::day(args.end_date))?;
     world.commit(vec![Write::Unpartitioned {
         table,
         ds: args.end_date,
+        rows: days.days(),
     }]);
     Ok("Upload done".to_owned())
 }

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use args::{ArgsError, DriverArgs};
 pub use unfilled::{InvalidRange, unfilled_ranges};
 pub use world::{Commit, Write};
+pub(crate) use world::{DS, UPLOADED_DAY, UPLOADED_ROWS};
 
 use world::World;
 

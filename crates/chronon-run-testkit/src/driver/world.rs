@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Facts, Failure};
 
+/// The table property with the day of an upload's rows.
+pub(crate) const UPLOADED_DAY: &str = "scripted.ds";
+/// The table property with their number.
+pub(crate) const UPLOADED_ROWS: &str = "scripted.rows";
 /// The partition column of everything that the Driver writes.
 pub(crate) const DS: &str = "ds";
 
@@ -44,6 +48,8 @@ pub enum Write {
         table: TableName,
         /// The value of its plain column `ds`.
         ds: Ds,
+        /// How many rows it has.
+        rows: u64,
     },
 }
 
@@ -75,12 +81,7 @@ impl Write {
         let state = slot.get_or_insert_with(|| self.new_table());
         match self {
             Self::View { .. } => {}
-            Self::Unpartitioned { ds, .. } => {
-                state
-                    .info
-                    .properties
-                    .insert("scripted.ds".to_owned(), ds.to_string());
-            }
+            Self::Unpartitioned { .. } => state.info.properties.extend(self.properties()),
             Self::Partitions {
                 others,
                 column,
@@ -94,6 +95,17 @@ impl Write {
                     .insert(others, days);
                 along_the_others(state, others, column, days);
             }
+        }
+    }
+
+    /// What tells a reader without data the content of an unpartitioned table.
+    pub(crate) fn properties(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Unpartitioned { ds, rows, .. } => vec![
+                (UPLOADED_DAY.to_owned(), ds.to_string()),
+                (UPLOADED_ROWS.to_owned(), rows.to_string()),
+            ],
+            _ => Vec::new(),
         }
     }
 

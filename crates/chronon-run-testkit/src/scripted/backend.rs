@@ -129,8 +129,15 @@ fn apply_to_hive(hive: &Hive, write: &Write) -> Result<(), BackendError> {
     };
     hive.ensure_database(write.table().namespace())?;
     match write {
-        Write::View { table } | Write::Unpartitioned { table, .. } => {
+        Write::View { table } => {
             hive.create_table(&create(table, Vec::new()))?;
+        }
+        Write::Unpartitioned { table, .. } => {
+            // Replaced as a whole.
+            hive.drop_table(table, true)?;
+            let mut new = create(table, Vec::new());
+            new.properties.extend(write.properties());
+            hive.create_table(&new)?;
         }
         Write::Partitions {
             table,

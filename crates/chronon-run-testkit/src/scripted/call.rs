@@ -1,13 +1,18 @@
 //! A command line → which engine, which asset, what would be written.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use chronon_run_core::{
     AssetId, CatalogSnapshot, ConfType, PartitionRange, RangeSet, StepKind, TableName,
 };
 use serde_json::Value;
 
-use crate::driver::{self, Commit, DriverArgs, Facts, Outcome, Write};
+use crate::driver::{
+    self, Commit, DS, DriverArgs, Facts, Outcome, UPLOADED_DAY, UPLOADED_ROWS, Write,
+};
 
 /// What a `spark-submit` command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,6 +104,15 @@ impl Call {
         }
     }
 
+    /// The tables that it counts the rows of.
+    #[must_use]
+    pub fn counts(&self) -> Vec<String> {
+        match self {
+            Self::Sql { script } => counted_tables(script),
+            _ => Vec::new(),
+        }
+    }
+
     /// What the real thing would write.
     ///
     /// # Errors
@@ -114,7 +128,8 @@ impl Call {
             Self::Sql { script } => Outcome {
                 commits: header(script)?.commits,
                 exit: 0,
-                message: "Time taken: 0.1 seconds".to_owned(),
+                message: counted(script, catalog, facts)?
+                    .unwrap_or_else(|| "Time taken: 0.1 seconds".to_owned()),
             },
             Self::Version | Self::Other { .. } => Outcome {
                 commits: Vec::new(),
@@ -134,14 +149,9 @@ struct Header {
 }
 
 fn header(script: &Path) -> Result<Header, CallError> {
-    let text = std::fs::read_to_string(script);
-    let text = text.map_err(|error| CallError::Script(script.to_owned(), error))?;
     let mut header = Header::default();
     let mut range = RangeSet::new();
-    for line in text
-        .lines()
-        .take_while(|line| line.starts_with("--") || line.is_empty())
-    {
+    for line in &comments(script)? {
         let bad = || CallError::Header(script.to_owned(), line.to_owned());
         if let Some(step) = line.strip_prefix("-- step: ") {
             let (asset, days) = step.rsplit_once(' ').unwrap_or((step, ""));
@@ -158,6 +168,79 @@ fn header(script: &Path) -> Result<Header, CallError> {
         }
     }
     Ok(header)
+}
+
+/// What a script that counts rows prints, by the comments at its head: `-- rows: <day> <table>
+/// <days>`, `-- labels:` likewise, and `-- upload: <table>`. `None` if it counts nothing.
+fn counted(
+    script: &Path,
+    catalog: &CatalogSnapshot,
+    facts: &Facts,
+) -> Result<Option<String>, CallError> {
+    let mut lines: BTreeMap<String, u64> = BTreeMap::new();
+    for line in comments(script)? {
+        if let Some(table) = line.strip_prefix("-- upload: ") {
+            let state = table.parse().ok().and_then(|table| catalog.table(&table));
+            let property = |name: &str| state?.info.properties.get(name).cloned();
+            if let (Some(day), Some(rows)) = (property(UPLOADED_DAY), property(UPLOADED_ROWS)) {
+                lines.insert(day, rows.parse().unwrap_or(0));
+            }
+        }
+        let all = line.strip_prefix("-- labels: ");
+        let Some(counted) = line.strip_prefix("-- rows: ").or(all) else {
+            continue;
+        };
+        let mut words = counted.splitn(3, ' ');
+        let (Some(day), Some(Ok(table)), Some(Some(days))) = (
+            words.next(),
+            words.next().map(str::parse::<TableName>),
+            words.next().map(ranges),
+        ) else {
+            continue;
+        };
+        let empty = facts.empty.get(&table).cloned().unwrap_or_default();
+        let rows = catalog
+            .days(&table, DS, &[])
+            .minus(&empty)
+            .intersect(&days)
+            .days();
+        let known = lines.get(day).copied();
+        let rows = match (all, known) {
+            (Some(_), Some(known)) => known.min(rows),
+            (_, known) => known.unwrap_or(0) + rows,
+        };
+        lines.insert(day.to_owned(), rows);
+    }
+    let answers: String = lines
+        .iter()
+        .map(|(day, rows)| format!("chronon-run-rows {day} {rows}\n"))
+        .collect();
+    Ok((!lines.is_empty()).then(|| format!("{answers}chronon-run-rows-done")))
+}
+
+/// The lines at the head of a script that are comments.
+fn comments(script: &Path) -> Result<Vec<String>, CallError> {
+    let text = std::fs::read_to_string(script);
+    let text = text.map_err(|error| CallError::Script(script.to_owned(), error))?;
+    let head = text
+        .lines()
+        .take_while(|line| line.starts_with("--") || line.is_empty());
+    Ok(head.map(str::to_owned).collect())
+}
+
+/// The tables that a script says that it counts.
+fn counted_tables(script: &Path) -> Vec<String> {
+    let lines = comments(script).unwrap_or_default();
+    let table = |line: &String| {
+        let counted = line
+            .strip_prefix("-- rows: ")
+            .or(line.strip_prefix("-- labels: "));
+        let counted = counted.and_then(|rest| rest.split(' ').nth(1));
+        counted
+            .or(line.strip_prefix("-- upload: "))
+            .map(str::to_owned)
+    };
+    lines.iter().filter_map(table).collect()
 }
 
 /// `2026-01-01..2026-01-05, 2026-01-07`; `None` if it is anything else.

@@ -144,6 +144,7 @@ fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
         master: section
             .parsed("master", "bad-master", parse::master)
             .unwrap_or(or.master),
+        names_master: section.get("master").is_some(),
         deploy_mode: section
             .choice("deploy_mode", &settings::DEPLOY_MODES)
             .map(str::to_owned),

@@ -7,8 +7,9 @@ use chronon_run_export::{explanation_text, plan_text};
 use chronon_run_plan::{Plan, explain};
 
 use crate::{
-    cli::{Output, PlanArgs},
+    cli::{Output, PlanArgs, Tool},
     context::Context,
+    driver::Driver,
     failure::Failure,
     output::{json, print},
     planning::{Planned, Wanted},
@@ -44,11 +45,26 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     if let Some(path) = &args.out {
         save(&planned.plan, path)?;
     }
+    if let Some(Tool::RunPy) = args.tool {
+        return show_run_py(&context, &planned.plan);
+    }
     match &cell {
         Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
         None => show(&planned.plan, args)?,
     }
     Ok(())
+}
+
+/// One line for each step, in an order in which they can be typed.
+fn show_run_py(context: &Context, plan: &Plan) -> Result<(), Failure> {
+    let driver = Driver::new(context, None);
+    let mut lines = String::new();
+    for step in &plan.steps {
+        let asset = &context.graph.assets[context.index_of(&step.asset)?];
+        let line = driver.run_py(step, asset).map_err(Failure::setup)?;
+        lines.push_str(&format!("{}\n", line.masked()));
+    }
+    print(&lines)
 }
 
 fn show(plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {

@@ -33,6 +33,7 @@ pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
         latest_date: end,
         after: Vec::new(),
         family: asset.family.clone(),
+        run_first_hole: false,
         command: None,
     };
     print(&compile(&context, &step, &snapshot).map_err(Failure::setup)?)

@@ -1,0 +1,355 @@
+//! What a step of the `chronon` engine is: one run of the Driver, and a look at what it did. The
+//! Driver exits 0 for nothing (§5.7), so the look is what counts, and it is a card for each mode
+//! (§4.6).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::{
+    CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName,
+    event::{Outcome, StepIndex},
+};
+use chronon_run_engine::{
+    spark::{command::Length, log},
+    sql,
+};
+use chronon_run_exec::{
+    Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
+};
+use chronon_run_plan::{Asset, AssetIndex, Step, first_hole};
+use chronon_run_process::{Child, Exit, LogMode, Watchdog};
+
+use crate::{
+    applications::Applications,
+    context::Context,
+    driver::{Driver, Start},
+    retrying,
+    spark_sql::SparkSql,
+    warehouse::Warehouse,
+    work::{job_length, look},
+};
+
+/// Runs the steps of one plan with Chronon's Driver.
+pub(crate) struct DriverWork<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) sql: &'a SparkSql<'a>,
+    pub(crate) driver: Driver<'a>,
+    pub(crate) applications: &'a Applications,
+    pub(crate) watchdog: &'a Watchdog,
+    /// The run's folder: logs, and scripts that count rows.
+    pub(crate) folder: PathBuf,
+    /// The plan's steps, by index.
+    pub(crate) steps: &'a [Step],
+    /// What is known of the steps that were begun.
+    pub(crate) begun: Mutex<BTreeMap<StepIndex, Begun>>,
+}
+
+/// What is known of a step that was begun.
+#[derive(Default)]
+pub(crate) struct Begun {
+    /// The table's days before its last attempt.
+    before: RangeSet,
+    /// Whether its last attempt has failed already.
+    failed: bool,
+}
+
+/// How long counting rows may take.
+const COUNTING: Duration = Duration::from_secs(1800);
+/// Between two looks at a child that counts.
+const POLL: Duration = Duration::from_millis(20);
+
+impl Work for DriverWork<'_> {
+    fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
+        let (index, asset) = self.asset(job)?;
+        let snapshot = self.tables_of(index)?;
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        let days_of = |table: &TableName| snapshot.days(table, column, &[]);
+        let step = Step {
+            range: job.range,
+            // Earlier steps of this run may have filled days since the plan was made.
+            run_first_hole: first_hole(asset, job.range, &days_of),
+            ..self.step(job)?.clone()
+        };
+        let begun = Begun {
+            before: self.days_in(&snapshot, asset),
+            failed: false,
+        };
+        self.begun().insert(job.step, begun);
+        let folder = self.step_folder(job);
+        fs::create_dir_all(&folder).map_err(|error| {
+            WorkError::Failed(format!("cannot write {}: {error}", folder.display()))
+        })?;
+        let conf = retrying::spark_conf(self.context, job);
+        let start = Start {
+            folder: &folder,
+            length: job_length(self.context.workspace.engine.fast_start, job.range),
+            conf: &conf,
+        };
+        let command = self.driver.command(&step, asset, Some(start));
+        Ok(Task {
+            command: command.map_err(|error| WorkError::Failed(error.to_string()))?,
+            log: folder.join(format!("attempt-{attempt}.log")),
+            kind: TaskKind::Process,
+        })
+    }
+
+    fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
+        let (index, asset) = self.asset(job)?;
+        let snapshot = self.tables_of(index)?;
+        if asset.day_column.is_none() {
+            return self.verify_upload(job, asset, &snapshot);
+        }
+        let days = self.days_in(&snapshot, asset);
+        let wanted = RangeSet::from(job.range);
+        let verdict = Verdict {
+            filled: wanted.intersect(&days),
+            missing: wanted.minus(&days),
+            ..Verdict::default()
+        };
+        if verdict.missing.is_empty() || self.has_failed(job) {
+            return Ok(verdict);
+        }
+        let verdict = without_any_gate(asset, &snapshot, verdict);
+        match asset.id.step {
+            StepKind::StatsSummary | StepKind::LogSummary | StepKind::Consistency => {
+                Ok(self.verify_by_row_days(job, verdict, &days))
+            }
+            _ => self.verify_empty(job, index, &snapshot, verdict),
+        }
+    }
+
+    fn explain(&self, _job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        retrying::explain(log, outcome)
+    }
+
+    fn settle(&self, job: &Job, log: &Path, _outcome: &Outcome) -> Result<(), String> {
+        self.begun().entry(job.step).or_default().failed = true;
+        self.applications.end(log)
+    }
+
+    fn application(&self, line: &str) -> Option<String> {
+        self.applications.named(line)
+    }
+
+    fn progress(&self, line: &str) -> Option<StageProgress> {
+        let found = log::parse_progress(line)?;
+        Some(StageProgress {
+            done: found.done,
+            total: found.total,
+            stage: found.stage,
+        })
+    }
+
+    fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
+        match outcome {
+            // Its inputs were there; another attempt would find the same.
+            Outcome::EmptyUpload => RetryDecision::GiveUp,
+            _ => retrying::decide(self.context, job, outcome, log),
+        }
+    }
+}
+
+impl DriverWork<'_> {
+    fn step(&self, job: &Job) -> Result<&Step, WorkError> {
+        let found = self.steps.get(job.step as usize);
+        found.ok_or_else(|| WorkError::Failed(format!("the plan has no step {}", job.step)))
+    }
+
+    fn asset(&self, job: &Job) -> Result<(AssetIndex, &Asset), WorkError> {
+        let graph = &self.context.graph;
+        let index = graph.find(&job.asset);
+        let found = index.map(|index| (index, &graph.assets[index]));
+        found.ok_or_else(|| WorkError::Failed(format!("there is no asset {}", job.asset)))
+    }
+
+    /// `<run>/<step>-<asset>/`: one folder for each step, one log for each attempt.
+    fn step_folder(&self, job: &Job) -> PathBuf {
+        let name = job.asset.to_string().replace('/', ".");
+        let step = self.steps.get(job.step as usize);
+        let start = step.map_or(job.range, |step| step.range).start;
+        self.folder
+            .join(format!("{:03}-{name}-{start}", job.step + 1))
+    }
+
+    fn begun(&self) -> MutexGuard<'_, BTreeMap<StepIndex, Begun>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_failed(&self, job: &Job) -> bool {
+        self.begun()
+            .get(&job.step)
+            .is_some_and(|begun| begun.failed)
+    }
+
+    /// What the catalog shows now of everything that the asset reads and writes.
+    fn tables_of(&self, index: AssetIndex) -> Result<CatalogSnapshot, WorkError> {
+        let tables = self.context.graph.tables_of(&BTreeSet::from([index]));
+        let requests: Vec<_> = tables
+            .into_iter()
+            .map(|(table, columns)| (table, columns.into_iter().collect()))
+            .collect();
+        look(self.warehouse, &requests)
+    }
+
+    /// The table's partitions as days of the asset.
+    fn days_in(&self, snapshot: &CatalogSnapshot, asset: &Asset) -> RangeSet {
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        snapshot
+            .days(&asset.table, column, &asset.sub_partitions)
+            .widen(-asset.shift, -asset.shift)
+    }
+
+    /// Statistics and consistency are partitioned by the day of the rows' time, not by their input's
+    /// day (§10.23): an input day need not become a partition. That the table exists and has got days,
+    /// or has some of those asked for, is all that can be asked.
+    fn verify_by_row_days(&self, job: &Job, verdict: Verdict, days: &RangeSet) -> Verdict {
+        let begun = self.begun();
+        let before = begun.get(&job.step).map(|begun| begun.before.clone());
+        let grown = !days.minus(&before.unwrap_or_default()).is_empty();
+        match grown || !verdict.filled.is_empty() {
+            true => Verdict {
+                empty: verdict.empty.union(&verdict.missing),
+                missing: RangeSet::new(),
+                ..verdict
+            },
+            false => verdict,
+        }
+    }
+
+    /// Tells days that have no rows from days that were lost.
+    fn verify_empty(
+        &self,
+        job: &Job,
+        index: AssetIndex,
+        snapshot: &CatalogSnapshot,
+        verdict: Verdict,
+    ) -> Result<Verdict, WorkError> {
+        let asset = &self.context.graph.assets[index];
+        let conf = self.context.conf(&asset.id);
+        let Some(conf) = conf.filter(|_| !verdict.missing.is_empty()) else {
+            return Ok(verdict);
+        };
+        let request = sql::Request {
+            conf,
+            step: &asset.id.step,
+            range: job.range,
+            latest_date: job.range.end,
+            partition_column: &self.context.workspace.partition_column,
+            tables: snapshot,
+        };
+        // What cannot be counted stays missing.
+        let Ok(Some(script)) = sql::count_rows(&request, &verdict.missing) else {
+            return Ok(verdict);
+        };
+        let Some(counts) = self.count(job, index, &script)? else {
+            return Ok(verdict);
+        };
+        let has_rows = |day: &Ds| counts.get(day).is_some_and(|rows| *rows > 0);
+        let lost: RangeSet = verdict.missing.iter().filter(has_rows).collect();
+        Ok(Verdict {
+            empty: verdict.empty.union(&verdict.missing.minus(&lost)),
+            missing: lost,
+            ..verdict
+        })
+    }
+
+    /// Done is a table that holds exactly this day, and rows besides the serving information (§4.6).
+    fn verify_upload(
+        &self,
+        job: &Job,
+        asset: &Asset,
+        snapshot: &CatalogSnapshot,
+    ) -> Result<Verdict, WorkError> {
+        let wanted = RangeSet::from(job.range);
+        let lost = Verdict {
+            missing: wanted.clone(),
+            ..Verdict::default()
+        };
+        if snapshot.table(&asset.table).is_none() || self.has_failed(job) {
+            return Ok(lost);
+        }
+        let index = self.context.graph.find(&asset.id).unwrap_or_default();
+        let script = sql::count_upload(&asset.table);
+        let counts = self.count(job, index, &script)?.ok_or_else(|| {
+            WorkError::Failed(format!(
+                "the rows of {} cannot be counted; see {}",
+                asset.table,
+                self.step_folder(job).join(COUNT_LOG).display()
+            ))
+        })?;
+        let newest = counts.last_key_value().map(|(day, rows)| (*day, *rows));
+        Ok(match newest {
+            Some((day, 0)) if PartitionRange::day(day) == job.range => Verdict {
+                empty_upload: true,
+                ..lost
+            },
+            Some((day, _)) if PartitionRange::day(day) == job.range => Verdict {
+                filled: wanted,
+                ..Verdict::default()
+            },
+            _ => lost,
+        })
+    }
+
+    /// Runs a script that counts rows; `None` if it failed.
+    fn count(
+        &self,
+        job: &Job,
+        index: AssetIndex,
+        script: &str,
+    ) -> Result<Option<BTreeMap<Ds, u64>>, WorkError> {
+        let folder = self.step_folder(job);
+        let (path, log) = (folder.join("rows.sql"), folder.join(COUNT_LOG));
+        let failed = |error: &dyn std::fmt::Display| WorkError::Failed(error.to_string());
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::write(&path, script))
+            .map_err(|error| failed(&format!("cannot write {}: {error}", path.display())))?;
+        let conf = self.context.spark_conf(index);
+        let name = format!("chronon-run rows of {}", job.asset);
+        let command = self.sql.script(&conf, &path, &name, Length::Short);
+        let child = Child::start(&command, &log, LogMode::Truncate, Some(self.watchdog))
+            .map_err(|error| failed(&error))?;
+        let deadline = Instant::now() + COUNTING;
+        while !child.has_exited() {
+            if Instant::now() > deadline {
+                child.group().terminate();
+            }
+            thread::sleep(POLL);
+        }
+        let exit = child.wait(self.context.workspace.run.grace);
+        if exit.map_err(|error| failed(&error))? != Exit::Code(0) {
+            return Ok(None);
+        }
+        let text = fs::read(&log).map_err(|error| failed(&error))?;
+        Ok(sql::parse_counts(&String::from_utf8_lossy(&text)))
+    }
+}
+
+/// A day for which the inputs that decide about it were made by this workspace and turned out to be
+/// empty does not exist for the Driver (§4.1): it is empty too.
+fn without_any_gate(asset: &Asset, snapshot: &CatalogSnapshot, verdict: Verdict) -> Verdict {
+    let gates: Vec<_> = asset.inputs.iter().filter(|input| input.gates).collect();
+    if gates.is_empty() || gates.iter().any(|input| input.producer.is_none()) {
+        return verdict;
+    }
+    let there = gates.iter().fold(RangeSet::new(), |all, input| {
+        let spec = &input.spec;
+        all.union(&snapshot.days(&spec.table, &input.day_column, &spec.sub_partitions))
+    });
+    let empty = verdict.missing.minus(&there);
+    Verdict {
+        missing: verdict.missing.minus(&empty),
+        empty: verdict.empty.union(&empty),
+        ..verdict
+    }
+}
+
+/// What the counting prints.
+const COUNT_LOG: &str = "rows.log";
