@@ -7,6 +7,8 @@
 
 mod bad_input;
 mod clusters;
+mod driven;
+mod driver_modes;
 mod frontfill;
 mod golden;
 mod hooks;

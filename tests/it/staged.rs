@@ -23,7 +23,7 @@ pub(crate) const FIRST: &str = "2026-01-01";
 pub(crate) const LAST: &str = "2026-01-03";
 
 /// The scripted `spark-submit`, built by the cargo that runs the tests.
-fn scripted_spark_submit() -> &'static Path {
+pub(crate) fn scripted_spark_submit() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let folder = Path::new(env!("CARGO_BIN_EXE_chronon-run"))

@@ -54,6 +54,20 @@ impl Hive {
         })
     }
 
+    /// Whether there is a database of this name.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses.
+    pub fn has_database(&self, name: &str) -> Result<bool, CatalogError> {
+        self.run(|session| async move {
+            let future = session.client.get_all_databases();
+            let databases = session.demand("get_all_databases", future).await?;
+            Ok(databases
+                .iter()
+                .any(|found| found.eq_ignore_ascii_case(name)))
+        })
+    }
+
     /// Creates a parquet table in its database's place unless it exists; whether it was created.
     ///
     /// # Errors

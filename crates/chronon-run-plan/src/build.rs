@@ -589,6 +589,10 @@ impl Builder<'_> {
         let mut asset = self.join_asset(conf, step, table.clone())?;
         asset.also_writes = vec![SideTable::new("upload", table.suffixed("_upload"))];
         asset.family = table.to_string();
+        if !input_suffix.is_empty() {
+            // Its history begins with the log, not with the left (§4.1).
+            asset.from = None;
+        }
         let mut input = self.own_table(output.suffixed(input_suffix), Need::SAME_DAY);
         input.gates = true;
         asset.inputs.push(input);

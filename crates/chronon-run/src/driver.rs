@@ -1,6 +1,10 @@
 //! How this workspace starts Chronon's Driver: the one place that puts its settings together.
 
-use std::{collections::BTreeMap, env, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    path::Path,
+};
 
 use chronon_run_conf::MetaData;
 use chronon_run_core::{AssetId, CommandLine, ConfType, Ds, PartitionRange, StepKind};
@@ -11,10 +15,15 @@ use chronon_run_engine::{
         command::{Length, java_options, machine_conf, required_conf, spark_env},
     },
 };
-use chronon_run_plan::{Asset, Fill, Step};
+use chronon_run_plan::{Asset, Fill, Plan, Step};
 use chronon_run_workspace::{Catalog, Engine, Launcher as LauncherSetting};
 
-use crate::{context::Context, spark_sql::SparkSql, warehouse::own_warehouse};
+use crate::{
+    context::Context,
+    failure::Failure,
+    spark_sql::SparkSql,
+    warehouse::{Warehouse, own_warehouse},
+};
 
 /// Everything that the command lines of one workspace have in common.
 pub(crate) struct Driver<'a> {
@@ -273,6 +282,32 @@ impl<'a> Driver<'a> {
         }
         found
     }
+}
+
+/// Sees to it that the databases exist that the plan writes to: the Driver creates none (§3). In the
+/// workspace's own metastore they are made; in the user's that is for the user to do.
+pub(crate) fn prepare_databases(
+    context: &Context,
+    warehouse: &Warehouse,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let Some(chronon_run_catalog::Catalog::Hive(hive)) = warehouse.catalog() else {
+        return Ok(());
+    };
+    let tables = plan.assets.iter().map(|asset| asset.table.namespace());
+    for name in tables.collect::<BTreeSet<&str>>() {
+        if matches!(context.workspace.catalog, Catalog::Embedded { .. }) {
+            hive.ensure_database(name).map_err(Failure::setup)?;
+        } else if !hive.has_database(name).map_err(Failure::setup)? {
+            return Err(Failure::hinted(
+                format!(
+                    "the metastore has no database `{name}`, and Chronon's Driver creates none"
+                ),
+                format!("CREATE DATABASE {name}"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What depends on the asset and must outlive its job.

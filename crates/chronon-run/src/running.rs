@@ -31,7 +31,7 @@ use crate::{
     archives::Background,
     cli::{self, OnFailure, Output},
     context::{Context, now_millis, own_program},
-    driver::Driver,
+    driver::{self, Driver},
     driver_work::DriverWork,
     failure::Failure,
     hooks::{self, Call, Hooks, StepHooks},
@@ -168,6 +168,9 @@ impl<'a> Running<'a> {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
         save_plan(plan, &folders.run);
+        if self.context.uses_driver() {
+            driver::prepare_databases(self.context, self.warehouse, plan)?;
+        }
         let sql = SparkSql::new(workspace, self.warehouse)?;
         jars::refuse_unfit(workspace, sql.spark())?;
         let watchdog = self.watchdog()?;
