@@ -24,6 +24,7 @@ use chronon_run_testkit::{
 use serde_json::Value;
 
 use crate::{
+    jars,
     staged::scripted_spark_submit,
     support::{Screen, Workspace, cache, repository},
 };
@@ -129,7 +130,7 @@ grace = "1s"
         workspace.write("spark/jars/spark-core_2.12-3.3.1.jar", "");
         workspace.write("java/release", "JAVA_VERSION=\"17.0.1\"\n");
         workspace.write("java/bin/java", "");
-        workspace.write("chronon.jar", "");
+        fs::write(workspace.path("chronon.jar"), jars::jar(&[jars::DRIVER])).unwrap();
         workspace.write("online.jar", "");
     }
 

@@ -70,7 +70,7 @@ impl Repository {
     }
 }
 
-fn jar(entries: &[&str]) -> Vec<u8> {
+pub(crate) fn jar(entries: &[&str]) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for entry in entries {
         writer
@@ -80,7 +80,7 @@ fn jar(entries: &[&str]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-const DRIVER: &str = "ai/chronon/spark/Driver.class";
+pub(crate) const DRIVER: &str = "ai/chronon/spark/Driver.class";
 
 /// A workspace that starts the Driver of these coordinates.
 fn workspace(coordinates: &str) -> Staged {

@@ -9,6 +9,7 @@ mod bad_input;
 mod clusters;
 mod driven;
 mod driver_modes;
+mod driver_verify;
 mod frontfill;
 mod golden;
 mod hooks;

@@ -168,11 +168,11 @@ impl<'a> Running<'a> {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
         save_plan(plan, &folders.run);
+        let sql = SparkSql::new(workspace, self.warehouse)?;
+        jars::refuse_unfit(workspace, sql.spark())?;
         if self.context.uses_driver() {
             driver::prepare_databases(self.context, self.warehouse, plan)?;
         }
-        let sql = SparkSql::new(workspace, self.warehouse)?;
-        jars::refuse_unfit(workspace, sql.spark())?;
         let watchdog = self.watchdog()?;
         let work = self.work(plan, &sql, folders, applications, &watchdog);
         let builder = (workspace.engine.fast_start != FastStart::Never)

@@ -1,0 +1,153 @@
+//! What is believed of the Driver: nothing but partitions. Faults on the scripted `spark-submit`.
+
+use chronon_run_testkit::{
+    driver::Write,
+    scripted::{Fault, Output},
+};
+
+use crate::{
+    driven::Driven,
+    staged::days,
+    support::{Screen, steady},
+};
+
+/// The lines about failed steps.
+fn failures(screen: &Screen) -> String {
+    let lines = screen.stderr.lines();
+    let lines = lines.skip_while(|line| !line.contains(" failed:"));
+    let lines = lines.take_while(|line| !line.is_empty());
+    let lines = lines.filter(|line| !line.contains("log: "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn fault(asset: &str) -> Fault {
+    Fault {
+        asset: Some(asset.parse().unwrap()),
+        ..Fault::default()
+    }
+}
+
+#[test]
+fn exit_0_without_the_days_is_a_failure_with_its_own_words() {
+    let driven = Driven::scripted("nothing", "");
+    driven.faults(&[
+        Fault {
+            output: Output::None,
+            ..fault("group_by/stays.listings.dim_v1/backfill")
+        },
+        Fault {
+            output: Output::Days(2),
+            ..fault("join/stays.online.v1/backfill")
+        },
+    ]);
+    let _steady = steady();
+    let args = ["materialize", "stays.listings.dim_v1", "stays.online.v1"];
+    insta::assert_snapshot!(failures(&driven.run(&args).expect(1)), @r"
+    3 steps failed:
+      group_by/stays.listings.dim_v1/backfill  2026-01-14..2026-01-20
+        exit code 0, but nothing was written: 2026-01-14..2026-01-20 missing
+      group_by/stays.listings.dim_v1/backfill  2026-01-22..2026-01-30
+        exit code 0, but nothing was written: 2026-01-22..2026-01-30 missing
+      join/stays.online.v1/backfill  2026-01-24..2026-01-30
+        exit code 0, but not everything was written: 2026-01-26..2026-01-30 missing
+    ");
+    // What was written is kept, and only the rest is done again.
+    let online = driven.days("stays_out.stays_online_v1").unwrap();
+    assert_eq!(online, days("2026-01-24", "2026-01-25"));
+    driven.faults(&[]);
+    driven.run(&args).expect(0);
+    let online: Vec<String> = driven.driver_lines();
+    let again = online.iter().filter(|line| line.contains("online.v1"));
+    assert!(
+        again
+            .last()
+            .unwrap()
+            .ends_with("--start-partition-override=2026-01-26")
+    );
+}
+
+#[test]
+fn an_upload_without_rows_is_a_failure_and_a_newer_day_is_never_overwritten() {
+    let driven = Driven::scripted("uploads", "");
+    let upload = "group_by/stays.listings.dim_v1/upload";
+    let on = |day: &str| driven.run(&["materialize", upload, "--ds", day]);
+    let _steady = steady();
+    on("2026-01-20").expect(0);
+    on("2026-01-22").expect(0);
+    let calls = driven.calls().len();
+    on("2026-01-20").expect(0);
+    assert_eq!(driven.calls().len(), calls, "an older day is left alone");
+    // The snapshot landed without a row: the upload exits 0 all the same.
+    let mut facts: serde_json::Value =
+        serde_json::from_str(&driven.workspace.read("facts.json")).unwrap();
+    facts["empty"][driven.table("lake.listings").as_str()] =
+        serde_json::to_value(days("2026-01-24", "2026-01-24")).unwrap();
+    driven.workspace.write("facts.json", &facts.to_string());
+    insta::assert_snapshot!(failures(&on("2026-01-24").expect(1)), @r"
+    1 step failed:
+      group_by/stays.listings.dim_v1/upload  2026-01-24
+        exit code 0, but the upload has no rows
+    ");
+    // Nobody knows now what the table holds, so the older day may be asked for again.
+    on("2026-01-22").expect(0);
+}
+
+#[test]
+fn days_left_of_existing_output_get_the_flag_and_holes_do_not() {
+    let driven = Driven::scripted("holes", "");
+    let from = |start: &str, end: &str| {
+        let args = [
+            "materialize",
+            "stays.search_train.v1",
+            "--start-ds",
+            start,
+            "--end-ds",
+            end,
+        ];
+        driven.run(&args).expect(0);
+        driven.driver_lines().pop().unwrap()
+    };
+    assert!(!from("2026-01-25", "2026-01-26").contains("first-hole"));
+    assert!(!from("2026-01-28", "2026-01-29").contains("first-hole"));
+    assert!(
+        !from("2026-01-26", "2026-01-28").contains("first-hole"),
+        "a hole"
+    );
+    assert!(from("2026-01-19", "2026-01-20").contains("--run-first-hole"));
+    let filled = driven.days("stays_out.stays_search_train_v1").unwrap();
+    assert_eq!(
+        filled.to_string(),
+        "2026-01-19..2026-01-20, 2026-01-25..2026-01-29"
+    );
+}
+
+/// A source that is not there is waited for on the right side too, where the Driver would write NULLs
+/// for good.
+#[test]
+fn nothing_starts_before_the_right_side_has_landed() {
+    let driven = Driven::scripted("gate", "");
+    driven.drop_days("lake.bookings", &days("2026-01-29", "2026-01-30"));
+    let screen = driven.run(&["materialize", "stays.online.v1"]).expect(3);
+    let filled = driven.days("stays_out.stays_online_v1").unwrap();
+    assert_eq!(
+        filled,
+        days("2026-01-24", "2026-01-28"),
+        "{}",
+        screen.text()
+    );
+    let ends: Vec<bool> = (driven.driver_lines().iter())
+        .map(|line| line.contains("--end-date=2026-01-28"))
+        .collect();
+    assert_eq!(
+        ends,
+        [true],
+        "the Driver is not even told of the days that wait"
+    );
+    driven.write(Write::days(
+        driven.table("lake.bookings"),
+        days("2026-01-29", "2026-01-30"),
+    ));
+    driven.run(&["materialize", "stays.online.v1"]).expect(0);
+    let filled = driven.days("stays_out.stays_online_v1").unwrap();
+    assert_eq!(filled, days("2026-01-24", "2026-01-30"));
+}
