@@ -403,6 +403,7 @@ fn a_day_without_rows_is_no_day_further_down() {
             history: &history,
             never: &BTreeMap::new(),
             refused: &BTreeMap::new(),
+            driver: None,
         },
         &Request {
             selected: BTreeSet::from([0, 1]),
