@@ -56,11 +56,10 @@ fn exit_0_without_the_days_is_a_failure_with_its_own_words() {
     assert_eq!(online, days("2026-01-24", "2026-01-25"));
     driven.faults(&[]);
     driven.run(&args).expect(0);
-    let online: Vec<String> = driven.driver_lines();
-    let again = online.iter().filter(|line| line.contains("online.v1"));
+    let lines = driven.driver_lines();
+    let again = lines.iter().rfind(|line| line.contains("online.v1"));
     assert!(
         again
-            .last()
             .unwrap()
             .ends_with("--start-partition-override=2026-01-26")
     );

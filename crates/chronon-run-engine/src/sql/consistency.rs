@@ -208,7 +208,9 @@ impl Compared {
     fn gap(&self) -> String {
         let (l, r) = (self.left(), self.right());
         if self.is_floating() {
-            format!("IF({l} = {r} OR ABS({l} - {r}) <= 1e-9D * GREATEST(ABS({l}), ABS({r})), 0D, {l} - {r})")
+            format!(
+                "IF({l} = {r} OR ABS({l} - {r}) <= 1e-9D * GREATEST(ABS({l}), ABS({r})), 0D, {l} - {r})"
+            )
         } else {
             format!("{l} - {r}")
         }
