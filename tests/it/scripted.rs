@@ -380,6 +380,23 @@ fn runs_and_logs_show_what_failed() {
 }
 
 #[test]
+fn a_report_is_a_page_about_the_newest_run() {
+    let staged = Staged::chain();
+    staged.run(&["report"]).expect(2);
+    staged.faults(&[fails("two")]);
+    staged.run(&["materialize", "--jobs", "1"]).expect(1);
+    staged.run(&["report", "--out", "run.html"]).expect(0);
+    let page = staged.workspace.read("run.html");
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(
+        page.contains("<td>staging_query/team.two/backfill</td>"),
+        "{page}"
+    );
+    assert!(page.contains("1 of 3 steps filled"), "{page}");
+    staged.run(&["report", "no-such-run"]).expect(2);
+}
+
+#[test]
 fn a_saved_plan_is_applied() {
     let staged = Staged::chain();
     staged

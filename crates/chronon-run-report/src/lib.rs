@@ -1,6 +1,6 @@
 //! Events, history and findings, made readable: progress bars ([`Bars`]) on a terminal, plain
 //! lines ([`Lines`]) elsewhere, JSON lines ([`JsonLines`]) for programs, a [`summary`] at the
-//! end, [`diagnostics`] with a caret, and [`table`]s.
+//! end, [`diagnostics`] with a caret, [`table`]s, and a run as an [`html`] page.
 //!
 //! Invariant: nothing here talks to the runner or changes anything; what is shown is computed
 //! from the events alone ([`RunView`]) by pure functions, and the writers only put it
@@ -8,6 +8,7 @@
 
 mod bars;
 pub mod diagnostics;
+pub mod html;
 mod lines;
 mod output;
 mod summary;

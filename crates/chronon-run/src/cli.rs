@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Print the log of a step.
     Logs(LogsArgs),
+    /// Write a run as one HTML page.
+    Report(ReportArgs),
     /// Find or install Spark.
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -417,6 +419,17 @@ pub(crate) enum RunsCommand {
         #[arg(long, value_name = "N", default_value_t = 50)]
         keep: u32,
     },
+}
+
+/// Arguments of `report`.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// The run's id [default: the newest run].
+    pub(crate) run: Option<String>,
+
+    /// Where to write the page [default: standard output].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Arguments of `logs`.

@@ -60,6 +60,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Status(args) => commands::status::run(args),
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
+        Command::Report(args) => commands::report::run(args),
         Command::Logs(args) => commands::runs::logs(args),
         Command::Engine(command) => commands::engine::run(command),
         Command::Completions { shell } => {

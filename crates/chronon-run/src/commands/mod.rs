@@ -8,6 +8,7 @@ pub(crate) mod ls;
 pub(crate) mod materialize;
 pub(crate) mod plan;
 pub(crate) mod reference;
+pub(crate) mod report;
 pub(crate) mod retry;
 pub(crate) mod runs;
 pub(crate) mod sql;

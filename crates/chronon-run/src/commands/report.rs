@@ -1,0 +1,46 @@
+//! `chronon-run report`: a run as one HTML page.
+
+use std::fs;
+
+use chronon_run_core::AssetId;
+use chronon_run_ledger::{Ledger, RunDetail};
+use chronon_run_report::html;
+
+use crate::{
+    cli::ReportArgs,
+    context::Context,
+    failure::Failure,
+    output::{note, print},
+};
+
+pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
+    let context = Context::load()?;
+    let detail = wanted_run(&context, args.run.as_deref())?;
+    let table_of = |asset: &AssetId| match context.graph.find(asset) {
+        Some(index) => context.graph.assets[index].table.to_string(),
+        None => String::new(),
+    };
+    let page = html::page(&detail, &table_of);
+    let Some(path) = &args.out else {
+        return print(&page);
+    };
+    fs::write(path, page)
+        .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
+    note(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn wanted_run(context: &Context, id: Option<&str>) -> Result<RunDetail, Failure> {
+    let mut ledger = context.existing_ledger();
+    let found = ledger.as_mut().and_then(|ledger: &mut Ledger| {
+        let newest = ledger.runs(1).into_iter().next().map(|run| run.run);
+        ledger.run(&id.map(str::to_owned).or(newest)?)
+    });
+    found.ok_or_else(|| match id {
+        Some(id) => Failure::hinted(
+            format!("there is no run `{id}`"),
+            "`chronon-run runs` lists them",
+        ),
+        None => Failure::hinted("nothing was run yet", "`chronon-run materialize` runs"),
+    })
+}
