@@ -392,7 +392,7 @@ fn a_report_is_a_page_about_the_newest_run() {
         page.contains("<td>staging_query/team.two/backfill</td>"),
         "{page}"
     );
-    assert!(page.contains("1 of 3 steps filled"), "{page}");
+    assert!(page.contains("2 of 4 steps filled 6 days"), "{page}");
     staged.run(&["report", "no-such-run"]).expect(2);
 }
 
