@@ -23,5 +23,6 @@ mod spark_cluster;
 mod spark_example;
 mod staged;
 mod status;
+mod stream;
 mod support;
 mod tables;

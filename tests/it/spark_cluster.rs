@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::{Workspace, signal, wait_until};
 
 /// A program that ends with the test.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
 }
@@ -53,13 +53,13 @@ impl Drop for Daemon {
 }
 
 /// The Spark and Java that `chronon-run` uses.
-struct Spark {
-    home: PathBuf,
-    java: PathBuf,
+pub(crate) struct Spark {
+    pub(crate) home: PathBuf,
+    pub(crate) java: PathBuf,
 }
 
 impl Spark {
-    fn of(workspace: &Workspace) -> Self {
+    pub(crate) fn of(workspace: &Workspace) -> Self {
         let mut screen = workspace.run(&["engine", "info"]);
         if screen.code != Some(0) {
             screen = workspace.run(&["engine", "install"]).expect(0);
@@ -85,6 +85,20 @@ impl Spark {
             .env("SPARK_DAEMON_JAVA_OPTS", "-XX:TieredStopAtLevel=1");
         command
     }
+}
+
+const LOOPBACK: [&str; 6] = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"];
+
+/// A standalone master, its address and that of its web interface.
+pub(crate) fn master(spark: &Spark, folder: &Workspace) -> (Daemon, String, String) {
+    let master_class = "org.apache.spark.deploy.master.Master";
+    let args = [&[master_class], &LOOPBACK[..]].concat();
+    let master = Daemon::start(spark, folder.root(), "master", &args);
+    let address = master.says("Starting Spark master at ");
+    let port = master.says("Successfully started service 'MasterUI' on port ");
+    let url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
+    master.says("I have been elected leader! New state: ");
+    (master, address, url)
 }
 
 fn add_query(workspace: &Workspace, name: &str, query: &str) {
@@ -147,13 +161,7 @@ fn recorded(workspace: &Workspace) -> Option<String> {
 fn applications_of_a_standalone_cluster_are_recorded_and_ended() {
     let folder = Workspace::empty();
     let spark = Spark::of(&folder);
-    let loopback = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"];
-    let master_class = "org.apache.spark.deploy.master.Master";
-    let args = [&[master_class], &loopback[..]].concat();
-    let master = Daemon::start(&spark, folder.root(), "master", &args);
-    let address = master.says("Starting Spark master at ");
-    let port = master.says("Successfully started service 'MasterUI' on port ");
-    let url = format!("http://127.0.0.1:{}", port.trim_end_matches('.'));
+    let (_master, address, url) = master(&spark, &folder);
     let work = folder.path("work").display().to_string();
     let worker_class = "org.apache.spark.deploy.worker.Worker";
     let limits = [
@@ -165,7 +173,7 @@ fn applications_of_a_standalone_cluster_are_recorded_and_ended() {
         &work,
         &address,
     ];
-    let args = [&[worker_class], &loopback[..], &limits[..]].concat();
+    let args = [&[worker_class], &LOOPBACK[..], &limits[..]].concat();
     let worker = Daemon::start(&spark, folder.root(), "worker", &args);
     worker.says("Successfully registered with master ");
     let cluster = Cluster::standalone(&url);

@@ -114,6 +114,7 @@ pub(crate) fn steady() -> impl Drop {
         (r"process \d+", "process [PID]"),
         (r"\d+-\d+\.owner", "[PID].owner"),
         (r"damaged-\d+", "damaged-[MILLIS]"),
+        (r"\.\d{14}\.log", ".[START].log"),
         // Columns are as wide as what is hidden.
         (r"\[(RUN|INSTANT|TIME)\] +", "[$1]  "),
         (r"\b(run|started|took) +", "$1  "),
@@ -177,6 +178,11 @@ impl Screen {
             stdout: clean(&output.stdout),
             stderr: clean(&output.stderr),
         }
+    }
+
+    /// [`Screen::text`] of a command that has nothing to say, and is content.
+    pub(crate) fn silent() -> String {
+        "exit code: 0\n----- stdout -----\n----- stderr -----\n".to_owned()
     }
 
     /// Everything, for a snapshot.

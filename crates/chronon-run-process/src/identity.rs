@@ -47,14 +47,25 @@ impl Stat {
     /// Every living process that was started with `variable` (`NAME=value`) in its
     /// environment, as far as its owner lets us see, this one excepted.
     pub(crate) fn living_with(variable: &str) -> Vec<Self> {
-        let has = |pid: &u32| {
+        let marked = Self::living_with_prefix(variable);
+        marked
+            .filter(|(_, found)| found == variable)
+            .map(|(stat, _)| stat)
+            .collect()
+    }
+
+    /// The same for variables that begin with `prefix`, each with the whole of it.
+    pub(crate) fn living_with_prefix(prefix: &str) -> impl Iterator<Item = (Self, String)> {
+        let variable_of = move |pid: u32| {
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let mut variables = environment.split(|&byte| byte == 0);
-            variables.any(|entry| entry == variable.as_bytes())
+            let found = variables.find(|entry| entry.starts_with(prefix.as_bytes()))?;
+            Some((pid, String::from_utf8_lossy(found).into_owned()))
         };
         let others = all_pids().filter(|&pid| pid != std::process::id());
-        let stats = others.filter(has).filter_map(Self::of);
-        stats.filter(|stat| !stat.zombie).collect()
+        let marked = others.filter_map(variable_of);
+        let stats = marked.filter_map(|(pid, variable)| Some((Self::of(pid)?, variable)));
+        stats.filter(|(stat, _)| !stat.zombie)
     }
 }
 

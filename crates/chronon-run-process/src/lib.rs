@@ -12,10 +12,13 @@
 //! 4. [`end_children_of`] and [`end_group`] let the next run end what is left, told by pid
 //!    *and* start time ([`identify`]), so that a reused number is never killed.
 //!
+//! The one exception says so: a [`Detached`] process is meant to outlive the one that starts it.
+//!
 //! A process that leaves its group on purpose (`setsid`) is seen by the watchdog only, and one
 //! that also empties its environment by nobody.
 
 mod child;
+mod detached;
 mod group;
 mod identity;
 mod session;
@@ -24,6 +27,7 @@ mod tail;
 mod watchdog;
 
 pub use child::{Child, Exit, LogMode, StartError};
+pub use detached::{Detached, Instance, end_instance, instances};
 pub use group::{Group, end_group};
 pub use identity::{boot_id, identify, is_alive};
 pub use session::{Session, SessionError, SessionOutcome};

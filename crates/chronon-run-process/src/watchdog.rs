@@ -12,7 +12,7 @@ use chronon_run_core::event::ProcessId;
 use crate::{StartError, group::end_marked, identify, sys};
 
 /// Set to the mark in the environment of every watched child, and so of its children.
-const VARIABLE: &str = "PROCESS_WATCHDOG_MARK";
+pub(crate) const VARIABLE: &str = "PROCESS_WATCHDOG_MARK";
 /// The last word of an owner that ended in order.
 const BYE: &str = "bye";
 

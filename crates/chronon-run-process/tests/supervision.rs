@@ -18,8 +18,8 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 use chronon_run_process::{
-    Child, Exit, LogMode, Session, SessionOutcome, StartError, Watchdog, end_children_of,
-    end_group, is_alive, watchdog_main,
+    Child, Detached, Exit, LogMode, Session, SessionOutcome, StartError, Watchdog, end_children_of,
+    end_group, end_instance, instances, is_alive, watchdog_main,
 };
 use tempfile::TempDir;
 
@@ -325,4 +325,36 @@ fn helper_watchdog() {
     watchdog_main(&mut input);
     let mut rest = Vec::new();
     input.read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn detached_processes_are_found_by_name_and_ended_with_all_that_they_started() {
+    let place = Place::new();
+    let scope = place.folder.path().display().to_string();
+    let start = |script: &str, name: &str| {
+        let command = shell(script, &place.pipe());
+        Detached::start(&command, &place.log(), &scope, name).unwrap()
+    };
+    let mut short = start("echo said; exit 3", "short");
+    let stubborn = start(STUBBORN, "long");
+    let reader = place.ready();
+    while short.exit().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(short.exit().unwrap(), Some(Exit::Code(3)));
+    assert_eq!(fs::read_to_string(place.log()).unwrap(), "said\n");
+
+    let second = start("exec sleep 1000", "long");
+    let found = instances(&scope);
+    let names: Vec<_> = found.iter().map(|instance| &instance.name).collect();
+    assert_eq!(names, ["long", "long"]);
+    assert_eq!(found[0].process, stubborn.id());
+    assert_eq!(found[1].process, second.id());
+    assert_eq!(instances(&format!("{scope}/other")), []);
+
+    end_instance(&found[0], GRACE);
+    ends(reader);
+    assert_eq!(instances(&scope), found[1..]);
+    end_instance(&found[1], GRACE);
+    assert_eq!(instances(&scope), []);
 }

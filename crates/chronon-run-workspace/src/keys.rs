@@ -555,11 +555,19 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "streaming",
+        key: "command",
+        kind: "list of words",
+        default: None,
+        example: r#"["bash", "bin/stream.sh", "{group_by}"]"#,
+        meaning: "Your own way to start an app, in place of the Driver of `chronon_jar` with `online_jar`. It must stay in the foreground. Known: `{group_by}`, `{conf}` (absolute path), `{app_name}` (also in `APP_NAME`), `{env}`.",
+    },
+    Key {
+        section: "streaming",
         key: "list_apps",
         kind: "`local`, `spark`, `yarn` or a list of words",
         default: Some(r#""local""#),
         example: r#"["python3", "scripts/yarn_list.py"]"#,
-        meaning: "How to know which apps run: own processes, REST of a standalone master or of YARN, or a command that prints one JSON object per app.",
+        meaning: "How to know which apps run: own processes of this machine, REST of a standalone master or of YARN, or a command that prints one JSON object per app.",
     },
     Key {
         section: "streaming",
@@ -583,7 +591,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "number",
         default: Some("5"),
         example: "5",
-        meaning: "After so many starts that died within `settle` no other is made.",
+        meaning: "After so many starts in a row that died within `settle` no other is made, until `stream --stop` or another command line.",
     },
     Key {
         section: "streaming",
@@ -591,7 +599,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "duration",
         default: Some(r#""1m""#),
         example: r#""1m""#,
-        meaning: "How long to wait before the second start; doubled each time.",
+        meaning: "How long to wait after the first start that died within `settle`; doubled each time.",
     },
     Key {
         section: "airflow",

@@ -380,6 +380,8 @@ impl Default for Hooks {
 /// `[streaming]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Streaming {
+    /// What starts an app, with `{…}`; the Driver if absent.
+    pub command: Option<Vec<String>>,
     /// How to know which apps run.
     pub list_apps: ListApps,
     /// Address of the REST interface that `list_apps` asks. Present if it is `Spark` or `Yarn`.
@@ -395,6 +397,7 @@ pub struct Streaming {
 impl Default for Streaming {
     fn default() -> Self {
         Self {
+            command: None,
             list_apps: ListApps::default(),
             url: None,
             settle: MINUTE,

@@ -58,7 +58,7 @@ const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "streaming",
         "[streaming]",
-        "How streaming apps are looked after. Checked already; no command of this version uses it.",
+        "How `chronon-run stream` starts streaming apps and knows which ones run; docs/streaming.md tells it.",
     ),
     (
         "airflow",

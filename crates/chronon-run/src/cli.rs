@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Show how far each asset is: filled, waiting, failed and missing days, last attempt, freshness.
     Status(StatusArgs),
+    /// Keep the streaming app of every online GroupBy with a topic alive: for cron.
+    Stream(StreamArgs),
     /// Print the Spark SQL that fills an asset.
     Sql(SqlArgs),
     /// List runs, or show one.
@@ -368,6 +370,25 @@ pub(crate) struct StatusArgs {
     /// time zone].
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) as_of: Option<Ds>,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// Arguments of `stream`.
+#[derive(Args, Debug)]
+pub(crate) struct StreamArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Show how each app is; start nothing.
+    #[arg(long)]
+    pub(crate) status: bool,
+
+    /// End the apps, and forget starts that failed; the next `stream` starts them again.
+    #[arg(long, conflicts_with = "status")]
+    pub(crate) stop: bool,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t)]

@@ -202,7 +202,7 @@ fn failure(call: &Call, error: &HookError) -> String {
 }
 
 /// The template with every known `{word}` replaced; other braces mean themselves.
-fn fill(template: &[String], values: &[(&'static str, String)]) -> Vec<String> {
+pub(crate) fn fill(template: &[String], values: &[(&'static str, String)]) -> Vec<String> {
     template
         .iter()
         .map(|word| fill_word(word, values))

@@ -20,6 +20,7 @@ mod running;
 mod seed_days;
 mod seeding;
 mod spark_sql;
+mod streaming;
 mod warehouse;
 mod work;
 
@@ -58,6 +59,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Frontfill(args) => commands::frontfill::run(args),
         Command::Retry(args) => commands::retry::run(args),
         Command::Status(args) => commands::status::run(args),
+        Command::Stream(args) => commands::stream::run(args),
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Report(args) => commands::report::run(args),

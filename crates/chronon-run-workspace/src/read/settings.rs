@@ -40,6 +40,8 @@ const LIST_APPS: [(&str, ListApps); 3] = [
 
 /// What `{…}` may stand for in `hooks.kv_upload`.
 pub(crate) const KV_UPLOAD_WORDS: [&str; 5] = ["table", "ds", "dataset", "batch_end", "location"];
+/// What `{…}` may stand for in `streaming.command`.
+pub(crate) const STREAMING_WORDS: [&str; 4] = ["group_by", "conf", "app_name", "env"];
 /// What `{…}` may stand for in the other hooks.
 pub(crate) const EVENT_WORDS: [&str; 4] = ["event", "run", "asset", "ds"];
 
@@ -202,6 +204,7 @@ pub(super) fn streaming(section: &Section<'_>) -> Streaming {
     let list_apps = section.get("list_apps");
     let url = section.get("url");
     let out = Streaming {
+        command: template(section.get("command"), &STREAMING_WORDS),
         list_apps: list_apps.as_ref().and_then(apps).unwrap_or(or.list_apps),
         url: section.parsed("url", "bad-url", parse::http_url),
         settle: section.duration("settle").unwrap_or(or.settle),

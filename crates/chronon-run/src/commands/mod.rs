@@ -13,3 +13,4 @@ pub(crate) mod retry;
 pub(crate) mod runs;
 pub(crate) mod sql;
 pub(crate) mod status;
+pub(crate) mod stream;

@@ -1,0 +1,72 @@
+//! What starts an app.
+
+use std::path::Path;
+
+use chronon_run_core::{AssetId, CommandLine, event::Outcome};
+use chronon_run_process::Exit;
+use chronon_run_report::outcome;
+
+use crate::{context::Context, failure::Failure, hooks, retrying};
+
+use super::{App, record::Record};
+
+/// Characters of a log's line that are quoted.
+const LINE: usize = 200;
+
+/// `APP_NAME` of a GroupBy's streaming app (§2.5, §10.13).
+pub(super) fn app_name(context: &Context, asset: &AssetId) -> String {
+    format!(
+        "chronon_{}_streaming_{}_{}",
+        asset.conf.conf_type.folder(),
+        context.workspace.env,
+        asset.conf.name
+    )
+}
+
+/// The command line that starts an app: the user's own, or that of the Driver.
+pub(super) fn launch(context: &Context, app: &App) -> Result<CommandLine, Failure> {
+    match &context.workspace.streaming.command {
+        Some(template) => Ok(own(context, app, template)),
+        None => Err(Failure::hinted(
+            format!("there is nothing to start {} with", app.name),
+            "set `command` under [streaming]",
+        )),
+    }
+}
+
+fn own(context: &Context, app: &App, template: &[String]) -> CommandLine {
+    let workspace = &context.workspace;
+    let conf = &context.graph.assets[app.index].path;
+    let values = [
+        ("group_by", app.asset.conf.name.clone()),
+        ("conf", workspace.repo.join(conf).display().to_string()),
+        ("app_name", app.name.clone()),
+        ("env", workspace.env.clone()),
+    ];
+    CommandLine {
+        argv: hooks::fill(template, &values),
+        env: vec![("APP_NAME".to_owned(), Some(app.name.clone()))],
+        cwd: Some(workspace.root.clone()),
+    }
+}
+
+/// Why a start died, in one line.
+pub(super) fn explain(record: &Record, exit: Exit) -> String {
+    let ended = match exit {
+        Exit::Code(0) => return "it ended by itself, with exit code 0".to_owned(),
+        Exit::Code(code) => Outcome::Failed { code },
+        Exit::Signal(signal) => Outcome::Killed { signal },
+    };
+    let log = record.log.as_deref();
+    let quote = log.and_then(|log| retrying::explain(log, &ended).or_else(|| last_line(log)));
+    match quote {
+        Some(quote) => format!("{}: {quote}", outcome(&ended)),
+        None => outcome(&ended),
+    }
+}
+
+fn last_line(log: &Path) -> Option<String> {
+    let text = retrying::tail(log)?;
+    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    Some(line.trim().chars().take(LINE).collect())
+}

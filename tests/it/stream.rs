@@ -1,0 +1,306 @@
+//! Keeping streaming apps alive: with processes that really live, die and are killed.
+
+use std::fs;
+
+use chronon_run_core::CatalogSnapshot;
+use chronon_run_testkit::{
+    driver::Write,
+    yarn::{FakeApplication, FakeYarn},
+};
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::spark_cluster::{Spark, master};
+use crate::support::{Screen, Workspace, signal, steady, wait_until};
+
+const APP: &str = "chronon_group_bys_streaming_production_stays.bookings.guest_v1";
+const RECORD: &str =
+    ".chronon-run/streaming/chronon_group_bys_streaming_production_stays.bookings.guest_v1.json";
+
+/// An app that lives until it is ended, with a child of its own.
+const LIVES: &str =
+    r#"command = ["sh", "-c", "echo up $APP_NAME; sleep 1000 & wait", "{group_by}"]"#;
+
+/// The example with an upload that somebody made, and a way to start apps. What it started is
+/// ended with it.
+struct Stream(Workspace);
+
+impl Stream {
+    fn new(streaming: &str) -> Self {
+        let stream = Self::not_uploaded(streaming);
+        let mut catalog = CatalogSnapshot::default();
+        let table = "stays_out.stays_bookings_guest_v1_upload".parse().unwrap();
+        Write::days(table, crate::staged::all_days()).apply(&mut catalog);
+        let text = serde_json::to_string(&catalog).unwrap();
+        stream.0.write("catalog.json", &text);
+        stream
+    }
+
+    fn not_uploaded(streaming: &str) -> Self {
+        let workspace = Workspace::empty();
+        let group_by = "production/group_bys/stays/bookings.guest_v1";
+        let conf = crate::support::repository()
+            .join("examples/stays")
+            .join(group_by);
+        workspace.write(group_by, &fs::read_to_string(conf).unwrap());
+        workspace.write("teams.json", r#"{"default": {}, "stays": {}}"#);
+        let text = format!(
+            "[workspace]\nas_of = \"2026-01-30\"\n\n[catalog]\nkind = \"fixture\"\n\
+             path = \"catalog.json\"\n\n[run]\ngrace = \"2s\"\n\n[streaming]\n{streaming}\n"
+        );
+        workspace.write("workspace.toml", &text);
+        let empty = serde_json::to_string(&CatalogSnapshot::default()).unwrap();
+        workspace.write("catalog.json", &empty);
+        Self(workspace)
+    }
+
+    fn run(&self, args: &[&str]) -> Screen {
+        self.0.run(&[&["stream"], args].concat())
+    }
+
+    fn status(&self) -> Value {
+        let screen = self.run(&["--status", "--output", "json"]);
+        let states: Value = serde_json::from_str(&screen.stdout).unwrap();
+        states[0].clone()
+    }
+
+    /// The process that was started last.
+    fn process(&self) -> u32 {
+        let record: Value = serde_json::from_str(&self.0.read(RECORD)).unwrap();
+        u32::try_from(record["process"]["pid"].as_u64().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let _ = self.0.command(&["stream", "--stop"]).output();
+    }
+}
+
+#[test]
+fn an_app_is_started_once_outlives_its_starter_and_is_started_again_when_it_was_killed() {
+    let _steady = steady();
+    let stream = Stream::new(&format!("{LIVES}\nsettle = \"200ms\""));
+    let screen = stream.run(&["--status"]).expect(3);
+    assert_snapshot!("absent", screen.text());
+    let screen = stream.run(&[]).expect(0);
+    let first = stream.process();
+    let log = screen
+        .stderr
+        .trim_end()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .to_owned();
+    let log = log.replace("[ROOT]", &stream.0.root().display().to_string());
+    assert_eq!(fs::read_to_string(log).unwrap(), format!("up {APP}\n"));
+
+    // It runs: nothing is done, nothing is said.
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+    assert_eq!(stream.process(), first);
+    assert_eq!(
+        stream.status()["running"],
+        json!([format!("process {first}")])
+    );
+
+    // What it left behind still counts as the app.
+    signal(first, "KILL");
+    assert_eq!(stream.status()["health"], "running");
+    assert_snapshot!("stopped", stream.run(&["--stop"]).expect(0).text());
+    assert_eq!(stream.status()["health"], "absent");
+
+    stream.run(&[]).expect(0);
+    let second = stream.process();
+    assert_ne!(second, first);
+    // Its record is lost: it is still known by its mark.
+    fs::remove_file(stream.0.path(RECORD)).unwrap();
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+    assert_eq!(
+        stream.status()["running"],
+        json!([format!("process {second}")])
+    );
+}
+
+#[test]
+fn a_number_that_another_process_got_is_not_the_app() {
+    // An app that hides its environment is known by number and start time alone.
+    let stream =
+        Stream::new("command = [\"env\", \"-i\", \"/bin/sleep\", \"1000\"]\nsettle = \"200ms\"");
+    stream.run(&[]).expect(0);
+    let first = stream.process();
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+
+    let mut record: Value = serde_json::from_str(&stream.0.read(RECORD)).unwrap();
+    let ticks = record["process"]["start_ticks"].as_u64().unwrap();
+    record["process"]["start_ticks"] = json!(ticks - 1);
+    stream.0.write(RECORD, &record.to_string());
+    assert_eq!(stream.status()["health"], "absent");
+    stream.run(&[]).expect(0);
+    assert_ne!(stream.process(), first);
+    signal(first, "KILL");
+}
+
+#[test]
+fn a_start_that_dies_soon_is_backed_off_and_given_up_until_something_changes() {
+    let _steady = steady();
+    let settings = "settle = \"1m\"\ntries = 2\nbackoff =";
+    let dies = r#"command = ["sh", "-c", "echo 'java.lang.RuntimeException: no broker'; exit 7"]"#;
+    let stream = Stream::new(&format!("{dies}\n{settings} \"1h\""));
+    assert_snapshot!("died_soon", stream.run(&[]).expect(3).text());
+    let again = stream.run(&[]).expect(3);
+    assert!(again.stderr.contains("next try from"), "{}", again.text());
+    assert_eq!(stream.status()["failures"], 1);
+
+    stream.0.edit("workspace.toml", "\"1h\"", "\"0s\"");
+    assert_snapshot!("given_up", stream.run(&[]).expect(1).text());
+    assert_snapshot!("given_up_still", stream.run(&[]).expect(1).text());
+    assert_eq!(stream.status()["failures"], 2);
+    assert_eq!(stream.status()["health"], "given_up");
+
+    // Another command line is a new beginning.
+    stream.0.edit("workspace.toml", dies, LIVES);
+    stream.0.edit("workspace.toml", "\"1m\"", "\"200ms\"");
+    stream.run(&[]).expect(0);
+    assert_eq!(stream.status()["failures"], 0);
+}
+
+#[test]
+fn nothing_starts_before_the_first_upload_and_nothing_without_a_command() {
+    let stream = Stream::not_uploaded(LIVES);
+    assert_snapshot!("not_uploaded", stream.run(&[]).expect(3).text());
+    let stream = Stream::new("");
+    assert_snapshot!("no_command", stream.run(&[]).expect(2).text());
+    assert_snapshot!(
+        "nothing_streams",
+        stream.run(&["stays.reviews*"]).expect(2).text()
+    );
+}
+
+#[test]
+fn apps_that_a_command_lists_are_known_by_name_and_ended_by_what_it_prints() {
+    let list = r#"list_apps = ["cat", "apps.txt"]"#;
+    let stream = Stream::new(&format!("{LIVES}\n{list}\nsettle = \"200ms\""));
+    let line = |id: &str, name: &str| {
+        json!({"app_id": id, "app_name": name, "status": "RUNNING",
+               "kill_cmd": format!("cp none.txt apps.txt # {id}")})
+    };
+    stream.0.write("none.txt", "nothing runs\n");
+    let other = line("a0", &format!("{APP}2"));
+    let (one, two) = (line("a1", APP), line("a2", APP));
+    stream
+        .0
+        .write("apps.txt", &format!("Loading…\n{other}\n{one}\n"));
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+    stream.0.write("apps.txt", &format!("{one}\n{two}\n"));
+    assert_snapshot!("twice", stream.run(&[]).expect(1).text());
+
+    // Nobody lists it: its launcher lives, so no second one is started.
+    fs::copy(stream.0.path("none.txt"), stream.0.path("apps.txt")).unwrap();
+    stream.run(&[]);
+    let first = stream.process();
+    let again = stream.run(&[]).expect(3);
+    assert!(
+        again.stderr.contains("nobody lists an app"),
+        "{}",
+        again.text()
+    );
+    assert_eq!(stream.process(), first);
+
+    fs::remove_file(stream.0.path("apps.txt")).unwrap();
+    assert_snapshot!("cannot_list", stream.run(&[]).expect(2).text());
+}
+
+#[test]
+fn apps_on_yarn_are_listed_and_ended_through_its_resource_manager() {
+    let yarn = FakeYarn::start().unwrap();
+    let streaming = format!(
+        "{LIVES}\nlist_apps = \"yarn\"\nurl = \"{}\"\nsettle = \"200ms\"",
+        yarn.url()
+    );
+    let stream = Stream::new(&streaming);
+    let (one, two) = (
+        "application_1769860800000_0001",
+        "application_1769860800000_0002",
+    );
+    yarn.put(FakeApplication::running(one, APP));
+    yarn.put(FakeApplication::running(
+        "application_1769860800000_0003",
+        "other",
+    ));
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+    assert_eq!(stream.status()["running"], json!([one]));
+
+    yarn.put(FakeApplication::running(two, APP));
+    let twice = stream.run(&[]).expect(1);
+    assert!(
+        twice.stderr.contains(&format!("{one}, {two}")),
+        "{}",
+        twice.text()
+    );
+    stream.run(&["--stop"]).expect(0);
+    assert_eq!(yarn.killed(), [one, two]);
+
+    // Absent: it is started here, and counts once the cluster lists it.
+    stream.run(&[]);
+    let launcher = stream.process();
+    yarn.put(FakeApplication::running(
+        "application_1769860800000_0004",
+        APP,
+    ));
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+    stream.run(&["--stop"]).expect(0);
+    wait_until("the launcher is gone too", || {
+        !fs::exists(format!("/proc/{launcher}")).unwrap()
+    });
+}
+
+/// A real application of a real master, which waits for a worker for ever.
+#[test]
+fn an_application_of_a_standalone_cluster_is_kept_alive() {
+    let folder = Workspace::empty();
+    let spark = Spark::of(&folder);
+    let (_master, address, url) = master(&spark, &folder);
+    let command = json!([
+        "env",
+        format!("SPARK_HOME={}", spark.home.display()),
+        format!("JAVA_HOME={}", spark.java.display()),
+        "SPARK_LOCAL_IP=127.0.0.1",
+        spark.home.join("bin/spark-submit"),
+        "--master",
+        address,
+        "--name",
+        "{app_name}",
+        "--driver-java-options",
+        "-XX:TieredStopAtLevel=1",
+        "--conf",
+        "spark.ui.enabled=false",
+        "--class",
+        "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver",
+        "spark-internal",
+        "-e",
+        "SELECT reflect('java.lang.Thread', 'sleep', 600000L)",
+    ]);
+    let stream = Stream::new(&format!(
+        "command = {command}\nlist_apps = \"spark\"\nurl = \"{url}\"\nsettle = \"100ms\""
+    ));
+    // The cluster does not list it yet.
+    stream.run(&[]).expect(3);
+    let listed = || {
+        wait_until("the master lists the application", || {
+            stream.status()["health"] == "running"
+        });
+        stream.status()["running"][0].as_str().unwrap().to_owned()
+    };
+    let first = listed();
+    assert!(first.starts_with("app-"), "{first}");
+    assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
+
+    signal(stream.process(), "KILL");
+    wait_until("the master has noticed", || {
+        stream.status()["health"] == "absent"
+    });
+    stream.run(&[]).expect(3);
+    assert_ne!(listed(), first);
+    stream.run(&["--stop"]).expect(0);
+    assert_eq!(stream.status()["health"], "absent");
+}
