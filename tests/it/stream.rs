@@ -1,6 +1,6 @@
 //! Keeping streaming apps alive: with processes that really live, die and are killed.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use chronon_run_core::CatalogSnapshot;
 use chronon_run_testkit::{
@@ -174,6 +174,50 @@ fn nothing_starts_before_the_first_upload_and_nothing_without_a_command() {
         "nothing_streams",
         stream.run(&["stays.reviews*"]).expect(2).text()
     );
+}
+
+#[test]
+fn the_driver_is_started_whichever_engine_fills_the_tables() {
+    let stream = Stream::new("settle = \"200ms\"");
+    let engine = "[engine]\nspark_home = \"spark\"\njava_home = \"java\"\n\
+        chronon_jar = \"chronon.jar\"\nonline_jar = \"online.jar\"\nonline_class = \"my.Api\"\n\n[catalog]";
+    stream.0.edit("workspace.toml", "[catalog]", engine);
+    for file in [
+        "chronon.jar",
+        "online.jar",
+        "java/bin/java",
+        "spark/jars/spark-core_2.12-3.3.1.jar",
+    ] {
+        stream.0.write(file, "");
+    }
+    stream.0.write("java/release", "JAVA_VERSION=\"17.0.1\"\n");
+    let submit =
+        "#!/bin/sh\nfor word; do echo \"$word\"; done\necho \"app $APP_NAME\"\nexec sleep 1000\n";
+    stream.0.write("spark/bin/spark-submit", submit);
+    let path = stream.0.path("spark/bin/spark-submit");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    // A name that somebody has in the environment is not that of the app.
+    let mut command = stream.0.command(&["stream"]);
+    let output = command.env("APP_NAME", "another").output().unwrap();
+    Screen::new(output, stream.0.root()).expect(0);
+    let root = stream.0.root().display().to_string();
+    let log = stream.status()["log"]
+        .as_str()
+        .unwrap()
+        .replace("[ROOT]", &root);
+    let log = fs::read_to_string(log).unwrap();
+    for word in [
+        "ai.chronon.spark.Driver",
+        &format!("{root}/chronon.jar"),
+        "group-by-streaming",
+        "--conf-path=production/group_bys/stays/bookings.guest_v1",
+        &format!("--online-jar={root}/online.jar"),
+        "--online-class=my.Api",
+        &format!("spark.app.name={APP}"),
+        &format!("app {APP}"),
+    ] {
+        assert!(log.lines().any(|line| line == word), "{word}: {log}");
+    }
 }
 
 #[test]

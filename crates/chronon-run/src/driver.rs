@@ -25,6 +25,9 @@ use crate::{
     warehouse::{Warehouse, own_warehouse},
 };
 
+/// The variable that names an app (§2.5).
+const APP_NAME: &str = "APP_NAME";
+
 /// Everything that the command lines of one workspace have in common.
 pub(crate) struct Driver<'a> {
     context: &'a Context,
@@ -59,6 +62,22 @@ impl<'a> Driver<'a> {
             sql,
             process_env,
         }
+    }
+
+    /// The command line of a streaming app. Its name is `name`, whatever the environment, the conf or
+    /// `teams.json` say, so that it is found again.
+    ///
+    /// # Errors
+    /// Why the Driver could not read it, or what is missing.
+    pub(crate) fn app(&mut self, asset: &Asset, name: &str) -> Result<CommandLine, chronon::Error> {
+        self.process_env
+            .insert(APP_NAME.to_owned(), name.to_owned());
+        let mut command = self.command(&any_step(asset), asset, None)?;
+        command.env.retain(|(variable, _)| variable != APP_NAME);
+        command
+            .env
+            .push((APP_NAME.to_owned(), Some(name.to_owned())));
+        Ok(command)
     }
 
     /// The command line of a step.
@@ -96,18 +115,7 @@ impl<'a> Driver<'a> {
         if asset.id.step == StepKind::LogFlattener && self.context.log_tables().is_none() {
             return Some(NO_LOG_TABLES.to_owned());
         }
-        let any_day = Ds::from_epoch_days(0);
-        let step = Step {
-            index: 0,
-            asset: asset.id.clone(),
-            range: PartitionRange::day(any_day),
-            latest_date: any_day,
-            after: Vec::new(),
-            family: String::new(),
-            run_first_hole: false,
-            command: None,
-        };
-        let error = self.command(&step, asset, None).err()?;
+        let error = self.command(&any_step(asset), asset, None).err()?;
         Some(error.to_string())
     }
 
@@ -326,6 +334,21 @@ const NO_LOG_TABLES: &str = "the raw log is not known; set CHRONON_LOG_TABLE and
 const MASTER: &str = "JOB_MODE";
 
 /// The run.py mode that fills an asset.
+/// A step of some day, for what does not depend on the day.
+fn any_step(asset: &Asset) -> Step {
+    let any_day = Ds::from_epoch_days(0);
+    Step {
+        index: 0,
+        asset: asset.id.clone(),
+        range: PartitionRange::day(any_day),
+        latest_date: any_day,
+        after: Vec::new(),
+        family: String::new(),
+        run_first_hole: false,
+        command: None,
+    }
+}
+
 fn mode(asset: &Asset) -> Result<Mode, chronon::Error> {
     let id = &asset.id;
     Mode::of(id.conf.conf_type, &id.step).map_err(|_| chronon::Error::Folder {

@@ -6,7 +6,10 @@ use chronon_run_core::{AssetId, CommandLine, event::Outcome};
 use chronon_run_process::Exit;
 use chronon_run_report::outcome;
 
-use crate::{context::Context, failure::Failure, hooks, retrying};
+use crate::{
+    context::Context, driver::Driver, failure::Failure, hooks, retrying, spark_sql::SparkSql,
+    warehouse::Warehouse,
+};
 
 use super::{App, record::Record};
 
@@ -27,11 +30,31 @@ pub(super) fn app_name(context: &Context, asset: &AssetId) -> String {
 pub(super) fn launch(context: &Context, app: &App) -> Result<CommandLine, Failure> {
     match &context.workspace.streaming.command {
         Some(template) => Ok(own(context, app, template)),
-        None => Err(Failure::hinted(
-            format!("there is nothing to start {} with", app.name),
-            "set `command` under [streaming]",
-        )),
+        None => driver(context, app),
     }
+}
+
+/// The Driver's `group-by-streaming`, whichever engine fills the tables.
+fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
+    let workspace = &context.workspace;
+    let engine = &workspace.engine;
+    if [
+        &engine.chronon_jar,
+        &engine.online_jar,
+        &engine.online_class,
+    ]
+    .contains(&&None)
+    {
+        return Err(Failure::hinted(
+            format!("there is nothing to start {} with", app.name),
+            "set `chronon_jar`, `online_jar` and `online_class` under [engine], or your own `command` under [streaming]",
+        ));
+    }
+    let warehouse = Warehouse::look(workspace)?;
+    let sql = SparkSql::new(workspace, &warehouse)?;
+    let asset = &context.graph.assets[app.index];
+    let command = Driver::new(context, Some(&sql)).app(asset, &app.name);
+    command.map_err(Failure::setup)
 }
 
 fn own(context: &Context, app: &App, template: &[String]) -> CommandLine {
