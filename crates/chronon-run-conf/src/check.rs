@@ -257,6 +257,16 @@ fn check_group_by(file: &ConfFile<GroupBy>, conf: &GroupBy) -> Vec<Diagnostic> {
             );
         }
     }
+    for name in conf.names_taken_twice() {
+        findings.push(
+            Diagnostic::error(
+                "column-twice",
+                format!("two aggregations are both called `{name}`: one of them is lost"),
+            )
+            .at(place(file, "aggregations", None))
+            .hint("percentiles and the `k` of sketches are not part of a name: give one a select of its own"),
+        );
+    }
     if conf.sources.is_empty() {
         findings.push(
             Diagnostic::error("no-source", "the GroupBy has no source")
@@ -328,7 +338,7 @@ fn is_list_of_texts(value: &serde_json::Value) -> bool {
 }
 
 /// Where `"field": "value"` stands in the file; the first `"field"` if no value is given.
-fn place<T>(file: &ConfFile<T>, field: &str, value: Option<&str>) -> Location {
+pub(crate) fn place<T>(file: &ConfFile<T>, field: &str, value: Option<&str>) -> Location {
     let quoted_field = format!("\"{field}\"");
     let mut fields = file.text.match_indices(&quoted_field).map(|(at, _)| at);
     let Some(value) = value else {

@@ -1,10 +1,12 @@
 //! Facts that follow from a conf: data model, accuracy, tables, windows (§1.3, §3, §4.2, §6).
 
+use std::collections::BTreeSet;
+
 use chronon_run_core::{TableName, TableNameError, TableSpec, clean};
 
 use crate::model::{
-    Accuracy, Aggregation, DataModel, ExternalPart, GroupBy, Join, JoinPart, MetaData, Query,
-    Source, TimeUnit, Window,
+    Accuracy, Aggregation, DataModel, ExternalPart, GroupBy, Join, JoinPart, MetaData, Operation,
+    Query, Source, TimeUnit, Window,
 };
 
 impl MetaData {
@@ -121,6 +123,57 @@ impl Window {
 }
 
 impl Aggregation {
+    /// The names of its output columns: `<input>_<op>[_<window>][_by_<bucket>]`
+    /// (engine-semantics 3, Names). Entries of `argMap` other than the `k` of lists do not count.
+    pub fn column_names(&self) -> impl Iterator<Item = String> + '_ {
+        let buckets = self.buckets.as_deref().unwrap_or_default();
+        let plain = buckets.is_empty().then(String::new);
+        let suffixes: Vec<String> = plain
+            .into_iter()
+            .chain(buckets.iter().map(|bucket| format!("_by_{bucket}")))
+            .collect();
+        let word = self.word();
+        suffixes.into_iter().flat_map(move |by| {
+            let word = word.clone();
+            self.windows().map(move |window| {
+                let window = window
+                    .map(|window| format!("_{window}"))
+                    .unwrap_or_default();
+                format!("{}_{word}{window}{by}", self.input_column)
+            })
+        })
+    }
+
+    /// The operation in column names.
+    fn word(&self) -> String {
+        let arguments = self.arg_map.as_ref();
+        let k = arguments.and_then(|arguments| arguments.get("k"));
+        let k = k.map_or("", String::as_str);
+        let word = match self.operation {
+            Operation::LastK => return format!("last{k}"),
+            Operation::FirstK => return format!("first{k}"),
+            Operation::TopK => return format!("top{k}"),
+            Operation::BottomK => return format!("bottom{k}"),
+            Operation::Min => "min",
+            Operation::Max => "max",
+            Operation::First => "first",
+            Operation::Last => "last",
+            Operation::UniqueCount => "unique_count",
+            Operation::ApproxUniqueCount => "approx_unique_count",
+            Operation::Count => "count",
+            Operation::Sum => "sum",
+            Operation::Average => "average",
+            Operation::Variance => "variance",
+            Operation::Skew => "skew",
+            Operation::Kurtosis => "kurtosis",
+            Operation::ApproxPercentile => "approx_percentile",
+            Operation::Histogram => "histogram",
+            Operation::ApproxHistogramK => "approx_histogram_k",
+            Operation::BoundedUniqueCount => "bounded_unique_count",
+        };
+        word.to_owned()
+    }
+
     /// Its windows; `None` stands for unbounded, which is also what an empty list means.
     pub fn windows(&self) -> impl Iterator<Item = Option<Window>> + '_ {
         let listed = self.windows.as_deref().unwrap_or_default();
@@ -129,7 +182,32 @@ impl Aggregation {
     }
 }
 
+impl std::fmt::Display for Window {
+    /// `7d`, `12h`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let unit = match self.time_unit {
+            TimeUnit::Hours => "h",
+            TimeUnit::Days => "d",
+        };
+        write!(f, "{}{unit}", self.length)
+    }
+}
+
 impl GroupBy {
+    /// Output columns that two aggregations would write, each once.
+    #[must_use]
+    pub fn names_taken_twice(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        let mut twice = BTreeSet::new();
+        let aggregations = self.aggregations.iter().flatten();
+        for name in aggregations.flat_map(Aggregation::column_names) {
+            if !seen.insert(name.clone()) {
+                twice.insert(name);
+            }
+        }
+        twice.into_iter().collect()
+    }
+
     /// The declared accuracy, or the inferred one: TEMPORAL if any source has a topic (§1.3).
     #[must_use]
     pub fn accuracy(&self) -> Accuracy {

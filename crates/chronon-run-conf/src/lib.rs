@@ -6,6 +6,7 @@
 
 mod check;
 mod derive;
+mod hazards;
 mod json;
 pub mod model;
 mod repo;

@@ -259,7 +259,7 @@ proptest! {
         let loaded = ConfRepo::load(folder.path(), "production");
         let read = loaded.repo.group_bys.len() + loaded.repo.joins.len() + loaded.repo.staging_queries.len();
         prop_assert_eq!(read + loaded.diagnostics.len(), 1);
-        let _ = loaded.repo.check();
+        let _ = (loaded.repo.check(), loaded.repo.check_driver());
         // Whatever the type, reading is only ever an answer.
         let text = String::from_utf8_lossy(&text);
         let _ = serde_json::from_str::<GroupBy>(&text);
