@@ -40,6 +40,10 @@ fn the_example_is_filled() {
         "plan_of_the_filled",
         example.run(&["plan"]).expect(0).stdout
     );
+    assert_snapshot!(
+        "sampled",
+        example.run(&["check", "--sample"]).expect(0).text()
+    );
     wait_until("the metastore ends when nobody needs it", || {
         metastores(example.root()).is_empty()
     });

@@ -1,5 +1,7 @@
 //! What the Driver cannot do, or does silently wrong, with a conf that is sound.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
+
 use std::fs;
 
 use chronon_run_conf::ConfRepo;

@@ -3,6 +3,7 @@
 pub mod chronon;
 pub mod cluster;
 pub mod maven;
+pub mod sample;
 pub mod seeds;
 pub mod spark;
 pub mod sql;

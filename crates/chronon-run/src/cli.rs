@@ -182,6 +182,11 @@ pub(crate) struct CheckArgs {
     /// Do not ask the catalog whether the inputs exist.
     #[arg(long)]
     pub(crate) offline: bool,
+
+    /// Look with Spark SQL into the newest partition of each source of events: do its rows carry
+    /// times of that day?
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) sample: bool,
 }
 
 /// Arguments of `ls`.

@@ -99,10 +99,15 @@ impl Context {
         let own_findings = findings.len();
         let read = ConfRepo::load(&workspace.repo, &workspace.production);
         let repo = read.repo;
+        let of_driver = match workspace.engine.kind {
+            EngineKind::Chronon => repo.check_driver(),
+            EngineKind::Sql => Vec::new(),
+        };
         findings.extend(
             read.diagnostics
                 .into_iter()
                 .chain(repo.check())
+                .chain(of_driver)
                 .map(|finding| relative_to(finding, &workspace)),
         );
         let (graph, overrides) = build_graph(&workspace, &repo, &mut findings);
@@ -363,6 +368,9 @@ fn build_graph(
             }
         }
     }
+    if workspace.engine.kind == EngineKind::Chronon {
+        findings.extend(keep_whole(workspace, repo, &mut options));
+    }
     let (graph, found) = Graph::build(&views, &options);
     findings.extend(
         found
@@ -382,6 +390,35 @@ fn log_tables(repo: &ConfRepo) -> Option<(TableName, TableName)> {
     let env = repo.teams.common_env();
     let table = |name: &str| env.get(name)?.parse().ok();
     Some((table("CHRONON_LOG_TABLE")?, table("CHRONON_SCHEMA_TABLE")?))
+}
+
+/// Joins whose parts the Driver cannot compute one by one, because it looks for the wrong partition
+/// column there (§6, §3): they are filled whole, whatever the settings say.
+fn keep_whole(
+    workspace: &Workspace,
+    repo: &ConfRepo,
+    options: &mut BuildOptions,
+) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for file in repo.joins.values() {
+        let conf = &file.conf;
+        let column = conf.left.query().partition_column.as_deref();
+        let column = column.unwrap_or(&workspace.partition_column);
+        let name = &conf.meta_data.name;
+        let wanted = options.flows.get(name).copied().unwrap_or(options.flow);
+        if column == "ds" || wanted == JoinFlow::Whole {
+            continue;
+        }
+        options.flows.insert(name.clone(), JoinFlow::Whole);
+        let message = format!(
+            "filled whole, not modular: the Driver's single steps look for `ds`, not for `{column}`"
+        );
+        findings.push(
+            Diagnostic::warning("modular-partition-column", message)
+                .at(Location::file(workspace.repo.join(&file.path))),
+        );
+    }
+    findings
 }
 
 fn flow(flow: chronon_run_workspace::JoinFlow) -> JoinFlow {

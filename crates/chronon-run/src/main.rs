@@ -17,6 +17,7 @@ mod output;
 mod planning;
 mod retrying;
 mod running;
+mod sampling;
 mod seed_days;
 mod seeding;
 mod spark_sql;

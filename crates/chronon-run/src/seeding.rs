@@ -49,6 +49,8 @@ pub(crate) fn load(
         context,
         warehouse,
         folder,
+        "seeds",
+        &[],
         &seeds::script(&missing),
         control,
     )?;
@@ -147,21 +149,32 @@ fn interrupted(control: &Receiver<Control>) -> Result<(), Failure> {
     }
 }
 
-fn run_script(
+/// Runs a script of the workspace's own in a process of its own, with `extra` properties; its log.
+/// Script and log are `<folder>/<name>.sql` and `.log`.
+pub(crate) fn run_script(
     context: &Context,
     warehouse: &Warehouse,
     folder: &Path,
+    name: &str,
+    extra: &[(String, String)],
     text: &str,
     control: &Receiver<Control>,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let workspace = &context.workspace;
-    let (script, log_path) = (folder.join("seeds.sql"), folder.join("seeds.log"));
+    let script = folder.join(format!("{name}.sql"));
+    let log_path = folder.join(format!("{name}.log"));
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(&script, text))
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", script.display())))?;
     let sql = SparkSql::new(workspace, warehouse)?;
-    let conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
-    let command = sql.script(&conf, &script, "chronon-run seeds", Length::Short);
+    let mut conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
+    conf.extend_from_slice(extra);
+    let command = sql.script(
+        &conf,
+        &script,
+        &format!("chronon-run {name}"),
+        Length::Short,
+    );
     let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
         .map_err(Failure::setup)?;
     let child = Child::start(&command, &log_path, LogMode::Truncate, Some(&watchdog))
@@ -174,15 +187,16 @@ fn run_script(
         }
         thread::sleep(Duration::from_millis(20));
     }
-    match child.wait(workspace.run.grace)? {
-        Exit::Code(0) => Ok(()),
+    let exit = child.wait(workspace.run.grace)?;
+    let log = fs::read(&log_path).unwrap_or_default();
+    let log = String::from_utf8_lossy(&log).into_owned();
+    match exit {
+        Exit::Code(0) => Ok(log),
         _ => {
-            let why = fs::read_to_string(&log_path)
-                .ok()
-                .and_then(|text| log::quote_error(&text));
+            let why = log::quote_error(&log);
             let why = why.unwrap_or_else(|| "no error was logged".to_owned());
             Err(Failure::hinted(
-                format!("the seeds cannot be loaded: {why}"),
+                format!("`{name}.sql` failed: {why}"),
                 format!("the whole log is {}", log_path.display()),
             ))
         }

@@ -16,6 +16,7 @@ use crate::{
     failure::Failure,
     jars,
     output::{json, note, print, show},
+    sampling,
     warehouse::{Warehouse, surroundings},
 };
 
@@ -27,6 +28,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             }
             findings.extend(engine_findings(&context));
             findings.extend(schedule_findings(&context));
+            if args.sample {
+                findings.extend(sampling::findings(&context)?);
+            }
             let spark = known_spark(&context);
             findings.extend(jars::findings(&context.workspace, spark.as_ref(), true));
             if args.output == Output::Text && findings.is_empty() {
