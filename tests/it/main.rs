@@ -8,6 +8,7 @@
 mod bad_input;
 mod clusters;
 mod driven;
+mod driver_edits;
 mod driver_modes;
 mod driver_verify;
 mod frontfill;
