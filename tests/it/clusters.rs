@@ -9,6 +9,7 @@ use chronon_run_testkit::{
 };
 
 use crate::{
+    driven::Driven,
     staged::{Staged, all_days, fault_of},
     support::{signal, wait_until},
 };
@@ -169,4 +170,40 @@ fn a_cluster_that_nobody_can_ask_is_refused_before_the_first_job() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("set `cluster_url` under [engine]"), "{said}");
     assert!(staged.calls().is_empty());
+}
+
+#[test]
+fn the_driver_s_application_ends_too_in_cluster_mode() {
+    let yarn = FakeYarn::start().unwrap();
+    yarn.put(FakeApplication {
+        lingers: 1,
+        ..FakeApplication::running(ID, "join_stays.online.v1")
+    });
+    let driven = Driven::scripted("yarn", "");
+    let engine = format!(
+        "kind = \"chronon\"\nmaster = \"yarn\"\ndeploy_mode = \"cluster\"\ncluster_url = \"{}\"",
+        yarn.url()
+    );
+    let workspace = &driven.workspace;
+    workspace.edit("workspace.toml", "kind = \"chronon\"", &engine);
+    let run = "retries = 1\ntimeout = \"3s\"";
+    workspace.edit("workspace.toml", "retries = 0", run);
+    driven.faults(&[Fault {
+        asset: Some("group_by/stays.listings.dim_v1/backfill".parse().unwrap()),
+        table: None,
+        ..hangs()
+    }]);
+    let args = ["materialize", "stays.listings.dim_v1", "--ds", "2026-01-20"];
+    driven.run(&args).expect(0);
+    assert_eq!(yarn.killed(), [ID]);
+    let calls = driven.calls();
+    assert_eq!(calls.len(), 2);
+    for call in calls {
+        let line = call.argv.join(" ");
+        assert!(
+            line.contains("--deploy-mode cluster --master yarn"),
+            "{line}"
+        );
+        assert!(line.contains("waitAppCompletion=true"), "{line}");
+    }
 }

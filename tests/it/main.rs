@@ -13,6 +13,7 @@ mod driver_modes;
 mod driver_verify;
 mod frontfill;
 mod golden;
+mod hazards;
 mod hooks;
 mod jars;
 mod point_in_time;

@@ -281,12 +281,30 @@ impl Context {
 
     /// What the planner needs to know of an asset's settings.
     pub(crate) fn settings(&self, asset: AssetIndex) -> AssetSettings {
+        let step_days = self
+            .last(asset, |settings| settings.step_days)
+            .unwrap_or(self.workspace.run.step_days);
         AssetSettings {
-            step_days: self
-                .last(asset, |settings| settings.step_days)
-                .unwrap_or(self.workspace.run.step_days),
+            step_days: match self.knows_its_day(asset) {
+                true => 1,
+                false => step_days,
+            },
             lag: self.last(asset, |settings| settings.lag).unwrap_or(0),
         }
+    }
+
+    /// Whether the conf names the day of its scan, which the Driver takes only if that is one day
+    /// (engine-semantics 2, hazard 16).
+    fn knows_its_day(&self, asset: AssetIndex) -> bool {
+        let conf = &self.graph.assets[asset].id.conf;
+        let (repo, name) = (&self.repo, &conf.name);
+        let text = match conf.conf_type {
+            ConfType::GroupBy => repo.group_bys.get(name).map(|file| &file.text),
+            ConfType::Join => repo.joins.get(name).map(|file| &file.text),
+            ConfType::StagingQuery => None,
+        };
+        self.workspace.engine.kind == EngineKind::Chronon
+            && text.is_some_and(|text| text.contains("CHRONON_RUN_DS"))
     }
 
     /// The last override of an asset that says something.

@@ -212,6 +212,11 @@ impl<'a> Driver<'a> {
             None => self.context.spark_conf(index),
         };
         conf.extend(self.catalog_conf());
+        if self.context.workspace.engine.deploy_mode.as_deref() == Some("cluster") {
+            // Else a standalone cluster lets the child go as soon as its driver runs.
+            let wait = ("spark.standalone.submit.waitAppCompletion", "true");
+            conf.push((wait.0.to_owned(), wait.1.to_owned()));
+        }
         conf
     }
 

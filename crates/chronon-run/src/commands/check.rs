@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{Diagnostic, Location, Schedule, TableName};
+use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, TableName};
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_plan::{Asset, Graph, Tables};
 use chronon_run_report::{
@@ -86,7 +86,34 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
             .at(Location::file(context.workspace.repo.join(path)))
             .hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait")
     };
-    Ok(missing.map(finding).collect())
+    let bare = sources
+        .iter()
+        .filter(|(table, columns)| is_bare(&snapshot, table, columns));
+    let without_days = |(table, _): (&TableName, &BTreeSet<String>)| {
+        let (path, names) = &readers[table];
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Diagnostic::warning("unpartitioned-input", format!("{table} has no partitions by day; {} read it", names.join(", ")))
+            .at(Location::file(context.workspace.repo.join(path)))
+            .hint("nobody can say which days it has, so steps that need it will wait; partition it, or name its column as `partitionColumn`")
+    };
+    Ok(missing.map(finding).chain(bare.map(without_days)).collect())
+}
+
+/// Whether a table is known to have none of the day columns that it is read along.
+fn is_bare(snapshot: &CatalogSnapshot, table: &TableName, columns: &BTreeSet<String>) -> bool {
+    let Some(state) = snapshot.table(table) else {
+        return false;
+    };
+    let info = &state.info;
+    let is_partition = |wanted: &String| {
+        let mut known = info.partition_columns.iter();
+        known.any(|column| column.name.eq_ignore_ascii_case(wanted))
+    };
+    // Nothing is known of a table without columns, and views have their own ways.
+    !info.columns.is_empty()
+        && !info.is_view
+        && !columns.is_empty()
+        && !columns.iter().any(is_partition)
 }
 
 type Readers = BTreeMap<TableName, (std::path::PathBuf, BTreeSet<String>)>;
