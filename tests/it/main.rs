@@ -8,9 +8,9 @@
 mod bad_input;
 mod clusters;
 mod driven;
-mod driver_edits;
 mod driver_modes;
 mod driver_verify;
+mod export;
 mod frontfill;
 mod golden;
 mod hazards;

@@ -6,7 +6,6 @@
 
 mod check;
 mod derive;
-pub mod edits;
 mod hazards;
 mod json;
 pub mod model;

@@ -1,13 +1,14 @@
-//! The asset graph and the plan in the forms that leave the program: text, JSON, DOT, Mermaid.
+//! The asset graph and the plan in the forms that leave the program: text, JSON, DOT, Mermaid,
+//! Airflow DAGs.
 //!
 //! Invariant: only formats; nothing here looks at the world or runs anything.
 
+mod airflow;
 mod listing;
 mod plan_text;
 mod status;
 
+pub use airflow::{AirflowError, AirflowExport, AirflowMajor, OwnOperators};
 pub use listing::{AssetRow, dot, listing, mermaid};
-pub use plan_text::{
-    archive_text, explanation_text, open_text, plan_text, reason_text, waits_text,
-};
+pub use plan_text::{explanation_text, open_text, plan_text, reason_text, waits_text};
 pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};

@@ -112,11 +112,14 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         steps_of: vec![Vec::new(); world.graph.assets.len()],
         steps: Vec::new(),
     };
-    let assets: Vec<AssetPlan> = request
-        .selected
-        .iter()
-        .map(|&index| planner.asset(index))
-        .collect();
+    let mut assets = Vec::new();
+    for index in 0..world.graph.assets.len() {
+        if request.selected.contains(&index) {
+            assets.push(planner.asset(index));
+        } else {
+            planner.foresee(index);
+        }
+    }
     let mut steps = planner.steps;
     if let Some(driver) = world.driver {
         archive_alone(&mut steps, driver);
@@ -562,19 +565,6 @@ impl Planner<'_> {
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
         }
-        if self.request.recompute {
-            let column = asset.day_column.as_deref().unwrap_or_default();
-            let there = |table: &TableName| self.world.snapshot.days(table, column, &[]);
-            let tables = asset.dropped_for(&run).into_iter();
-            let tables = tables.map(|(table, days)| (there(&table).intersect(&days), table));
-            let tables: BTreeMap<TableName, RangeSet> = tables
-                .filter(|(days, _)| !days.is_empty())
-                .map(|(days, table)| (table, days))
-                .collect();
-            if !tables.is_empty() {
-                notes.push(Note::Drops { tables });
-            }
-        }
         if let Some(because) = driver.unnoticed.get(&asset.id) {
             notes.push(Note::EditedOverFilled {
                 days: self.observed_days(asset),
@@ -621,6 +611,21 @@ impl Planner<'_> {
                 .minus(&self.existing(input));
             left.intersect(&never.union(&outside))
         })
+    }
+
+    /// An asset that is not planned: days that a source is declared never to have are not waited for
+    /// further down either.
+    fn foresee(&mut self, index: AssetIndex) {
+        let asset = &self.world.graph.assets[index];
+        let gates = asset.inputs.iter().filter(|input| input.gates);
+        let doubtful = gates.fold(RangeSet::new(), |days, input| {
+            let declared = self.world.never.get(&input.spec.table);
+            let produced = input.producer.map(|producer| &self.never[producer]);
+            let both = declared.into_iter().chain(produced);
+            both.fold(days, |days, never| days.union(never))
+        });
+        let never = self.never_exists(asset, &doubtful);
+        self.never[index] = never.widen(asset.shift, asset.shift);
     }
 
     /// Days of `days` that every input which decides about existence has without any row: the

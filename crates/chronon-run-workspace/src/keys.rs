@@ -619,11 +619,19 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "airflow",
+        key: "workspace",
+        kind: "path",
+        default: None,
+        example: r#""/srv/features""#,
+        meaning: "Where the workers find the folder of this file. Without it: where it is now.",
+    },
+    Key {
+        section: "airflow",
         key: "owner",
         kind: "string",
         default: Some(r#""chronon""#),
         example: r#""features""#,
-        meaning: "Owner of every DAG.",
+        meaning: "Owner of the tasks whose team has no `team_name` in `teams.json`.",
     },
     Key {
         section: "airflow",
@@ -639,7 +647,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "string",
         default: None,
         example: r#""silver_medium""#,
-        meaning: "Queue of the tasks. Without it: the team's `airflow_queue`, else Airflow's default.",
+        meaning: "Queue of the tasks whose team has no `airflow_queue` in `teams.json`. Without it: Airflow's default.",
     },
     Key {
         section: "airflow",
@@ -647,7 +655,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "string",
         default: None,
         example: r#""silver_medium""#,
-        meaning: "Queue of the streaming tasks. Without it: `queue`.",
+        meaning: "Queue of the streaming tasks. Without it: that of the other tasks.",
     },
     Key {
         section: "airflow",
@@ -679,7 +687,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "day",
         default: Some(r#""2023-02-01""#),
         example: r#""2026-01-01""#,
-        meaning: "First day of every DAG whose team has no `dag_start_date`.",
+        meaning: "First day of the DAGs whose team has no `dag_start_date` in `teams.json`.",
     },
     Key {
         section: "airflow",
@@ -736,6 +744,14 @@ pub(crate) const KEYS: &[Key] = &[
         default: None,
         example: r#""hooks/operators.py""#,
         meaning: "Python file that may define `get_kv_store_upload_operator`.",
+    },
+    Key {
+        section: "airflow",
+        key: "metadata_upload",
+        kind: "list of words",
+        default: None,
+        example: r#"["python3", "run.py", "--mode=metadata-upload", "--conf=production/joins//"]"#,
+        meaning: "Command that publishes the compiled confs to the KV store. Without it there is no DAG `chronon_metadata_upload`.",
     },
 ];
 

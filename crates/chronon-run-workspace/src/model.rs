@@ -428,7 +428,9 @@ pub struct Airflow {
     pub naming: Naming,
     /// Command that the tasks run, without arguments of their own; not empty.
     pub command: Vec<String>,
-    /// Owner of every DAG.
+    /// Where the workers find the folder of the workspace, if not where it is now.
+    pub workspace: Option<PathBuf>,
+    /// Owner of the tasks whose team names none.
     pub owner: String,
     /// Who is told of failures, besides a team's `maintainer_emails`.
     pub emails: Vec<String>,
@@ -458,6 +460,8 @@ pub struct Airflow {
     pub join_concurrency: u32,
     /// Absolute path of a Python file that defines `get_kv_store_upload_operator`.
     pub operators: Option<PathBuf>,
+    /// Command that publishes the compiled confs to the KV store (§8.1); not empty.
+    pub metadata_upload: Option<Vec<String>>,
 }
 
 impl Default for Airflow {
@@ -465,6 +469,7 @@ impl Default for Airflow {
         Self {
             naming: Naming::default(),
             command: vec!["chronon-run".to_owned()],
+            workspace: None,
             owner: "chronon".to_owned(),
             emails: Vec::new(),
             queue: None,
@@ -481,6 +486,7 @@ impl Default for Airflow {
             group_by_concurrency: 300,
             join_concurrency: 100,
             operators: None,
+            metadata_upload: None,
         }
     }
 }

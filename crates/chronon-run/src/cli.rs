@@ -39,10 +39,10 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Fill what is missing.
     Materialize(MaterializeArgs),
-    /// Show which filled tables the edits of confs are about.
-    Diff(DiffArgs),
     /// Fill everything scheduled that is due and whose inputs are there: for cron.
     Frontfill(FrontfillArgs),
+    /// Tell whether an asset's inputs are there: exit 0 if they are, 3 if not. For sensors.
+    Ready(ReadyArgs),
     /// Run what failed or was not run in an earlier run, for the same days.
     Retry(RetryArgs),
     /// Show how far each asset is: filled, waiting, failed and missing days, last attempt, freshness.
@@ -60,6 +60,9 @@ pub(crate) enum Command {
     /// Find or install Spark.
     #[command(subcommand)]
     Engine(EngineCommand),
+    /// Write the workspace in the form of another scheduler.
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -236,17 +239,6 @@ pub(crate) struct PlanArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Arguments of `diff`.
-#[derive(Args, Debug)]
-pub(crate) struct DiffArgs {
-    #[command(flatten)]
-    pub(crate) select: SelectArgs,
-
-    /// How to print.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-}
-
 /// Whose command lines `plan --as` prints.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tool {
@@ -267,14 +259,6 @@ pub(crate) struct MaterializeArgs {
     /// Fill filled days again.
     #[arg(long)]
     pub(crate) recompute: bool,
-
-    /// With `--recompute` and `kind = "chronon"`: drop the partitions without asking.
-    #[arg(long, short)]
-    pub(crate) yes: bool,
-
-    /// Let the Driver rename the tables of edited joins, and compute them again.
-    #[arg(long)]
-    pub(crate) accept_archive: bool,
 
     /// Apply a plan saved by `plan --out`; refused if confs or partitions have changed since.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute"])]
@@ -530,6 +514,61 @@ pub(crate) enum EngineCommand {
         #[arg(long, value_name = "X")]
         version: Option<String>,
     },
+}
+
+/// Arguments of `ready`.
+#[derive(Args, Debug)]
+pub(crate) struct ReadyArgs {
+    /// An asset's id, or the name of a conf with one offline table.
+    pub(crate) asset: String,
+
+    /// The day; the asset's lag is taken off.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) ds: Ds,
+
+    /// The last closed day; no later day is ready [default: `as_of` of workspace.toml, else
+    /// yesterday in the workspace's time zone].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) as_of: Option<Ds>,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
+/// What `export` does.
+#[derive(Subcommand, Debug)]
+pub(crate) enum ExportCommand {
+    /// Write Airflow DAGs: Python files and a manifest that they read.
+    Airflow(AirflowArgs),
+}
+
+/// Arguments of `export airflow`.
+#[derive(Args, Debug)]
+pub(crate) struct AirflowArgs {
+    /// The folder to write to, e.g. one below Airflow's DAGs; it is made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+
+    /// The major version of Airflow.
+    #[arg(long, value_enum, default_value = "3")]
+    pub(crate) airflow: AirflowVersion,
+
+    /// Write nothing; exit 1 and show the differences if the folder holds other files than would
+    /// be written.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// A major version of Airflow.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AirflowVersion {
+    /// 2.10 and 2.11.
+    #[value(name = "2")]
+    Two,
+    /// 3.x.
+    #[value(name = "3")]
+    Three,
 }
 
 /// `ASSET[@DS]`.

@@ -21,6 +21,11 @@ pub(crate) enum Failure {
     },
     /// A step failed; the report has said which.
     StepFailed,
+    /// Files are not what they would be if they were written now.
+    Differs {
+        /// Which.
+        message: String,
+    },
     /// Not everything asked for could be filled, because inputs are missing; already said.
     Waiting,
     /// Another run writes the same tables.
@@ -55,7 +60,9 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::BrokenPipe => 0,
-            Self::StepFailed | Self::Interrupted(CancelReason::StepFailed) => 1,
+            Self::StepFailed
+            | Self::Differs { .. }
+            | Self::Interrupted(CancelReason::StepFailed) => 1,
             Self::Findings(_) | Self::Setup { .. } | Self::OutOfReach { .. } => 2,
             Self::Waiting => 3,
             Self::Locked { .. } => 4,

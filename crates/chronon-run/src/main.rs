@@ -7,9 +7,7 @@ mod commands;
 mod context;
 mod driver;
 mod driver_work;
-mod edits;
 mod failure;
-mod filled;
 mod hooks;
 mod installing;
 mod jars;
@@ -59,8 +57,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Ls(args) => commands::ls::run(args),
         Command::Plan(args) => commands::plan::run(args),
         Command::Materialize(args) => commands::materialize::run(args),
-        Command::Diff(args) => commands::diff::run(args),
         Command::Frontfill(args) => commands::frontfill::run(args),
+        Command::Ready(args) => commands::ready::run(args),
         Command::Retry(args) => commands::retry::run(args),
         Command::Status(args) => commands::status::run(args),
         Command::Stream(args) => commands::stream::run(args),
@@ -69,6 +67,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Report(args) => commands::report::run(args),
         Command::Logs(args) => commands::runs::logs(args),
         Command::Engine(command) => commands::engine::run(command),
+        Command::Export(command) => commands::export::run(command),
         Command::Completions { shell } => {
             clap_complete::generate(
                 *shell,
@@ -91,6 +90,9 @@ fn tell(failure: &Failure) {
     match failure {
         Failure::Findings(findings) => output::show(findings),
         Failure::OutOfReach { message } => output::error(message, None),
+        Failure::Differs { message } => {
+            output::error(message, Some("run the same command without `--check`"))
+        }
         Failure::Setup { message, hint } => output::error(message, hint.as_deref()),
         Failure::Locked { message } => {
             output::error(message, Some("wait for it to end, or stop it"))

@@ -1,5 +1,7 @@
 //! The sections with fixed keys: catalog, run, hooks, streaming, airflow; and every enum's words.
 
+use std::path::PathBuf;
+
 use super::{Paths, tables::spark_properties};
 use crate::{
     document::{Section, Value, listed, nearest},
@@ -239,6 +241,7 @@ pub(super) fn airflow(section: &Section<'_>, paths: &Paths<'_>) -> Airflow {
             .get("command")
             .and_then(|value| argv(&value))
             .unwrap_or(or.command),
+        workspace: section.word("workspace").map(PathBuf::from),
         owner: section.word("owner").unwrap_or(or.owner),
         emails: section.words("emails").unwrap_or(or.emails),
         queue: section.word("queue"),
@@ -264,5 +267,8 @@ pub(super) fn airflow(section: &Section<'_>, paths: &Paths<'_>) -> Airflow {
             .number("join_concurrency", 1)
             .unwrap_or(or.join_concurrency),
         operators: paths.expected(section, "operators"),
+        metadata_upload: section
+            .get("metadata_upload")
+            .and_then(|value| argv(&value)),
     }
 }

@@ -1,13 +1,14 @@
 //! One module per command.
 
 pub(crate) mod check;
-pub(crate) mod diff;
 pub(crate) mod engine;
+pub(crate) mod export;
 pub(crate) mod frontfill;
 pub(crate) mod init;
 pub(crate) mod ls;
 pub(crate) mod materialize;
 pub(crate) mod plan;
+pub(crate) mod ready;
 pub(crate) mod reference;
 pub(crate) mod report;
 pub(crate) mod retry;

@@ -123,7 +123,6 @@ fn wanted(context: &Context, earlier: &RunDetail) -> Result<Option<Wanted>, Fail
         recompute: plan.recompute,
         every_mode: true,
         only,
-        ..Wanted::default()
     }))
 }
 
