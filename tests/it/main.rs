@@ -13,6 +13,7 @@ mod driver_verify;
 mod export;
 mod frontfill;
 mod golden;
+mod hazard_page;
 mod hazards;
 mod hooks;
 mod jars;

@@ -1,0 +1,93 @@
+//! `docs/hazards.md`: every hazard has a decision, and every test that it names exists.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::support::repository;
+
+/// One row of the page.
+struct Row {
+    name: String,
+    decision: String,
+    tests: Vec<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let page = fs::read_to_string(repository().join("docs/hazards.md")).unwrap();
+    let cells = |line: &str| -> Vec<String> {
+        let inner = line.trim().trim_matches('|');
+        inner
+            .split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
+    let row = |line: &str| {
+        let cells = cells(line);
+        let number = cells[0].strip_prefix(['P', 'S'])?;
+        number.parse::<u32>().ok()?;
+        assert_eq!(cells.len(), 5, "{line}");
+        Some(Row {
+            name: cells[0].clone(),
+            decision: cells[2].clone(),
+            tests: named(&cells[4]),
+        })
+    };
+    page.lines()
+        .filter(|line| line.starts_with("| "))
+        .filter_map(row)
+        .collect()
+}
+
+/// The words in backticks.
+fn named(cell: &str) -> Vec<String> {
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The names of all functions below a folder.
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.lines().filter_map(|line| {
+                let (name, _) = line.trim_start().strip_prefix("fn ")?.split_once('(')?;
+                Some(name.to_owned())
+            });
+            found.extend(names);
+        }
+    }
+}
+
+#[test]
+fn every_hazard_has_a_decision_and_every_named_test_exists() {
+    let mut known = BTreeSet::new();
+    functions(&repository().join("crates"), &mut known);
+    functions(&repository().join("tests"), &mut known);
+    let rows = rows();
+    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    let points = (1..=30).map(|number| format!("P{number}"));
+    let found = (1..=18).map(|number| format!("S{number}"));
+    assert_eq!(names, points.chain(found).collect::<Vec<_>>());
+    for row in rows {
+        let is_word = ["prevented", "predicted", "documented"].contains(&row.decision.as_str());
+        assert!(is_word, "{}: {}", row.name, row.decision);
+        // Only what is merely written down may be without a test.
+        assert!(
+            row.decision == "documented" || !row.tests.is_empty(),
+            "{}",
+            row.name
+        );
+        for test in row.tests {
+            assert!(
+                known.contains(&test),
+                "{}: there is no test `{test}`",
+                row.name
+            );
+        }
+    }
+}
