@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod clusters;
+mod docs;
 mod driven;
 mod driver_modes;
 mod driver_verify;
@@ -17,6 +18,7 @@ mod hazard_page;
 mod hazards;
 mod hooks;
 mod jars;
+mod nothing_lost;
 mod point_in_time;
 mod reference;
 mod retries;

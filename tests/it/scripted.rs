@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     process::{Child, Stdio},
 };
 
@@ -16,10 +15,10 @@ use crate::{
 };
 
 /// Whatever happens to the test, its run does not outlive it.
-struct Run(Option<Child>);
+pub(crate) struct Run(Option<Child>);
 
 impl Run {
-    fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.as_ref().unwrap().id()
     }
 }
@@ -33,19 +32,19 @@ impl Drop for Run {
     }
 }
 
-fn start(staged: &Staged, args: &[&str]) -> Run {
+pub(crate) fn start(staged: &Staged, args: &[&str]) -> Run {
     let mut command = staged.command(args);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Run(Some(command.spawn().unwrap()))
 }
 
-fn end(staged: &Staged, mut run: Run) -> Screen {
+pub(crate) fn end(staged: &Staged, mut run: Run) -> Screen {
     let output = run.0.take().unwrap().wait_with_output().unwrap();
     Screen::new(output, staged.workspace.root())
 }
 
 /// Nothing that a test on this workspace started is left.
-fn nobody_is_left(staged: &Staged) {
+pub(crate) fn nobody_is_left(staged: &Staged) {
     let mut left = Vec::new();
     wait_until("nobody is left", || {
         left = anybody(staged.workspace.root());
@@ -53,7 +52,7 @@ fn nobody_is_left(staged: &Staged) {
     });
 }
 
-fn hangs(name: &str) -> Fault {
+pub(crate) fn hangs(name: &str) -> Fault {
     Fault {
         hang: true,
         output: Output::None,
@@ -61,7 +60,7 @@ fn hangs(name: &str) -> Fault {
     }
 }
 
-fn fails(name: &str) -> Fault {
+pub(crate) fn fails(name: &str) -> Fault {
     Fault {
         exit: Some(1),
         output: Output::None,
@@ -432,70 +431,4 @@ fn a_saved_plan_that_no_longer_fits_is_refused_with_the_difference() {
         .edit("workspace.toml", "jobs = 2", "jobs = 2\nstep_days = 1");
     assert_snapshot!("settings", staged.run(&args).expect(2).text());
     assert_eq!(staged.calls().len(), 0);
-}
-
-const STEPS: usize = 200;
-const KILLS: usize = 20;
-
-/// `kill -9` at twenty points of a run: no orphan, no completed step again, none lost.
-#[test]
-fn killed_again_and_again() {
-    let names: Vec<String> = (0..STEPS).map(|step| format!("q{step:03}")).collect();
-    let inputs: Vec<String> = (0..STEPS).map(input_of).collect();
-    let tables: Vec<[&str; 1]> = inputs.iter().map(|input| [input.as_str()]).collect();
-    let queries: Vec<(&str, &[&str])> = names
-        .iter()
-        .zip(&tables)
-        .map(|(name, tables)| (name.as_str(), &tables[..]))
-        .collect();
-    let staged = Staged::new(&queries);
-    staged.faults(&[Fault {
-        slow_millis: 80,
-        ..Fault::default()
-    }]);
-    let unfinished = || {
-        let calls = staged.calls();
-        calls.iter().filter(|call| call.end.is_none()).count()
-    };
-    for round in 0..KILLS {
-        let before = unfinished();
-        // A point of the run, not of the clock: when so many steps have begun.
-        let wanted = 1 + (round * 5) % 9;
-        let mut child = staged
-            .command(&["materialize"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let started = lines
-            .map_while(Result::ok)
-            .filter(|line| line.starts_with("start"))
-            .take(wanted);
-        assert_eq!(started.count(), wanted);
-        wait_until("a step is under way", || unfinished() > before);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        nobody_is_left(&staged);
-    }
-    let killed = unfinished();
-    assert!(killed >= KILLS / 2, "only {killed} calls were killed");
-    staged.run(&["materialize"]).expect(0);
-    let calls = staged.calls();
-    for name in &names {
-        assert_eq!(staged.filled(name), all_days(), "{name} is lost");
-        let of_step = calls.iter().filter(|call| name_of(call) == *name);
-        let completed = of_step.clone().position(|call| call.exit == Some(0));
-        let repeated = completed.is_some_and(|at| at + 1 < of_step.count());
-        assert!(!repeated, "{name} is repeated");
-    }
-}
-
-/// Chains of four: every fourth reads a source, the others the one before.
-fn input_of(step: usize) -> String {
-    if step.is_multiple_of(4) {
-        "lake.a".to_owned()
-    } else {
-        format!("out.team_q{:03}", step - 1)
-    }
 }

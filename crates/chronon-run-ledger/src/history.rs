@@ -182,8 +182,7 @@ const RUN_COLUMNS: &str = "r.run, r.started, r.finished, r.succeeded, r.cancelle
 impl Ledger {
     /// The last `limit` runs, newest first.
     pub fn runs(&mut self, limit: u32) -> Vec<RunRecord> {
-        let sql =
-            format!("SELECT {RUN_COLUMNS} FROM runs r ORDER BY started DESC, run DESC LIMIT ?1");
+        let sql = format!("SELECT {RUN_COLUMNS} FROM runs r ORDER BY seq DESC LIMIT ?1");
         self.attempt("read the runs", |connection| {
             rows(connection, &sql, params![limit], run_record)
         })
@@ -321,8 +320,8 @@ impl Ledger {
         let sql = "
             SELECT asset, count(*), sum(days), sum(millis) FROM (
                 SELECT s.asset, s.last - s.first + 1 AS days, a.millis,
-                    row_number() OVER (PARTITION BY s.asset ORDER BY a.finished DESC) AS age
-                FROM attempts a JOIN steps s USING (run, step)
+                    row_number() OVER (PARTITION BY s.asset ORDER BY r.seq DESC, a.step DESC, a.attempt DESC) AS age
+                FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
                 WHERE a.outcome = '{\"kind\":\"succeeded\"}'
             ) WHERE age <= ?1 GROUP BY asset";
         let pace = |row: &Row<'_>| {
@@ -345,8 +344,8 @@ impl Ledger {
         let sql = "
             SELECT asset, last FROM (
                 SELECT s.asset, s.last, a.outcome,
-                    row_number() OVER (PARTITION BY s.asset ORDER BY a.started DESC, a.run DESC, a.attempt DESC) AS age
-                FROM attempts a JOIN steps s USING (run, step)
+                    row_number() OVER (PARTITION BY s.asset ORDER BY r.seq DESC, a.step DESC, a.attempt DESC) AS age
+                FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
                 WHERE s.asset LIKE '%/upload'
             ) WHERE age = 1 AND outcome = '{\"kind\":\"succeeded\"}'";
         let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
@@ -398,8 +397,8 @@ impl Ledger {
         let condition = "(a.run, a.step, a.attempt) IN (
             SELECT run, step, attempt FROM (
                 SELECT a.run, a.step, a.attempt, row_number() OVER (
-                    PARTITION BY s.asset ORDER BY a.started DESC, a.run DESC, a.step DESC, a.attempt DESC
-                ) AS age FROM attempts a JOIN steps s USING (run, step)
+                    PARTITION BY s.asset ORDER BY r.seq DESC, a.step DESC, a.attempt DESC
+                ) AS age FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
             ) WHERE age = 1)";
         let all = self.attempt("read the last attempts", |connection| {
             attempts_where(connection, condition, params![])
@@ -411,10 +410,10 @@ impl Ledger {
 
     /// Days of every asset whose last attempt failed.
     pub fn failing_days(&mut self) -> BTreeMap<AssetId, RangeSet> {
-        let sql = "SELECT s.asset, s.first, s.last, a.outcome
-            FROM attempts a JOIN steps s USING (run, step)
+        let sql = "SELECT s.asset, coalesce(a.first, s.first), coalesce(a.last, s.last), a.outcome
+            FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
             WHERE a.outcome IS NOT NULL AND a.outcome <> '{\"kind\":\"interrupted\"}'
-            ORDER BY a.started, a.run, a.step, a.attempt";
+            ORDER BY r.seq, a.step, a.attempt";
         let attempt = |row: &Row<'_>| {
             let outcome: Option<Outcome> = optional_json(row, 3)?;
             let succeeded = outcome.is_some_and(|outcome| outcome.succeeded());
@@ -487,8 +486,9 @@ fn attempts_where(
     params: impl rusqlite::Params,
 ) -> rusqlite::Result<Vec<AttemptRecord>> {
     let sql = format!(
-        "SELECT {ATTEMPT_COLUMNS} FROM attempts a JOIN steps s USING (run, step)
-         WHERE {condition} ORDER BY a.started, a.run, a.step, a.attempt"
+        "SELECT {ATTEMPT_COLUMNS}
+         FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
+         WHERE {condition} ORDER BY r.seq, a.step, a.attempt"
     );
     rows(connection, &sql, params, attempt_record)
 }

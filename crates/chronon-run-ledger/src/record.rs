@@ -152,8 +152,8 @@ fn begin(
     let me = identify(std::process::id());
     execute(
         connection,
-        "INSERT OR REPLACE INTO runs (run, started, jobs, boot, pid, pid_ticks)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO runs (run, started, jobs, boot, pid, pid_ticks, seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT coalesce(max(seq), 0) + 1 FROM runs))",
         params![run, at, jobs, boot_id(), me.pid, me.start_ticks],
     )?;
     for info in steps {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -68,6 +68,14 @@ const MIGRATIONS: [&str; 2] = [
     ALTER TABLE attempts ADD COLUMN application TEXT;
     ALTER TABLE attempts ADD COLUMN may_write INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE steps ADD COLUMN bad TEXT;
+    ",
+    // The order of the runs: clocks jump back, and what came last decides what a table holds.
+    "
+    ALTER TABLE runs ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET seq = (
+        SELECT count(*) FROM runs other
+        WHERE (other.started, other.run) <= (runs.started, runs.run)
+    );
     ",
 ];
 

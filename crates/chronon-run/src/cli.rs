@@ -311,7 +311,7 @@ pub(crate) struct FrontfillArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "1m")]
     pub(crate) poll: Duration,
 
-    /// Print nothing when nothing happens: no step runs and nothing is late.
+    /// Print nothing when nothing happens: no step runs, and whatever waits is known not to be late.
     #[arg(short, long)]
     pub(crate) quiet: bool,
 

@@ -1,0 +1,459 @@
+//! What can happen to a run: it is killed hard again and again, its ledger is cut off or gone, the
+//! clock jumps back, the metastore goes away. Nothing is lost, nothing is repeated, nobody is left.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{self, BufRead, BufReader},
+    net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use chronon_run_catalog::embedded::{Embedded, Lease};
+use chronon_run_engine::spark::{Surroundings, archive::Archive, locate};
+use chronon_run_testkit::{
+    driver::{Commit, Write},
+    scripted::{Backend, CATALOG, Fault, Record},
+};
+use serde_json::Value;
+
+use crate::{
+    scripted::{hangs, nobody_is_left},
+    staged::{Staged, all_days, fault_of, name_of},
+    support::{Screen, cache, wait_until},
+};
+
+const STEPS: usize = 300;
+const KILLS: usize = 100;
+
+/// splitmix64: the same points every time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % n
+    }
+}
+
+/// `kill -9` at a hundred points of a run of three hundred steps, each with a child that ignores
+/// TERM and has a grandchild: none is lost, none that was completed is repeated, nobody is left.
+#[test]
+fn killed_again_and_again() {
+    let names: Vec<String> = (0..STEPS).map(|step| format!("q{step:03}")).collect();
+    let inputs: Vec<String> = (0..STEPS).map(input_of).collect();
+    let tables: Vec<[&str; 1]> = inputs.iter().map(|input| [input.as_str()]).collect();
+    let queries: Vec<(&str, &[&str])> = names
+        .iter()
+        .zip(&tables)
+        .map(|(name, tables)| (name.as_str(), &tables[..]))
+        .collect();
+    let staged = Staged::new(&queries);
+    staged
+        .workspace
+        .edit("workspace.toml", "grace = \"1s\"", "grace = \"20ms\"");
+    staged.faults(&[Fault {
+        slow_millis: 40,
+        ignore_term: true,
+        fork: true,
+        ..Fault::default()
+    }]);
+    let mut random = Random(6);
+    for _ in 0..KILLS {
+        let mut run = materialize(&staged);
+        // A point of the run: so many steps have begun or ended; and then a moment of the clock, so
+        // that everything between two of these points is met too.
+        let lines = BufReader::new(run.stderr.take().unwrap()).lines();
+        let wanted = 1 + random.below(4) as usize;
+        let seen = lines.map_while(Result::ok).take(wanted).count();
+        assert_eq!(seen, wanted, "it ended by itself");
+        thread::sleep(Duration::from_millis(random.below(60)));
+        run.kill().unwrap();
+        run.wait().unwrap();
+        nobody_is_left(&staged);
+    }
+    let calls = staged.calls();
+    let killed = calls.iter().filter(|call| call.end.is_none()).count();
+    assert!(killed >= KILLS / 2, "only {killed} calls were killed");
+    staged.faults(&[]);
+    staged.run(&["materialize"]).expect(0);
+    for name in &names {
+        assert_eq!(staged.filled(name), all_days(), "{name} is lost");
+    }
+    assert_eq!(repeated(&staged.calls()), BTreeSet::new());
+}
+
+/// Chains of four: every fourth reads a source, the others the one before.
+fn input_of(step: usize) -> String {
+    if step.is_multiple_of(4) {
+        "lake.a".to_owned()
+    } else {
+        format!("out.team_q{:03}", step - 1)
+    }
+}
+
+fn materialize(staged: &Staged) -> Child {
+    let mut command = staged.command(&["materialize"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// The steps that were run again although they had been completed.
+fn repeated(calls: &[Record]) -> BTreeSet<String> {
+    let again = |(at, call): (usize, &Record)| {
+        let before = calls[..at].iter();
+        let mut completed = before.filter(|earlier| earlier.exit == Some(0));
+        let name = name_of(call);
+        completed
+            .any(|earlier| name_of(earlier) == name)
+            .then_some(name)
+    };
+    calls.iter().enumerate().filter_map(again).collect()
+}
+
+/// A run of the chain that is killed while `two` runs.
+fn killed_in_two() -> Staged {
+    let staged = Staged::chain();
+    staged.faults(&[hangs("two")]);
+    let mut command = staged.command(&["materialize", "--jobs", "1"]);
+    let mut run = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("two runs", || staged.started().contains(&"two".to_owned()));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    nobody_is_left(&staged);
+    staged.faults(&[]);
+    staged
+}
+
+fn is_whole(staged: &Staged) {
+    for name in ["one", "two", "three", "alone"] {
+        assert_eq!(staged.filled(name), all_days(), "{name}");
+    }
+    assert_eq!(repeated(&staged.calls()), BTreeSet::new());
+    assert_eq!(staged.calls().len(), 5, "the killed one and the four");
+}
+
+/// After a loss of power the last pages of a file may not be there.
+#[test]
+fn a_ledger_cut_off_at_any_place_costs_nothing() {
+    let staged = killed_in_two();
+    let state = staged.workspace.path(".chronon-run");
+    let files = ["ledger.db", "ledger.db-wal"].map(|name| state.join(name));
+    let whole: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(whole.iter().all(|bytes| bytes.len() > 1000));
+    for (file, at) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)] {
+        for (path, bytes) in files.iter().zip(&whole) {
+            fs::write(path, bytes).unwrap();
+        }
+        let _ = fs::remove_file(state.join("ledger.db-shm"));
+        let length = [0, whole[file].len() / 2, whole[file].len() - 7][at];
+        fs::write(&files[file], &whole[file][..length]).unwrap();
+        let plan = staged.run(&["plan"]).expect(0).stdout;
+        assert!(plan.contains("3 steps"), "{plan}");
+    }
+    staged.run(&["materialize"]).expect(0);
+    is_whole(&staged);
+}
+
+#[test]
+fn a_deleted_ledger_costs_nothing() {
+    let staged = killed_in_two();
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::remove_file(staged.workspace.path(".chronon-run").join(name)).unwrap();
+    }
+    staged.run(&["materialize"]).expect(0);
+    is_whole(&staged);
+}
+
+// --- the clock ---------------------------------------------------------------------------------
+
+/// Replaces the system's clock by one that goes so many seconds before it as `$CLOCK_BACK` says.
+const CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(id, now);
+    const char *path = getenv("CLOCK_BACK");
+    if (id == CLOCK_REALTIME && path) {
+        FILE *file = fopen(path, "r");
+        long seconds = 0;
+        if (file) {
+            if (fscanf(file, "%ld", &seconds) == 1) now->tv_sec -= seconds;
+            fclose(file);
+        }
+    }
+    return result;
+}
+"#;
+
+#[test]
+fn a_clock_that_jumps_back_costs_nothing() {
+    let staged = Staged::chain();
+    let workspace = &staged.workspace;
+    workspace.write("clock.c", CLOCK);
+    let library = workspace.path("clock.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-o"]).arg(&library);
+    let compiled = compile.arg(workspace.path("clock.c")).arg("-ldl").status();
+    assert!(compiled.unwrap().success());
+    let command = |args: &[&str]| {
+        let mut command = staged.command(args);
+        command
+            .env("LD_PRELOAD", &library)
+            .env("CLOCK_BACK", workspace.path("back"));
+        command
+    };
+    workspace.write("back", "0");
+    staged.faults(&[Fault {
+        exit: Some(1),
+        ..hangs("alone")
+    }]);
+    let mut run = command(&["materialize", "--jobs", "1"]);
+    let run = run
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("alone runs", || {
+        staged.started().contains(&"alone".to_owned())
+    });
+    // Ten days back, in the middle of a step; which is then killed, and its run ends.
+    workspace.write("back", "864000");
+    let hanging = staged
+        .calls()
+        .into_iter()
+        .find(|call| name_of(call) == "alone");
+    crate::support::signal(hanging.unwrap().pid, "KILL");
+    let screen = Screen::new(run.wait_with_output().unwrap(), workspace.root());
+    let screen = screen.expect(1);
+    assert!(
+        screen.stderr.contains("killed (signal 9"),
+        "{}",
+        screen.text()
+    );
+    staged.faults(&[]);
+    let second = command(&["retry"]).output().unwrap();
+    Screen::new(second, workspace.root()).expect(0);
+    is_whole(&staged);
+    // The order is that of the runs: the newest is the one that the clock calls the older one.
+    let runs = command(&["runs", "--output", "json"])
+        .output()
+        .unwrap()
+        .stdout;
+    let runs: Value = serde_json::from_slice(&runs).unwrap();
+    let started = |at: usize| runs[at]["started"].as_i64().unwrap();
+    assert!(started(0) < started(1));
+    assert_eq!(runs[0]["all_succeeded"], true);
+}
+
+// --- the metastore -----------------------------------------------------------------------------
+
+/// The way to a server, which can be cut and restored.
+struct Line {
+    port: u16,
+    up: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Line {
+    fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let line = Self {
+            port: listener.local_addr().unwrap().port(),
+            up: Arc::new(AtomicBool::new(true)),
+            open: Arc::default(),
+        };
+        let (up, open) = (Arc::clone(&line.up), Arc::clone(&line.open));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // Dropped while the line is cut: the client sees its connection end.
+                if up.load(Ordering::SeqCst)
+                    && let Ok(server) = TcpStream::connect(("127.0.0.1", server))
+                {
+                    let mut open = open.lock().unwrap();
+                    for (mut from, mut to) in [
+                        (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                        (server.try_clone().unwrap(), client.try_clone().unwrap()),
+                    ] {
+                        thread::spawn(move || {
+                            let _ = io::copy(&mut from, &mut to);
+                            let _ = to.shutdown(Shutdown::Both);
+                        });
+                    }
+                    open.extend([client, server]);
+                }
+            }
+        });
+        line
+    }
+
+    fn cut(&self) {
+        self.up.store(false, Ordering::SeqCst);
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn restore(&self) {
+        self.up.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A real metastore in `folder`.
+fn metastore(folder: &Path) -> Lease {
+    let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
+    surroundings.cache = Some(cache());
+    surroundings.spark_home = None;
+    let spark = locate(&surroundings, &mut |_| {}).unwrap();
+    let archive = Archive::new(&cache(), "metastore", &spark).ok().flatten();
+    let embedded = Embedded {
+        java: spark.java.program(),
+        java_options: archive.map(|archive| archive.options()).unwrap_or_default(),
+        jars: spark.jars(),
+        directory: folder.join("metastore"),
+        warehouse: folder.join("warehouse"),
+        idle: Duration::from_secs(1),
+        start: Duration::from_secs(120),
+    };
+    embedded.join().unwrap()
+}
+
+/// The chain on a metastore that is reached over a line; the jobs themselves reach it directly.
+struct OverLine {
+    staged: Staged,
+    server: String,
+    line: Line,
+    _lease: Lease,
+}
+
+impl OverLine {
+    fn new() -> Self {
+        let staged = Staged::chain();
+        let lease = metastore(&staged.workspace.path("server"));
+        let server = lease.uri();
+        let port = server.rsplit(':').next().unwrap().parse().unwrap();
+        let line = Line::to(port);
+        staged.workspace.edit(
+            "workspace.toml",
+            "kind = \"fixture\"\npath = \"catalog.json\"",
+            &format!(
+                "kind = \"hive\"\nuri = \"thrift://127.0.0.1:{}\"",
+                line.port
+            ),
+        );
+        let source = |table: &str| Write::days(table.parse().unwrap(), all_days());
+        let writes = ["lake.a", "lake.b"].map(source).to_vec();
+        let backend = Backend::open(&server).unwrap();
+        backend.apply(&[Commit { writes }]).unwrap();
+        staged.faults(&[Fault {
+            slow_millis: 1_000,
+            ..fault_of("one")
+        }]);
+        Self {
+            staged,
+            server,
+            line,
+            _lease: lease,
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.staged.command(args);
+        command.env(CATALOG, &self.server);
+        command
+    }
+
+    /// Starts a run and cuts the line while `one` runs.
+    fn cut_in_one(&self) -> Child {
+        let mut run = self.command(&["materialize", "--jobs", "1"]);
+        let run = run
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until("one runs", || !self.staged.calls().is_empty());
+        self.line.cut();
+        run
+    }
+}
+
+#[test]
+fn the_metastore_goes_away_and_comes_back_or_does_not() {
+    let over = OverLine::new();
+    let patience = |text: &str| {
+        let workspace = &over.staged.workspace;
+        workspace.edit("workspace.toml", "[run]\n", &format!("[run]\n{text}\n"));
+    };
+    // It never comes back: the step's end is recorded as what it is.
+    patience("patience = \"1s\"");
+    let run = over.cut_in_one();
+    let screen = Screen::new(
+        run.wait_with_output().unwrap(),
+        over.staged.workspace.root(),
+    );
+    let screen = screen.expect(1);
+    assert!(
+        screen.stderr.contains("waiting: cannot reach"),
+        "{}",
+        screen.text()
+    );
+    let runs = over
+        .command(&["runs", "--output", "json"])
+        .output()
+        .unwrap();
+    let runs: Value = serde_json::from_slice(&runs.stdout).unwrap();
+    assert_eq!(runs[0]["failed"], 2, "one, and alone could not be prepared");
+    let unreachable = over.command(&["materialize"]).output().unwrap();
+    assert_eq!(unreachable.status.code(), Some(2));
+
+    // It was filled all the same, and is not filled again.
+    over.line.restore();
+    over.staged
+        .workspace
+        .edit("workspace.toml", "patience = \"1s\"", "");
+    over.staged.faults(&[Fault {
+        slow_millis: 1_000,
+        ..fault_of("two")
+    }]);
+    let mut run = over.command(&["materialize", "--jobs", "1"]);
+    let mut run = run
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("two runs", || {
+        over.staged.started().contains(&"two".to_owned())
+    });
+    over.line.cut();
+    // It comes back: the steps have waited, and go on.
+    let mut lines = BufReader::new(run.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    let waited = lines.any(|line| line.contains("waiting: cannot reach"));
+    assert!(waited);
+    over.line.restore();
+    let rest: Vec<String> = lines.collect();
+    assert_eq!(run.wait().unwrap().code(), Some(0), "{rest:#?}");
+    let mut names = over.staged.started();
+    names.sort();
+    assert_eq!(names, ["alone", "one", "three", "two"]);
+}
