@@ -26,6 +26,7 @@ mod scripted;
 mod seeing;
 mod spark_cluster;
 mod spark_example;
+mod spark_unattended;
 mod staged;
 mod status;
 mod stream;

@@ -63,7 +63,7 @@ fn killed_again_and_again() {
         .workspace
         .edit("workspace.toml", "grace = \"1s\"", "grace = \"20ms\"");
     staged.faults(&[Fault {
-        slow_millis: 40,
+        slow_millis: 100,
         ignore_term: true,
         fork: true,
         ..Fault::default()
@@ -72,12 +72,13 @@ fn killed_again_and_again() {
     for _ in 0..KILLS {
         let mut run = materialize(&staged);
         // A point of the run: so many steps have begun or ended; and then a moment of the clock, so
-        // that everything between two of these points is met too.
+        // that everything between two of these points is met too, and what comes before the first.
         let lines = BufReader::new(run.stderr.take().unwrap()).lines();
-        let wanted = 1 + random.below(4) as usize;
+        let wanted = usize::try_from(random.below(4)).unwrap();
         let seen = lines.map_while(Result::ok).take(wanted).count();
         assert_eq!(seen, wanted, "it ended by itself");
-        thread::sleep(Duration::from_millis(random.below(60)));
+        let longest = if wanted == 0 { 400 } else { 80 };
+        thread::sleep(Duration::from_millis(random.below(longest)));
         run.kill().unwrap();
         run.wait().unwrap();
         nobody_is_left(&staged);

@@ -8,13 +8,14 @@ use std::{
 };
 
 use chronon_run_core::{CatalogSnapshot, Column, Ds, Partitions, RangeSet, TableInfo, TableState};
-use chronon_run_engine::seeds;
+use chronon_run_engine::seeds::{self, State};
 use chronon_run_plan::Tables;
 use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, seeding::of_workspace};
 
-/// Adds to `snapshot` the days of seeds that are not loaded yet, as if they were.
+/// Adds to `snapshot` the days of seeds that are not loaded yet, or whose file has changed since, as
+/// if they were loaded.
 pub(crate) fn add_unloaded(
     snapshot: &mut CatalogSnapshot,
     workspace: &Workspace,
@@ -24,10 +25,8 @@ pub(crate) fn add_unloaded(
         let Some(columns) = tables.get(&seed.table) else {
             continue;
         };
-        let loaded = snapshot
-            .table(&seed.table)
-            .is_some_and(|state| state.info.properties.contains_key(seeds::PROPERTY));
-        if loaded {
+        let existing = snapshot.table(&seed.table).map(|state| &state.info);
+        if existing.is_some_and(|table| is_loaded(seed, table)) {
             continue;
         }
         let mut partitions = BTreeMap::new();
@@ -41,6 +40,19 @@ pub(crate) fn add_unloaded(
         snapshot.tables.insert(seed.table.clone(), Some(state));
     }
     Ok(())
+}
+
+/// Whether the table is one that was made from the seed's file as it is now. A Parquet file's days
+/// are only known once it is loaded, so its table counts as it is; a table that is no seed's is the
+/// loader's to complain about.
+fn is_loaded(seed: &Seed, table: &TableInfo) -> bool {
+    if seed.format == SeedFormat::Parquet {
+        return table.properties.contains_key(seeds::PROPERTY);
+    }
+    let prepared = seeds::prepare(of_workspace(seed));
+    // A file that cannot be read is an error when it is loaded.
+    prepared
+        .is_ok_and(|prepared| matches!(prepared.state(Some(table)), State::Loaded | State::Foreign))
 }
 
 /// The seed's table, as far as workspace.toml declares it.

@@ -101,7 +101,8 @@ fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Fa
     Ok(found)
 }
 
-fn of_workspace(seed: &Seed) -> seeds::Seed {
+/// The seed as the engine takes it.
+pub(crate) fn of_workspace(seed: &Seed) -> seeds::Seed {
     seeds::Seed {
         table: seed.table.clone(),
         path: seed.path.clone(),
