@@ -7,7 +7,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, Ds, PartitionRange, RangeSet, StepKind,
+    AssetId, Ds, PartitionRange, RangeSet,
     event::{CancelReason, Outcome, ProcessId, SkipReason, StepIndex},
 };
 use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
@@ -434,9 +434,27 @@ impl Ledger {
         failing
     }
 
+    /// The runs that alone tell how far something without partitions is: of every upload and every
+    /// load into the KV store the last one, and the last one that went well.
+    fn telling_runs(&mut self) -> BTreeSet<String> {
+        let sql = "
+            SELECT run FROM (
+                SELECT a.run, row_number() OVER (
+                    PARTITION BY s.asset, a.outcome = '{\"kind\":\"succeeded\"}'
+                    ORDER BY r.seq DESC, a.step DESC, a.attempt DESC
+                ) AS age
+                FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
+                WHERE s.asset LIKE '%/upload' OR s.asset LIKE '%/kv'
+            ) WHERE age = 1";
+        let all = self.attempt("read which runs are needed", |connection| {
+            rows(connection, sql, params![], |row| row.get(0))
+        });
+        all.into_iter().flatten().collect()
+    }
+
     /// Forgets all but the newest `keep` runs, and returns the ids of the forgotten ones, whose
     /// logs the caller may delete. Stay: runs whose process lives, runs with an attempt that nobody
-    /// has ended yet, the last run of every upload (it tells which day the table holds), and what
+    /// has ended yet, the last runs of every upload and load (they tell which day is there), and what
     /// is known of empty days.
     pub fn prune(&mut self, keep: u32) -> Vec<String> {
         let all = self.runs(u32::MAX);
@@ -445,9 +463,7 @@ impl Ledger {
             .filter(|run| run.state != RunState::Running)
             .map(|run| run.run)
             .collect();
-        let last = self.last_attempts().into_values();
-        let uploads = last.filter(|attempt| attempt.asset.step == StepKind::Upload);
-        let mut needed: BTreeSet<String> = uploads.map(|attempt| attempt.run).collect();
+        let mut needed = self.telling_runs();
         let survivors = self.survivors().into_iter();
         needed.extend(survivors.map(|survivor| survivor.attempt.run));
         old.retain(|run| !needed.contains(run));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chronon_run_core::{AssetId, Ds, StepKind, ds::format_instant};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
-use chronon_run_plan::{Asset, Input};
+use chronon_run_plan::{Asset, Input, State};
 use chronon_run_report::{outcome, table};
 use serde::Serialize;
 
@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     output::{json, note, print},
     planning::{Planned, Wanted},
+    streaming::{self, Health},
     warehouse::Warehouse,
 };
 
@@ -34,12 +35,25 @@ struct Status {
 #[derive(Serialize)]
 struct Online {
     group_by: String,
-    /// The last day that all its sources have.
+    /// The last day that all its sources have, up to the last one that is due.
     offline: Option<Ds>,
     /// The day that the upload table holds.
     upload: Option<Ds>,
-    /// What is behind or not there, and what to do about it; `None` if nothing is.
+    /// How its streaming app is; `None` if it needs none.
+    stream: Option<Health>,
+    /// The last day on which what was fetched was compared, in any join that has it; `None` if none
+    /// compares.
+    consistency: Option<Compared>,
+    /// The first link of these that is behind or not there; `None` if all is well.
     missing: Option<String>,
+}
+
+/// How far a comparison of fetched features has come.
+#[derive(Serialize)]
+struct Compared {
+    join: String,
+    /// The last day, if there is one.
+    newest: Option<Ds>,
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
@@ -57,10 +71,11 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
     let facts = ledger.as_mut().map(facts).unwrap_or_default();
+    let streams = streams(&context, ledger.as_mut());
     let shown = Status {
         as_of: planned.plan.as_of,
         assets: status(&planned.plan, &facts),
-        online: online(&context, &planned, &facts),
+        online: online(&context, &planned, &facts, &streams),
     };
     for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
         note(&notice);
@@ -96,19 +111,67 @@ fn last_attempt(attempt: AttemptRecord) -> LastAttempt {
     }
 }
 
-fn online(context: &Context, planned: &Planned<'_>, facts: &Facts) -> Vec<Online> {
+/// How every streaming app is. Whoever cannot be asked is no reason to show nothing.
+fn streams(context: &Context, ledger: Option<&mut Ledger>) -> BTreeMap<String, Health> {
+    let apps = streaming::apps_of(context, 0..context.graph.assets.len());
+    if apps.is_empty() {
+        return BTreeMap::new();
+    }
+    let found = streaming::look(context, &apps, ledger).unwrap_or_else(|failure| {
+        if let Failure::Setup { message, .. } = &failure {
+            note(&format!("the streaming apps cannot be listed: {message}"));
+        }
+        Vec::new()
+    });
+    let found = found.into_iter();
+    found
+        .map(|status| (status.asset.conf.name, status.health))
+        .collect()
+}
+
+fn online(
+    context: &Context,
+    planned: &Planned<'_>,
+    facts: &Facts,
+    streams: &BTreeMap<String, Health>,
+) -> Vec<Online> {
     let uploads = planned.plan.assets.iter().filter_map(|planned| {
         let index = context.graph.find(&planned.asset)?;
         let asset = &context.graph.assets[index];
         (asset.id.step == StepKind::Upload).then_some((index, asset))
     });
     uploads
-        .map(|(index, asset)| {
+        .map(|(index, upload)| {
             let lag = i32::try_from(context.settings(index).lag).unwrap_or(i32::MAX);
             let due = planned.plan.as_of.plus(-lag);
-            Online::new(asset, last_of_sources(asset, planned), due, facts)
+            let name = upload.id.conf.name.clone();
+            let offline = last_of_sources(upload, planned).map(|day| day.min(due));
+            let mut online = Online {
+                offline,
+                upload: facts.uploaded.get(&upload.id).copied(),
+                stream: streams.get(&name).copied(),
+                consistency: compared(context, planned, &name),
+                group_by: name,
+                missing: None,
+            };
+            online.missing = online.missing(due);
+            online
         })
         .collect()
+}
+
+/// The comparison that has come least far, of all joins that have this GroupBy.
+fn compared(context: &Context, planned: &Planned<'_>, group_by: &str) -> Option<Compared> {
+    let comparisons = planned.plan.assets.iter().filter_map(|planned| {
+        let asset = &context.graph.assets[context.graph.find(&planned.asset)?];
+        let wanted =
+            asset.id.step == StepKind::Consistency && asset.embedded_group_bys.contains(group_by);
+        wanted.then(|| Compared {
+            join: asset.id.conf.name.clone(),
+            newest: planned.days_in(State::Done).last(),
+        })
+    });
+    comparisons.min_by_key(|compared| compared.newest)
 }
 
 /// The last day that every source of an upload has.
@@ -129,38 +192,53 @@ fn last_of_sources(upload: &Asset, planned: &Planned<'_>) -> Option<Ds> {
 }
 
 impl Online {
-    fn new(upload: &Asset, offline: Option<Ds>, due: Ds, facts: &Facts) -> Self {
-        let offline = offline.map(|day| day.min(due));
-        let uploaded = facts.uploaded.get(&upload.id).copied();
-        let missing = match (offline, uploaded) {
-            (None, _) => Some("its sources have no day that all of them have".to_owned()),
-            (Some(offline), None) => Some(format!("{offline} was never uploaded")),
-            (Some(offline), Some(uploaded)) if uploaded < offline => {
-                Some(format!("the upload of {offline}"))
-            }
-            (Some(offline), _) if offline < due => Some(format!("sources of {due}")),
-            _ => None,
+    /// The first link that is behind `due` or not there.
+    fn missing(&self, due: Ds) -> Option<String> {
+        let Some(offline) = self.offline else {
+            return Some("a day that all its sources have".to_owned());
         };
-        Self {
-            group_by: upload.id.conf.name.clone(),
-            offline,
-            upload: uploaded,
-            missing,
+        if self.upload.is_none_or(|upload| upload < offline) {
+            return Some(format!("the upload of {offline}"));
         }
+        if let Some(health) = self.stream
+            && health != Health::Running
+        {
+            return Some(format!("the streaming app, which {}", health_text(health)));
+        }
+        if let Some(Compared { join, newest: None }) = &self.consistency {
+            return Some(format!("a comparison of what {join} fetched"));
+        }
+        (offline < due).then(|| format!("sources of {due}"))
     }
 
     fn text(&self) -> String {
         let day = |day: Option<Ds>| day.map_or_else(|| "none".to_owned(), |day| day.to_string());
-        let missing = match &self.missing {
-            Some(missing) => format!("  missing: {missing}"),
-            None => String::new(),
-        };
-        format!(
-            "{}: offline {} → upload {}{missing}\n",
-            self.group_by,
-            day(self.offline),
-            day(self.upload)
-        )
+        let mut text = format!("{}: offline {}", self.group_by, day(self.offline));
+        text += &format!(" → upload {}", day(self.upload));
+        if let Some(health) = self.stream {
+            text += &format!(" → stream {}", health_text(health));
+        }
+        if let Some(compared) = &self.consistency {
+            text += &format!(" → consistency {}", day(compared.newest));
+        }
+        match &self.missing {
+            Some(missing) => text + &format!("; missing: {missing}\n"),
+            None => text + "\n",
+        }
+    }
+}
+
+/// How an app is, as the end of a sentence.
+fn health_text(health: Health) -> &'static str {
+    match health {
+        Health::Running => "runs",
+        Health::Starting => "is starting",
+        Health::Unlisted => "lives and is listed by nobody",
+        Health::Twice => "runs twice",
+        Health::Absent => "does not run",
+        Health::NotUploaded => "waits for the first upload",
+        Health::BackingOff => "died soon and will be started again",
+        Health::GivenUp => "died too often",
     }
 }
 
