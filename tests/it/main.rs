@@ -9,6 +9,7 @@ mod bad_input;
 mod clusters;
 mod docs;
 mod driven;
+mod driver_edits;
 mod driver_modes;
 mod driver_verify;
 mod export;

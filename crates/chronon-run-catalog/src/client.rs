@@ -221,4 +221,5 @@ exceptions! {
     ThriftHiveMetastoreCreateTableException: O1 O2 O3 O4;
     ThriftHiveMetastoreCreateDatabaseException: O1 O2 O3;
     ThriftHiveMetastoreDropTableException: O1 O3;
+    ThriftHiveMetastoreAlterTableException: O1 O2;
 }

@@ -1,6 +1,6 @@
 //! The few changes that `chronon-run` itself makes to a catalog. Each is harmless to repeat.
 
-use chronon_run_core::{Column, TableName};
+use chronon_run_core::{Column, RangeSet, TableName};
 use hive_metastore::{
     AddPartitionsRequest, Database, DropPartitionsRequest, FieldSchema, Partition,
     RequestPartsSpec, SerDeInfo, StorageDescriptor, Table,
@@ -13,7 +13,7 @@ use pilota::{AHashMap, FastStr};
 use crate::{
     CatalogError, Hive,
     client::{CallError, Session, refused},
-    names::partition_name,
+    names::{days_of, partition_name, partition_values},
 };
 
 /// Partitions changed in one call: the metastore holds a transaction for each.
@@ -150,6 +150,80 @@ impl Hive {
         })
     }
 }
+
+impl Hive {
+    /// Drops every partition of these days, whatever its other columns, with its files if
+    /// `delete_data`. Nothing happens if there is no such table.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses.
+    pub fn drop_days(
+        &self,
+        table: &TableName,
+        day_column: &str,
+        days: &RangeSet,
+        delete_data: bool,
+    ) -> Result<(), CatalogError> {
+        let listed = self.snapshot(&[(table.clone(), Vec::new())])?;
+        if listed.table(table).is_none() {
+            return Ok(());
+        }
+        let rows: Vec<Vec<String>> = self.run(|session| async move {
+            let (namespace, name) = fast(table);
+            let future = session.client.get_partition_names(namespace, name, ALL);
+            let names = session.demand("get_partition_names", future).await?;
+            let found = days_of(names, day_column).map(|(_, found)| found);
+            let found = found.into_iter().flatten();
+            let wanted = found.filter(|(day, _)| days.contains(*day));
+            let names = wanted.flat_map(|(_, names)| names);
+            Ok(names.map(|name| partition_values(&name)).collect())
+        })?;
+        self.drop_partitions(table, &rows, delete_data)
+    }
+}
+
+impl Hive {
+    /// Gives a table another name, as `ALTER TABLE … RENAME TO` does.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses.
+    pub fn rename_table(&self, table: &TableName, to: &TableName) -> Result<(), CatalogError> {
+        self.run(|session| async move {
+            let mut definition = fetch(&session, table).await?;
+            let (_, name) = fast(to);
+            definition.table_name = Some(name);
+            alter(&session, table, definition).await
+        })
+    }
+
+    /// Adds table properties, or replaces those of the same names.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, the table does not exist, or it refuses.
+    pub fn set_properties(
+        &self,
+        table: &TableName,
+        properties: &[(String, String)],
+    ) -> Result<(), CatalogError> {
+        self.run(|session| async move {
+            let mut definition = fetch(&session, table).await?;
+            let all = definition.parameters.get_or_insert_default();
+            for (name, value) in properties {
+                all.insert(name.clone().into(), value.clone().into());
+            }
+            alter(&session, table, definition).await
+        })
+    }
+}
+
+async fn alter(session: &Session, table: &TableName, definition: Table) -> Result<(), CallError> {
+    let (namespace, name) = fast(table);
+    let future = session.client.alter_table(namespace, name, definition);
+    session.demand("alter_table", future).await
+}
+
+/// The metastore's word for "no limit".
+const ALL: i16 = -1;
 
 async fn fetch(session: &Session, table: &TableName) -> Result<Table, CallError> {
     let (namespace, name) = fast(table);

@@ -6,6 +6,7 @@
 
 mod check;
 mod derive;
+pub mod edits;
 mod hazards;
 mod json;
 pub mod model;

@@ -10,5 +10,7 @@ mod status;
 
 pub use airflow::{AirflowError, AirflowExport, AirflowMajor, OwnOperators};
 pub use listing::{AssetRow, dot, listing, mermaid};
-pub use plan_text::{explanation_text, open_text, plan_text, reason_text, waits_text};
+pub use plan_text::{
+    archive_text, explanation_text, open_text, plan_text, reason_text, waits_text,
+};
 pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};

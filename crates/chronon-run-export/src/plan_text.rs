@@ -128,6 +128,20 @@ fn asset_text(out: &mut String, asset: &AssetPlan) {
     out.push('\n');
 }
 
+/// What the Driver would rename of one asset, indented.
+#[must_use]
+pub fn archive_text(asset: &AssetPlan) -> String {
+    let mut out = format!("  {}\n", asset.asset);
+    let archives = asset
+        .notes
+        .iter()
+        .filter(|note| matches!(note, Note::Archives { .. }));
+    for note in archives {
+        note_text(&mut out, note);
+    }
+    out.trim_end().to_owned()
+}
+
 fn note_text(out: &mut String, note: &Note) {
     let edited = |because: &[String]| match because {
         [] => String::new(),
@@ -153,6 +167,13 @@ fn note_text(out: &mut String, note: &Note) {
             "  note      edited since {days} was filled{}: the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute",
             edited(because)
         ),
+        Note::Drops { tables } => {
+            let _ = writeln!(out, "  drop      before it is computed again");
+            tables.iter().try_for_each(|(table, days)| {
+                let count = counted(days.days(), "partition");
+                writeln!(out, "            {table}: {days} ({count})")
+            })
+        }
         Note::Archives { tables, because } => {
             let _ = writeln!(
                 out,

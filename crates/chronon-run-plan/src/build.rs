@@ -337,9 +337,10 @@ impl Builder<'_> {
         asset.inputs.extend(self.bootstraps(conf)?);
         for part in conf.offline_parts() {
             let table = output.suffixed(&format!("_{}", part.table_suffix));
-            asset
-                .also_writes
-                .push(SideTable::new(format!("part/{}", part.full_prefix), table));
+            asset.also_writes.push(
+                SideTable::new(format!("part/{}", part.full_prefix), table)
+                    .shifted(part_shift(conf.left.data_model(), part.group_by)),
+            );
             asset
                 .embedded_group_bys
                 .insert(part.group_by.meta_data.name.clone());
@@ -636,10 +637,9 @@ impl Builder<'_> {
         ]);
         for part in conf.offline_parts() {
             let table = output.suffixed(&format!("_comparison_{}", part.table_suffix));
-            asset.also_writes.push(SideTable::new(
-                format!("comparison part/{}", part.full_prefix),
-                table,
-            ));
+            let part_table = SideTable::new(format!("comparison part/{}", part.full_prefix), table);
+            let shift = part_shift(conf.left.data_model(), part.group_by);
+            asset.also_writes.push(part_table.shifted(shift));
             asset.inputs.extend(self.part_sources(conf, &part)?);
         }
         Ok(asset)

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use chronon_run_core::{AssetId, Ds, TableName, TableSpec};
+use chronon_run_core::{AssetId, Ds, RangeSet, StepKind, TableName, TableSpec};
 use serde::Serialize;
 
 use crate::need::Need;
@@ -102,6 +102,9 @@ pub struct SideTable {
     pub what: String,
     /// The table.
     pub table: TableName,
+    /// Offset of its partitions from the asset's days, as [`Asset::shift`].
+    #[serde(skip)]
+    pub shift: i32,
 }
 
 impl SideTable {
@@ -109,7 +112,18 @@ impl SideTable {
         Self {
             what: what.into(),
             table,
+            shift: 0,
         }
+    }
+
+    pub(crate) fn shifted(self, shift: i32) -> Self {
+        Self { shift, ..self }
+    }
+
+    /// Whether the Driver takes its partitions for done when it fills the asset's (§5.4).
+    fn is_cache(&self) -> bool {
+        let word = self.what.split('/').next().unwrap_or_default();
+        ["left", "part", "daily_inc"].contains(&word) || word.starts_with("comparison")
     }
 }
 
@@ -158,6 +172,29 @@ pub struct Asset {
     pub also_locks: Vec<String>,
     /// The table that this one is a step towards: the join's output, for its left and its parts.
     pub towards: Option<TableName>,
+}
+
+impl Asset {
+    /// What has to go so that the Driver really computes `days` again: the partitions of its output
+    /// and of everything that it keeps for later (§5.4), by table. Nothing for what it redoes each
+    /// time.
+    #[must_use]
+    pub fn dropped_for(&self, days: &RangeSet) -> Vec<(TableName, RangeSet)> {
+        let redone = matches!(self.id.step, StepKind::Upload | StepKind::LabelJoin)
+            || !self.sub_partitions.is_empty();
+        if redone || self.fill == Fill::App {
+            return Vec::new();
+        }
+        let at = |shift: i32| days.widen(shift, shift);
+        let caches = self.also_writes.iter().filter(|side| side.is_cache());
+        let caches = caches.map(|side| (side.table.clone(), at(side.shift)));
+        // A part looks at the output, not at its own table (§6).
+        let part = matches!(self.id.step, StepKind::Part(_));
+        let output = self.towards.iter().filter(|_| part);
+        let output = output.map(|table| (table.clone(), days.clone()));
+        let own = (self.table.clone(), at(self.shift));
+        std::iter::once(own).chain(output).chain(caches).collect()
+    }
 }
 
 /// Every asset of a workspace.

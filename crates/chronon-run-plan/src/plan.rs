@@ -67,6 +67,11 @@ pub enum Note {
         /// The days.
         days: RangeSet,
     },
+    /// Partitions that are dropped first, so that the Driver really computes again (§5.4).
+    Drops {
+        /// The partitions, by table.
+        tables: BTreeMap<TableName, RangeSet>,
+    },
     /// The Driver would take the edited conf for another table: it renames these tables and
     /// computes them again (§5.5).
     Archives {

@@ -565,6 +565,19 @@ impl Planner<'_> {
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
         }
+        if self.request.recompute {
+            let column = asset.day_column.as_deref().unwrap_or_default();
+            let there = |table: &TableName| self.world.snapshot.days(table, column, &[]);
+            let tables = asset.dropped_for(&run).into_iter();
+            let tables = tables.map(|(table, days)| (there(&table).intersect(&days), table));
+            let tables: BTreeMap<TableName, RangeSet> = tables
+                .filter(|(days, _)| !days.is_empty())
+                .map(|(days, table)| (table, days))
+                .collect();
+            if !tables.is_empty() {
+                notes.push(Note::Drops { tables });
+            }
+        }
         if let Some(because) = driver.unnoticed.get(&asset.id) {
             notes.push(Note::EditedOverFilled {
                 days: self.observed_days(asset),

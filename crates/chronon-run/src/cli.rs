@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Fill what is missing.
     Materialize(MaterializeArgs),
+    /// Show which filled tables the edits of confs are about.
+    Diff(DiffArgs),
     /// Fill everything scheduled that is due and whose inputs are there: for cron.
     Frontfill(FrontfillArgs),
     /// Tell whether an asset's inputs are there: exit 0 if they are, 3 if not. For sensors.
@@ -239,6 +241,17 @@ pub(crate) struct PlanArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+pub(crate) struct DiffArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
+}
+
 /// Whose command lines `plan --as` prints.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Tool {
@@ -259,6 +272,14 @@ pub(crate) struct MaterializeArgs {
     /// Fill filled days again.
     #[arg(long)]
     pub(crate) recompute: bool,
+
+    /// With `--recompute` and `kind = "chronon"`: drop the partitions without asking.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+
+    /// Let the Driver rename the tables of edited joins, and compute them again.
+    #[arg(long)]
+    pub(crate) accept_archive: bool,
 
     /// Apply a plan saved by `plan --out`; refused if confs or partitions have changed since.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute"])]

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chronon_run_catalog::Catalog;
 use chronon_run_core::{
     CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName,
     event::{Outcome, StepIndex},
@@ -29,6 +30,7 @@ use crate::{
     applications::Applications,
     context::Context,
     driver::{Driver, Start},
+    filled::Records,
     retrying,
     spark_sql::SparkSql,
     warehouse::Warehouse,
@@ -47,6 +49,8 @@ pub(crate) struct DriverWork<'a> {
     pub(crate) folder: PathBuf,
     /// The plan's steps, by index.
     pub(crate) steps: &'a [Step],
+    /// Whether what exists is to be computed again.
+    pub(crate) recompute: bool,
     /// What is known of the steps that were begun.
     pub(crate) begun: Mutex<BTreeMap<StepIndex, Begun>>,
 }
@@ -56,6 +60,8 @@ pub(crate) struct DriverWork<'a> {
 pub(crate) struct Begun {
     /// The table's days before its last attempt.
     before: RangeSet,
+    /// Days of which nothing is left that the Driver could take for done.
+    dropped: RangeSet,
     /// Whether its last attempt has failed already.
     failed: bool,
 }
@@ -68,6 +74,9 @@ const POLL: Duration = Duration::from_millis(20);
 impl Work for DriverWork<'_> {
     fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
         let (index, asset) = self.asset(job)?;
+        if self.recompute {
+            self.drop_caches(job, asset)?;
+        }
         let snapshot = self.tables_of(index)?;
         let column = asset.day_column.as_deref().unwrap_or_default();
         let days_of = |table: &TableName| snapshot.days(table, column, &[]);
@@ -77,11 +86,12 @@ impl Work for DriverWork<'_> {
             run_first_hole: first_hole(asset, job.range, &days_of),
             ..self.step(job)?.clone()
         };
-        let begun = Begun {
-            before: self.days_in(&snapshot, asset),
-            failed: false,
-        };
-        self.begun().insert(job.step, begun);
+        {
+            let mut all = self.begun();
+            let begun = all.entry(job.step).or_default();
+            begun.before = self.days_in(&snapshot, asset);
+            begun.failed = false;
+        }
         let folder = self.step_folder(job);
         fs::create_dir_all(&folder).map_err(|error| {
             WorkError::Failed(format!("cannot write {}: {error}", folder.display()))
@@ -103,26 +113,11 @@ impl Work for DriverWork<'_> {
     fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
         let (index, asset) = self.asset(job)?;
         let snapshot = self.tables_of(index)?;
-        if asset.day_column.is_none() {
-            return self.verify_upload(job, asset, &snapshot);
+        let verdict = self.judge(job, index, &snapshot)?;
+        if !verdict.filled.is_empty() && !self.has_failed(job) {
+            Records::of(self.context).note(self.context, asset, &snapshot);
         }
-        let days = self.days_in(&snapshot, asset);
-        let wanted = RangeSet::from(job.range);
-        let verdict = Verdict {
-            filled: wanted.intersect(&days),
-            missing: wanted.minus(&days),
-            ..Verdict::default()
-        };
-        if verdict.missing.is_empty() || self.has_failed(job) {
-            return Ok(verdict);
-        }
-        let verdict = without_any_gate(asset, &snapshot, verdict);
-        match asset.id.step {
-            StepKind::StatsSummary | StepKind::LogSummary | StepKind::Consistency => {
-                Ok(self.verify_by_row_days(job, verdict, &days))
-            }
-            _ => self.verify_empty(job, index, &snapshot, verdict),
-        }
+        Ok(verdict)
     }
 
     fn explain(&self, _job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
@@ -180,6 +175,58 @@ impl DriverWork<'_> {
 
     fn begun(&self) -> MutexGuard<'_, BTreeMap<StepIndex, Begun>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The card of the asset's mode (§4.6).
+    fn judge(
+        &self,
+        job: &Job,
+        index: AssetIndex,
+        snapshot: &CatalogSnapshot,
+    ) -> Result<Verdict, WorkError> {
+        let asset = &self.context.graph.assets[index];
+        if asset.day_column.is_none() {
+            return self.verify_upload(job, asset, snapshot);
+        }
+        let days = self.days_in(snapshot, asset);
+        let wanted = RangeSet::from(job.range);
+        let verdict = Verdict {
+            filled: wanted.intersect(&days),
+            missing: wanted.minus(&days),
+            ..Verdict::default()
+        };
+        if verdict.missing.is_empty() || self.has_failed(job) {
+            return Ok(verdict);
+        }
+        let verdict = without_any_gate(asset, snapshot, verdict);
+        match asset.id.step {
+            StepKind::StatsSummary | StepKind::LogSummary | StepKind::Consistency => {
+                Ok(self.verify_by_row_days(job, verdict, &days))
+            }
+            _ => self.verify_empty(job, index, snapshot, verdict),
+        }
+    }
+
+    /// Takes away what the Driver would take for done (§5.4), once for each day: what an attempt has
+    /// computed is kept by the next.
+    fn drop_caches(&self, job: &Job, asset: &Asset) -> Result<(), WorkError> {
+        let known = self
+            .begun()
+            .get(&job.step)
+            .map(|begun| begun.dropped.clone());
+        let known = known.unwrap_or_default();
+        let days = RangeSet::from(job.range).minus(&known);
+        let (Some(Catalog::Hive(hive)), Some(column)) =
+            (self.warehouse.catalog(), &asset.day_column)
+        else {
+            return Ok(());
+        };
+        for (table, days) in asset.dropped_for(&days) {
+            hive.drop_days(&table, column, &days, true)
+                .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        }
+        self.begun().entry(job.step).or_default().dropped = known.union(&days);
+        Ok(())
     }
 
     fn has_failed(&self, job: &Job) -> bool {

@@ -7,7 +7,9 @@ mod commands;
 mod context;
 mod driver;
 mod driver_work;
+mod edits;
 mod failure;
+mod filled;
 mod hooks;
 mod installing;
 mod jars;
@@ -57,6 +59,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Ls(args) => commands::ls::run(args),
         Command::Plan(args) => commands::plan::run(args),
         Command::Materialize(args) => commands::materialize::run(args),
+        Command::Diff(args) => commands::diff::run(args),
         Command::Frontfill(args) => commands::frontfill::run(args),
         Command::Ready(args) => commands::ready::run(args),
         Command::Retry(args) => commands::retry::run(args),

@@ -1,16 +1,19 @@
 //! From a context and what the user wants to a plan: asks the catalog, reads the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
+use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    AssetIndex, AssetSettings, DriverWorld, History, Only, Plan, Request, World, plan,
+    AssetIndex, AssetPlan, AssetSettings, DriverWorld, History, Note, Only, Plan, Request, World,
+    plan,
 };
 
 use crate::{
     cli::{DayArgs, SelectArgs},
     context::{Context, now_millis},
+    edits::Consequences,
     failure::Failure,
     warehouse::Warehouse,
     work::preview,
@@ -22,6 +25,8 @@ pub(crate) struct Wanted {
     pub(crate) select: SelectArgs,
     pub(crate) days: DayArgs,
     pub(crate) recompute: bool,
+    /// Whether the Driver may rename tables whose conf was edited, and compute them again (§5.5).
+    pub(crate) accept_archive: bool,
     /// Whether a selection stands for uploads, label joins and the rest too.
     pub(crate) every_mode: bool,
     /// The days to which assets are limited.
@@ -63,6 +68,11 @@ pub(crate) struct Planned<'a> {
     never: BTreeMap<TableName, RangeSet>,
     refused: BTreeMap<AssetId, String>,
     driver: Option<DriverWorld>,
+    accept_archive: bool,
+    /// Nobody is there to answer questions.
+    unattended: bool,
+    /// Assets at which the Driver would stop because of an edit, and why.
+    stopped: BTreeMap<AssetId, String>,
     pub(crate) plan: Plan,
 }
 
@@ -85,8 +95,12 @@ impl<'a> Planned<'a> {
             never: context.never(),
             refused: context.refused(&selected),
             driver: driver_world(context)?,
+            accept_archive: wanted.accept_archive,
+            unattended: wanted.every_mode,
+            stopped: BTreeMap::new(),
             plan: empty_plan(as_of),
         };
+        planned.add_edits(&selected);
         let settings = |index: AssetIndex| -> AssetSettings { context.settings(index) };
         planned.plan = plan(
             planned.world(),
@@ -101,6 +115,72 @@ impl<'a> Planned<'a> {
             },
         );
         Ok(planned)
+    }
+
+    /// What the Driver would do about confs that were edited. Where nobody is there to accept that tables
+    /// are renamed, those assets are left alone.
+    fn add_edits(&mut self, selected: &BTreeSet<AssetIndex>) {
+        let Some(driver) = &mut self.driver else {
+            return;
+        };
+        let mut edits = Consequences::of(self.context, selected, &self.snapshot);
+        self.stopped = edits.refused.clone();
+        self.refused.append(&mut edits.refused);
+        if self.unattended && !self.accept_archive {
+            for (asset, archived) in std::mem::take(&mut edits.archived) {
+                let why = format!(
+                    "the conf was edited ({}), so the Driver would rename {} and compute again; `materialize --accept-archive` lets it",
+                    archived.because.join("; "),
+                    tables(archived.tables.keys())
+                );
+                self.refused.insert(asset, why);
+            }
+        }
+        edits.hide_archived(&mut self.snapshot);
+        driver.archived = edits.archived;
+        driver.unnoticed = edits.unnoticed;
+    }
+
+    /// Refuses to run a plan in which the Driver would stop at an edited conf, or would rename tables
+    /// without the user having accepted that.
+    pub(crate) fn check_edits(&self) -> Result<(), Failure> {
+        if self.unattended {
+            return Ok(());
+        }
+        if let Some((asset, why)) = self.stopped.first_key_value() {
+            return Err(Failure::setup(format!("{asset}: {why}")));
+        }
+        let archives = |asset: &&AssetPlan| {
+            let mut notes = asset.notes.iter();
+            notes.any(|note| matches!(note, Note::Archives { .. }))
+        };
+        let found: Vec<&AssetPlan> = self.plan.assets.iter().filter(archives).collect();
+        if found.is_empty() || self.accept_archive {
+            return Ok(());
+        }
+        let texts: Vec<String> = found.into_iter().map(archive_text).collect();
+        Err(Failure::hinted(
+            format!(
+                "the Driver would rename tables whose conf was edited:\n{}",
+                texts.join("\n")
+            ),
+            "look at `chronon-run plan`; `--accept-archive` lets it, and a new version of the conf leaves the old tables alone",
+        ))
+    }
+
+    /// The partitions that a run with `--recompute` drops first.
+    pub(crate) fn drops(&self) -> BTreeMap<TableName, RangeSet> {
+        let notes = self.plan.assets.iter().flat_map(|asset| &asset.notes);
+        let mut all: BTreeMap<TableName, RangeSet> = BTreeMap::new();
+        for note in notes {
+            if let Note::Drops { tables } = note {
+                for (table, days) in tables {
+                    let known = all.entry(table.clone()).or_default();
+                    *known = known.union(days);
+                }
+            }
+        }
+        all
     }
 
     /// Adds each step's command line, as far as it is known before the run: without it, a plan
@@ -124,6 +204,11 @@ impl<'a> Planned<'a> {
             driver: self.driver.as_ref(),
         }
     }
+}
+
+fn tables<'t>(names: impl Iterator<Item = &'t TableName>) -> String {
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 /// What counts besides if the real Driver fills the tables.

@@ -70,6 +70,7 @@ impl<'a> Running<'a> {
             return Ok(Ended::without_run(planned.plan));
         }
         let folders = Folders::new(self.context);
+        planned.check_edits()?;
         let families = self.families(&planned.plan);
         let families = families.iter().map(String::as_str);
         let _guard =
@@ -234,6 +235,7 @@ impl<'a> Running<'a> {
                 watchdog,
                 folder: folders.run.clone(),
                 steps: &plan.steps,
+                recompute: plan.recompute,
                 begun: Mutex::default(),
             });
         }

@@ -21,8 +21,8 @@ use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
 
 use crate::{
-    applications::Applications, context::Context, driver::Driver, retrying, spark_sql::SparkSql,
-    warehouse::Warehouse,
+    applications::Applications, context::Context, driver::Driver, filled::Records, retrying,
+    spark_sql::SparkSql, warehouse::Warehouse,
 };
 
 /// Runs the steps of one plan with the `sql` engine.
@@ -218,6 +218,9 @@ impl Work for SqlWork<'_> {
         let wanted = RangeSet::from(job.range);
         let there = wanted.intersect(&days);
         let empty = self.empty_days(asset, column, &there)?;
+        if !there.is_empty() {
+            Records::of(self.context).note(self.context, asset, &snapshot);
+        }
         Ok(Verdict {
             filled: there.minus(&empty),
             missing: wanted.minus(&days),

@@ -5,6 +5,7 @@ use chronon_run_core::{Ds, PartitionRange, RangeSet, TableName};
 
 use super::{
     DriverArgs, Failure,
+    archive::{Comparer, archive, stamp},
     parts::{Left, check_tables, fill, parent_end},
     unfilled::{steps, unfilled_ranges},
     world::{World, Write, day, table_of},
@@ -83,6 +84,7 @@ pub(crate) fn whole(
     }
     let job = Job::new(join, args)?;
     let left = own_left(world, join)?;
+    archive(world, Comparer::Whole, &job.bootstrap, &job.output);
     let (start, end) = candidate(join, args, &left.days)?;
     let existing = world.outputs(&job.output);
     let unfilled = unfilled_ranges(&existing, start, end, Some(&left.days), job.run_first_hole)?;
@@ -116,6 +118,8 @@ pub(crate) fn whole(
             )?;
         }
         world.commit(vec![Write::days(job.output.clone(), ready)]);
+        stamp(world, &job.bootstrap);
+        stamp(world, &job.output);
     }
     Ok(format!("Wrote to table {}", job.output))
 }
@@ -204,12 +208,17 @@ pub(crate) fn compute_parent(world: &mut World<'_>, parent: &Join, end: Ds) -> R
         use_cached_left: false,
         values: std::collections::BTreeMap::new(),
     };
-    whole(world, parent, &args).map(|_| ())
+    // The parent's own hashes are not known here.
+    let own = std::mem::take(&mut world.hashes);
+    let computed = whole(world, parent, &args);
+    world.hashes = own;
+    computed.map(|_| ())
 }
 
 /// `join --selected-join-parts`: part tables only, gated by what the *output* lacks (§6).
 fn selected(world: &mut World<'_>, join: &Join, args: &DriverArgs) -> Result<String, Failure> {
     let job = Job::new(join, args)?;
+    archive(world, Comparer::Parts, &job.bootstrap, &job.output);
     let left = if args.use_cached_left {
         cached_left(world, &job)?
     } else {
@@ -287,6 +296,7 @@ pub(crate) fn left(
     let job = Job::new(join, args)?;
     let left = own_left(world, join)?;
     let (start, end) = candidate(join, args, &left.days)?;
+    archive(world, Comparer::Left, &job.bootstrap, &job.output);
     let existing = world.outputs(&job.bootstrap);
     let unfilled = unfilled_ranges(&existing, start, end, Some(&left.days), job.run_first_hole)?;
     if unfilled.is_empty() {
@@ -299,6 +309,7 @@ pub(crate) fn left(
     for range in unfilled.ranges() {
         let rows = left.rows.intersect(&(*range).into());
         world.commit(vec![Write::days(job.bootstrap.clone(), rows)]);
+        stamp(world, &job.bootstrap);
     }
     Ok(format!("Wrote to table {}", job.bootstrap))
 }
@@ -311,6 +322,7 @@ pub(crate) fn last(
 ) -> Result<String, Failure> {
     let job = Job::new(join, args)?;
     let left = own_left(world, join)?;
+    archive(world, Comparer::Last, &job.bootstrap, &job.output);
     let (start, end) = candidate(join, args, &left.days)?;
     let existing = world.outputs(&job.output);
     let unfilled = unfilled_ranges(&existing, start, end, Some(&left.days), job.run_first_hole)?;
@@ -328,6 +340,7 @@ pub(crate) fn last(
     for range in unfilled.ranges() {
         let days = ready.intersect(&(*range).into());
         world.commit(vec![Write::days(job.output.clone(), days)]);
+        stamp(world, &job.output);
     }
     Ok(format!("Wrote to table {}", job.output))
 }

@@ -1,9 +1,9 @@
 //! What `ai.chronon.spark.Driver` does to tables, step by step and without data.
 //!
 //! Invariant: [`run`] is pure. It sees partitions, not rows: whether a day has rows is told by
-//! [`Facts`], and follows for outputs from their inputs. Known limits: no semantic hashes, hence
-//! no archived tables (§5.5), and a staging query has rows where its first dependency has.
+//! [`Facts`], and follows for outputs from their inputs. Known limits: a staging query has rows where its first dependency has.
 
+mod archive;
 mod args;
 mod group_by;
 mod join;
@@ -97,9 +97,15 @@ fn dispatch(world: &mut World, args: &DriverArgs, cwd: &Path) -> Result<String, 
         "staging-query-backfill" => staging::backfill(world, &conf::<StagingQuery>(&path)?, args),
         "group-by-backfill" => group_by::backfill(world, &conf::<GroupBy>(&path)?, args),
         "group-by-upload" => group_by::upload(world, &conf::<GroupBy>(&path)?, args),
-        "join" => join::whole(world, &conf::<Join>(&path)?, args),
-        "join-left" => join::left(world, &conf::<Join>(&path)?, args),
-        "join-final" => join::last(world, &conf::<Join>(&path)?, args),
+        "join" | "join-left" | "join-final" => {
+            let join = conf::<Join>(&path)?;
+            world.hashes = hashes(&path, &join)?;
+            match args.subcommand.as_str() {
+                "join" => join::whole(world, &join, args),
+                "join-left" => join::left(world, &join, args),
+                _ => join::last(world, &join, args),
+            }
+        }
         "model-transform-batch" => join::model_transform(world, &conf::<Join>(&path)?, args),
         "label-join" => label::label_join(world, &conf::<Join>(&path)?, args),
         "log-flattener" => logs::flatten(world, &conf::<Join>(&path)?, args),
@@ -108,6 +114,11 @@ fn dispatch(world: &mut World, args: &DriverArgs, cwd: &Path) -> Result<String, 
         "consistency-metrics-compute" => logs::consistency(world, &conf::<Join>(&path)?, args),
         other => Ok(format!("{other} writes no table")),
     }
+}
+
+fn hashes(path: &Path, join: &Join) -> Result<archive::Hashes, Failure> {
+    let tree: serde_json::Value = conf(path)?;
+    Ok(archive::hashes_of(&tree, &join::output_of(join)?))
 }
 
 /// A conf of the right type; anything else is refused within seconds (engine-semantics 1 [1.2]).

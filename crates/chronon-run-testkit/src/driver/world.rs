@@ -6,7 +6,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Failure};
+use super::{Facts, Failure, archive::Hashes};
 
 /// The table property with the day of an upload's rows.
 pub(crate) const UPLOADED_DAY: &str = "scripted.ds";
@@ -42,6 +42,20 @@ pub enum Write {
         /// Its name.
         table: TableName,
     },
+    /// Another name for a table.
+    Rename {
+        /// Its name.
+        table: TableName,
+        /// Its new name.
+        to: TableName,
+    },
+    /// Properties of a table that exists.
+    Properties {
+        /// Its name.
+        table: TableName,
+        /// The properties, added to those that it has.
+        properties: Vec<(String, String)>,
+    },
     /// An unpartitioned table, replaced as a whole.
     Unpartitioned {
         /// Its name.
@@ -70,6 +84,8 @@ impl Write {
     pub fn table(&self) -> &TableName {
         match self {
             Self::Partitions { table, .. }
+            | Self::Rename { table, .. }
+            | Self::Properties { table, .. }
             | Self::View { table }
             | Self::Unpartitioned { table, .. } => table,
         }
@@ -77,11 +93,18 @@ impl Write {
 
     /// Applies it to a catalog that is a value.
     pub fn apply(&self, catalog: &mut CatalogSnapshot) {
+        if let Self::Rename { table, to } = self {
+            let state = catalog.tables.insert(table.clone(), None).flatten();
+            catalog.tables.insert(to.clone(), state);
+            return;
+        }
         let slot = catalog.tables.entry(self.table().clone()).or_default();
         let state = slot.get_or_insert_with(|| self.new_table());
         match self {
-            Self::View { .. } => {}
-            Self::Unpartitioned { .. } => state.info.properties.extend(self.properties()),
+            Self::View { .. } | Self::Rename { .. } => {}
+            Self::Unpartitioned { .. } | Self::Properties { .. } => {
+                state.info.properties.extend(self.properties())
+            }
             Self::Partitions {
                 others,
                 column,
@@ -105,6 +128,7 @@ impl Write {
                 (UPLOADED_DAY.to_owned(), ds.to_string()),
                 (UPLOADED_ROWS.to_owned(), rows.to_string()),
             ],
+            Self::Properties { properties, .. } => properties.clone(),
             _ => Vec::new(),
         }
     }
@@ -118,6 +142,7 @@ impl Write {
         state.info.columns = vec![column("value")];
         match self {
             Self::View { .. } => state.info.is_view = true,
+            Self::Rename { .. } | Self::Properties { .. } => {}
             Self::Unpartitioned { .. } => state.info.columns.push(column(DS)),
             Self::Partitions {
                 others,
@@ -162,6 +187,8 @@ pub(crate) struct World<'a> {
     catalog: CatalogSnapshot,
     facts: &'a Facts,
     commits: Vec<Commit>,
+    /// Of the conf that the job is about; empty if it has none.
+    pub(crate) hashes: Hashes,
 }
 
 impl<'a> World<'a> {
@@ -170,6 +197,7 @@ impl<'a> World<'a> {
             catalog: catalog.clone(),
             facts,
             commits: Vec::new(),
+            hashes: Hashes::new(),
         }
     }
 
@@ -179,6 +207,27 @@ impl<'a> World<'a> {
 
     pub(crate) fn exists(&self, table: &TableName) -> bool {
         self.catalog.table(table).is_some()
+    }
+
+    /// A table property.
+    pub(crate) fn property(&self, table: &TableName, name: &str) -> Option<String> {
+        let info = &self.catalog.table(table)?.info;
+        info.properties.get(name).cloned()
+    }
+
+    /// Puts a table aside, under its name with a number.
+    pub(crate) fn rename(&mut self, table: &TableName) {
+        if !self.exists(table) {
+            return;
+        }
+        let names = (1_u64..).map(|number| table.suffixed(&format!("_{number:014}")));
+        let free = |name: &TableName| !self.exists(name);
+        if let Some(to) = names.into_iter().find(free) {
+            self.commit(vec![Write::Rename {
+                table: table.clone(),
+                to,
+            }]);
+        }
     }
 
     /// Partitions of an output table.

@@ -127,8 +127,15 @@ fn apply_to_hive(hive: &Hive, write: &Write) -> Result<(), BackendError> {
         partition_columns,
         properties: vec![("chronon_generated".to_owned(), "true".to_owned())],
     };
-    hive.ensure_database(write.table().namespace())?;
     match write {
+        Write::Rename { table, to } => return Ok(hive.rename_table(table, to)?),
+        Write::Properties { table, properties } => {
+            return Ok(hive.set_properties(table, properties)?);
+        }
+        _ => hive.ensure_database(write.table().namespace())?,
+    }
+    match write {
+        Write::Rename { .. } | Write::Properties { .. } => {}
         Write::View { table } => {
             hive.create_table(&create(table, Vec::new()))?;
         }

@@ -238,7 +238,7 @@ fn days_written(commits: &[Commit]) -> BTreeMap<TableName, RangeSet> {
         let days = match write {
             Write::Partitions { days, .. } => days.clone(),
             Write::Unpartitioned { ds, .. } => RangeSet::from_iter([*ds]),
-            Write::View { .. } => RangeSet::new(),
+            Write::View { .. } | Write::Rename { .. } | Write::Properties { .. } => RangeSet::new(),
         };
         let known = all.entry(write.table().clone()).or_default();
         *known = known.union(&days);

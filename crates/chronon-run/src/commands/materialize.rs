@@ -1,7 +1,13 @@
 //! `chronon-run materialize`: plan, and run the plan.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, IsTerminal},
+    path::Path,
+};
 
+use chronon_run_core::{RangeSet, TableName};
 use chronon_run_exec::signals;
 use chronon_run_export::plan_text;
 use chronon_run_ledger::Ledger;
@@ -12,7 +18,7 @@ use crate::{
     context::{Context, now_millis},
     failure::Failure,
     metrics,
-    output::{json, print},
+    output::{json, note, print},
     planning::{Planned, Wanted},
     running::Running,
     warehouse::Warehouse,
@@ -22,7 +28,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let started = now_millis();
     let context = Context::load()?;
     let saved = args.plan.as_deref().map(read_plan).transpose()?;
-    let wanted = match &saved {
+    let mut wanted = match &saved {
         Some(plan) => Wanted::of_plan(plan),
         None => Wanted {
             select: args.select.clone(),
@@ -31,6 +37,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
             ..Wanted::default()
         },
     };
+    wanted.accept_archive = args.accept_archive;
     if args.dry_run {
         return dry_run(&context, &wanted, args.output);
     }
@@ -43,6 +50,8 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     if let Some(saved) = &saved {
         check_unchanged(saved, &planned.plan)?;
     }
+    planned.check_edits()?;
+    confirm(&planned.drops(), args.yes)?;
     let running = Running {
         context: &context,
         warehouse: &warehouse,
@@ -59,6 +68,33 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let outcome = ended.outcome();
     metrics::write(&args.metrics, &context, &ended, started, &outcome);
     outcome
+}
+
+/// Shows what `--recompute` drops, and asks.
+fn confirm(drops: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failure> {
+    if drops.is_empty() {
+        return Ok(());
+    }
+    note("these partitions are dropped, each right before it is computed again:");
+    for (table, days) in drops {
+        note(&format!("  {table}: {days}"));
+    }
+    if yes {
+        return Ok(());
+    }
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::hinted(
+            "nobody is there to be asked whether they may be dropped",
+            "say `--yes`",
+        ));
+    }
+    note("drop them? [y/N]");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::setup("nothing was dropped and nothing was run")),
+    }
 }
 
 fn dry_run(context: &Context, wanted: &Wanted, output: Output) -> Result<(), Failure> {

@@ -123,6 +123,7 @@ fn wanted(context: &Context, earlier: &RunDetail) -> Result<Option<Wanted>, Fail
         recompute: plan.recompute,
         every_mode: true,
         only,
+        ..Wanted::default()
     }))
 }
 

@@ -1,0 +1,178 @@
+//! Edited confs: what the Driver would archive, what it would not notice; and `--recompute`.
+
+use chronon_run_core::RangeSet;
+
+use crate::{
+    driven::Driven,
+    staged::days,
+    support::{Screen, steady},
+};
+
+/// A join of the corpus with three parts, and one of its GroupBys as its conf embeds it.
+const JOIN: &str = "stays.search_boot.v1";
+const CONF: &str = "production/joins/stays/search_boot.v1";
+const OUTPUT: &str = "stays_out.stays_search_boot_v1";
+
+fn run(driven: &Driven, args: &[&str]) -> Screen {
+    let mut all = vec!["materialize", JOIN];
+    all.extend(args);
+    driven.run(&all)
+}
+
+/// Changes the first window of the join's first part.
+fn edit_a_part(driven: &Driven) {
+    let mut conf: serde_json::Value = serde_json::from_str(&driven.workspace.read(CONF)).unwrap();
+    conf["joinParts"][0]["groupBy"]["backfillStartDate"] = "2025-12-01".into();
+    driven
+        .workspace
+        .write(CONF, &serde_json::to_string_pretty(&conf).unwrap());
+}
+
+#[test]
+fn tables_are_renamed_only_with_consent() {
+    let driven = Driven::scripted("archive", "");
+    run(&driven, &["--end-ds", "2026-01-25"]).expect(0);
+    let before = driven.days(OUTPUT).unwrap();
+    assert_eq!(
+        driven.run(&["diff"]).expect(0).stdout,
+        "no conf was edited since its tables were filled\n"
+    );
+    // What the Driver does not compare is no edit.
+    driven.workspace.edit(
+        CONF,
+        "\"production\": ",
+        "\"description\": \"words\", \"production\": ",
+    );
+    run(&driven, &["--end-ds", "2026-01-26"]).expect(0);
+
+    edit_a_part(&driven);
+    let _steady = steady();
+    insta::assert_snapshot!("archive_plan", driven.run(&["plan", JOIN]).expect(0).stdout);
+    insta::assert_snapshot!("archive_refused", run(&driven, &[]).expect(2).stderr);
+    insta::assert_snapshot!("archive_diff", driven.run(&["diff"]).expect(0).stdout);
+    assert!(
+        driven.days(OUTPUT).unwrap().minus(&before).days() <= 1,
+        "nothing was touched"
+    );
+
+    run(&driven, &["--accept-archive"]).expect(0);
+    let after = driven.days(OUTPUT).unwrap();
+    assert_eq!(
+        after.minus(&RangeSet::from_iter(["2026-01-23"
+            .parse::<chronon_run_core::Ds>()
+            .unwrap()])),
+        after
+    );
+    assert_eq!(after.first(), before.first(), "all of it is computed again");
+    let archived = driven.days("stays_out.stays_search_boot_v1_00000000000001");
+    assert_eq!(
+        archived.map(|days| days.last()),
+        Some("2026-01-26".parse().ok())
+    );
+    let calls = driven.calls().len();
+    run(&driven, &[]).expect(0);
+    assert_eq!(driven.calls().len(), calls, "the edit is known now");
+}
+
+/// Engine-semantics E23: two parts that start together after an edit destroy the output.
+#[test]
+fn the_job_that_renames_runs_alone_and_first() {
+    let driven = Driven::scripted(
+        "alone",
+        "[[override]]\nselect = \"*\"\njoin_flow = \"modular\"\n",
+    );
+    run(&driven, &[]).expect(0);
+    edit_a_part(&driven);
+    run(&driven, &["--accept-archive", "--jobs", "4"]).expect(0);
+    let calls = driven.calls();
+    let renames = |call: &&chronon_run_testkit::scripted::Record| {
+        call.writes.contains_key(&driven.table(OUTPUT)) && call.subcommand == "join"
+    };
+    let renaming = calls
+        .iter()
+        .find(renames)
+        .expect("a part job archives the output");
+    let end = renaming.end.unwrap();
+    let others = calls.iter().filter(|call| call.pid != renaming.pid);
+    let overlapping: Vec<_> = others
+        .filter(|call| call.start < end && call.end.unwrap() > renaming.start)
+        .map(|call| call.argv.last())
+        .collect();
+    assert!(overlapping.is_empty(), "{overlapping:?}");
+    assert_eq!(
+        driven.days(OUTPUT).unwrap().last(),
+        "2026-01-30".parse().ok()
+    );
+}
+
+#[test]
+fn a_changed_group_by_over_a_filled_table_is_said() {
+    let driven = Driven::scripted("unnoticed", "");
+    let name = "stays.listings.dim_v1";
+    driven
+        .run(&["materialize", name, "--end-ds", "2026-01-20"])
+        .expect(0);
+    let conf = "production/group_bys/stays/listings.dim_v1";
+    let mut tree: serde_json::Value = serde_json::from_str(&driven.workspace.read(conf)).unwrap();
+    tree["keyColumns"] = serde_json::json!(["listing"]);
+    driven
+        .workspace
+        .write(conf, &serde_json::to_string_pretty(&tree).unwrap());
+    let plan = driven.run(&["plan", name]).expect(0).stdout;
+    let said = plan.lines().find(|line| line.contains("note"));
+    insta::assert_snapshot!(said.unwrap(), @"  note      edited since 2026-01-14..2026-01-20 was filled (keyColumns.0): the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute");
+    let _steady = steady();
+    insta::assert_snapshot!("unnoticed_diff", driven.run(&["diff"]).expect(0).stdout);
+}
+
+/// §5.4: the output, the bootstrap table, and the parts, where they are written a day back too.
+#[test]
+fn recompute_drops_what_the_driver_would_take_for_done() {
+    let driven = Driven::scripted("recompute", "");
+    run(&driven, &[]).expect(0);
+    let asked = [
+        "--recompute",
+        "--start-ds",
+        "2026-01-20",
+        "--end-ds",
+        "2026-01-21",
+    ];
+    let calls = driven.calls().len();
+    let _steady = steady();
+    // Nobody can be asked here.
+    insta::assert_snapshot!(run(&driven, &asked).expect(2).stderr, @r"
+    these partitions are dropped, each right before it is computed again:
+      stays_out.stays_search_boot_v1: 2026-01-20..2026-01-21
+      stays_out.stays_search_boot_v1_bootstrap: 2026-01-20..2026-01-21
+      stays_out.stays_search_boot_v1_stays_bookings_guest_rt_v1: 2026-01-20..2026-01-21
+      stays_out.stays_search_boot_v1_stays_bookings_listing_daily_v1: 2026-01-19..2026-01-20
+    error: nobody is there to be asked whether they may be dropped
+    hint: say `--yes`
+    ");
+    assert_eq!(driven.calls().len(), calls);
+    let filled = driven.days(OUTPUT);
+
+    let mut yes = asked.to_vec();
+    yes.push("--yes");
+    run(&driven, &yes).expect(0);
+    assert_eq!(driven.days(OUTPUT), filled);
+    let again = driven.calls().split_off(calls);
+    let writes: Vec<String> = again
+        .iter()
+        .flat_map(|call| &call.writes)
+        .filter(|(_, days)| !days.is_empty())
+        .map(|(table, days)| format!("{} {days}", table.as_str().replace("recompute_", "")))
+        .collect();
+    insta::assert_snapshot!(writes.join("\n"), @r"
+    stays_out.stays_search_boot_v1 2026-01-20..2026-01-21
+    stays_out.stays_search_boot_v1_bootstrap 2026-01-20..2026-01-21
+    stays_out.stays_search_boot_v1_stays_bookings_guest_rt_v1 2026-01-20..2026-01-21
+    stays_out.stays_search_boot_v1_stays_bookings_listing_daily_v1 2026-01-19..2026-01-20
+    ");
+    assert_eq!(
+        days("2026-01-20", "2026-01-21")
+            .minus(&filled.unwrap())
+            .days(),
+        0
+    );
+}
