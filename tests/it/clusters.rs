@@ -205,5 +205,8 @@ fn the_driver_s_application_ends_too_in_cluster_mode() {
             "{line}"
         );
         assert!(line.contains("waitAppCompletion=true"), "{line}");
+        let conf = workspace.path("production/group_bys/stays/listings.dim_v1");
+        let conf = format!("--conf-path={}", conf.display());
+        assert!(line.contains(&conf), "{line}");
     }
 }

@@ -127,7 +127,12 @@ impl<'a> Driver<'a> {
         build: impl Fn(&Setup<'_>, &Job<'_>) -> Result<CommandLine, chronon::Error>,
     ) -> Result<CommandLine, chronon::Error> {
         let engine = &self.context.workspace.engine;
-        let conf_path = asset.path.to_string_lossy();
+        let conf_path = match engine.deploy_mode.as_deref() {
+            // A driver on another machine has another working folder (§10.17).
+            Some("cluster") => self.context.workspace.repo.join(&asset.path),
+            _ => asset.path.clone(),
+        };
+        let conf_path = conf_path.to_string_lossy();
         let job = Job {
             conf_path: &conf_path,
             meta_data: meta_data(self.context, &asset.id),
