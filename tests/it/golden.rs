@@ -87,13 +87,13 @@ fn corpus_a_is_what_the_real_engine_wrote() {
 }
 
 /// A folder of recorded runs.
-struct Corpus {
+pub(crate) struct Corpus {
     root: PathBuf,
-    runs: Vec<Value>,
+    pub(crate) runs: Vec<Value>,
 }
 
 impl Corpus {
-    fn open(name: &str) -> Self {
+    pub(crate) fn open(name: &str) -> Self {
         let root = std::env::var_os("CHRONON_RUN_GOLDEN").map_or_else(
             || repository().join("tests/golden").join(name),
             PathBuf::from,
@@ -126,7 +126,7 @@ impl Corpus {
     }
 
     /// The repo with a workspace.toml: the sources as seeds, holes declared, no cuts of our own.
-    fn workspace(&self) -> Workspace {
+    pub(crate) fn workspace(&self) -> Workspace {
         let workspace = Workspace::copy_of(&self.root.join("repo"));
         let mut toml = String::from(
             "[workspace]\nrepo = \".\"\nenv = \"production\"\ntimezone = \"UTC\"\n\

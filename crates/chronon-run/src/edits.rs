@@ -16,6 +16,9 @@ use crate::{
 /// The property that says how the hash was made; without it the Driver refuses to archive.
 const HASH_OPTIONS: &str = "semantic_hash_options";
 
+/// The Driver's hash of no bootstrap part at all.
+const NO_BOOTSTRAPS: &str = "1B2M2Y8Asg";
+
 /// What edits lead to, by asset.
 #[derive(Default)]
 pub(crate) struct Consequences {
@@ -231,11 +234,23 @@ fn edits_by_names(hash: &str, output: &TableName, conf: &Value) -> Vec<Edit> {
         .collect();
     let now = part_suffixes(conf);
     let lower: BTreeSet<String> = now.iter().map(|suffix| suffix.to_lowercase()).collect();
+    let mut edits = Vec::new();
+    let bootstrap = entries.iter().find_map(|(name, hash)| {
+        (name.to_lowercase() == format!("{prefix}bootstrap")).then(|| hash.as_str())?
+    });
+    let has = |key: &str| conf[key].as_array().is_some_and(|parts| !parts.is_empty());
+    if bootstrap.is_some_and(|hash| (hash != NO_BOOTSTRAPS) != has("bootstrapParts")) {
+        edits.push(Edit::Bootstraps(vec!["all of it".to_owned()]));
+    }
+    if entries.contains_key("derived") != has("derivations") {
+        edits.push(Edit::Derivations(vec!["all of it".to_owned()]));
+    }
     let removed = before.difference(&lower).cloned().map(Edit::PartRemoved);
     let added = now
         .iter()
         .filter(|suffix| !before.contains(&suffix.to_lowercase()));
-    removed.chain(added.cloned().map(Edit::PartAdded)).collect()
+    edits.extend(removed.chain(added.cloned().map(Edit::PartAdded)));
+    edits
 }
 
 fn mentions_topic(tree: &Value) -> bool {

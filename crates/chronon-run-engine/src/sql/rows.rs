@@ -299,7 +299,8 @@ impl Counts {
         let found = |queries: &[String]| -> String {
             let rows = queries.iter().filter_map(|query| {
                 let (_, from) = query.split_once("FROM (")?;
-                Some(format!("(SELECT COUNT(*) FROM ({from}\n))"))
+                // `from` closes the inner query itself.
+                Some(format!("(SELECT COUNT(*) FROM ({from}\n)"))
             });
             rows.collect::<Vec<_>>().join(" + ")
         };
@@ -372,6 +373,39 @@ impl LeftKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The label's own query and the left's are counted in one row, and every parenthesis is closed.
+    #[test]
+    fn labels_need_both_sides() {
+        let root = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/golden/a/repo/production"
+        );
+        let text = std::fs::read_to_string(format!("{root}/joins/stays/search_boot.v1")).unwrap();
+        let join: Join = serde_json::from_str(&text).unwrap();
+        let day: Ds = "2026-01-30".parse().unwrap();
+        let request = Request {
+            conf: Conf::Join(&join),
+            step: &StepKind::LabelJoin,
+            range: PartitionRange::day(day),
+            latest_date: day,
+            partition_column: "ds",
+            tables: &chronon_run_core::CatalogSnapshot::default(),
+        };
+        let days = RangeSet::from(PartitionRange::day(day));
+        let script = count_rows(&request, &days).unwrap().unwrap();
+        let depth = script.chars().fold(0_i32, |depth, c| match c {
+            '(' => depth + 1,
+            ')' => depth - 1,
+            _ => depth,
+        });
+        assert_eq!(depth, 0, "{script}");
+        assert!(
+            script.starts_with("-- labels: 2026-01-30 lake.searches "),
+            "{script}"
+        );
+        assert!(script.contains("CAST(LEAST((SELECT COUNT(*)"), "{script}");
+    }
 
     #[test]
     fn counts_are_believed_only_when_the_script_came_to_its_end() {
