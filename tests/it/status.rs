@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     staged::{Staged, days, fault_of},
-    support::{signal, steady, wait_until},
+    support::{Workspace, signal, steady, wait_until},
 };
 
 const TWO: &str = "staging_query/team.two/backfill";
@@ -98,4 +98,14 @@ fn old_runs_are_pruned_with_their_logs() {
     // Nothing is done again because of it.
     staged.run(&["materialize", "-s", "team.one"]).expect(0);
     assert_eq!(staged.calls().len(), 3);
+}
+
+/// The example before its first run: nothing is started to look at it.
+#[test]
+fn status_names_the_missing_link_of_what_is_served_online() {
+    let example = Workspace::example("stays");
+    let screen = example.run(&["status", "mode:upload"]).expect(0);
+    let online = screen.stdout.split("online\n").nth(1).unwrap();
+    assert_snapshot!("online", online);
+    assert!(!example.path(".chronon-run").exists());
 }

@@ -142,14 +142,14 @@ impl AssetStatus {
         texts.join("; ")
     }
 
-    /// `2026-01-30`, `2026-01-28, 2 days behind`, or why there is none.
+    /// `2026-01-30`, `2026-01-28, 2 days behind`, `nothing yet` or `excluded`.
     #[must_use]
     pub fn freshness_text(&self) -> String {
         match (self.newest, self.behind_days, &self.why_none) {
             (Some(newest), Some(0) | None, _) => newest.to_string(),
             (Some(newest), Some(1), _) => format!("{newest}, 1 day behind"),
             (Some(newest), Some(days), _) => format!("{newest}, {days} days behind"),
-            (None, _, Some(why)) => why.clone(),
+            (None, _, Some(_)) => "excluded".to_owned(),
             (None, ..) => "nothing yet".to_owned(),
         }
     }

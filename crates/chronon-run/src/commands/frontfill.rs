@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::{Ds, PartitionRange, RangeSet, Schedule, event::CancelReason};
+use chronon_run_core::{Ds, PartitionRange, RangeSet, Schedule, StepKind, event::CancelReason};
 use chronon_run_exec::{Control, signals};
 use chronon_run_export::{plan_text, waits_text};
 use chronon_run_ledger::Ledger;
-use chronon_run_plan::{AssetIndex, Only, Wait};
+use chronon_run_plan::{AssetIndex, AssetPlan, Only, Reason, Wait};
+use chronon_run_report::count;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde_json::{Value, json};
 
@@ -206,6 +207,9 @@ impl Frontfill<'_> {
         if ended.ran.is_none() && !args.quiet && args.output == Output::Text {
             print(&nothing_to_do(&ended.plan))?;
         }
+        if !args.quiet {
+            tell_left_out(ended);
+        }
         if !ended.leaves_days_open() {
             return Ok(());
         }
@@ -227,6 +231,21 @@ impl Frontfill<'_> {
             context, warehouse, ..
         } = *self.running;
         expect_landings(context, warehouse, ended.plan.waits(), self.simulated)
+    }
+}
+
+/// What the engine cannot fill is not asked for by name here, so it is no error; but it is said.
+fn tell_left_out(ended: &Ended) {
+    let cannot = |asset: &&AssetPlan| {
+        matches!(asset.excluded, Some(Reason::EngineCannot { .. }))
+            && asset.asset.step != StepKind::Streaming
+    };
+    let left_out = ended.plan.assets.iter().filter(cannot).count() as u64;
+    if left_out > 0 {
+        let assets = count(left_out, "asset");
+        note(&format!(
+            "{assets} left out, which cannot be filled here; `chronon-run status` says why"
+        ));
     }
 }
 

@@ -270,6 +270,14 @@ fn text(status: &Status) -> String {
             text += &format!("  {asset}: {open}\n");
         }
     }
+    let excluded = status.assets.iter().filter_map(|asset| {
+        let why = asset.why_none.as_ref().filter(|_| asset.newest.is_none())?;
+        Some(format!("  {}: {why}\n", asset.asset))
+    });
+    let excluded: String = excluded.collect();
+    if !excluded.is_empty() {
+        text += &format!("\nexcluded\n{excluded}");
+    }
     if !status.online.is_empty() {
         text += "\nonline\n";
         for online in &status.online {
