@@ -21,6 +21,7 @@ mod hazard_page;
 mod hazards;
 mod hooks;
 mod jars;
+mod kv;
 mod nothing_lost;
 mod point_in_time;
 mod reference;

@@ -77,6 +77,8 @@ pub enum StepKind {
     ModelTransform,
     /// `group-by-upload`: the unpartitioned `O_upload`.
     Upload,
+    /// Loading the upload table into the KV store: no table of its own, only the ledger knows.
+    Kv,
     /// The long-running streaming app of an online GroupBy.
     Streaming,
     /// `label-join`: `O_labels`.
@@ -102,6 +104,7 @@ impl StepKind {
             Self::Final => "final",
             Self::ModelTransform => "model-transform",
             Self::Upload => "upload",
+            Self::Kv => "kv",
             Self::Streaming => "streaming",
             Self::LabelJoin => "label-join",
             Self::LogFlattener => "log-flattener",
@@ -111,7 +114,8 @@ impl StepKind {
         }
     }
 
-    /// The run.py mode that fills it (§2.1); parts run as `backfill` (§6).
+    /// The run.py mode that fills it (§2.1); parts run as `backfill` (§6), and there is none for `kv`
+    /// (§8.1).
     #[must_use]
     pub const fn run_py_mode(&self) -> &'static str {
         match self {
@@ -121,6 +125,7 @@ impl StepKind {
             Self::ModelTransform => "model-transform-batch",
             Self::Consistency => "consistency-metrics-compute",
             Self::Upload
+            | Self::Kv
             | Self::Streaming
             | Self::LabelJoin
             | Self::LogFlattener
@@ -176,6 +181,7 @@ impl FromStr for StepKind {
             Self::Final,
             Self::ModelTransform,
             Self::Upload,
+            Self::Kv,
             Self::Streaming,
             Self::LabelJoin,
             Self::LogFlattener,

@@ -270,6 +270,8 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::PartitionExists => "partition exists".to_owned(),
         Reason::KnownEmpty => "known to have no rows".to_owned(),
         Reason::Uploaded => "uploaded".to_owned(),
+        Reason::Loaded => "loaded into the KV store".to_owned(),
+        Reason::NotLoaded => "not in the KV store yet".to_owned(),
         Reason::TableMissing => "the table does not exist yet".to_owned(),
         Reason::PartitionMissing => "no partition".to_owned(),
         Reason::BeforeFirstPartition => "no partition, left of the first one".to_owned(),

@@ -355,6 +355,24 @@ impl Ledger {
         all.into_iter().flatten().collect()
     }
 
+    /// The newest day that each `kv` has loaded into the KV store. A day that was uploaded again since,
+    /// well or not, does not count.
+    pub fn loaded(&mut self) -> BTreeMap<AssetId, Ds> {
+        let sql = "
+            SELECT s.asset, max(s.last)
+            FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
+            WHERE s.asset LIKE '%/kv' AND a.outcome = '{\"kind\":\"succeeded\"}' AND NOT EXISTS (
+                SELECT 1 FROM attempts b JOIN steps u USING (run, step) JOIN runs q USING (run)
+                WHERE u.asset = substr(s.asset, 1, length(s.asset) - 2) || 'upload'
+                    AND u.last = s.last AND (q.seq, u.step) > (r.seq, s.step)
+            ) GROUP BY s.asset";
+        let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
+        let all = self.attempt("read the loads", |connection| {
+            rows(connection, sql, params![], day)
+        });
+        all.into_iter().flatten().collect()
+    }
+
     /// Days of `asset` that are legitimately without rows, as far as runs saw.
     pub fn empty_days(&mut self, asset: &AssetId) -> RangeSet {
         self.all_empty_days().remove(asset).unwrap_or_default()

@@ -226,6 +226,7 @@ impl Builder<'_> {
         }
         if conf.meta_data.online == Some(true) {
             assets.push(self.upload(conf, &output)?);
+            assets.push(self.kv(conf, &output)?);
             if conf.sources.iter().any(|source| source.topic().is_some()) {
                 assets.push(self.streaming(&output)?);
             }
@@ -246,6 +247,18 @@ impl Builder<'_> {
                 .also_writes
                 .push(SideTable::new("daily_inc", output.suffixed("_daily_inc")));
         }
+        Ok(asset)
+    }
+
+    /// The table that it loads is the upload's: of one family, so that no other day is written into it
+    /// meanwhile (§8.1).
+    fn kv(&self, conf: &GroupBy, output: &TableName) -> Result<Asset, TableNameError> {
+        let upload = output.suffixed("_upload");
+        let mut asset = self.asset(StepKind::Kv, upload.clone())?;
+        asset.day_column = None;
+        asset.fill = Fill::LastDay;
+        asset.schedule = Some(self.upload_schedule(&conf.meta_data));
+        asset.inputs = vec![self.own_table(upload, Need::SAME_DAY)];
         Ok(asset)
     }
 

@@ -69,7 +69,7 @@ impl Producers {
         let mut by_table = BTreeMap::new();
         let mut by_signal = BTreeMap::new();
         for (index, asset) in assets.iter().enumerate() {
-            if asset.fill == Fill::App {
+            if asset.fill == Fill::App || asset.id.step == StepKind::Kv {
                 continue;
             }
             for side in &asset.also_writes {

@@ -190,6 +190,10 @@ pub enum Reason {
     KnownEmpty,
     /// Done: this day was uploaded; recorded in the ledger.
     Uploaded,
+    /// Done: this day was loaded into the KV store; recorded in the ledger.
+    Loaded,
+    /// Run: the KV store does not have this day.
+    NotLoaded,
     /// Run: the table does not exist yet.
     TableMissing,
     /// Run: the partition is not there.

@@ -21,7 +21,7 @@ use crate::{
 pub struct History {
     /// Days that an earlier run found to have no rows.
     pub empty: BTreeMap<AssetId, RangeSet>,
-    /// The newest uploaded day of each upload.
+    /// The day that each upload's table holds, and the newest day that each `kv` has loaded.
     pub uploaded: BTreeMap<AssetId, Ds>,
 }
 
@@ -301,7 +301,7 @@ impl Planner<'_> {
         let lag = i32::try_from(settings.lag).unwrap_or(i32::MAX);
         let closed = self.request.as_of.plus(-lag);
         let today = self.world.driver.and_then(|driver| driver.today);
-        match today.filter(|_| asset.id.step == StepKind::Upload) {
+        match today.filter(|_| matches!(asset.id.step, StepKind::Upload | StepKind::Kv)) {
             Some(today) => closed.min(today.plus(-1)),
             None => closed,
         }
@@ -411,8 +411,12 @@ impl Planner<'_> {
         cells.sort_by_key(|cell: &Cells| cell.range);
 
         self.never[index] = never.widen(asset.shift, asset.shift);
-        let every = existing.days.union(&run);
-        self.filled[index] = Some(every.widen(asset.shift, asset.shift));
+        let every = match asset.day_column {
+            Some(_) => existing.days.union(&run).widen(asset.shift, asset.shift),
+            None if run.is_empty() => held(self.world, asset),
+            None => run.clone(),
+        };
+        self.filled[index] = Some(every);
         self.add_steps(index, &run, target.last);
         Ok(cells)
     }
@@ -521,20 +525,29 @@ impl Planner<'_> {
         asset.inputs.iter().filter_map(starved_by).min()
     }
 
-    /// The table holds one day only, and just the ledger knows which. An older day never
-    /// overwrites a newer one (§8.1), not even with `--recompute`, so it counts as done too.
+    /// The table, or the KV store, holds one day only, and just the ledger knows which. An older day
+    /// never overwrites a newer one (§8.1), not even with `--recompute`, so it counts as done too.
     fn uploaded(&self, asset: &Asset, target: &Target) -> Done {
-        let exists = self.world.snapshot.table(&asset.table).is_some();
-        let newest = self.world.history.uploaded.get(&asset.id);
-        let newest = newest.filter(|_| exists);
-        let done = newest.is_some_and(|&newest| {
-            newest > target.last || newest == target.last && !self.request.recompute
-        });
+        let is_kv = asset.id.step == StepKind::Kv;
+        // What is uploaded again is loaded again.
+        let producers = asset.inputs.iter().filter_map(|input| input.producer);
+        let again = is_kv
+            && producers
+                .into_iter()
+                .any(|up| !self.steps_of[up].is_empty());
+        let again = again || self.request.recompute;
+        let newest = held(self.world, asset).last();
+        let done =
+            newest.is_some_and(|newest| newest > target.last || newest == target.last && !again);
         Done {
             days: done.then(|| PartitionRange::day(target.last)).into(),
             observed: RangeSet::new(),
             passed: RangeSet::new(),
-            reason: Reason::Uploaded,
+            reason: if is_kv {
+                Reason::Loaded
+            } else {
+                Reason::Uploaded
+            },
         }
     }
 
@@ -659,7 +672,11 @@ impl Planner<'_> {
             return push(cells, run, State::Run, &Reason::Recompute);
         }
         if asset.day_column.is_none() {
-            return push(cells, run, State::Run, &Reason::AlwaysRedone);
+            let reason = match asset.id.step {
+                StepKind::Kv => Reason::NotLoaded,
+                _ => Reason::AlwaysRedone,
+            };
+            return push(cells, run, State::Run, &reason);
         }
         if self.world.snapshot.table(&asset.table).is_none() {
             let archived = self
@@ -907,10 +924,19 @@ pub(crate) fn existing<'a>(
     let Some(producer) = input.producer else {
         return observed;
     };
-    let planned = filled(producer).cloned().unwrap_or_default();
+    let planned = filled(producer).cloned();
+    let planned = planned.unwrap_or_else(|| held(world, &world.graph.assets[producer]));
     observed
         .union(&planned)
         .union(&known_empty(world, producer))
+}
+
+/// The day that an upload's table holds, or the newest that the KV store has; as the ledger knows it,
+/// if the table is still there.
+fn held(world: World<'_>, asset: &Asset) -> RangeSet {
+    let exists = asset.day_column.is_none() && world.snapshot.table(&asset.table).is_some();
+    let day = world.history.uploaded.get(&asset.id).filter(|_| exists);
+    day.copied().map(PartitionRange::day).into()
 }
 
 /// Days of an asset's table that earlier runs found to have no rows.

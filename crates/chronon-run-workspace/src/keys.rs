@@ -519,7 +519,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "list of words",
         default: None,
         example: r#"["python3", "hooks/load_redis.py", "{table}", "{ds}", "{dataset}"]"#,
-        meaning: "Loads an upload table into the KV store. Known: `{table}`, `{ds}`, `{dataset}`, `{batch_end}` (milliseconds), `{location}`.",
+        meaning: "Loads an upload table into the KV store, as a step of its own; docs/kv.md tells it. Known: `{table}`, `{ds}`, `{dataset}`, `{batch_end}` (milliseconds), `{location}` (of the table's files).",
     },
     Key {
         section: "hooks",
@@ -551,7 +551,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "duration",
         default: Some(r#""10m""#),
         example: r#""10m""#,
-        meaning: "How long a hook may take.",
+        meaning: "How long a hook may take; `kv_upload` has the time-out of steps.",
     },
     Key {
         section: "streaming",

@@ -8,7 +8,9 @@ use std::{
 };
 
 use chronon_run_conf::ConfRepo;
-use chronon_run_core::{AssetId, ConfType, Diagnostic, Ds, Location, RangeSet, TableName};
+use chronon_run_core::{
+    AssetId, ConfType, Diagnostic, Ds, Location, RangeSet, StepKind, TableName,
+};
 use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
@@ -18,7 +20,7 @@ use chronon_run_plan::{
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, output};
+use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output};
 
 /// A loaded workspace.
 pub(crate) struct Context {
@@ -215,6 +217,8 @@ impl Context {
         let why = self.refusal(&asset.id)?;
         let (code, instead) = if self.has_errors(index) {
             ("conf-error", "correct the conf")
+        } else if asset.id.step == StepKind::Kv {
+            ("no-hook", "add the hook")
         } else {
             ("engine-cannot", "use the engine that can")
         };
@@ -230,6 +234,10 @@ impl Context {
         let path = &self.graph.assets[self.graph.find(asset)?].path;
         if let Some(why) = self.broken.get(path) {
             return Some(why.clone());
+        }
+        if asset.step == StepKind::Kv {
+            let hook = &self.workspace.hooks.kv_upload;
+            return hook.is_none().then(|| kv::NO_HOOK.to_owned());
         }
         if self.uses_driver() {
             let index = self.graph.find(asset)?;

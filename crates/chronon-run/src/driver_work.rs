@@ -13,7 +13,7 @@ use std::{
 
 use chronon_run_catalog::Catalog;
 use chronon_run_core::{
-    CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName,
+    CatalogSnapshot, Ds, RangeSet, StepKind, TableName,
     event::{Outcome, StepIndex},
 };
 use chronon_run_engine::{
@@ -34,7 +34,7 @@ use crate::{
     retrying,
     spark_sql::SparkSql,
     warehouse::Warehouse,
-    work::{job_length, look},
+    work::{job_length, look, step_folder, uploaded},
 };
 
 /// Runs the steps of one plan with Chronon's Driver.
@@ -164,13 +164,8 @@ impl DriverWork<'_> {
         found.ok_or_else(|| WorkError::Failed(format!("there is no asset {}", job.asset)))
     }
 
-    /// `<run>/<step>-<asset>/`: one folder for each step, one log for each attempt.
     fn step_folder(&self, job: &Job) -> PathBuf {
-        let name = job.asset.to_string().replace('/', ".");
-        let step = self.steps.get(job.step as usize);
-        let start = step.map_or(job.range, |step| step.range).start;
-        self.folder
-            .join(format!("{:03}-{name}-{start}", job.step + 1))
+        step_folder(&self.folder, self.steps, job)
     }
 
     fn begun(&self) -> MutexGuard<'_, BTreeMap<StepIndex, Begun>> {
@@ -331,18 +326,7 @@ impl DriverWork<'_> {
                 self.step_folder(job).join(COUNT_LOG).display()
             ))
         })?;
-        let newest = counts.last_key_value().map(|(day, rows)| (*day, *rows));
-        Ok(match newest {
-            Some((day, 0)) if PartitionRange::day(day) == job.range => Verdict {
-                empty_upload: true,
-                ..lost
-            },
-            Some((day, _)) if PartitionRange::day(day) == job.range => Verdict {
-                filled: wanted,
-                ..Verdict::default()
-            },
-            _ => lost,
-        })
+        Ok(uploaded(job, &counts))
     }
 
     /// Runs a script that counts rows; `None` if it failed.

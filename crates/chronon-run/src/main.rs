@@ -13,6 +13,7 @@ mod filled;
 mod hooks;
 mod installing;
 mod jars;
+mod kv;
 mod landing;
 mod metrics;
 mod output;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
+use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, StepKind, TableName};
 use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
@@ -15,6 +15,7 @@ use crate::{
     context::{Context, now_millis},
     edits::Consequences,
     failure::Failure,
+    kv,
     warehouse::Warehouse,
     work::preview,
 };
@@ -188,6 +189,14 @@ impl<'a> Planned<'a> {
     pub(crate) fn add_commands(&mut self, warehouse: &Warehouse) {
         let spark = warehouse.known_spark(&self.context.workspace);
         for step in &mut self.plan.steps {
+            if step.asset.step == StepKind::Kv {
+                let index = self.context.graph.find(&step.asset);
+                let asset = index.map(|index| &self.context.graph.assets[index]);
+                let command =
+                    asset.and_then(|asset| kv::command(self.context, asset, step.range.end, None));
+                step.command = command.map(|command| command.masked());
+                continue;
+            }
             let command = preview(self.context, warehouse.uri(), spark.as_ref(), step);
             step.command = command.map(|command| command.masked());
         }
@@ -229,8 +238,15 @@ fn history(ledger: Option<&mut Ledger>) -> History {
     };
     History {
         empty: ledger.all_empty_days(),
-        uploaded: ledger.uploaded(),
+        uploaded: uploaded(ledger),
     }
+}
+
+/// The days that uploads and loads into the KV store have come to.
+pub(crate) fn uploaded(ledger: &mut Ledger) -> BTreeMap<AssetId, Ds> {
+    let mut days = ledger.uploaded();
+    days.extend(ledger.loaded());
+    days
 }
 
 fn check_days(days: &DayArgs) -> Result<(), Failure> {

@@ -16,6 +16,9 @@ use crate::context::Context;
 /// The end of a log that is read: enough for any error and its cause.
 const TAIL: u64 = 256 << 10;
 
+/// Characters of a last line that are quoted.
+const LINE: usize = 200;
+
 /// The one line of the log that tells why an attempt failed.
 pub(crate) fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
     match outcome {
@@ -25,6 +28,15 @@ pub(crate) fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
         }
         _ => log::quote_error(&tail(log)?),
     }
+}
+
+/// The same for programs of all sorts: without a line that looks like an error, the last one.
+pub(crate) fn explain_any(log: &Path, outcome: &Outcome) -> Option<String> {
+    explain(log, outcome).or_else(|| {
+        let text = tail(log)?;
+        let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+        Some(line.trim().chars().take(LINE).collect())
+    })
 }
 
 /// Whether a failed attempt is worth another, by its cause.
@@ -69,7 +81,7 @@ fn has_more_memory(context: &Context, job: &Job) -> bool {
     index.is_some_and(|index| !context.more_memory(index).is_empty())
 }
 
-pub(crate) fn tail(log: &Path) -> Option<String> {
+fn tail(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId,
+    AssetId, StepKind,
     event::{CancelReason, Sink},
 };
 use chronon_run_exec::{
@@ -36,6 +36,7 @@ use crate::{
     failure::Failure,
     hooks::{self, Call, Hooks, StepHooks},
     jars,
+    kv::{self, WithKv},
     output::{note, print},
     planning::Planned,
     seeding,
@@ -216,8 +217,27 @@ impl<'a> Running<'a> {
         })
     }
 
-    /// The work of the workspace's engine.
+    /// The work of the workspace's engine, and that of the loader.
     fn work<'w>(
+        &'w self,
+        plan: &'w Plan,
+        sql: &'w SparkSql<'w>,
+        folders: &Folders,
+        applications: &'w Applications,
+        watchdog: &'w Watchdog,
+    ) -> Box<dyn Work + 'w> {
+        Box::new(WithKv {
+            engine: self.engine(plan, sql, folders, applications, watchdog),
+            context: self.context,
+            warehouse: self.warehouse,
+            folder: folders.run.clone(),
+            steps: &plan.steps,
+            failed: Mutex::default(),
+        })
+    }
+
+    /// The work of the workspace's engine.
+    fn engine<'w>(
         &'w self,
         plan: &'w Plan,
         sql: &'w SparkSql<'w>,
@@ -441,6 +461,9 @@ impl Screen {
 
 /// The table of an asset, as the user knows it.
 fn table_of(context: &Context, asset: &AssetId) -> String {
+    if asset.step == StepKind::Kv {
+        return kv::dataset(asset);
+    }
     match context.graph.find(asset) {
         Some(index) => context.graph.assets[index].table.to_string(),
         None => asset.to_string(),

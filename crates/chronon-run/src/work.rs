@@ -2,14 +2,16 @@
 //! catalog afterwards.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use chronon_run_catalog::{Catalog, Request};
-use chronon_run_core::{CatalogSnapshot, CommandLine, PartitionRange, RangeSet, event::Outcome};
+use chronon_run_core::{
+    CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet, StepKind, event::Outcome,
+};
 use chronon_run_engine::{
     spark::{Spark, command::Length, log, session},
     sql,
@@ -50,13 +52,8 @@ impl SqlWork<'_> {
         found.ok_or_else(|| WorkError::Failed(format!("there is no asset {}", job.asset)))
     }
 
-    /// `<run>/<step>-<asset>/`: one folder for each step, one file pair for each attempt.
     fn step_folder(&self, job: &Job) -> PathBuf {
-        let name = job.asset.to_string().replace('/', ".");
-        let step = self.steps.get(job.step as usize);
-        let start = step.map_or(job.range, |step| step.range).start;
-        self.folder
-            .join(format!("{:03}-{name}-{start}", job.step + 1))
+        step_folder(&self.folder, self.steps, job)
     }
 
     /// What the catalog shows now.
@@ -147,6 +144,14 @@ impl SqlWork<'_> {
     }
 }
 
+/// `<run>/<step>-<asset>/`: one folder for each step, one log for each attempt.
+pub(crate) fn step_folder(run: &Path, steps: &[Step], job: &Job) -> PathBuf {
+    let name = job.asset.to_string().replace('/', ".");
+    let step = steps.get(job.step as usize);
+    let start = step.map_or(job.range, |step| step.range).start;
+    run.join(format!("{:03}-{name}-{start}", job.step + 1))
+}
+
 /// What the catalog shows now.
 pub(crate) fn look(
     warehouse: &Warehouse,
@@ -190,8 +195,12 @@ impl Work for SqlWork<'_> {
         let folder = self.step_folder(job);
         let token = format!("{}-{attempt}", job.step);
         let script = folder.join(format!("attempt-{attempt}.sql"));
+        let counting = match job.asset.step {
+            StepKind::Upload => sql::count_upload(&self.asset(job)?.table),
+            _ => String::new(),
+        };
         let text = format!(
-            "{}\n{}\n",
+            "{}\n{counting}\n{}\n",
             self.script(job)?.trim_end(),
             session::ok_statement(&token)
         );
@@ -208,7 +217,7 @@ impl Work for SqlWork<'_> {
     fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
         let asset = self.asset(job)?;
         let Some(column) = &asset.day_column else {
-            return self.verify_table(job, asset);
+            return self.verify_upload(job, asset);
         };
         let request = [(asset.table.clone(), vec![column.clone()])];
         let snapshot = self.observe(&request)?;
@@ -256,20 +265,47 @@ impl Work for SqlWork<'_> {
 }
 
 impl SqlWork<'_> {
-    /// An unpartitioned table: it must be there after exit 0.
-    fn verify_table(&self, job: &Job, asset: &Asset) -> Result<Verdict, WorkError> {
+    /// An upload's table must be there after exit 0, and the script must have counted its rows.
+    fn verify_upload(&self, job: &Job, asset: &Asset) -> Result<Verdict, WorkError> {
         let snapshot = self.observe(&[(asset.table.clone(), Vec::new())])?;
-        let wanted = RangeSet::from(job.range);
-        Ok(match snapshot.table(&asset.table) {
-            Some(_) => Verdict {
-                filled: wanted,
+        if snapshot.table(&asset.table).is_none() {
+            return Ok(Verdict {
+                missing: job.range.into(),
                 ..Verdict::default()
-            },
-            None => Verdict {
-                missing: wanted,
-                ..Verdict::default()
-            },
-        })
+            });
+        }
+        let log = last_log(&self.step_folder(job));
+        let counts = log.and_then(|log| sql::parse_counts(&String::from_utf8_lossy(&log)));
+        let counts = counts.ok_or_else(|| {
+            WorkError::Failed(format!("the rows of {} were not counted", asset.table))
+        })?;
+        Ok(uploaded(job, &counts))
+    }
+}
+
+/// The output of a step's last attempt.
+fn last_log(folder: &Path) -> Option<Vec<u8>> {
+    let log = |attempt: u32| folder.join(format!("attempt-{attempt}.log"));
+    let last = (1..).take_while(|&attempt| log(attempt).exists()).last()?;
+    fs::read(log(last)).ok()
+}
+
+/// Done is an upload table that holds exactly this day, and rows besides the serving information
+/// (§4.6).
+pub(crate) fn uploaded(job: &Job, counts: &BTreeMap<Ds, u64>) -> Verdict {
+    let newest = counts.last_key_value();
+    let rows =
+        newest.and_then(|(day, rows)| (PartitionRange::day(*day) == job.range).then_some(*rows));
+    match rows {
+        Some(1..) => Verdict {
+            filled: job.range.into(),
+            ..Verdict::default()
+        },
+        _ => Verdict {
+            missing: job.range.into(),
+            empty_upload: rows == Some(0),
+            ..Verdict::default()
+        },
     }
 }
 

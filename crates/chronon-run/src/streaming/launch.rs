@@ -1,7 +1,5 @@
 //! What starts an app.
 
-use std::path::Path;
-
 use chronon_run_core::{AssetId, CommandLine, event::Outcome};
 use chronon_run_process::Exit;
 use chronon_run_report::outcome;
@@ -12,9 +10,6 @@ use crate::{
 };
 
 use super::{App, record::Record};
-
-/// Characters of a log's line that are quoted.
-const LINE: usize = 200;
 
 /// `APP_NAME` of a GroupBy's streaming app (§2.5, §10.13).
 pub(super) fn app_name(context: &Context, asset: &AssetId) -> String {
@@ -81,15 +76,9 @@ pub(super) fn explain(record: &Record, exit: Exit) -> String {
         Exit::Signal(signal) => Outcome::Killed { signal },
     };
     let log = record.log.as_deref();
-    let quote = log.and_then(|log| retrying::explain(log, &ended).or_else(|| last_line(log)));
+    let quote = log.and_then(|log| retrying::explain_any(log, &ended));
     match quote {
         Some(quote) => format!("{}: {quote}", outcome(&ended)),
         None => outcome(&ended),
     }
-}
-
-fn last_line(log: &Path) -> Option<String> {
-    let text = retrying::tail(log)?;
-    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
-    Some(line.trim().chars().take(LINE).collect())
 }

@@ -27,6 +27,7 @@ use crate::{
     context::{Context, now_millis},
     failure::Failure,
     output::note,
+    planning::uploaded,
     warehouse::Warehouse,
 };
 
@@ -205,7 +206,7 @@ fn lock(context: &Context, apps: &[App]) -> Result<Guard, Failure> {
 struct Streams<'a> {
     context: &'a Context,
     lister: Lister<'a>,
-    /// GroupBys whose upload the ledger knows.
+    /// Uploads and loads into the KV store that the ledger knows.
     uploaded: BTreeMap<AssetId, chronon_run_core::Ds>,
 }
 
@@ -222,7 +223,7 @@ impl<'a> Streams<'a> {
         Ok(Self {
             context,
             lister: Lister::of(context),
-            uploaded: ledger.map(Ledger::uploaded).unwrap_or_default(),
+            uploaded: ledger.map(uploaded).unwrap_or_default(),
         })
     }
 
@@ -265,9 +266,14 @@ impl<'a> Streams<'a> {
         })
     }
 
-    /// An app reads its serving information from the upload (§8.1), and would die without it.
+    /// An app reads its serving information from the KV store (§8.1), and would die without it. Where
+    /// nobody is known to load it, the upload is all that can be asked for.
     fn is_uploaded(&self, app: &App) -> Result<bool, Failure> {
-        let upload = AssetId::new(ConfType::GroupBy, &app.asset.conf.name, StepKind::Upload);
+        let of = |step| AssetId::new(ConfType::GroupBy, &app.asset.conf.name, step);
+        if self.context.workspace.hooks.kv_upload.is_some() {
+            return Ok(self.uploaded.contains_key(&of(StepKind::Kv)));
+        }
+        let upload = of(StepKind::Upload);
         if self.uploaded.contains_key(&upload) {
             return Ok(true);
         }
