@@ -143,7 +143,9 @@ impl Redis {
             ])
             .current_dir(folder)
             .stdout(Stdio::null());
-        let server = command.spawn().expect("install Debian's redis-server");
+        let server = command.spawn();
+        let server =
+            server.unwrap_or_else(|error| panic!("install Debian's redis-server: {error}"));
         let redis = Self { server, port };
         wait_until("Redis listens", || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
