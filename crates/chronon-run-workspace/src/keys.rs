@@ -865,6 +865,8 @@ mod tests {
             workspace.repo = workspace.repo.strip_prefix(&root).unwrap().to_owned();
             workspace.state_dir = workspace.state_dir.strip_prefix(&root).unwrap().to_owned();
         }
+        // Only that somebody wrote the master down tells the two apart.
+        assert!(std::mem::take(&mut documented.engine.names_master));
         assert_eq!(documented, empty);
 
         let hive = "[catalog]\nkind = \"hive\"\nuri = \"thrift://a:1\"\n";
