@@ -16,7 +16,6 @@ mod driver_real;
 mod driver_verify;
 mod export;
 mod frontfill;
-mod golden;
 mod hazard_page;
 mod hazards;
 mod hooks;

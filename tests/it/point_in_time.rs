@@ -79,6 +79,25 @@ fn every_cell_is_what_the_oracle_says() {
         "{verdict:?}"
     );
     assert!(verdict.undefined * 20 < verdict.cells, "{verdict:?}");
+    every_scan_is_pruned(&workspace, "join/pit.train.v1/backfill", &last);
+}
+
+/// What Spark explains of the script of a step: every scan of a partitioned table reads only the
+/// partitions that the step needs.
+fn every_scan_is_pruned(workspace: &Workspace, asset: &str, day: &str) {
+    let script = workspace.run(&["sql", asset, "--ds", day]).expect(0).stdout;
+    let explained = script.replace("\nINSERT OVERWRITE", "\nEXPLAIN INSERT OVERWRITE");
+    let plan = tables::Warehouse::of(workspace).printed(&explained);
+    let scans: Vec<&str> = plan
+        .lines()
+        .filter(|line| line.contains("FileScan"))
+        .collect();
+    assert!(scans.len() > 10, "{plan}");
+    for scan in scans {
+        let (_, filters) = scan.split_once("PartitionFilters: [").unwrap();
+        let (filters, _) = filters.split_once("PushedFilters").unwrap();
+        assert!(filters.contains("ds#"), "{scan}");
+    }
 }
 
 fn new_seed() -> u64 {

@@ -4,14 +4,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
+    path::PathBuf,
     process::Command,
     time::Duration,
 };
 
-use chronon_run_catalog::{Catalog, Timeouts, embedded::Embedded};
-use chronon_run_core::{CommandLine, TableInfo, TableName};
+use chronon_run_catalog::{
+    Catalog, Timeouts,
+    embedded::{Embedded, Lease},
+};
+use chronon_run_core::{CatalogSnapshot, CommandLine, TableInfo, TableName};
 use chronon_run_engine::spark::{
-    Surroundings,
+    Spark, Surroundings,
     archive::Archive,
     command::{LOG_CONFIG, Length, SqlJobs},
     locate,
@@ -23,57 +27,88 @@ use crate::support::{Workspace, cache};
 
 /// A table as it was found.
 pub(crate) struct Found {
-    pub(crate) info: TableInfo,
     pub(crate) content: Rows,
+}
+
+/// The embedded metastore of a workspace, and a Spark to ask it with.
+pub(crate) struct Warehouse {
+    state: PathBuf,
+    spark: Spark,
+    lease: Lease,
+}
+
+impl Warehouse {
+    pub(crate) fn of(workspace: &Workspace) -> Self {
+        let state = workspace.path(".chronon-run");
+        let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
+        surroundings.cache = Some(cache());
+        surroundings.spark_home = None;
+        let spark = locate(&surroundings, &mut |_| {}).unwrap();
+        let metastore = Embedded {
+            java: spark.java.program(),
+            java_options: archive("metastore", &spark)
+                .map(|archive| archive.options())
+                .unwrap_or_default(),
+            jars: spark.jars(),
+            directory: state.join("metastore"),
+            warehouse: state.join("warehouse"),
+            idle: Duration::from_secs(60),
+            start: Duration::from_secs(120),
+        };
+        let lease = metastore.join().unwrap();
+        Self {
+            state,
+            spark,
+            lease,
+        }
+    }
+
+    /// What the catalog knows of the tables.
+    pub(crate) fn snapshot(&self, names: &[TableName]) -> CatalogSnapshot {
+        let catalog = Catalog::connect(&self.lease.uri(), Timeouts::default()).unwrap();
+        let requests: Vec<_> = names
+            .iter()
+            .map(|name| (name.clone(), Vec::new()))
+            .collect();
+        catalog.snapshot(&requests).unwrap()
+    }
+
+    /// What a script prints, run in a process of its own.
+    pub(crate) fn printed(&self, script: &str) -> String {
+        let path = self.state.join("test.sql");
+        let log = self.state.join("test-log4j2.properties");
+        fs::write(&path, script).unwrap();
+        fs::write(&log, LOG_CONFIG).unwrap();
+        let archive = archive("sql", &self.spark);
+        let jobs = SqlJobs {
+            spark: &self.spark,
+            master: "local[2]",
+            conf: &[("spark.sql.shuffle.partitions".to_owned(), "2".to_owned())],
+            metastore_uri: &self.lease.uri(),
+            warehouse: Some(&self.state.join("warehouse")),
+            scratch: &self.state.join("scratch"),
+            log_config: Some(&log),
+            archive: archive.as_ref(),
+            inherited_options: None,
+        };
+        output(&jobs.script(&path, "test", Length::Short))
+    }
+}
+
+fn archive(purpose: &str, spark: &Spark) -> Option<Archive> {
+    Archive::new(&cache(), purpose, spark).ok().flatten()
 }
 
 /// Those of `names` that exist, read from the embedded metastore of `workspace`.
 pub(crate) fn read(workspace: &Workspace, names: &[TableName]) -> BTreeMap<TableName, Found> {
-    let state = workspace.path(".chronon-run");
-    let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
-    surroundings.cache = Some(cache());
-    surroundings.spark_home = None;
-    let spark = locate(&surroundings, &mut |_| {}).unwrap();
-    let archive = |purpose| Archive::new(&cache(), purpose, &spark).ok().flatten();
-    let metastore = Embedded {
-        java: spark.java.program(),
-        java_options: archive("metastore")
-            .map(|archive| archive.options())
-            .unwrap_or_default(),
-        jars: spark.jars(),
-        directory: state.join("metastore"),
-        warehouse: state.join("warehouse"),
-        idle: Duration::from_secs(60),
-        start: Duration::from_secs(120),
-    };
-    let lease = metastore.join().unwrap();
-    let catalog = Catalog::connect(&lease.uri(), Timeouts::default()).unwrap();
-    let requests: Vec<_> = names
-        .iter()
-        .map(|name| (name.clone(), Vec::new()))
-        .collect();
-    let snapshot = catalog.snapshot(&requests).unwrap();
-    let tables: BTreeMap<TableName, TableInfo> = snapshot
+    let warehouse = Warehouse::of(workspace);
+    let tables: BTreeMap<TableName, TableInfo> = warehouse
+        .snapshot(names)
         .tables
         .into_iter()
         .filter_map(|(name, state)| Some((name, state?.info)))
         .collect();
-    let (script, log) = (state.join("read.sql"), state.join("read-log4j2.properties"));
-    fs::write(&script, text(&tables)).unwrap();
-    fs::write(&log, LOG_CONFIG).unwrap();
-    let archive = archive("sql");
-    let jobs = SqlJobs {
-        spark: &spark,
-        master: "local[2]",
-        conf: &[("spark.sql.shuffle.partitions".to_owned(), "1".to_owned())],
-        metastore_uri: &lease.uri(),
-        warehouse: Some(&state.join("warehouse")),
-        scratch: &state.join("scratch"),
-        log_config: Some(&log),
-        archive: archive.as_ref(),
-        inherited_options: None,
-    };
-    let printed = output(&jobs.script(&script, "read", Length::Short));
+    let printed = warehouse.printed(&text(&tables));
     parse(tables, &printed)
 }
 
@@ -104,10 +139,7 @@ fn output(command: &CommandLine) -> String {
     }
     let output = child.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "the tables cannot be read:\n{errors}"
-    );
+    assert!(output.status.success(), "the script fails:\n{errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -153,7 +185,7 @@ fn parse(tables: BTreeMap<TableName, TableInfo>, printed: &str) -> BTreeMap<Tabl
             partitions,
             rows: Some(rows),
         };
-        (name, Found { info, content })
+        (name, Found { content })
     });
     found.collect()
 }

@@ -101,6 +101,43 @@ pub(super) fn features(conf: &GroupBy, shape_of: &dyn Fn(&str) -> Shape) -> Vec<
     features
 }
 
+impl Feature {
+    /// The type of the output column, if that of the input tells it.
+    pub(super) fn data_type(&self, input: &str) -> Option<String> {
+        use Operation::{
+            ApproxHistogramK, ApproxPercentile, ApproxUniqueCount, Average, BottomK,
+            BoundedUniqueCount, Count, First, FirstK, Histogram, Kurtosis, Last, LastK, Max, Min,
+            Skew, Sum, TopK, UniqueCount, Variance,
+        };
+        let item = match (&self.split, Shape::of_type(input)) {
+            (Split::None | Split::Bucket(_), _) => input.to_owned(),
+            (_, Shape::List(Some(item)) | Shape::Map(Some(item))) => item,
+            _ => return None,
+        };
+        let value = match self.partial.operation {
+            Count | UniqueCount | ApproxUniqueCount | BoundedUniqueCount => "bigint".to_owned(),
+            Average | Variance | Skew | Kurtosis => "double".to_owned(),
+            Sum => match item.as_str() {
+                "boolean" | "tinyint" | "smallint" | "int" | "bigint" => "bigint".to_owned(),
+                "float" | "double" => "double".to_owned(),
+                _ => return None,
+            },
+            Min | Max | First | Last => item,
+            FirstK | LastK | TopK | BottomK => format!("array<{item}>"),
+            ApproxPercentile => "array<float>".to_owned(),
+            Histogram => "map<string,int>".to_owned(),
+            ApproxHistogramK => "map<string,bigint>".to_owned(),
+        };
+        Some(match self.split {
+            Split::None | Split::Elements(_) => value,
+            Split::Positions(_) => format!("array<{value}>"),
+            Split::Bucket(_) | Split::Entries(_) | Split::ElementsByBucket(..) => {
+                format!("map<string,{value}>")
+            }
+        })
+    }
+}
+
 /// Lists count by their elements, except where whole lists are kept; maps by their entries.
 fn split(aggregation: &Aggregation, shape: &Shape, bucket: Option<&String>) -> Split {
     use Operation::{First, FirstK, Last, LastK};
@@ -502,6 +539,7 @@ impl Partial {
             let hashed = format!(
                 "TRANSFORM(MAP_ENTRIES({frequent}), e -> NAMED_STRUCT('h', {hash}, 'e', e))"
             );
+            // Words that share a slot come as they were met, which is not known here.
             let ordered = format!(
                 "SORT_ARRAY(TRANSFORM({hashed}, x -> NAMED_STRUCT('slot', -PMOD(x.h ^ SHIFTRIGHT(x.h, 16), {}), 'e', x.e)), false)",
                 slots(counts)

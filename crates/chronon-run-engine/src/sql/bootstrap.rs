@@ -81,6 +81,12 @@ impl Additions {
         }
     }
 
+    /// The types of the columns of external sources.
+    pub(super) fn types(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let external = self.external.iter();
+        external.map(|(name, kind)| (name.clone(), kind.to_ascii_lowercase()))
+    }
+
     /// The left columns after the additions: a match moves its keys to the front.
     pub(super) fn left_order(&self, left: Vec<String>) -> Vec<String> {
         self.parts
@@ -166,7 +172,7 @@ impl Additions {
         for part in &self.parts {
             let title = format!("{}: ready values, one row per match", part.title);
             let keys = list(&part.keys);
-            script.view(
+            script.query(
                 &part.view,
                 &title,
                 &format!(
@@ -201,7 +207,7 @@ impl Additions {
                 format!("\nLEFT JOIN {view} b{number} ON {}", on.join(" AND "))
             })
             .collect();
-        script.view(
+        script.query(
             target,
             "bootstrapParts, onlineExternalParts: what the left rows get before any part",
             &format!("SELECT\n  {}\nFROM {rows} l{joins}", lines.join(",\n  ")),

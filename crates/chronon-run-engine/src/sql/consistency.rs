@@ -11,7 +11,7 @@ use chronon_run_core::{StepKind, TableName, TableState};
 use indexmap::IndexMap;
 
 use super::{
-    Conf, Refusal, Request, join,
+    Conf, Refusal, Request, Types, join,
     script::{Output, Script, ident, list, text},
     types::Shape,
 };
@@ -118,20 +118,13 @@ pub(super) fn compile(
     conf: &Join,
     script: &mut Script<'_>,
 ) -> Result<(), Refusal> {
-    let refuse = |field: &str, why: String| Refusal {
-        conf: conf.meta_data.name.clone(),
-        field: field.to_owned(),
-        why,
-    };
-    let no_table = |error: chronon_run_core::TableNameError| {
-        refuse("metaData.outputNamespace", error.to_string())
-    };
-    let output = conf.meta_data.output_table().map_err(no_table)?;
+    let output = request.output_table(&conf.meta_data)?;
     let logged = output.suffixed("_logged");
-    let comparison = comparison(conf).map_err(no_table)?;
-    let computed = comparison.meta_data.output_table().map_err(no_table)?;
+    let comparison =
+        comparison(conf).map_err(|error| request.refuse("metaData.outputNamespace", error))?;
+    let computed = request.output_table(&comparison.meta_data)?;
     let state = request.tables.table(&logged).ok_or_else(|| {
-        refuse(
+        request.refuse(
             "left",
             format!("{logged} does not exist; flatten the log first"),
         )
@@ -148,7 +141,7 @@ pub(super) fn compile(
     let mut features = Vec::new();
     for name in columns.iter().filter(|column| !keys.contains(column)) {
         let shape = shape(state, name)
-            .ok_or_else(|| refuse("left", format!("{logged} has no column `{name}`")))?;
+            .ok_or_else(|| request.refuse("left", format!("{logged} has no column `{name}`")))?;
         features.push(Compared {
             name: name.clone(),
             shape,
@@ -354,7 +347,7 @@ impl Comparison<'_> {
                 format!(",\n  {kept} AS {}", list.kept())
             })
             .collect();
-        script.view(
+        script.query(
             "compared",
             "computed and logged rows side by side; rows with a NULL key match nothing",
             &format!(
@@ -393,7 +386,7 @@ impl Comparison<'_> {
             false => format!(",\n  {}", lines.join(",\n  ")),
         };
         let ds = ident(script.ds);
-        script.view(
+        script.query(
             "consistency",
             "metrics per feature and hour",
             &format!(
@@ -424,11 +417,12 @@ impl Comparison<'_> {
             kind: Some("consistency"),
             meta: &self.conf.meta_data,
             columns: Some(columns),
+            types: Types::new(),
             partitioned_by: vec![ds.clone()],
         };
         script.create(&metrics, "consistency");
         script.overwrite(&metrics, "consistency", Some(self.request.range));
-        script.view(
+        script.query(
             "consistency_upload",
             "the metrics as a KV store would get them",
             &format!(
@@ -450,6 +444,7 @@ impl Comparison<'_> {
                     .chain([ds.clone()])
                     .collect(),
             ),
+            types: Types::new(),
             partitioned_by: vec![ds],
         };
         script.create(&upload, "consistency_upload");

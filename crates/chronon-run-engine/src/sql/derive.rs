@@ -2,7 +2,7 @@
 
 use chronon_run_conf::Derivation;
 
-use super::script::ident;
+use super::{Types, script::ident};
 
 /// The columns after derivation, as `(name, expression)`: with `*` all base columns except
 /// those that are renamed one to one, then the derived ones; without it only the derived ones.
@@ -21,6 +21,21 @@ pub(super) fn columns(base: &[String], derivations: &[Derivation]) -> Vec<(Strin
         .map(|column| (column.clone(), column.clone()));
     kept.chain(named().map(|d| (d.name.clone(), d.expression.clone())))
         .collect()
+}
+
+/// What derivations do to known types: a renamed column keeps its type, a computed one has one
+/// that only Spark knows.
+pub(super) fn rename_types(types: &mut Types, derivations: &[Derivation]) {
+    let base = types.clone();
+    for derivation in derivations
+        .iter()
+        .filter(|derivation| derivation.name != "*")
+    {
+        match base.get(derivation.expression.trim()) {
+            Some(data_type) => types.insert(derivation.name.clone(), data_type.clone()),
+            None => types.remove(&derivation.name),
+        };
+    }
 }
 
 /// `expression AS name`, or only the name.

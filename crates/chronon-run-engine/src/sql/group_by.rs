@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_conf::{DataModel, Derivation, GroupBy};
-use chronon_run_core::CatalogSnapshot;
+use chronon_run_conf::{DataModel, Derivation, GroupBy, Source};
+use chronon_run_core::{CatalogSnapshot, PartitionRange};
 
 use super::{
-    Refusal, Request,
+    Refusal, Request, Types,
     aggregate::features,
     derive, incremental,
     pipeline::Pipeline,
@@ -55,16 +55,7 @@ pub(super) fn backfill(
     conf: &GroupBy,
     script: &mut Script<'_>,
 ) -> Result<(), Refusal> {
-    let name = &conf.meta_data.name;
-    let refuse = |field: String, why: String| Refusal {
-        conf: name.clone(),
-        field,
-        why,
-    };
-    let table = conf
-        .meta_data
-        .output_table()
-        .map_err(|error| refuse("metaData.outputNamespace".into(), error.to_string()))?;
+    let table = request.output_table(&conf.meta_data)?;
     setups(conf, script);
     let values = if conf.is_incremental == Some(true) {
         incremental::values(request, conf, script)?
@@ -80,21 +71,62 @@ pub(super) fn backfill(
             },
             script,
         )
-        .map_err(|(field, why)| refuse(field, why))?
+        .map_err(|(field, why)| request.refuse(field, why))?
     };
     let output = Output {
         table,
         kind: Some("group_by"),
         meta: &conf.meta_data,
         columns: Some(values.columns),
+        types: Types::new(),
         partitioned_by: vec![request.partition_column.to_owned()],
     };
     if let Some(why) = script.misfit(&output) {
-        return Err(refuse("aggregations".into(), why));
+        return Err(request.refuse("aggregations", why));
     }
-    script.create(&output, &values.view);
-    script.overwrite(&output, &values.view, Some(request.range));
+    let view = days_with_sources(request, conf, values.view, script);
+    script.create(&output, &view);
+    script.overwrite(&output, &view, Some(request.range));
     Ok(())
+}
+
+/// Leaves out the days on which no source has rows, if all sources are tables that Chronon fills:
+/// the Driver leaves no partition there for a day without rows, so it does not fill such a day,
+/// even if a window reaches rows before it.
+fn days_with_sources(
+    request: &Request<'_>,
+    conf: &GroupBy,
+    view: String,
+    script: &mut Script<'_>,
+) -> String {
+    let filled = |source: &Source| {
+        let table = source.table().ok()?.table;
+        let info = &request.tables.table(&table)?.info;
+        let column = source.query().partition_column.as_deref();
+        let column = ident(column.unwrap_or(request.partition_column));
+        let PartitionRange { start, end } = request.range;
+        let generated = info.properties.get("chronon_generated").map(String::as_str);
+        (generated == Some("true") && conf.data_model() == DataModel::Events).then(|| {
+            format!(
+                "SELECT {column} FROM {table} WHERE {column} >= '{start}' AND {column} <= '{end}'"
+            )
+        })
+    };
+    let Some(days) = conf.sources.iter().map(filled).collect::<Option<Vec<_>>>() else {
+        return view;
+    };
+    let name = "group_by_days_with_sources";
+    script.query(
+        name,
+        "sources: days on which none of them has rows have no values",
+        &format!(
+            "SELECT * FROM {}\nWHERE {} IN (\n  {}\n)",
+            ident(&view),
+            ident(request.partition_column),
+            days.join("\n  UNION ALL\n  ")
+        ),
+    );
+    name.to_owned()
 }
 
 /// Statements that the sources ask for.
@@ -149,7 +181,7 @@ fn rows(
     }
     let view = format!("{}_rows", usage.prefix);
     let title = format!("GroupBy {}: sources", conf.meta_data.name);
-    script.view(
+    script.query(
         &view,
         &title,
         &format!(
@@ -201,12 +233,11 @@ pub(super) fn values(usage: &Use<'_>, script: &mut Script<'_>) -> Result<Values,
 /// The names of a GroupBy's values, derivations included, in the engine's order.
 pub(super) fn value_names(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Vec<String> {
     let base: Vec<String> = if is_unaggregated(conf) {
-        let query = conf.sources.first().map(chronon_run_conf::Source::query);
-        let selects = query.and_then(|query| query.selects.as_ref());
-        let names = selects.into_iter().flat_map(indexmap::IndexMap::keys);
+        let names = conf.sources.first().map(|source| selected(source, tables));
         names
+            .into_iter()
+            .flatten()
             .filter(|name| !conf.key_columns.contains(name) && *name != ds && *name != "ts")
-            .cloned()
             .collect()
     } else {
         let features = features(conf, &|input| types::input_shape(conf, input, tables));
@@ -218,6 +249,43 @@ pub(super) fn value_names(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) ->
             let derived = derive::columns(&base, derivations).into_iter();
             derived.map(|(name, _)| name).collect()
         }
+    }
+}
+
+/// The types of a GroupBy's values, where they are certain before Spark sees them.
+pub(super) fn value_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Types {
+    let Some(source) = conf.sources.first() else {
+        return Types::new();
+    };
+    let certain = |name: &str| types::certain_type(source, name, tables);
+    let mut all: Types = if is_unaggregated(conf) {
+        let names = selected(source, tables).into_iter();
+        let typed = names.filter_map(|name| Some((name.clone(), certain(&name)?)));
+        typed.collect()
+    } else {
+        let features = features(conf, &|input| types::input_shape(conf, input, tables));
+        let typed = features.into_iter().filter_map(|feature| {
+            let data_type = feature.data_type(&certain(&feature.partial.input)?)?;
+            Some((feature.name, data_type))
+        });
+        typed.collect()
+    };
+    derive::rename_types(&mut all, conf.derivations.as_deref().unwrap_or_default());
+    all.retain(|name, _| name != ds);
+    all
+}
+
+/// The columns that a source selects.
+fn selected(source: &Source, tables: &CatalogSnapshot) -> Vec<String> {
+    match (&source.query().selects, source.table()) {
+        (Some(selects), _) if source::has_selects(source.query()) => {
+            selects.keys().cloned().collect()
+        }
+        (_, Ok(spec)) => source::raw_columns(&spec.table, tables)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -249,7 +317,7 @@ pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) ->
         lines.join(",\n  "),
         ident(&base.view)
     );
-    script.view(&view, &title, &sql);
+    script.query(&view, &title, &sql);
     let columns = head
         .into_iter()
         .chain(values.clone())

@@ -6,7 +6,7 @@ use chronon_run_conf::{DataModel, GroupBy};
 use chronon_run_core::{PartitionRange, RangeSet};
 
 use super::{
-    Refusal, Request,
+    Refusal, Request, Types,
     aggregate::{Feature, Partial, Split, features},
     group_by::{self, Target, Use, Values},
     pipeline::{DAY, Group, Pipeline, aliased},
@@ -64,16 +64,8 @@ pub(super) fn values(
     conf: &GroupBy,
     script: &mut Script<'_>,
 ) -> Result<Values, Refusal> {
-    let refuse = |field: String, why: String| Refusal {
-        conf: conf.meta_data.name.clone(),
-        field,
-        why,
-    };
-    let table = conf
-        .meta_data
-        .output_table()
-        .map_err(|error| refuse("metaData.outputNamespace".into(), error.to_string()))?
-        .suffixed("_daily_inc");
+    let table = request.output_table(&conf.meta_data)?;
+    let table = table.suffixed("_daily_inc");
     let tables = script.tables();
     let features = features(conf, &|input| types::input_shape(conf, input, tables));
     if let Some(feature) = features.iter().find(|feature| feature.split != Split::None) {
@@ -81,7 +73,7 @@ pub(super) fn values(
             "`{}` is made of a list or map, which is not incremental",
             feature.name
         );
-        return Err(refuse("aggregations".into(), why));
+        return Err(request.refuse("aggregations", why));
     }
     let reach = conf.max_window_days().unwrap_or(1);
     let wanted = PartitionRange {
@@ -95,11 +87,12 @@ pub(super) fn values(
         kind: Some("group_by_incremental"),
         meta: &conf.meta_data,
         columns: Some(stored_columns(conf, &features, request.partition_column)),
+        types: Types::new(),
         partitioned_by: vec![request.partition_column.to_owned()],
     };
     if let Some(hull) = missing.hull() {
         fill(conf, &features, (&missing, hull), script)
-            .map_err(|(field, why)| refuse(field, why))?;
+            .map_err(|(field, why)| request.refuse(field, why))?;
         script.create(&output, "increments");
         script.overwrite_days(&output, "increments", &missing);
     }
@@ -167,7 +160,7 @@ fn fill(
             )
         })
         .collect();
-    script.view(
+    script.query(
         "increments",
         "isIncremental: one row per key and day that the table lacks",
         &format!(
@@ -199,7 +192,7 @@ fn windows(
         })
         .collect();
     let ds = ident(script.ds);
-    script.view(
+    script.query(
         "group_by_days",
         "isIncremental: the stored partial results per key and day",
         &format!(

@@ -1,20 +1,24 @@
 //! Point-in-time values: every left row at its own millisecond.
 //!
 //! A window covers some days wholly and cuts one or two others. Whole days come from frames over
-//! the merged days; the rows of cut days are compared one by one, joined by key and day.
+//! the merged days. Of cut days come the rows merged per hop of five minutes, which no window
+//! cuts, joined by key and day; only the rows of the instant's own hop are compared one by one,
+//! joined by key and hop. So the work of a key that has very many rows is shared by its hops.
 
 use std::collections::BTreeSet;
 
 use chronon_run_conf::Window;
 
 use super::{
-    aggregate::{Feature, PIECE},
+    aggregate::{Feature, PIECE, Partial},
     pipeline::{DAY, Group, Pipeline, aliased, cells},
     script::{Script, ident, list},
     source::{MUTATION_DAY, MUTATION_TS},
 };
 
 const HOUR: i64 = 3_600_000;
+/// The engine's smallest hop in milliseconds: every window begins at a multiple of it.
+const HOP: i64 = 300_000;
 
 /// How a window of the point-in-time rule lies on the days before the instant's own day.
 struct Lie {
@@ -39,7 +43,7 @@ fn lie(window: Option<Window>) -> Lie {
     let whole = width.div_euclid(DAY);
     let even = width % DAY == 0;
     let hop = match width {
-        width if width < 12 * HOUR => 300_000,
+        width if width < 12 * HOUR => HOP,
         width if width < 12 * DAY => HOUR,
         _ => DAY,
     };
@@ -53,7 +57,7 @@ fn lie(window: Option<Window>) -> Lie {
     let lower = if width % hop == 0 {
         format!("q.ts - PMOD(q.ts, {hop}) - {width}")
     } else {
-        let moved = format!("(q.ts - PMOD(q.ts, 300000) - {width})");
+        let moved = format!("(q.ts - PMOD(q.ts, {HOP}) - {width})");
         format!("{moved} - PMOD({moved}, {hop})")
     };
     let frame =
@@ -73,8 +77,10 @@ fn lie(window: Option<Window>) -> Lie {
 struct Lines {
     /// Names of the partial results, one per window.
     names: Vec<String>,
-    /// From a row of a cut day.
+    /// From a row that is seen one by one.
     from_rows: Vec<String>,
+    /// From a hop of a cut day.
+    from_hops: Vec<String>,
     /// From the frame over whole days.
     from_days: Vec<String>,
     /// Merging all pieces.
@@ -96,10 +102,16 @@ impl Lines {
             let offsets: Vec<String> = lie.edges.iter().map(i64::to_string).collect();
             let mut inside = format!("q.__back IN ({})", offsets.join(", "));
             if let Some(lower) = &lie.lower {
-                inside = format!("{inside} AND e.ts >= {lower}");
+                inside = format!("{inside} AND h.__hop * {HOP} >= {lower}");
             }
-            let lifted = feature.partial.lift("e.");
-            lines.add_rows(&lifted, &inside, &names);
+            let hops = feature.partial.columns();
+            let hops: Vec<String> = hops
+                .iter()
+                .map(|column| format!("IF({inside}, h.{}, NULL)", ident(column)))
+                .collect();
+            lines.from_hops.extend(aliased(&hops, &names));
+            // No window is so short that it cuts the instant's own hop.
+            lines.add_rows(&feature.partial.lift("e."), "true", &names);
             let whole: Vec<String> = names
                 .iter()
                 .map(|name| match lie.frame {
@@ -154,31 +166,46 @@ impl Lines {
 }
 
 impl Pipeline<'_> {
-    /// Events, at the left rows' own times: whole days by frames, cut days row by row.
+    /// Events, at the left rows' own times: whole days by frames, cut days by hops, and the rows
+    /// of the last hop one by one.
     pub(super) fn instants(&self, group: &Group<'_>, view: &str, script: &mut Script<'_>) {
-        let days = self.days(group, script);
+        let hops = self.hops(group, script);
+        let days = self.days_of_hops(group, &hops, script);
         let queries = ident(&self.queries());
         let ds = ident(script.ds);
         let framed = self.whole_days(group, &days);
         let lines = Lines::of_events(group);
         let offsets: Vec<String> = lines.edges.iter().map(i64::to_string).collect();
-        let q_keys = self.query_keys();
         let piece = |row: &str| match group.split.has_pieces() {
             true => format!(", {row}.{PIECE}"),
             false => String::new(),
         };
-        let mut pieces = vec![format!(
-            "SELECT {q_keys}, q.ts, q.{ds}{},\n    {}\n  FROM edges q\n  JOIN {} e\n    ON {} AND FLOOR(e.ts / {DAY}) = FLOOR(q.ts / {DAY}) - q.__back AND e.ts < q.ts",
-            piece("e"),
-            lines.from_rows.join(",\n    "),
-            self.rows(group),
-            self.same_keys("e"),
-        )];
+        let select = |row: &str, lines: &[String]| {
+            format!(
+                "SELECT {}, q.ts, q.{ds}{},\n    {}",
+                self.query_keys(),
+                piece(row),
+                lines.join(",\n    ")
+            )
+        };
+        let mut pieces = vec![
+            format!(
+                "{}\n  FROM edges q\n  JOIN {} h\n    ON {} AND h.__day = CAST(FLOOR(q.ts / {DAY}) AS INT) - q.__back AND h.__hop < FLOOR(q.ts / {HOP})",
+                select("h", &lines.from_hops),
+                ident(&hops),
+                self.same_keys("h"),
+            ),
+            format!(
+                "{}\n  FROM {queries} q\n  JOIN {} e\n    ON {} AND FLOOR(e.ts / {HOP}) = FLOOR(q.ts / {HOP}) AND e.ts < q.ts",
+                select("e", &lines.from_rows),
+                self.rows(group),
+                self.same_keys("e"),
+            ),
+        ];
         if framed.is_some() {
             pieces.push(format!(
-                "SELECT {q_keys}, q.ts, q.{ds}{},\n    {}\n  FROM {queries} q\n  JOIN framed d\n    ON {} AND d.__day = CAST(FLOOR(q.ts / {DAY}) AS INT) AND d.__is_target",
-                piece("d"),
-                lines.from_days.join(",\n    "),
+                "{}\n  FROM {queries} q\n  JOIN framed d\n    ON {} AND d.__day = CAST(FLOOR(q.ts / {DAY}) AS INT) AND d.__is_target",
+                select("d", &lines.from_days),
                 self.same_keys("d"),
             ));
         }
@@ -188,14 +215,48 @@ impl Pipeline<'_> {
             "edges AS (\n  SELECT *, EXPLODE(ARRAY({})) AS __back FROM {queries}\n)",
             offsets.join(", ")
         );
-        script.view(
+        script.query(
             view,
-            "aggregations.windows: whole days by frames, the days that a window cuts row by row",
+            "aggregations.windows: whole days by frames, the days that a window cuts by hops, the last hop row by row",
             &format!(
                 "{with}{edges},\n{}",
                 self.merged(group, &pieces, &lines, &ds)
             ),
         );
+    }
+
+    /// Declares the partial results per key and hop.
+    fn hops(&self, group: &Group<'_>, script: &mut Script<'_>) -> String {
+        let view = format!("{}_hops{}", self.usage.prefix, group.split.suffix());
+        let keys = list(&self.keys(group));
+        let hop = format!("FLOOR(ts / {HOP})");
+        script.query(
+            &view,
+            "aggregations: merged per key and hop of five minutes of the event time",
+            &format!(
+                "SELECT {keys}, {hop} AS __hop, CAST(FLOOR({hop} * {HOP} / {DAY}) AS INT) AS __day,\n  {}\nFROM {}\nGROUP BY {keys}, {hop}",
+                group.merged(|partial| partial.lift("")).join(",\n  "),
+                self.rows(group)
+            ),
+        );
+        view
+    }
+
+    /// Declares the partial results per key and day.
+    fn days_of_hops(&self, group: &Group<'_>, hops: &str, script: &mut Script<'_>) -> String {
+        let view = format!("{}_days{}", self.usage.prefix, group.split.suffix());
+        let keys = list(&self.keys(group));
+        let stored = |partial: &Partial| partial.columns().iter().map(|c| ident(c)).collect();
+        script.query(
+            &view,
+            "aggregations: merged per key and day of the event time",
+            &format!(
+                "SELECT {keys}, __day,\n  {}\nFROM {}\nGROUP BY {keys}, __day",
+                group.merged(stored).join(",\n  "),
+                ident(hops)
+            ),
+        );
+        view
     }
 
     /// `WITH framed AS (…)` over the windows that have whole days, for every key and day that
@@ -248,7 +309,7 @@ impl Pipeline<'_> {
             self.same_keys("e"),
         )];
         pieces.extend(self.lonely(group, &lines, &ds));
-        script.view(
+        script.query(
             view,
             "aggregations: the snapshot of the day before and the mutations up to the instant",
             &format!("WITH {}", self.merged(group, &pieces, &lines, &ds)),

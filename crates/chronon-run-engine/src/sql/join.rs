@@ -4,12 +4,13 @@ use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
 use chronon_run_core::{PartitionRange, StepKind, TableName};
 
 use super::{
-    Refusal, Request,
+    Refusal, Request, Types,
     bootstrap::{Additions, moved_to_front},
     derive,
     group_by::{self, Target, Use, Values},
     script::{Output, Script, ident},
     source::{self, LEFT_DAYS, Reach, Scan, Span},
+    types,
 };
 
 /// The view of the left rows, as stored in `O_bootstrap`.
@@ -76,47 +77,34 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn of(request: &'a Request<'a>, conf: &'a Join) -> Result<Self, Refusal> {
-        let refuse = |field: &str, why: String| Refusal {
-            conf: conf.meta_data.name.clone(),
-            field: field.to_owned(),
-            why,
-        };
         let output = conf
             .backfill_table()
-            .map_err(|error| refuse("metaData.outputNamespace", error.to_string()))?;
+            .map_err(|error| request.refuse("metaData.outputNamespace", error))?;
         let table = conf
             .left
             .table()
-            .map_err(|error| refuse("left.table", error.to_string()))?
+            .map_err(|error| request.refuse("left.table", error))?
             .table;
         let timed = conf.left.data_model() == DataModel::Events;
         let ds = request.partition_column;
         let span = Span::Days(request.range);
         let scan = Scan::of(&conf.left, &table, span, Reach::Span, request.tables, ds)
-            .map_err(|why| refuse("left", why))?;
+            .map_err(|why| request.refuse("left", why))?;
         let query = conf.left.query();
         let implicit = source::implicit(query, ds, query.time_column.clone().filter(|_| timed));
         let (left_sql, order) = source::select(query, &table, &implicit, &scan, request.tables);
-        if order.len() <= implicit.len()
-            && query
-                .selects
-                .as_ref()
-                .is_none_or(indexmap::IndexMap::is_empty)
-        {
-            return Err(refuse(
+        if order.len() <= implicit.len() && !source::has_selects(query) {
+            return Err(request.refuse(
                 "left.query.selects",
                 format!("{table} is not known, so its columns are not"),
             ));
         }
         if timed && !order.iter().any(|column| column == "ts") {
-            return Err(refuse(
-                "left.query.timeColumn",
-                "the rows have no time".into(),
-            ));
+            return Err(request.refuse("left.query.timeColumn", "the rows have no time"));
         }
         let left_columns = order.into_iter().filter(|column| column != ds).collect();
         let additions = Additions::of(conf, request.range, request.tables, ds)
-            .map_err(|(field, why)| refuse(&field, why))?;
+            .map_err(|(field, why)| request.refuse(field, why))?;
         Ok(Self {
             request,
             conf,
@@ -128,31 +116,19 @@ impl<'a> Steps<'a> {
         })
     }
 
-    fn refuse(&self, field: impl Into<String>, why: impl Into<String>) -> Refusal {
-        Refusal {
-            conf: self.conf.meta_data.name.clone(),
-            field: field.into(),
-            why: why.into(),
-        }
-    }
-
     fn ds(&self) -> &str {
         self.request.partition_column
     }
 
     /// `O_bootstrap`; for `O_pre_mt` it is still named after `O`.
     fn bootstrap(&self) -> Result<TableName, Refusal> {
-        let output = self.conf.meta_data.output_table();
-        output
-            .map(|table| table.suffixed("_bootstrap"))
-            .map_err(|error| self.refuse("metaData.outputNamespace", error.to_string()))
+        let output = self.request.output_table(&self.conf.meta_data)?;
+        Ok(output.suffixed("_bootstrap"))
     }
 
     fn part_table(&self, part: &OfflinePart<'_>) -> Result<TableName, Refusal> {
-        let output = self.conf.meta_data.output_table();
-        output
-            .map(|table| table.suffixed(&format!("_{}", part.table_suffix)))
-            .map_err(|error| self.refuse("metaData.outputNamespace", error.to_string()))
+        let output = self.request.output_table(&self.conf.meta_data)?;
+        Ok(output.suffixed(&format!("_{}", part.table_suffix)))
     }
 
     /// Writes `O_bootstrap` and reads it back as the left rows.
@@ -172,7 +148,7 @@ impl<'a> Steps<'a> {
         }
         lines.push(ident(self.ds()));
         let skewed = without_skew(self.conf);
-        script.view(
+        script.query(
             "left_source",
             "left",
             &format!(
@@ -190,6 +166,7 @@ impl<'a> Steps<'a> {
             kind: Some("bootstrap"),
             meta: &self.conf.meta_data,
             columns: Some(columns),
+            types: self.types(),
             partitioned_by: vec![self.ds().to_owned()],
         };
         script.create(&output, views.1);
@@ -205,7 +182,7 @@ impl<'a> Steps<'a> {
         };
         let ds = ident(self.ds());
         let PartitionRange { start, end } = self.request.range;
-        script.view(
+        script.query(
             LEFT_ROWS,
             "left: the rows to enrich",
             &format!("SELECT * FROM {bootstrap} WHERE {ds} >= '{start}' AND {ds} <= '{end}'"),
@@ -257,7 +234,9 @@ impl<'a> Steps<'a> {
         for (key, left) in &keys {
             if !self.left_columns.contains(left) {
                 let why = format!("the left has no column `{left}` for the key `{key}`");
-                return Err(self.refuse(format!("joinParts[{}].keyMapping", part.full_prefix), why));
+                return Err(self
+                    .request
+                    .refuse(format!("joinParts[{}].keyMapping", part.full_prefix), why));
             }
         }
         let instants = self.at_instants(part);
@@ -285,7 +264,7 @@ impl<'a> Steps<'a> {
             left: Some(left),
         };
         let values = group_by::values(&usage, script).map_err(|(field, why)| {
-            self.refuse(
+            self.request.refuse(
                 format!("joinParts[{}].groupBy.{field}", part.full_prefix),
                 why,
             )
@@ -295,11 +274,28 @@ impl<'a> Steps<'a> {
             kind: Some("join_part"),
             meta: &self.conf.meta_data,
             columns: Some(values.columns.clone()),
+            types: group_by::value_types(part.group_by, self.request.tables, self.ds()),
             partitioned_by: vec![self.ds().to_owned()],
         };
         script.create(&output, &values.view);
         script.overwrite(&output, &values.view, Some(self.part_range(part)));
         Ok(values)
+    }
+
+    /// The types of left columns and features, where they are certain before Spark sees them.
+    fn types(&self) -> Types {
+        let tables = self.request.tables;
+        let left = self.left_columns.iter().filter_map(|name| {
+            let data_type = types::certain_type(&self.conf.left, name, tables)?;
+            Some((name.clone(), data_type))
+        });
+        let mut all: Types = left.collect();
+        for part in self.conf.offline_parts() {
+            let values = group_by::value_types(part.group_by, tables, self.ds()).into_iter();
+            all.extend(values.map(|(name, kind)| (format!("{}_{name}", part.full_prefix), kind)));
+        }
+        all.extend(self.additions.types());
+        all
     }
 
     /// The full names of a part's features.
@@ -318,7 +314,7 @@ impl<'a> Steps<'a> {
             return LEFT_ROWS.to_owned();
         };
         let view = format!("{prefix}_left");
-        script.view(
+        script.query(
             &view,
             "bootstrapParts: rows that have all features of this part already are left out",
             &format!("SELECT * FROM {LEFT_ROWS} WHERE NOT {covered}"),
@@ -342,7 +338,7 @@ impl<'a> Steps<'a> {
             .iter()
             .map(|(_, left)| format!("{} IS NOT NULL", ident(left)))
             .collect();
-        script.view(
+        script.query(
             &format!("{prefix}_instants"),
             "keys and times for which values are needed",
             &format!(
@@ -360,7 +356,7 @@ impl<'a> Steps<'a> {
         let table = self.part_table(part)?;
         let field = format!("joinParts[{}]", part.full_prefix);
         let state = self.request.tables.table(&table).ok_or_else(|| {
-            self.refuse(
+            self.request.refuse(
                 &field,
                 format!("{table} does not exist yet; run its part step first"),
             )
@@ -397,79 +393,24 @@ impl<'a> Steps<'a> {
         let mut order = self.left_columns.clone();
         let mut features: Vec<(String, String)> = Vec::new();
         let mut joins = String::new();
-        let PartitionRange { start, end } = self.request.range;
         for (index, (part, values)) in parts.iter().enumerate() {
-            let keys = Self::keys(part);
-            let instants = self.at_instants(part);
-            let mut front: Vec<String> = keys.iter().map(|(_, left)| left.clone()).collect();
-            if instants {
-                front.push("ts".into());
-            }
-            order = moved_to_front(order, &front);
-            let covered = self.additions.covers(&self.feature_names(part), "l.");
-
             let alias = format!("p{}", index + 1);
-            for value in &values.values {
-                let name = format!("{}_{value}", part.full_prefix);
-                let computed = format!("{alias}.{}", ident(value));
-                let value = match (self.additions.has(&name), &covered) {
-                    (false, _) => computed,
-                    (true, None) => format!("COALESCE(l.{}, {computed})", ident(&name)),
-                    (true, Some(covered)) => {
-                        let ready = ident(&name);
-                        format!("IF({covered}, l.{ready}, COALESCE(l.{ready}, {computed}))")
-                    }
-                };
-                features.push((name, value));
-            }
-            let mut on: Vec<String> = keys
-                .iter()
-                .map(|(key, left)| format!("l.{} = {alias}.{}", ident(left), ident(key)))
-                .collect();
-            if instants {
-                on.push(format!("l.ts = {alias}.ts"));
-                on.push(format!("l.{ds} = {alias}.{ds}"));
-            } else if self.timed {
-                on.push(format!(
-                    "CAST(DATE_SUB(l.ts_ds, 1) AS STRING) = {alias}.{ds}"
-                ));
-            } else {
-                on.push(format!("l.{ds} = {alias}.{ds}"));
-            }
-            // Late rows widen the days of a whole join; join-final knows only its own (hazard 3).
-            let whole = matches!(self.request.step, StepKind::Backfill);
-            let days = match self.timed && !instants {
-                true if whole => {
-                    let span = Span::LeftDays(-1);
-                    format!("{ds} >= {} AND {ds} <= {}", span.first(0), span.last(0))
-                }
-                true => format!(
-                    "{ds} >= '{}' AND {ds} <= '{}'",
-                    start.plus(-1),
-                    end.plus(-1)
-                ),
-                false => format!("{ds} >= '{start}' AND {ds} <= '{end}'"),
-            };
-            let table = self.part_table(part)?;
-            joins.push_str(&format!(
-                "\nLEFT JOIN (SELECT * FROM {table} WHERE {days}) {alias}  -- joinParts {}\n  ON {}",
-                part.full_prefix,
-                on.join(" AND ")
-            ));
+            order = moved_to_front(order, &self.match_columns(part));
+            features.extend(self.features(part, values, &alias));
+            joins.push_str(&self.joined_part(part, &alias)?);
         }
-        for name in &self.additions.external_features {
-            features.push((name.clone(), format!("l.{}", ident(name))));
-        }
-        let ready = self.bootstrapped_derivations();
-        for name in &ready {
-            features.push((format!("{READY}{name}"), format!("l.{}", ident(name))));
+        let external = self.additions.external_features.iter();
+        features.extend(external.map(|name| (name.clone(), format!("l.{}", ident(name)))));
+        let names: Vec<String> = features.iter().map(|(name, _)| name.clone()).collect();
+        for name in self.bootstrapped_derivations() {
+            features.push((format!("{READY}{name}"), format!("l.{}", ident(&name))));
         }
         let left = order.iter().map(|name| format!("l.{}", ident(name)));
         let right = features
             .iter()
             .map(|(name, value)| format!("{value} AS {}", ident(name)));
         let lines: Vec<String> = left.chain(right).chain([format!("l.{ds}")]).collect();
-        script.view(
+        script.query(
             "joined",
             "joinParts: every left row with the features of each part",
             &format!(
@@ -477,19 +418,85 @@ impl<'a> Steps<'a> {
                 lines.join(",\n  ")
             ),
         );
-        let names = features.into_iter().map(|(name, _)| name);
-        let names: Vec<String> = names.filter(|name| !name.starts_with(READY)).collect();
         let (view, columns) = self.derived(order, names, script);
+        let mut types = self.types();
+        derive::rename_types(
+            &mut types,
+            self.conf.derivations.as_deref().unwrap_or_default(),
+        );
         let output = Output {
             table: self.output.clone(),
             kind: Some("join"),
             meta: &self.conf.meta_data,
             columns: Some(columns),
+            types,
             partitioned_by: vec![self.ds().to_owned()],
         };
         script.create(&output, &view);
         script.overwrite(&output, &view, Some(self.request.range));
         Ok(())
+    }
+
+    /// The left columns by which a part's values are found.
+    fn match_columns(&self, part: &OfflinePart<'_>) -> Vec<String> {
+        let keys = Self::keys(part).into_iter().map(|(_, left)| left);
+        let time = self.at_instants(part).then(|| "ts".to_owned());
+        keys.chain(time).collect()
+    }
+
+    /// `(name, value)` of a part's features: what is bootstrapped comes before what is computed.
+    fn features(
+        &self,
+        part: &OfflinePart<'_>,
+        values: &Values,
+        alias: &str,
+    ) -> Vec<(String, String)> {
+        let covered = self.additions.covers(&self.feature_names(part), "l.");
+        let feature = |value: &String| {
+            let name = format!("{}_{value}", part.full_prefix);
+            let computed = format!("{alias}.{}", ident(value));
+            let ready = format!("l.{}", ident(&name));
+            let value = match (self.additions.has(&name), &covered) {
+                (false, _) => computed,
+                (true, None) => format!("COALESCE({ready}, {computed})"),
+                (true, Some(covered)) => {
+                    format!("IF({covered}, {ready}, COALESCE({ready}, {computed}))")
+                }
+            };
+            (name, value)
+        };
+        values.values.iter().map(feature).collect()
+    }
+
+    /// `LEFT JOIN` of a part's table.
+    fn joined_part(&self, part: &OfflinePart<'_>, alias: &str) -> Result<String, Refusal> {
+        let ds = ident(self.ds());
+        let instants = self.at_instants(part);
+        let mut on: Vec<String> = Self::keys(part)
+            .iter()
+            .map(|(key, left)| format!("l.{} = {alias}.{}", ident(left), ident(key)))
+            .collect();
+        if instants {
+            on.push(format!("l.ts = {alias}.ts"));
+        }
+        on.push(match self.timed && !instants {
+            true => format!("CAST(DATE_SUB(l.ts_ds, 1) AS STRING) = {alias}.{ds}"),
+            false => format!("l.{ds} = {alias}.{ds}"),
+        });
+        // Late rows widen the days of a whole join; join-final knows only its own (hazard 3).
+        let whole = matches!(self.request.step, StepKind::Backfill);
+        let days = match self.timed && !instants && whole {
+            true => Span::LeftDays(-1),
+            false => Span::Days(self.part_range(part)),
+        };
+        Ok(format!(
+            "\nLEFT JOIN (SELECT * FROM {} WHERE {ds} >= {} AND {ds} <= {}) {alias}  -- joinParts {}\n  ON {}",
+            self.part_table(part)?,
+            days.first(0),
+            days.last(0),
+            part.full_prefix,
+            on.join(" AND ")
+        ))
     }
 
     /// The derived columns that a bootstrap has values for.
@@ -533,7 +540,7 @@ impl<'a> Steps<'a> {
             .chain([ident(&ds)])
             .collect();
         let sql = format!("SELECT\n  {}\nFROM joined", lines.join(",\n  "));
-        script.view("derived", "derivations", &sql);
+        script.query("derived", "derivations", &sql);
         let names = kept.into_iter().map(|(name, _)| name);
         (
             "derived".into(),

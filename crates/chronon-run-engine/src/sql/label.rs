@@ -8,7 +8,7 @@ use chronon_run_conf::{DataModel, GroupBy, Join, JoinPart, LabelPart, TimeUnit};
 use chronon_run_core::{Ds, PartitionRange, TableName};
 
 use super::{
-    Refusal, Request, derive,
+    Refusal, Request, Types, derive,
     group_by::{self, Target, Use, Values},
     script::{Output, Script, ident, indent, list, text},
     source::{self, Reach, Scan, Span},
@@ -21,7 +21,7 @@ const LEFT: &str = "label_left";
 
 /// Fields of a join that a label join cannot do, as `(field, why)`; the labels' GroupBys are
 /// checked by the caller.
-pub(super) fn check(conf: &Join, ds: &str) -> Vec<(String, String)> {
+pub(super) fn check(conf: &Join) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     let mut add = |field: String, why: String| problems.push((field, why));
     let Some(label) = &conf.label_part else {
@@ -38,17 +38,8 @@ pub(super) fn check(conf: &Join, ds: &str) -> Vec<(String, String)> {
             format!("it is {oldest}, which is after leftEndOffset {newest}"),
         );
     }
-    let ids = row_ids(conf, label, ds);
     for part in &label.labels {
         let path = format!("labelPart.labels[{}]", part.full_prefix());
-        for (key, left) in keys(part) {
-            if !ids.contains(&left) {
-                add(
-                    "rowIds".into(),
-                    format!("they lack `{left}`, which {path} needs for its key `{key}`"),
-                );
-            }
-        }
         for why in label_problems(&part.group_by) {
             add(format!("{path}.groupBy.aggregations"), why.into());
         }
@@ -91,16 +82,23 @@ fn keys(part: &JoinPart) -> Vec<(String, String)> {
     keys.map(|key| (key.clone(), left(key))).collect()
 }
 
+/// The left columns that labels are looked up by.
+fn key_columns(label: &LabelPart) -> Vec<String> {
+    let mut columns = Vec::new();
+    for (_, left) in label.labels.iter().flat_map(keys) {
+        if !columns.contains(&left) {
+            columns.push(left);
+        }
+    }
+    columns
+}
+
 /// The columns that identify a left row, its day last.
 fn row_ids(conf: &Join, label: &LabelPart, ds: &str) -> Vec<String> {
     let declared = conf.row_ids.as_deref().unwrap_or_default();
     let mut ids: Vec<String> = declared.to_vec();
     if ids.is_empty() {
-        for (_, left) in label.labels.iter().flat_map(keys) {
-            if !ids.contains(&left) {
-                ids.push(left);
-            }
-        }
+        ids = key_columns(label);
     }
     if !ids.iter().any(|id| id == ds) {
         ids.push(ds.to_owned());
@@ -114,21 +112,11 @@ pub(super) fn compile(
     conf: &Join,
     script: &mut Script<'_>,
 ) -> Result<(), Refusal> {
-    let refuse = |(field, why): (String, String)| Refusal {
-        conf: conf.meta_data.name.clone(),
-        field,
-        why,
-    };
+    let refuse = |(field, why): Finding| request.refuse(field, why);
     let Some(label) = &conf.label_part else {
-        return Err(refuse((
-            "labelPart".into(),
-            "the join has no labels".into(),
-        )));
+        return Err(request.refuse("labelPart", "the join has no labels"));
     };
-    let output = conf
-        .meta_data
-        .output_table()
-        .map_err(|error| refuse(("metaData.outputNamespace".into(), error.to_string())))?;
+    let output = request.output_table(&conf.meta_data)?;
     let labels = Labels {
         conf,
         label,
@@ -180,8 +168,9 @@ impl Labels<'_> {
             let label = self.part(part, day, script)?;
             let alias = format!("p{}", index + 1);
             let keys = keys(part);
-            // A join moves its keys to the front.
-            let front: Vec<String> = keys.iter().map(|(_, left)| left.clone()).collect();
+            // A join moves its keys to the front; what does not identify a row is left out.
+            let front = keys.iter().map(|(_, left)| left.clone());
+            let front: Vec<String> = front.filter(|left| self.ids.contains(left)).collect();
             order.retain(|column| !front.contains(column));
             order.splice(0..0, front);
             let on: Vec<String> = keys
@@ -210,7 +199,7 @@ impl Labels<'_> {
         Ok(columns)
     }
 
-    /// Declares the left rows of the days: only what identifies them.
+    /// Declares the left rows of the days: what identifies them, and the keys of their labels.
     fn left(&self, range: PartitionRange, script: &mut Script<'_>) -> Result<(), Finding> {
         let left = &self.conf.left;
         let table = left
@@ -223,18 +212,23 @@ impl Labels<'_> {
         let query = left.query();
         let implicit = source::implicit(query, script.ds, query.time_column.clone());
         let (sql, columns) = source::select(query, &table, &implicit, &scan, script.tables());
-        for id in &self.ids {
-            if !columns.contains(id) {
-                return Err(("rowIds".into(), format!("the left has no column `{id}`")));
-            }
+        let mut kept = self.ids.clone();
+        kept.extend(
+            key_columns(self.label)
+                .into_iter()
+                .filter(|key| !self.ids.contains(key)),
+        );
+        if let Some(lacking) = kept.iter().find(|name| !columns.contains(name)) {
+            let why = format!("the left has no column `{lacking}`");
+            return Err(("rowIds".into(), why));
         }
         let skewed = super::join::without_skew(self.conf);
-        script.view(
+        script.query(
             LEFT,
             "left, rowIds: the rows that get labels",
             &format!(
                 "SELECT {}\nFROM (\n  {}\n){skewed}",
-                list(&self.ids),
+                list(&kept),
                 indent(&sql, 2)
             ),
         );
@@ -286,7 +280,7 @@ impl Labels<'_> {
         lines.push(format!("{} AS {LABEL_DS}", ident(script.ds)));
         columns.push(LABEL_DS.to_owned());
         let view = format!("label_{}_by_day", part.full_prefix());
-        script.view(
+        script.query(
             &view,
             "labelPart.labels: the label, by the day at which it was known",
             &format!("SELECT {}\nFROM {}", lines.join(", "), ident(&values.view)),
@@ -296,6 +290,7 @@ impl Labels<'_> {
             kind: None,
             meta: &self.conf.meta_data,
             columns: Some(columns.clone()),
+            types: Types::new(),
             partitioned_by: vec![LABEL_DS.to_owned()],
         };
         script.create(&output, &view);
@@ -343,7 +338,7 @@ impl Labels<'_> {
                 _ => ident(column),
             })
             .collect();
-        script.view(
+        script.query(
             "labels",
             "labelPart: one row per row identifier",
             &format!(
@@ -358,6 +353,7 @@ impl Labels<'_> {
             kind: Some("label"),
             meta: &self.conf.meta_data,
             columns: Some(columns.to_vec()),
+            types: Types::new(),
             partitioned_by: vec![LABEL_DS.to_owned(), script.ds.to_owned()],
         };
         script.create(&output, "labels");

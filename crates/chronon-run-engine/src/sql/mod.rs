@@ -30,8 +30,12 @@ mod tests;
 #[cfg(test)]
 mod followers_tests;
 
-use chronon_run_conf::{GroupBy, Join, StagingQuery};
-use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind};
+use std::collections::BTreeMap;
+
+use chronon_run_conf::{GroupBy, Join, MetaData, StagingQuery};
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableName,
+};
 
 pub use rows::{count_rows, count_upload, parse_counts};
 
@@ -81,6 +85,26 @@ pub struct Request<'a> {
     pub tables: &'a CatalogSnapshot,
 }
 
+/// Hive types of columns, by name.
+type Types = BTreeMap<String, String>;
+
+impl Request<'_> {
+    /// What only the catalog shows that cannot be done.
+    fn refuse(&self, field: impl Into<String>, why: impl ToString) -> Refusal {
+        Refusal {
+            conf: self.conf.name().to_owned(),
+            field: field.into(),
+            why: why.to_string(),
+        }
+    }
+
+    /// The output table of a conf.
+    fn output_table(&self, meta: &MetaData) -> Result<TableName, Refusal> {
+        meta.output_table()
+            .map_err(|error| self.refuse("metaData.outputNamespace", error))
+    }
+}
+
 /// Something that the embedded engine cannot do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{conf}: {field}: {why}; engine kind = \"chronon\" can do it")]
@@ -109,7 +133,11 @@ pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let mut script = script::Script::new(request.tables, request.partition_column);
+    let mut script = script::Script::new(
+        request.tables,
+        request.range.start,
+        request.partition_column,
+    );
     let done = match request.conf {
         Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),
         Conf::GroupBy(conf) => match request.step {

@@ -37,6 +37,16 @@ impl Group<'_> {
         }
         partials
     }
+
+    /// `merged AS column` of all partial results, from what each of them is merged of.
+    pub(super) fn merged(&self, inputs: impl Fn(&Partial) -> Vec<String>) -> Vec<String> {
+        let partials = self.partials().into_iter();
+        let lines = partials.flat_map(|partial| {
+            let names: Vec<String> = partial.columns().iter().map(|name| ident(name)).collect();
+            aliased(&partial.merge(&inputs(partial), ""), &names)
+        });
+        lines.collect()
+    }
 }
 
 /// A partial result's columns for one window.
@@ -149,7 +159,7 @@ impl Pipeline<'_> {
                 pieces = pieces.join("\n    UNION ALL\n    "),
             )
         };
-        script.view(&view, &title, &sql);
+        script.query(&view, &title, &sql);
         Values {
             view,
             columns,
@@ -244,7 +254,7 @@ impl Pipeline<'_> {
             Split::Positions(input) => format!("aggregations.elementWise {input}: a list again"),
             _ => "aggregations.inputColumn: one entry per key of the input map".to_owned(),
         };
-        script.view(
+        script.query(
             &view,
             &title,
             &format!(
@@ -333,7 +343,7 @@ impl Pipeline<'_> {
             }
         }
         let from = self.rows(group);
-        script.view(
+        script.query(
             view,
             "aggregations: per snapshot",
             &format!(
@@ -348,15 +358,8 @@ impl Pipeline<'_> {
     pub(super) fn days(&self, group: &Group<'_>, script: &mut Script<'_>) -> String {
         let view = format!("{}_days{}", self.usage.prefix, group.split.suffix());
         let keys = list(&self.keys(group));
-        let partials = group.partials();
-        let lines: Vec<String> = partials
-            .iter()
-            .flat_map(|partial| {
-                let names: Vec<String> = partial.columns().iter().map(|c| ident(c)).collect();
-                aliased(&partial.merge(&partial.lift(""), ""), &names)
-            })
-            .collect();
-        script.view(
+        let lines = group.merged(|partial| partial.lift(""));
+        script.query(
             &view,
             "aggregations: merged per key and day of the event time",
             &format!(
@@ -393,7 +396,7 @@ impl Pipeline<'_> {
             ident(days)
         );
         let framed = self.framed(group, &keys, days, &targets, &frame);
-        script.view(
+        script.query(
             view,
             "aggregations.windows: frames over the days, one row per key and day",
             &format!(

@@ -4,7 +4,8 @@ use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::StepKind;
 
 use super::{
-    Conf, Refusal, aggregate, consistency, incremental, label, staging, types::Shape, upload,
+    Conf, Refusal, aggregate, consistency, incremental, label, source, staging, types::Shape,
+    upload,
 };
 
 /// Collects the refusals of one conf.
@@ -59,7 +60,7 @@ pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
             StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final,
         ) => check_join(join, step, &mut findings),
         (Conf::Join(join), StepKind::LabelJoin) => {
-            findings.extend(label::check(join, "ds"));
+            findings.extend(label::check(join));
             let labels = join.label_part.iter().flat_map(|label| &label.labels);
             for part in labels {
                 let path = format!("labelPart.labels[{}].groupBy.", part.full_prefix());
@@ -95,24 +96,15 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
                 "models cannot run in SQL",
             );
         }
-        if query
-            .selects
-            .as_ref()
-            .is_none_or(indexmap::IndexMap::is_empty)
-        {
-            findings.add(
-                field("query.selects"),
-                "a source without selects is not done by this engine",
-            );
-        }
         let texts = query.selects.iter().flat_map(|selects| selects.values());
+        let texts = texts.map(|text| source::with_run_day(text, ""));
         if texts
-            .chain(query.wheres.iter().flatten())
+            .chain(query.wheres.iter().flatten().cloned())
             .any(|text| text.contains("CHRONON_RUN_DS"))
         {
             findings.add(
                 field("query.selects"),
-                "the macro CHRONON_RUN_DS is not done by this engine",
+                "the macro CHRONON_RUN_DS can only be a text of its own, in a select",
             );
         }
     }
@@ -121,7 +113,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
     if aggregations.is_empty() && !entities {
         findings.add(
             format!("{path}aggregations"),
-            "events without aggregations are not done by this engine",
+            "events need aggregations; the Driver fails too",
         );
     }
     if aggregations.is_empty() && conf.accuracy() == Accuracy::Temporal && instants {

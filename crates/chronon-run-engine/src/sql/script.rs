@@ -1,4 +1,8 @@
 //! A script under construction: statements, and the way a table is written.
+//!
+//! What a conf says becomes a named query (a CTE) with a comment that names the field. A statement
+//! that writes starts with those that it needs, so Spark analyses each of them once per write;
+//! views would be analysed again wherever they are used.
 
 use std::fmt::Write as _;
 
@@ -6,6 +10,8 @@ use chronon_run_conf::MetaData;
 use chronon_run_core::{
     CatalogSnapshot, Column, Ds, PartitionRange, RangeSet, TableInfo, TableName,
 };
+
+use super::Types;
 
 /// A name as it stands in SQL: quoted only if it has to be.
 pub(super) fn ident(name: &str) -> String {
@@ -112,6 +118,8 @@ pub(super) struct Output<'a> {
     pub(super) meta: &'a MetaData,
     /// Columns in the engine's order, partition columns last. None if only Spark knows them.
     pub(super) columns: Option<Vec<String>>,
+    /// Types of columns, as far as they are certain before Spark sees the query.
+    pub(super) types: Types,
     pub(super) partitioned_by: Vec<String>,
 }
 
@@ -171,23 +179,43 @@ fn data_columns(info: &TableInfo) -> Vec<&Column> {
     data.collect()
 }
 
+/// The view of the rows of a table that is created: their types are those of its columns.
+const ROWS: &str = "output_rows";
+
+/// A query that others refer to by its name.
+struct Named {
+    name: String,
+    /// The field of the conf that it stands for.
+    comment: String,
+    query: String,
+}
+
 /// The statements so far.
 pub(super) struct Script<'a> {
     body: String,
+    /// What statements may refer to, those that others are made of first.
+    queries: Vec<Named>,
     writes: Vec<TableName>,
+    /// The table whose rows are those of the view [`ROWS`].
+    created: Option<TableName>,
     planned: Vec<(TableName, Vec<String>)>,
     tables: &'a CatalogSnapshot,
+    /// The step's first day.
+    first: Ds,
     /// The run's partition column, that of every output.
     pub(super) ds: &'a str,
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn new(tables: &'a CatalogSnapshot, ds: &'a str) -> Self {
+    pub(super) fn new(tables: &'a CatalogSnapshot, first: Ds, ds: &'a str) -> Self {
         Self {
             body: String::new(),
+            queries: Vec::new(),
             writes: Vec::new(),
+            created: None,
             planned: Vec::new(),
             tables,
+            first,
             ds,
         }
     }
@@ -236,7 +264,42 @@ impl<'a> Script<'a> {
         let _ = writeln!(self.body, "{statement}{end}");
     }
 
-    /// A temporary view.
+    /// Declares a query under a name; a later one of the same name takes its place.
+    pub(super) fn query(&mut self, name: &str, comment_words: &str, query: &str) {
+        self.queries.retain(|known| known.name != name);
+        self.queries.push(Named {
+            name: name.to_owned(),
+            comment: comment(comment_words),
+            query: query.to_owned(),
+        });
+    }
+
+    /// `WITH …` for a statement that uses `words`: every named query that it needs, in order;
+    /// empty if it needs none.
+    fn with(&self, words: &str) -> String {
+        let mut needed: Vec<&Named> = Vec::new();
+        for query in self.queries.iter().rev() {
+            let users = needed.iter().map(|user| user.query.as_str());
+            if users.chain([words]).any(|text| mentions(text, &query.name)) {
+                needed.push(query);
+            }
+        }
+        let queries = needed.iter().rev().map(|query| {
+            format!(
+                "-- {}\n{} AS (\n  {}\n)",
+                query.comment,
+                ident(&query.name),
+                indent(&query.query, 2)
+            )
+        });
+        let queries: Vec<String> = queries.collect();
+        match queries.is_empty() {
+            true => String::new(),
+            false => format!("WITH\n{}\n", queries.join(",\n")),
+        }
+    }
+
+    /// A temporary view, for what may hold anything that Spark understands.
     pub(super) fn view(&mut self, name: &str, comment_words: &str, query: &str) {
         self.heading(comment_words);
         self.statement(&format!(
@@ -249,7 +312,8 @@ impl<'a> Script<'a> {
     pub(super) fn cached(&mut self, name: &str, comment_words: &str, query: &str) {
         self.heading(comment_words);
         self.statement(&format!("DROP VIEW IF EXISTS {}", ident(name)));
-        self.statement(&format!("CACHE TABLE {} AS\n{query}", ident(name)));
+        let with = self.with(query);
+        self.statement(&format!("CACHE TABLE {} AS\n{with}{query}", ident(name)));
     }
 
     /// Creates the output's database and table, if missing, with the columns of a view.
@@ -262,20 +326,43 @@ impl<'a> Script<'a> {
                 .extend(columns.map(|columns| (table.clone(), columns)));
         }
         self.heading(&format!("output {table}"));
+        if self.known(output).is_some() {
+            self.expand(output, view);
+            return;
+        }
         self.statement(&format!(
             "CREATE DATABASE IF NOT EXISTS {}",
             ident(table.namespace())
         ));
         let selected = output.planned_columns();
+        let with = self.with(view);
         self.with_regex_names(&selected, |script| {
             script.statement(&format!(
-                // Constants would make columns that may not be NULL, which later rows may have to be.
-                "CREATE TABLE IF NOT EXISTS {table}\n{} AS\nSELECT {selected} FROM (SELECT v.* FROM (SELECT 1) LEFT JOIN {} v ON false) WHERE false",
-                output.definition(),
+                "CREATE OR REPLACE TEMPORARY VIEW {ROWS} AS\n{with}SELECT {selected}\nFROM {}",
                 ident(view)
             ));
         });
-        self.expand(output, view);
+        let types = self.nullable(table, "*", ROWS);
+        self.statement(&format!(
+            "CREATE TABLE IF NOT EXISTS {table}\n{} AS\nSELECT * FROM {types}",
+            output.definition(),
+        ));
+        self.statement(&format!("DROP TABLE {types}"));
+        self.created = Some(table.clone());
+    }
+
+    /// Makes an empty table with the types of what is selected `from`, which may all be NULL, down
+    /// to the elements of lists: a Hive table keeps it if they may not, and cannot be read then.
+    fn nullable(&mut self, table: &TableName, selected: &str, from: &str) -> TableName {
+        // Steps of one table that run at the same time begin on different days.
+        let day = self.first.to_string().replace('-', "");
+        let types = table.suffixed(&format!("__types_{day}"));
+        self.statement(&format!("DROP TABLE IF EXISTS {types}"));
+        let with = self.with(from);
+        self.statement(&format!(
+            "CREATE TABLE {types} USING PARQUET AS\n{with}SELECT {selected} FROM {from} WHERE false"
+        ));
+        types
     }
 
     /// Runs `write`; for its statements only, a quoted name in a select list is a pattern, if
@@ -323,49 +410,65 @@ impl<'a> Script<'a> {
     }
 
     /// Gives an existing table the planned columns that it lacks, after those that it has, as
-    /// the engine does. Only Spark knows their types, so the table is made anew.
+    /// the engine does.
     fn expand(&mut self, output: &Output<'_>, view: &str) {
         let new = self.new_columns(output);
-        let Some(info) = self.known(output).filter(|_| !new.is_empty()) else {
+        if new.is_empty() {
+            return;
+        }
+        self.heading(&format!("new columns of {}", output.table));
+        let typed = new.iter().map(|name| {
+            let data_type = output.types.get(name)?;
+            Some(format!("{} {data_type}", ident(name)))
+        });
+        match typed.collect::<Option<Vec<_>>>() {
+            Some(typed) => self.statement(&format!(
+                "ALTER TABLE {} ADD COLUMNS ({})",
+                output.table,
+                typed.join(", ")
+            )),
+            None => self.remake(output, view, &new),
+        }
+    }
+
+    /// Makes a table anew with columns whose types only Spark knows. At every moment all of its
+    /// rows are in a table: itself, `__expanding`, or `__replaced`.
+    fn remake(&mut self, output: &Output<'_>, view: &str, new: &[String]) {
+        let Some(info) = self.known(output) else {
             return;
         };
         let table = &output.table;
-        let expanding = table.suffixed("__expanding");
+        let (expanding, replaced) = (table.suffixed("__expanding"), table.suffixed("__replaced"));
         let old = data_columns(info)
             .into_iter()
             .map(|column| ident(&column.name));
+        let types = self.nullable(table, &list(new), &ident(view));
         let added = new.iter().map(|name| {
-            format!(
-                "(SELECT {0} FROM {1} WHERE false) AS {0}",
-                ident(name),
-                ident(view)
-            )
+            let name = ident(name);
+            format!("(SELECT {name} FROM {types}) AS {name}")
         });
         let partitions_last = output.partitioned_by.iter().map(|name| ident(name));
         let lines: Vec<String> = old.chain(added).chain(partitions_last).collect();
-        self.heading(&format!("new columns of {table}: {}", new.join(", ")));
         self.statement(&format!("DROP TABLE IF EXISTS {expanding}"));
         self.statement(&format!(
             "CREATE TABLE {expanding}\n{} AS\nSELECT\n  {}\nFROM {table}",
             output.definition(),
             lines.join(",\n  ")
         ));
-        self.statement(&format!("DROP TABLE {table}"));
-        self.statement(&format!("ALTER TABLE {expanding} RENAME TO {table}"));
         if let [column] = output.partitioned_by.as_slice() {
             let days = self.tables.days(table, column, &[]);
-            let days: Vec<Ds> = days
-                .ranges()
-                .iter()
-                .flat_map(|range| range.iter())
-                .collect();
+            let days: Vec<Ds> = days.iter().collect();
             if !days.is_empty() {
                 self.statement(&format!(
-                    "ALTER TABLE {table} ADD IF NOT EXISTS {}",
+                    "ALTER TABLE {expanding} ADD IF NOT EXISTS {}",
                     partitions(column, &days, " ")
                 ));
             }
         }
+        self.statement(&format!("ALTER TABLE {table} RENAME TO {replaced}"));
+        self.statement(&format!("ALTER TABLE {expanding} RENAME TO {table}"));
+        self.statement(&format!("DROP TABLE {replaced}"));
+        self.statement(&format!("DROP TABLE {types}"));
     }
 
     /// The columns to select: those of an existing table in its order, else those planned.
@@ -429,11 +532,20 @@ impl<'a> Script<'a> {
             .map(|range| range.iter().collect::<Vec<_>>())
             .unwrap_or_default();
         let column = output.partitioned_by.first().cloned().unwrap_or_default();
-        if !all_days.is_empty() {
+        let old: Vec<Ds> = match self.known(output) {
+            Some(_) if day_only => {
+                let known = self.tables.days(table, &column, &[]);
+                let known = all_days.into_iter().filter(|day| known.contains(*day));
+                known.collect()
+            }
+            Some(_) => all_days,
+            None => Vec::new(),
+        };
+        if !old.is_empty() {
             self.heading("a day that has no rows any more must not keep its old ones");
             self.statement(&format!(
                 "ALTER TABLE {table} DROP IF EXISTS {}",
-                partitions(&column, &all_days, ", ")
+                partitions(&column, &old, ", ")
             ));
         }
         let columns = self.columns(output);
@@ -447,10 +559,13 @@ impl<'a> Script<'a> {
         } else {
             format!("/*+ REBALANCE({}) */ ", list(&output.partitioned_by))
         };
+        let (with, columns, view) = match self.created.as_ref() == Some(table) {
+            true => (String::new(), "*".to_owned(), ROWS.to_owned()),
+            false => (self.with(view), columns, ident(view)),
+        };
         self.with_regex_names(&columns, |script| {
             script.statement(&format!(
-                "INSERT OVERWRITE TABLE {table}{target}\nSELECT {hint}{columns}\nFROM {}",
-                ident(view)
+                "INSERT OVERWRITE TABLE {table}{target}\n{with}SELECT {hint}{columns}\nFROM {view}"
             ));
         });
         if !days.is_empty() {
@@ -461,6 +576,16 @@ impl<'a> Script<'a> {
             ));
         }
     }
+}
+
+/// Whether a text has the name as a word of its own.
+fn mentions(text: &str, name: &str) -> bool {
+    let in_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + name.len()..].chars().next();
+        !in_word(before) && !in_word(after)
+    })
 }
 
 /// One `PARTITION (ds='…')` per day.
@@ -483,4 +608,5 @@ SET hive.exec.dynamic.partition=true;
 SET hive.exec.dynamic.partition.mode=nonstrict;
 SET hive.exec.max.dynamic.partitions=100000;
 SET spark.sql.mapKeyDedupPolicy=LAST_WIN;
+SET spark.sql.legacy.ctePrecedencePolicy=CORRECTED;
 ";

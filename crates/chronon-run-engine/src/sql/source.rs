@@ -1,7 +1,8 @@
 //! What is read from the inputs: scan ranges and selects (§4.2).
 
-use chronon_run_conf::{GroupBy, Query, Source};
+use chronon_run_conf::{Accuracy, DataModel, GroupBy, Query, Source};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
+use regex::{NoExpand, Regex};
 
 use super::{
     aggregate::SIGN,
@@ -176,7 +177,7 @@ pub(super) fn select(
     tables: &CatalogSnapshot,
 ) -> (String, Vec<String>) {
     let everything: Vec<(String, String)> = match &query.selects {
-        Some(selects) if !selects.is_empty() => selects
+        Some(selects) if has_selects(query) => selects
             .iter()
             .map(|(a, e)| (a.clone(), e.clone()))
             .collect(),
@@ -185,7 +186,7 @@ pub(super) fn select(
     let implicit_names: Vec<&str> = implicit.iter().map(|(name, _)| name.as_str()).collect();
     let names: Vec<&str> = everything.iter().map(|(name, _)| name.as_str()).collect();
     let order = match &query.selects {
-        Some(selects) if !selects.is_empty() => engine_order(&implicit_names, &names),
+        Some(_) if has_selects(query) => engine_order(&implicit_names, &names),
         _ => {
             let mut order: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
             order.extend(
@@ -226,8 +227,13 @@ pub(super) fn select(
     (sql, order)
 }
 
+/// Whether a query says which columns it reads; else it reads all.
+pub(super) fn has_selects(query: &Query) -> bool {
+    query.selects.as_ref().is_some_and(|all| !all.is_empty())
+}
+
 /// All columns of a table, for a source without selects.
-fn raw_columns(
+pub(super) fn raw_columns(
     table: &chronon_run_core::TableName,
     tables: &CatalogSnapshot,
 ) -> Vec<(String, String)> {
@@ -277,11 +283,15 @@ pub(super) fn rows(
             .table()
             .map_err(|error| (field("table"), error.to_string()))?
             .table;
-        let query = source.query();
+        let query = resolved(conf, source, ds);
         let scan = Scan::of(source, &table, span, reach, tables, ds)
             .map_err(|why| (field("isCumulative"), why))?;
-        let implicit = implicit(query, ds, time(source, ds));
-        let (sql, names) = select(query, &table, &implicit, &scan, tables);
+        let implicit = implicit_of(conf, source, ds);
+        if !has_selects(&query) && raw_columns(&table, tables).is_empty() {
+            let why = format!("{table} is not known, so its columns are not");
+            return Err((field("query.selects"), why));
+        }
+        let (sql, names) = select(&query, &table, &implicit, &scan, tables);
         if index == 0 {
             columns = names;
         }
@@ -345,10 +355,10 @@ pub(super) fn mutated_rows(
             .parse::<chronon_run_core::TableSpec>()
             .map_err(|error| (field("mutationTable"), error.to_string()))?
             .table;
-        let query = &entities.query;
+        let query = resolved(conf, source, ds);
         let scan = Scan::of(source, &table, span, Reach::Span, tables, ds)
             .map_err(|why| (field("query"), why))?;
-        let mut implicit = implicit(query, ds, time(source, ds));
+        let mut implicit = implicit_of(conf, source, ds);
         let or = |column: &Option<String>, default: &str| {
             column.clone().unwrap_or_else(|| default.to_owned())
         };
@@ -363,7 +373,7 @@ pub(super) fn mutated_rows(
                 format!("IF(CAST({reversed} AS BOOLEAN), -1, 1)"),
             ),
         ]);
-        let (sql, _) = select(query, &table, &implicit, &scan, tables);
+        let (sql, _) = select(&query, &table, &implicit, &scan, tables);
         pieces.push(format!(
             "-- sources[{index}].entities.mutationTable\nSELECT {columns}, UNIX_DATE(CAST({partition} AS DATE)) AS {MUTATION_DAY}, {MUTATION_TS}, {SIGN}\nFROM (\n  {}\n)",
             indent(&sql, 2)
@@ -377,28 +387,82 @@ pub(super) fn mutated_rows(
     })
 }
 
-/// The event time of a source. Without `timeColumn` events count at the last millisecond of
-/// their partition; a NULL time counts as 0, so in unbounded aggregations only.
-fn time(source: &Source, ds: &str) -> Option<String> {
-    use chronon_run_conf::DataModel;
-    let query = source.query();
-    let selected = || {
-        query
-            .selects
-            .as_ref()
-            .and_then(|selects| selects.get("ts"))
-            .cloned()
-    };
-    let declared = query.time_column.clone().or_else(selected);
-    match (source.data_model(), declared) {
-        (DataModel::Events, Some(expression)) => Some(format!("COALESCE({expression}, 0L)")),
-        (DataModel::Entities, Some(expression)) => Some(expression),
-        (DataModel::Events, None) => {
-            let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
-            Some(format!(
-                "(UNIX_DATE(CAST({partition} AS DATE)) + 1) * 86400000L - 1"
-            ))
+/// The implicit columns of a GroupBy's source: its time, its day, and keys that are not selected.
+fn implicit_of(conf: &GroupBy, source: &Source, ds: &str) -> Vec<(String, String)> {
+    let mut all = implicit(source.query(), ds, time(conf, source, ds));
+    let keys = conf.key_columns.iter();
+    all.extend(keys.map(|key| (key.clone(), ident(key))));
+    all
+}
+
+/// The query of a GroupBy's source: the macro of the run's day, which the engine takes only where
+/// that is the partition's own day, is the partition; a selected time is [`time`].
+fn resolved(conf: &GroupBy, source: &Source, ds: &str) -> Query {
+    let mut query = source.query().clone();
+    let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
+    let time = time(conf, source, ds);
+    for (name, expression) in query.selects.iter_mut().flatten() {
+        match &time {
+            Some(time) if name == "ts" => expression.clone_from(time),
+            _ => {}
         }
-        (DataModel::Entities, None) => None,
+        *expression = with_run_day(expression, &partition);
+    }
+    query
+}
+
+/// Replaces the literal `'{{ CHRONON_RUN_DS }}'` by the partition.
+pub(super) fn with_run_day(expression: &str, partition: &str) -> String {
+    let literal = Regex::new(r#"['"]\{\{\s*CHRONON_RUN_DS\s*\}\}['"]"#);
+    literal.map_or_else(
+        |_| expression.to_owned(),
+        |literal| {
+            literal
+                .replace_all(expression, NoExpand(partition))
+                .into_owned()
+        },
+    )
+}
+
+/// The event time of a source of a GroupBy: `timeColumn`, or the select `ts`, which wins. A
+/// TEMPORAL source without any has a column `ts`. Events of other sources without any count at the last
+/// millisecond of their partition; a NULL time counts as 0, so in unbounded aggregations only.
+fn time(conf: &GroupBy, source: &Source, ds: &str) -> Option<String> {
+    let query = source.query();
+    let selected = query.selects.as_ref().and_then(|selects| selects.get("ts"));
+    let declared = selected.or(query.time_column.as_ref()).cloned();
+    if source.data_model() == DataModel::Entities {
+        return declared;
+    }
+    let temporal = conf.accuracy() == Accuracy::Temporal;
+    let declared = declared.or_else(|| temporal.then(|| "ts".to_owned()));
+    Some(match declared {
+        Some(expression) => format!("COALESCE({expression}, 0L)"),
+        None => {
+            let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
+            format!("(UNIX_DATE(CAST({partition} AS DATE)) + 1) * 86400000L - 1")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_day_is_that_of_the_row() {
+        let replaced = |expression| with_run_day(expression, "snap");
+        assert_eq!(
+            replaced("DATEDIFF('{{ CHRONON_RUN_DS }}', born)"),
+            "DATEDIFF(snap, born)"
+        );
+        assert_eq!(
+            replaced("'{{CHRONON_RUN_DS}}' > a AND \"{{ CHRONON_RUN_DS }}\" < b"),
+            "snap > a AND snap < b"
+        );
+        assert_eq!(
+            replaced("'x{{ CHRONON_RUN_DS }}'"),
+            "'x{{ CHRONON_RUN_DS }}'"
+        );
     }
 }

@@ -4,7 +4,7 @@ use chronon_run_conf::StagingQuery;
 use regex::Regex;
 
 use super::{
-    Refusal, Request,
+    Refusal, Request, Types,
     script::{Output, Script, text},
     select,
 };
@@ -51,16 +51,8 @@ pub(super) fn compile(
     conf: &StagingQuery,
     script: &mut Script<'_>,
 ) -> Result<(), Refusal> {
-    let refuse = |field: &str, why: String| Refusal {
-        conf: conf.meta_data.name.clone(),
-        field: field.to_owned(),
-        why,
-    };
-    let table = conf
-        .meta_data
-        .output_table()
-        .map_err(|error| refuse("metaData.outputNamespace", error.to_string()))?;
-    let query = substitute(request, conf).map_err(|why| refuse("query", why))?;
+    let table = request.output_table(&conf.meta_data)?;
+    let query = substitute(request, conf).map_err(|why| request.refuse("query", why))?;
     for setup in conf.setups.iter().flatten() {
         script.heading("setups");
         script.statement(setup);
@@ -73,7 +65,7 @@ pub(super) fn compile(
         script.heading("query, createView: the view");
         script.statement(&format!("CREATE OR REPLACE VIEW {table} AS\n{query}"));
         signal(request, conf, &table, script)
-            .map_err(|why| refuse("metaData.outputNamespace", why))?;
+            .map_err(|why| request.refuse("metaData.outputNamespace", why))?;
         return Ok(());
     }
     script.view("staging_query", "query, with its macros replaced", &query);
@@ -84,6 +76,7 @@ pub(super) fn compile(
         kind: conf.start_partition.is_some().then_some("staging_query"),
         meta: &conf.meta_data,
         columns: select::columns(&query).map(|columns| last(columns, &partitioned_by)),
+        types: Types::new(),
         partitioned_by,
     };
     // Without startPartition the engine writes whatever days come out, without properties (§4.4).
@@ -132,7 +125,7 @@ fn signal(
     let signals = chronon_run_core::TableName::new(view.namespace(), "chronon_signal_partitions")
         .map_err(|error| error.to_string())?;
     let ds = request.partition_column.to_owned();
-    script.view(
+    script.query(
         "signal",
         "createView: the signal partition",
         &format!(
@@ -146,6 +139,7 @@ fn signal(
         kind: Some("staging_query"),
         meta: &conf.meta_data,
         columns: Some(vec!["created_at".into(), ds.clone(), "table_name".into()]),
+        types: Types::new(),
         partitioned_by: vec![ds, "table_name".into()],
     };
     script.create(&output, "signal");

@@ -217,13 +217,28 @@ fn a_table_gets_new_columns_and_keeps_its_old_ones() {
     tables.tables.insert(join, Some(state.clone()));
     let conf_of_join = conf("joins/stays/chain.parent_v1");
     let script = script_of(&conf_of_join, &StepKind::Backfill, &tables).unwrap();
-    assert!(script.contains("ALTER TABLE stays_out.stays_chain_parent_v1__expanding RENAME TO stays_out.stays_chain_parent_v1;"));
+    let added = script
+        .lines()
+        .find(|line| line.contains("ADD COLUMNS"))
+        .unwrap();
+    let start = "ALTER TABLE stays_out.stays_chain_parent_v1 ADD COLUMNS (ts bigint, ";
+    assert!(added.starts_with(start), "{added}");
     assert!(
         script.contains(
             "SELECT /*+ REBALANCE(ds) */ listing_id, CAST(NULL AS map<string,int>) AS gone, "
         ),
         "{script}"
     );
+
+    // Only Spark knows the types of what is derived.
+    let join = "stays_out.stays_search_train_derived_v1".parse().unwrap();
+    tables.tables.insert(join, Some(state.clone()));
+    let conf_of_join = conf("joins/stays/search_train.derived_v1");
+    let script = script_of(&conf_of_join, &StepKind::Backfill, &tables).unwrap();
+    let renames = "ALTER TABLE stays_out.stays_search_train_derived_v1 RENAME TO stays_out.stays_search_train_derived_v1__replaced;\n\
+        ALTER TABLE stays_out.stays_search_train_derived_v1__expanding RENAME TO stays_out.stays_search_train_derived_v1;\n\
+        DROP TABLE stays_out.stays_search_train_derived_v1__replaced;";
+    assert!(script.contains(renames), "{script}");
 
     // A GroupBy's table is never expanded.
     let table = "stays_out.stays_bookings_latest_only_v1".parse().unwrap();
@@ -290,8 +305,72 @@ fn scripts_word_for_word() {
     for (name, path) in cases {
         insta::assert_snapshot!(name, backfill(path));
     }
-    let mutations = StepKind::Part("stays_rates_mutable_v1".to_owned());
-    let join = conf("joins/stays/search_train.v1");
-    let script = script_of(&join, &mutations, &catalog()).unwrap();
-    insta::assert_snapshot!("mutations", script);
+    let part = |name: &str| StepKind::Part(name.to_owned());
+    let steps = [
+        (
+            "mutations",
+            "joins/stays/search_train.v1",
+            part("stays_rates_mutable_v1"),
+        ),
+        ("join_left", "joins/stays/search_train.v1", StepKind::Left),
+        (
+            "part_of_entities",
+            "joins/stays/listing_panel.v1",
+            part("stays_listings_dim_v1"),
+        ),
+        (
+            "upload_of_partial_results",
+            "group_bys/stays/bookings.guest_listing_rt_v1",
+            StepKind::Upload,
+        ),
+    ];
+    for (name, path, step) in steps {
+        let script = script_of(&conf(path), &step, &catalog()).unwrap();
+        insta::assert_snapshot!(name, script);
+    }
+}
+
+#[test]
+fn a_source_without_selects_reads_its_columns_and_keys_need_no_select() {
+    let AnyConf::GroupBy(mut group_by) = conf("group_bys/stays/bookings.latest_only_v1") else {
+        unreachable!("the folder says what it is")
+    };
+    let chronon_run_conf::Source::Events(events) = &mut group_by.sources[0] else {
+        unreachable!("bookings are events")
+    };
+    let selects = events.query.selects.as_mut().unwrap();
+    let key = group_by.key_columns[0].clone();
+    selects.shift_remove(&key);
+    let script = |group_by: &GroupBy| {
+        let request = Request {
+            conf: Conf::GroupBy(group_by),
+            step: &StepKind::Backfill,
+            range: range(),
+            latest_date: day("2026-01-30"),
+            partition_column: "ds",
+            tables: &catalog(),
+        };
+        compile(&request)
+    };
+    assert!(
+        script(&group_by)
+            .unwrap()
+            .contains(&format!("      {key},\n"))
+    );
+    let chronon_run_conf::Source::Events(events) = &mut group_by.sources[0] else {
+        unreachable!("bookings are events")
+    };
+    events.query.selects = None;
+    assert!(script(&group_by).unwrap().contains("      booking_id,\n"));
+    events_of(&mut group_by, "lake.nowhere");
+    assert_eq!(
+        script(&group_by).unwrap_err()[0].why,
+        "lake.nowhere is not known, so its columns are not"
+    );
+}
+
+fn events_of(group_by: &mut GroupBy, table: &str) {
+    if let chronon_run_conf::Source::Events(events) = &mut group_by.sources[0] {
+        events.table = table.to_owned();
+    }
 }

@@ -1,6 +1,6 @@
 //! What a column looks like, as far as its expression tells.
 
-use chronon_run_conf::GroupBy;
+use chronon_run_conf::{GroupBy, Source};
 use chronon_run_core::CatalogSnapshot;
 
 /// A column's type, as far as it matters here; `None` if it cannot be told.
@@ -41,6 +41,18 @@ impl Shape {
             return Self::of_type(&data_type);
         }
         let upper = expression.to_ascii_uppercase();
+        // What stands for its own type among the arguments.
+        let telling = match outer_call(&upper) {
+            Some("COALESCE" | "NVL" | "IFNULL" | "NULLIF") => Some(0),
+            Some("IF") => Some(1),
+            _ => None,
+        };
+        if let Some(at) = telling {
+            let argument = arguments(expression).into_iter().nth(at);
+            return argument.map_or(Self::Scalar(None), |argument| {
+                Self::of_expression(argument, column_type)
+            });
+        }
         if let Some(call) = outer_call(&upper) {
             return Self::of_call(call, &upper);
         }
@@ -84,6 +96,32 @@ fn outer_call(upper: &str) -> Option<&str> {
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let tail = outside(upper);
     (is_name && upper.trim_end().ends_with(')') && tail.trim() == name).then_some(name)
+}
+
+/// The arguments of a call that is the whole text.
+fn arguments(call: &str) -> Vec<&str> {
+    let inside = call.trim().strip_suffix(')');
+    let Some((_, inside)) = inside.and_then(|call| call.split_once('(')) else {
+        return Vec::new();
+    };
+    let mut all = Vec::new();
+    let (mut start, mut depth, mut quote) = (0, 0_i32, None);
+    for (at, c) in inside.char_indices() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth -= 1,
+            (None, ',') if depth == 0 => {
+                all.push(&inside[start..at]);
+                start = at + 1;
+            }
+            (None, _) => {}
+        }
+    }
+    all.push(&inside[start..]);
+    all
 }
 
 /// The text with everything inside parentheses and quotes left out.
@@ -152,6 +190,38 @@ pub(super) fn input_shape(conf: &GroupBy, input: &str, tables: &CatalogSnapshot)
     Shape::of_expression(expression, &column_type)
 }
 
+/// The type of a selected column, as the catalog writes it, where it is certain: a column of the
+/// table as it is, or a cast.
+pub(super) fn certain_type(
+    source: &Source,
+    name: &str,
+    tables: &CatalogSnapshot,
+) -> Option<String> {
+    let selected = source.query().selects.as_ref().and_then(|s| s.get(name));
+    let expression = selected.map_or(name, String::as_str).trim();
+    let upper = expression.to_ascii_uppercase();
+    if outer_call(&upper) == Some("CAST") {
+        let (_, cast) = upper.strip_suffix(')')?.rsplit_once(" AS ")?;
+        let cast = cast.trim().to_ascii_lowercase();
+        let plain = [
+            "string",
+            "boolean",
+            "int",
+            "bigint",
+            "float",
+            "double",
+            "date",
+            "timestamp",
+        ];
+        return plain.contains(&cast.as_str()).then_some(cast);
+    }
+    let info = &tables.table(&source.table().ok()?.table)?.info;
+    let mut columns = info.columns.iter().chain(&info.partition_columns);
+    let name = expression.trim_matches('`');
+    let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
+    Some(column.data_type.clone())
+}
+
 /// The type of a literal number.
 fn known_type(expression: &str) -> Option<&'static str> {
     expression.trim().parse::<i64>().is_ok().then_some("int")
@@ -177,7 +247,13 @@ mod tests {
         assert_eq!(shape("CAST(x AS BOOLEAN)"), boolean);
         assert_eq!(shape("pay = 'card'"), boolean);
         assert_eq!(shape("a IS NULL"), boolean);
-        assert_eq!(shape("IF(pay = 'card', 1, 0)"), Shape::Scalar(None));
+        assert_eq!(shape("IF(pay = 'card', x, 0)"), Shape::Scalar(None));
+        assert_eq!(shape("IF(pay = 'a,(', true, b)"), boolean);
+        assert_eq!(shape("coalesce(a > f(b, c), false)"), boolean);
+        assert_eq!(
+            shape("NVL(tags, ARRAY())"),
+            Shape::List(Some("string".into()))
+        );
         assert_eq!(
             shape("CASE WHEN a > 1 THEN 1 ELSE 2 END"),
             Shape::Scalar(None)

@@ -1,33 +1,24 @@
-//! Uploads: what a KV store needs of a GroupBy at the end of a day, `O_upload` (§3, §8.1).
-//!
-//! End-of-day GroupBys upload their finished values. Point-in-time GroupBys upload partial
-//! results that a fetcher completes with the events since: `collapsedIr`, merged over all rows
-//! that stay inside a window for two days more, and `tailHopIrs`, the rest of the window merged
-//! per hop of a day, an hour and five minutes.
-//!
-//! The engine's bytes are Avro. Here they are the UTF-8 bytes of the JSON, which holds the same
-//! decoded content and which no fetcher reads. Sketches have no content that could be told, so
-//! APPROX_UNIQUE_COUNT holds the distinct values, APPROX_PERCENTILE the sorted ones and
-//! APPROX_HISTOGRAM_K all counts.
+//! Uploads of point-in-time GroupBys: partial results that a fetcher completes with the events
+//! since the end of the day.
 
 use std::collections::BTreeSet;
 
-use chronon_run_conf::{Accuracy, DataModel, GroupBy, Operation, Window};
+use super::{
+    super::{
+        aggregate::{Feature, PIECE, Partial, Split, features, window_word},
+        group_by::{Target, Use},
+        pipeline::{DAY, Group, Pipeline, aliased, cells},
+        script::{Script, ident, indent, list},
+        source::{self, Reach, Span},
+        types::input_shape,
+    },
+    Finding, PREFIX,
+    form::{Names, engine_form},
+    is_float, json, key_json, structure,
+};
+use chronon_run_conf::{DataModel, GroupBy, Window};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 
-use super::{
-    Refusal, Request,
-    aggregate::{Feature, PIECE, Partial, Split, features, window_word},
-    group_by::{self, Target, Use},
-    incremental,
-    pipeline::{DAY, Group, Pipeline, aliased, cells},
-    script::{Output, Script, ident, indent, list, text},
-    source::{self, Reach, Span},
-    types::{Shape, input_shape},
-};
-
-/// The prefix of all views.
-const PREFIX: &str = "upload";
 /// The column of the hop size's index; -1 for what is merged over the whole window.
 const LEVEL: &str = "__level";
 /// The column of a hop's start in milliseconds.
@@ -36,246 +27,6 @@ const HOP_START: &str = "__hop_start";
 const TAIL_BUFFER: i64 = 2 * DAY;
 /// Hop sizes in milliseconds, as the engine lists them.
 const HOPS: [i64; 3] = [DAY, 3_600_000, 300_000];
-/// NULL fields are part of a decoded row.
-const JSON_OPTIONS: &str = "MAP('ignoreNullFields', 'false')";
-
-/// Fields that an upload cannot do, as `(field, why)`; the GroupBy's own fields are checked by
-/// the caller.
-pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
-    let mut problems = Vec::new();
-    if conf.is_incremental == Some(true) {
-        problems.extend(incremental::check(conf));
-    }
-    if conf.key_columns.is_empty() {
-        let why = "an upload needs a key".to_owned();
-        problems.push(("keyColumns".to_owned(), why));
-    }
-    problems
-}
-
-/// The script of an upload for the last day of the request.
-pub(super) fn compile(
-    request: &Request<'_>,
-    conf: &GroupBy,
-    script: &mut Script<'_>,
-) -> Result<(), Refusal> {
-    let refuse = |field: String, why: String| Refusal {
-        conf: conf.meta_data.name.clone(),
-        field,
-        why,
-    };
-    let table = conf
-        .meta_data
-        .output_table()
-        .map_err(|error| refuse("metaData.outputNamespace".into(), error.to_string()))?
-        .suffixed("_upload");
-    group_by::setups(conf, script);
-    // A fetcher derives from what is uploaded, so derivations are left out.
-    let base = GroupBy {
-        derivations: None,
-        ..conf.clone()
-    };
-    let day = request.range.end;
-    let view = match conf.accuracy() {
-        Accuracy::Snapshot => finished(request, &base, day, script)?,
-        Accuracy::Temporal => {
-            partial(&base, day, script).map_err(|(field, why)| refuse(field, why))?
-        }
-    };
-    let columns = ["key_bytes", "value_bytes", "key_json", "value_json", "ds"];
-    let serving_info = serving_info(&base, day, script.tables());
-    script.view(
-        "upload_rows_and_info",
-        "the rows, and what a fetcher has to know of them",
-        &format!(
-            "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, {} AS ds\nFROM (\n  SELECT key_json, value_json FROM {view}\n  UNION ALL\n  SELECT 'group_by_serving_info' AS key_json, {} AS value_json\n)",
-            text(&day.to_string()),
-            text(&serving_info),
-        ),
-    );
-    let output = Output {
-        table,
-        kind: Some("upload"),
-        meta: &conf.meta_data,
-        columns: Some(columns.map(str::to_owned).to_vec()),
-        partitioned_by: Vec::new(),
-    };
-    script.create(&output, "upload_rows_and_info");
-    script.overwrite(&output, "upload_rows_and_info", None);
-    Ok(())
-}
-
-/// The JSON of the row that belongs to no key.
-fn serving_info(conf: &GroupBy, day: Ds, tables: &CatalogSnapshot) -> String {
-    let fields: Vec<serde_json::Value> = conf
-        .key_columns
-        .iter()
-        .map(|key| {
-            let data_type = match input_shape(conf, key, tables) {
-                Shape::Scalar(Some(data_type)) => avro(&data_type),
-                _ => "string",
-            };
-            serde_json::json!({"name": key, "type": ["null", data_type], "doc": ""})
-        })
-        .collect();
-    let key = serde_json::json!({
-        "type": "record", "name": "Key", "namespace": "ai.chronon.data", "doc": "", "fields": fields,
-    });
-    serde_json::json!({
-        "batchEndDate": day.plus(1).to_string(),
-        "keyAvroSchema": key.to_string(),
-    })
-    .to_string()
-}
-
-/// Avro's name of a Hive type.
-fn avro(data_type: &str) -> &'static str {
-    match data_type {
-        "tinyint" | "smallint" | "int" | "date" => "int",
-        "bigint" | "timestamp" => "long",
-        "float" => "float",
-        "double" => "double",
-        "boolean" => "boolean",
-        "binary" => "bytes",
-        _ => "string",
-    }
-}
-
-/// `TO_JSON` of named values.
-fn json(fields: &[(String, String)]) -> String {
-    format!("TO_JSON({}, {JSON_OPTIONS})", structure(fields))
-}
-
-/// `NAMED_STRUCT` of named values.
-fn structure(fields: &[(String, String)]) -> String {
-    let pairs: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{}, {value}", text(name)))
-        .collect();
-    format!("NAMED_STRUCT(\n    {}\n  )", pairs.join(",\n    "))
-}
-
-/// The JSON of the keys.
-fn key_json(conf: &GroupBy) -> String {
-    let keys = conf.key_columns.iter();
-    let pairs: Vec<_> = keys.map(|key| (key.clone(), ident(key))).collect();
-    json(&pairs)
-}
-
-type Finding = (String, String);
-
-/// Values at the end of the day.
-fn finished(
-    request: &Request<'_>,
-    conf: &GroupBy,
-    day: Ds,
-    script: &mut Script<'_>,
-) -> Result<&'static str, Refusal> {
-    let range = PartitionRange {
-        start: day,
-        end: day,
-    };
-    let values = if conf.is_incremental == Some(true) {
-        incremental::values(&Request { range, ..*request }, conf, script)?
-    } else {
-        let usage = Use {
-            conf,
-            prefix: PREFIX.to_owned(),
-            span: Span::Days(range),
-            target: Target::DayEnds,
-            left_keys: Vec::new(),
-            left: None,
-        };
-        group_by::values(&usage, script).map_err(|(field, why)| Refusal {
-            conf: conf.meta_data.name.clone(),
-            field,
-            why,
-        })?
-    };
-    let tables = script.tables();
-    let features = features(conf, &|input| input_shape(conf, input, tables));
-    let pairs: Vec<(String, String)> = values
-        .values
-        .iter()
-        .map(|name| {
-            let column = ident(name);
-            let wide = match features.iter().find(|feature| feature.name == *name) {
-                Some(feature) => {
-                    let is_float = is_float(&input_shape(conf, &feature.partial.input, tables));
-                    widened_feature(feature, is_float, &column)
-                }
-                None => widened(&input_shape(conf, name, tables), &column),
-            };
-            (name.clone(), wide)
-        })
-        .collect();
-    script.view(
-        "upload_json",
-        "keys and values as JSON",
-        &format!(
-            "SELECT {} AS key_json,\n  {} AS value_json\nFROM {}",
-            key_json(conf),
-            json(&pairs),
-            ident(&values.view)
-        ),
-    );
-    Ok("upload_json")
-}
-
-/// A short float is written as the double that it widens to.
-fn widened(shape: &Shape, value: &str) -> String {
-    let is_float = |item: &Option<String>| item.as_deref() == Some("float");
-    match shape {
-        Shape::Scalar(item) if is_float(item) => format!("CAST({value} AS DOUBLE)"),
-        Shape::List(item) if is_float(item) => format!("CAST({value} AS ARRAY<DOUBLE>)"),
-        Shape::Map(item) if is_float(item) => format!("CAST({value} AS MAP<STRING, DOUBLE>)"),
-        _ => value.to_owned(),
-    }
-}
-
-/// Whether values, elements or entries are short floats.
-fn is_float(shape: &Shape) -> bool {
-    let (Shape::Scalar(item) | Shape::List(item) | Shape::Map(item)) = shape;
-    item.as_deref() == Some("float")
-}
-
-/// [`widened`] for a finished feature.
-fn widened_feature(feature: &Feature, is_float: bool, value: &str) -> String {
-    use Operation::{ApproxPercentile, BottomK, First, FirstK, Last, LastK, Max, Min, TopK};
-    let inner = match feature.partial.operation {
-        ApproxPercentile => "ARRAY<DOUBLE>",
-        Min | Max | First | Last if is_float => "DOUBLE",
-        FirstK | LastK | TopK | BottomK if is_float => "ARRAY<DOUBLE>",
-        _ => return value.to_owned(),
-    };
-    match (&feature.split, feature.split.has_pieces()) {
-        (Split::Positions(_), _) => format!("CAST({value} AS ARRAY<{inner}>)"),
-        (_, true) => format!("CAST({value} AS MAP<STRING, {inner}>)"),
-        _ => format!("CAST({value} AS {inner})"),
-    }
-}
-
-/// The names of a nested Avro schema: each may stand only once in the whole of it, so a
-/// repeated one gets a number (`count_REPEATED_NAME_0`).
-#[derive(Default)]
-struct Names(BTreeSet<String>);
-
-impl Names {
-    fn add(&mut self, name: &str) -> String {
-        let clean = |c: char| match c.is_ascii_alphanumeric() {
-            true => c,
-            false => '_',
-        };
-        let name: String = name.chars().map(clean).collect();
-        let numbered = (0..).map(|n| format!("{name}_REPEATED_NAME_{n}"));
-        let free = std::iter::once(name.clone())
-            .chain(numbered)
-            .find(|name| !self.0.contains(name))
-            .unwrap_or(name);
-        self.0.insert(free.clone());
-        free
-    }
-}
 
 /// What is uploaded of one aggregation and bucket: it has one hop list for all its windows.
 struct Base<'a> {
@@ -368,7 +119,11 @@ fn any_of(conditions: impl Iterator<Item = String>) -> String {
 }
 
 /// Partial results at the end of the day.
-fn partial(conf: &GroupBy, day: Ds, script: &mut Script<'_>) -> Result<&'static str, Finding> {
+pub(super) fn declare(
+    conf: &GroupBy,
+    day: Ds,
+    script: &mut Script<'_>,
+) -> Result<&'static str, Finding> {
     let end = day.plus(1).start_millis();
     let tables = script.tables();
     let features = features(conf, &|input| input_shape(conf, input, tables));
@@ -438,7 +193,7 @@ fn rows(conf: &GroupBy, day: Ds, script: &mut Script<'_>) -> Result<(), Finding>
         .iter()
         .map(|key| format!("{} IS NOT NULL", ident(key)))
         .collect();
-    script.view(
+    script.query(
         "upload_rows",
         &format!("GroupBy {}: sources", conf.meta_data.name),
         &format!(
@@ -465,7 +220,7 @@ fn levels(features: &[Feature], end: i64, script: &mut Script<'_>) {
         }
         starts.push_str(&format!(" WHEN {level} THEN ts - PMOD(ts, {hop}L)"));
     }
-    script.view(
+    script.query(
         "upload_levels",
         "aggregations.windows: whole windows (-1), and hops of a day, an hour, five minutes (0 to 2)",
         &format!(
@@ -602,7 +357,7 @@ impl<'a> Upload<'a> {
             .iter()
             .map(|column| format!("FIRST({0}, true) AS {0}", ident(&column.column)))
             .collect();
-        script.view(
+        script.query(
             "upload_partial",
             "all partial results of a key, per whole window or hop",
             &format!(
@@ -635,7 +390,7 @@ impl<'a> Upload<'a> {
             ),
             (hops_name, format!("ARRAY({})", tails.join(", "))),
         ]);
-        script.view(
+        script.query(
             "upload_json",
             "keys and partial results as JSON",
             &format!(
@@ -677,7 +432,7 @@ impl<'a> Upload<'a> {
             .iter()
             .map(|column| format!("{} AS {}", column.value, ident(&column.column)))
             .collect();
-        script.view(
+        script.query(
             &view,
             "aggregations: merged per key, and per whole window or hop",
             &format!(
@@ -708,7 +463,7 @@ impl<'a> Upload<'a> {
             })
             .collect();
         let whole = format!("upload_together{suffix}");
-        script.view(
+        script.query(
             &whole,
             "aggregations: the pieces together again",
             &format!(
@@ -724,101 +479,4 @@ impl<'a> Upload<'a> {
 /// A cell's name behind a prefix.
 fn prefixed(prefix: &str, cell: &str) -> String {
     ident(&format!("{prefix}_{}", cell.trim_matches('`')))
-}
-
-/// A merged partial result as the engine keeps it; NULL if no input was there.
-fn engine_form(partial: &Partial, cells: &[String], is_float: bool, names: &mut Names) -> String {
-    let c = cells.first().cloned().unwrap_or_default();
-    let wide = |value: String| match is_float {
-        true => format!("CAST({value} AS DOUBLE)"),
-        false => value,
-    };
-    // The names of a structure, and its own.
-    let mut named = |fields: &[(&str, String)], struct_name: &str| {
-        names.add(struct_name);
-        let pairs: Vec<String> = fields
-            .iter()
-            .map(|(name, value)| format!("{}, {value}", text(&names.add(name))))
-            .collect();
-        format!("NAMED_STRUCT({})", pairs.join(", "))
-    };
-    let some = |condition: String, value: String| format!("IF({condition}, {value}, NULL)");
-    match partial.operation {
-        Operation::Count | Operation::Sum => c,
-        Operation::Min | Operation::Max => wide(c),
-        Operation::Average => {
-            let n = cells.get(1).cloned().unwrap_or_default();
-            let value = named(
-                &[("sum", c.clone()), ("count", format!("CAST({n} AS INT)"))],
-                "average",
-            );
-            some(format!("{n} IS NOT NULL"), value)
-        }
-        Operation::First | Operation::Last => {
-            let sign = sign(partial.operation);
-            let value = named(
-                &[
-                    ("epochMillis", format!("{sign}{c}.at")),
-                    ("payload", wide(format!("{c}.value"))),
-                ],
-                "time pair",
-            );
-            some(format!("{c} IS NOT NULL"), value)
-        }
-        Operation::FirstK | Operation::LastK => {
-            let sign = sign(partial.operation);
-            let value = named(
-                &[
-                    ("epochMillis", format!("{sign}e.at")),
-                    ("payload", wide("e.value".to_owned())),
-                ],
-                "time pair",
-            );
-            some(
-                format!("SIZE({c}) > 0"),
-                format!("TRANSFORM({c}, e -> {value})"),
-            )
-        }
-        Operation::Histogram => some(
-            format!("SIZE({c}) > 0"),
-            format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"),
-        ),
-        Operation::ApproxPercentile => some(
-            format!("SIZE({c}) > 0"),
-            format!("CAST(SORT_ARRAY({c}) AS ARRAY<DOUBLE>)"),
-        ),
-        Operation::TopK | Operation::BottomK | Operation::UniqueCount => {
-            let value = match is_float {
-                true => format!("CAST({c} AS ARRAY<DOUBLE>)"),
-                false => c.clone(),
-            };
-            some(format!("SIZE({c}) > 0"), value)
-        }
-        Operation::ApproxUniqueCount
-        | Operation::BoundedUniqueCount
-        | Operation::ApproxHistogramK => some(format!("SIZE({c}) > 0"), c.clone()),
-        Operation::Variance => {
-            let value = named(
-                &[
-                    ("count", format!("CAST({c}.n AS INT)")),
-                    ("mean", format!("{c}.mean")),
-                    ("m2", format!("{c}.m2")),
-                ],
-                "variance",
-            );
-            some(format!("{c}.n > 0"), value)
-        }
-        Operation::Skew | Operation::Kurtosis => some(
-            format!("{c}.n > 0"),
-            format!("ARRAY({c}.n, {c}.mean, {c}.m2, {c}.m3, {c}.m4)"),
-        ),
-    }
-}
-
-/// Merged rows of the newest-first operations are kept by their negative time.
-fn sign(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Last | Operation::LastK => "-",
-        _ => "",
-    }
 }

@@ -6,7 +6,14 @@
 //! is called as few times as they allow: once for each last day, with every asset that has a step
 //! ending there and whose inputs are made.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 #![expect(clippy::print_stdout, reason = "the comparison is what the test shows")]
+
+#[expect(dead_code, reason = "the other end-to-end tests use more of it")]
+#[path = "it/support.rs"]
+mod support;
+#[path = "it/tables.rs"]
+mod tables;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,10 +26,7 @@ use chronon_run_core::{Ds, PartitionRange, RangeSet, TableName};
 use chronon_run_testkit::golden::{Defect, Kind, Recorded, compare, recorded_days};
 use serde_json::{Value, json};
 
-use crate::{
-    support::{Workspace, repository},
-    tables,
-};
+use crate::support::{Workspace, repository};
 
 /// Recorded rows that are defects of the engine that wrote them; ours hold the right value.
 const DEFECTS: &[Defect<'_>] = &[];
@@ -41,7 +45,6 @@ const NOT_SUPPORTED: &[&str] = &[
 const DRIVER_STEP_DAYS: usize = 30;
 
 #[test]
-#[ignore = "takes long: cargo test -p chronon-run --test it golden -- --ignored --nocapture"]
 fn corpus_a_is_what_the_real_engine_wrote() {
     let corpus = Corpus::open("a");
     let workspace = corpus.workspace();
@@ -57,6 +60,7 @@ fn corpus_a_is_what_the_real_engine_wrote() {
     let filled = began.elapsed();
     let names = corpus.table_names();
     let found = tables::read(&workspace, &names);
+    let catalog = tables::Warehouse::of(&workspace).snapshot(&names);
 
     let mut report = Report::default();
     for name in &names {
@@ -64,7 +68,8 @@ fn corpus_a_is_what_the_real_engine_wrote() {
         if let Some(why) = refused.get(&name.to_string()) {
             report.not_supported(&table, why);
         } else {
-            report.compare(&table, found.get(name));
+            let properties = catalog.table(name).map(|state| &state.info.properties);
+            report.compare(&table, found.get(name).zip(properties));
         }
     }
     println!("{}", report.text());
@@ -263,8 +268,10 @@ impl Corpus {
             .iter()
             .filter_map(|run| option(run, "--end-date"))
             .max();
-        let plan = plan(workspace, &assets, last.unwrap());
         let upstream = self.upstream(workspace);
+        let inputs = assets.iter().filter_map(|asset| upstream.get(asset));
+        let with_inputs = assets.iter().chain(inputs.flatten()).cloned().collect();
+        let plan = plan(workspace, &with_inputs, last.unwrap());
         let mut refused: BTreeMap<String, String> = BTreeMap::new();
         let mut tables = BTreeMap::new();
         let mut planned: BTreeMap<String, RangeSet> = BTreeMap::new();
@@ -302,6 +309,17 @@ impl Corpus {
             if refused.contains_key(&asset) {
                 continue;
             }
+            // The Driver got as far without what was never made; ours waits for it.
+            let never_made = upstream.get(&asset).into_iter().flatten();
+            let never_made = never_made.filter(|input| !assets.contains(*input));
+            for input in never_made.filter(|input| planned.contains_key(*input)) {
+                steps.push(Step {
+                    asset: input.clone(),
+                    start: None,
+                    end: option(run, "--end-date").unwrap().parse().unwrap(),
+                    fails: false,
+                });
+            }
             let days = planned.get(&asset).cloned().unwrap_or_default();
             let done = done.entry(asset.clone()).or_default();
             steps.extend(self.steps_of(run, &asset, &days, done));
@@ -335,41 +353,63 @@ impl Corpus {
             .into_iter()
             .filter(|day| *day <= end && !done.contains(*day));
         let todo: RangeSet = todo.collect();
-        let seen = self.seen_by_part(run).unwrap_or_else(|| todo.clone());
+        let seen = self.seen(run).unwrap_or_else(|| todo.clone());
         let mut steps = Vec::new();
-        // A part does not see the empty days of its left side: it is cut there, and those days,
-        // which hold nothing, come last.
+        // The Driver leaves no partition for a day without rows, and cuts what reads the table
+        // there. Ours are there, and hold nothing.
+        let mut chunks: Vec<PartitionRange> = Vec::new();
         for days in [todo.intersect(&seen), todo.minus(&seen)] {
-            for chunk in days.ranges() {
-                let chunk: Vec<Ds> = chunk.iter().collect();
-                for days in chunk.chunks(cut) {
-                    let (first, last) = (days[0], days[days.len() - 1]);
-                    let before = todo.iter().any(|day| day < first && !done.contains(day));
-                    *done = done.union(&days.iter().copied().collect());
-                    steps.push(step(before.then_some(first), last));
-                }
+            chunks.extend(days.ranges());
+        }
+        chunks.sort_by_key(|chunk| chunk.start);
+        for chunk in chunks {
+            let chunk: Vec<Ds> = chunk.iter().collect();
+            for days in chunk.chunks(cut) {
+                let (first, last) = (days[0], days[days.len() - 1]);
+                let before = todo.iter().any(|day| day < first && !done.contains(day));
+                *done = done.union(&days.iter().copied().collect());
+                steps.push(step(before.then_some(first), last));
             }
         }
         steps
     }
 
-    /// For a part of a modular join: the days of the recorded bootstrap table.
-    fn seen_by_part(&self, run: &Value) -> Option<RangeSet> {
-        option(run, "--selected-join-parts")?;
+    /// The days at which the recorded run had anything to read, if what it reads is itself
+    /// recorded: a part's left rows, a join's left side, any source of a GroupBy.
+    fn seen(&self, run: &Value) -> Option<RangeSet> {
         let conf = self.conf(run);
-        let name = conf["metaData"]["name"]
-            .as_str()?
-            .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-        let table = format!(
-            "{}.{name}_bootstrap",
-            conf["metaData"]["outputNamespace"].as_str()?
-        );
-        let change = self
-            .runs
-            .iter()
-            .rev()
-            .find_map(|run| run["tables_changed"].get(&table))?;
-        Some(recorded_days(&change["after"], "ds"))
+        if option(run, "--selected-join-parts").is_some() {
+            return self.recorded_days(&format!("{}_bootstrap", output_table(&conf)?));
+        }
+        let sources: Vec<&Value> = match &conf["left"] {
+            Value::Null => conf["sources"].as_array()?.iter().collect(),
+            left => vec![left],
+        };
+        let days = sources.iter().map(|source| {
+            let table = match source["joinSource"]["join"].as_object() {
+                Some(_) => output_table(&source["joinSource"]["join"])?,
+                None => ["events", "entities"].iter().find_map(|kind| {
+                    let source = &source[kind];
+                    let table = source["table"]
+                        .as_str()
+                        .or(source["snapshotTable"].as_str())?;
+                    Some(table.to_owned())
+                })?,
+            };
+            self.recorded_days(&table)
+        });
+        let days: Vec<RangeSet> = days.collect::<Option<_>>()?;
+        Some(
+            days.iter()
+                .fold(RangeSet::default(), |all, days| all.union(days)),
+        )
+    }
+
+    /// The days of a table after the last recorded run that changed it.
+    fn recorded_days(&self, table: &str) -> Option<RangeSet> {
+        let changes = self.runs.iter().rev();
+        let mut changes = changes.filter_map(|run| run["tables_changed"].get(table));
+        Some(recorded_days(&changes.next()?["after"], "ds"))
     }
 
     /// The assets that each asset reads, as `ls` shows them.
@@ -385,6 +425,15 @@ impl Corpus {
         })
         .collect()
     }
+}
+
+/// `stays_out.stays_online_v1`.
+fn output_table(conf: &Value) -> Option<String> {
+    let meta = &conf["metaData"];
+    let name = meta["name"]
+        .as_str()?
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    Some(format!("{}.{name}", meta["outputNamespace"].as_str()?))
 }
 
 fn json_of(workspace: &Workspace, args: &[&str]) -> Value {
@@ -587,8 +636,12 @@ impl Report {
         self.not_supported.push(table.name.clone());
     }
 
-    fn compare(&mut self, table: &Recorded, found: Option<&tables::Found>) {
-        let Some(found) = found else {
+    fn compare(
+        &mut self,
+        table: &Recorded,
+        found: Option<(&tables::Found, &BTreeMap<String, String>)>,
+    ) {
+        let Some((found, properties)) = found else {
             self.line(table, "0".to_owned(), &["does not exist".to_owned()]);
             self.different.push(table.name.clone());
             return;
@@ -599,7 +652,7 @@ impl Report {
         }
         let mut verdict = compare(table, &content, DEFECTS);
         for (key, value) in &table.properties {
-            let ours = found.info.properties.get(key);
+            let ours = properties.get(key);
             if ours != Some(value) && table.kind == Kind::Table {
                 verdict
                     .differences
