@@ -28,7 +28,7 @@ pub struct Facts {
     pub last: BTreeMap<AssetId, LastAttempt>,
     /// Days whose last attempt failed.
     pub failing: BTreeMap<AssetId, RangeSet>,
-    /// The day that each upload's table holds.
+    /// The day that each upload's table holds, and to which each load into the KV store has come.
     pub uploaded: BTreeMap<AssetId, Ds>,
 }
 

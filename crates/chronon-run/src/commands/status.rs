@@ -39,6 +39,8 @@ struct Online {
     offline: Option<Ds>,
     /// The day that the upload table holds.
     upload: Option<Ds>,
+    /// The newest day that was loaded into the KV store.
+    kv: Option<Ds>,
     /// How its streaming app is; `None` if it needs none.
     stream: Option<Health>,
     /// The last day on which what was fetched was compared, in any join that has it; `None` if none
@@ -88,12 +90,14 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
 
 fn facts(ledger: &mut Ledger) -> Facts {
     let last = ledger.last_attempts().into_iter();
+    let mut uploaded = ledger.uploaded();
+    uploaded.extend(ledger.loaded());
     Facts {
         last: last
             .map(|(asset, attempt)| (asset, last_attempt(attempt)))
             .collect(),
         failing: ledger.failing_days(),
-        uploaded: ledger.uploaded(),
+        uploaded,
     }
 }
 
@@ -146,9 +150,11 @@ fn online(
             let due = planned.plan.as_of.plus(-lag);
             let name = upload.id.conf.name.clone();
             let offline = last_of_sources(upload, planned).map(|day| day.min(due));
+            let kv = AssetId::new(upload.id.conf.conf_type, &name, StepKind::Kv);
             let mut online = Online {
                 offline,
                 upload: facts.uploaded.get(&upload.id).copied(),
+                kv: facts.uploaded.get(&kv).copied(),
                 stream: streams.get(&name).copied(),
                 consistency: compared(context, planned, &name),
                 group_by: name,
@@ -200,6 +206,10 @@ impl Online {
         if self.upload.is_none_or(|upload| upload < offline) {
             return Some(format!("the upload of {offline}"));
         }
+        if self.kv < self.upload {
+            let day = self.upload.unwrap_or(offline);
+            return Some(format!("the load of {day} into the KV store"));
+        }
         if let Some(health) = self.stream
             && health != Health::Running
         {
@@ -214,7 +224,7 @@ impl Online {
     fn text(&self) -> String {
         let day = |day: Option<Ds>| day.map_or_else(|| "none".to_owned(), |day| day.to_string());
         let mut text = format!("{}: offline {}", self.group_by, day(self.offline));
-        text += &format!(" → upload {}", day(self.upload));
+        text += &format!(" → upload {} → KV {}", day(self.upload), day(self.kv));
         if let Some(health) = self.stream {
             text += &format!(" → stream {}", health_text(health));
         }
