@@ -10,7 +10,7 @@ use chronon_run_testkit::golden::recorded_days;
 use serde_json::Value;
 
 use crate::{
-    golden::Corpus,
+    corpus::Corpus,
     support::{Screen, Workspace},
 };
 

@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod clusters;
+mod corpus;
 mod docs;
 mod driven;
 mod driver_backfill;
