@@ -70,6 +70,12 @@ pub(super) struct Partial {
     boolean: bool,
     /// The input cannot be a fraction, so that NaN cannot come out.
     exact: bool,
+    /// The input is known to be a double or a float.
+    fraction: bool,
+    /// The result is an entry of a map or a list, where the engine keeps NaN.
+    entry: bool,
+    /// The input is a map that is kept whole.
+    map: bool,
 }
 
 /// The output columns in the engine's order.
@@ -138,18 +144,18 @@ impl Feature {
     }
 }
 
-/// Lists count by their elements, except where whole lists are kept; maps by their entries.
+/// Lists count by their elements and maps by their entries, except where they are kept whole.
 fn split(aggregation: &Aggregation, shape: &Shape, bucket: Option<&String>) -> Split {
     use Operation::{First, FirstK, Last, LastK};
     let input = aggregation.input_column.clone();
-    let keeps_lists = matches!(aggregation.operation, First | Last | FirstK | LastK);
+    let keeps_whole = matches!(aggregation.operation, First | Last | FirstK | LastK);
     match (shape, bucket) {
         (Shape::List(_), None) if aggregation.element_wise == Some(true) => Split::Positions(input),
-        (Shape::List(_), None) if !keeps_lists => Split::Elements(input),
-        (Shape::List(_), Some(bucket)) if !keeps_lists => {
+        (Shape::List(_), None) if !keeps_whole => Split::Elements(input),
+        (Shape::List(_), Some(bucket)) if !keeps_whole => {
             Split::ElementsByBucket(input, bucket.clone())
         }
-        (Shape::Map(_), None) => Split::Entries(input),
+        (Shape::Map(_), None) if !keeps_whole => Split::Entries(input),
         (_, None) => Split::None,
         (_, Some(bucket)) => Split::Bucket(bucket.clone()),
     }
@@ -208,6 +214,9 @@ impl Partial {
             k: k.or(default_k),
             percentiles,
             boolean: data_type == Some("boolean"),
+            fraction: matches!(data_type, Some("double" | "float")),
+            entry: split.has_pieces(),
+            map: whole && matches!(shape, Shape::Map(_)),
             exact: data_type.is_some_and(|t| {
                 matches!(
                     t,
@@ -372,18 +381,27 @@ impl Partial {
             x.clone()
         };
         let present = |value: String| format!("IF({x} IS NULL, NULL, {value})");
+        // Spark has no order of maps, and rows of one time have to be put into one.
+        let value = match self.map {
+            true => format!("ARRAY_SORT(MAP_ENTRIES({x}))"),
+            false => x.clone(),
+        };
         match self.operation {
             Operation::Count => vec![present("1L".into())],
             Operation::Sum => vec![number],
             Operation::Average => vec![format!("CAST({number} AS DOUBLE)"), present("1L".into())],
             Operation::Min | Operation::Max => vec![x],
-            Operation::First => vec![present(format!("NAMED_STRUCT('at', {ts}, 'value', {x})"))],
-            Operation::Last => vec![present(format!("NAMED_STRUCT('at', -{ts}, 'value', {x})"))],
+            Operation::First => vec![present(format!(
+                "NAMED_STRUCT('at', {ts}, 'value', {value})"
+            ))],
+            Operation::Last => vec![present(format!(
+                "NAMED_STRUCT('at', -{ts}, 'value', {value})"
+            ))],
             Operation::FirstK => vec![present(format!(
-                "ARRAY(NAMED_STRUCT('at', {ts}, 'value', {x}))"
+                "ARRAY(NAMED_STRUCT('at', {ts}, 'value', {value}))"
             ))],
             Operation::LastK => vec![present(format!(
-                "ARRAY(NAMED_STRUCT('at', -{ts}, 'value', {x}))"
+                "ARRAY(NAMED_STRUCT('at', -{ts}, 'value', {value}))"
             ))],
             Operation::TopK
             | Operation::BottomK
@@ -399,7 +417,8 @@ impl Partial {
                 vec![present(format!("MAP(CAST({x} AS STRING), 1L)"))]
             }
             Operation::Variance | Operation::Skew | Operation::Kurtosis => vec![present(format!(
-                "NAMED_STRUCT('n', 1D, 'mean', CAST({x} AS DOUBLE), 'm2', 0D, 'm3', 0D, 'm4', 0D)"
+                // NaN and Infinity have no distance from themselves.
+                "NAMED_STRUCT('n', 1D, 'mean', CAST({x} AS DOUBLE), 'm2', CAST({x} AS DOUBLE) - CAST({x} AS DOUBLE), 'm3', 0D, 'm4', 0D)"
             ))],
         }
     }
@@ -445,6 +464,17 @@ impl Partial {
         let k = self.k.unwrap_or(usize::MAX);
         match self.operation {
             Operation::Count | Operation::Sum | Operation::Average => format!("SUM({cell}){over}"),
+            // One NaN makes the engine's minimum NaN; Spark's NaN is the largest number.
+            Operation::Min if !self.exact => {
+                let largest = format!("MAX({cell}){over}");
+                let is_nan = match self.fraction {
+                    true => format!("ISNAN({largest})"),
+                    false => format!(
+                        "TYPEOF({largest}) IN ('double', 'float') AND CAST({largest} AS STRING) = 'NaN'"
+                    ),
+                };
+                format!("IF({is_nan}, {largest}, MIN({cell}){over})")
+            }
             Operation::Min | Operation::First | Operation::Last => format!("MIN({cell}){over}"),
             Operation::Max => format!("MAX({cell}){over}"),
             Operation::FirstK | Operation::LastK | Operation::BottomK => {
@@ -472,9 +502,22 @@ impl Partial {
     /// The feature's value from its merged partial result; NULL if no input was there.
     pub(super) fn finish(&self, cells: &[String]) -> String {
         let c = cells.first().cloned().unwrap_or_default();
-        let fraction = |value: &str| match self.exact {
+        let fraction = |value: &str| match self.exact || self.entry {
             true => value.to_owned(),
             false => finite_if_fraction(value),
+        };
+        let finite = |value: &str| match self.entry {
+            true => value.to_owned(),
+            false => finite(value),
+        };
+        let kept = |row: &str| match self.map {
+            true => format!("MAP_FROM_ENTRIES({row}.value)"),
+            false => format!("{row}.value"),
+        };
+        // Too few values to tell: NaN, which only an entry shows.
+        let too_few = match self.entry {
+            true => format!("IF({c}.n > 0, DOUBLE('NaN'), NULL)"),
+            false => "NULL".to_owned(),
         };
         match self.operation {
             Operation::Count => c,
@@ -485,9 +528,12 @@ impl Partial {
                 finite(&format!("({c} / {n})"))
             }
             Operation::Min | Operation::Max => fraction(&c),
-            Operation::First | Operation::Last => fraction(&format!("{c}.value")),
+            Operation::First | Operation::Last => fraction(&kept(&c)),
             Operation::FirstK | Operation::LastK => {
-                format!("IF(SIZE({c}) > 0, TRANSFORM({c}, e -> e.value), NULL)")
+                format!(
+                    "IF(SIZE({c}) > 0, TRANSFORM({c}, e -> {}), NULL)",
+                    kept("e")
+                )
             }
             Operation::TopK | Operation::BottomK => format!("IF(SIZE({c}) > 0, {c}, NULL)"),
             Operation::UniqueCount
@@ -514,11 +560,11 @@ impl Partial {
                 finite(&format!("({c}.m2 / {c}.n)"))
             ),
             Operation::Skew => format!(
-                "IF({c}.n >= 3 AND {c}.m2 > 0, {}, NULL)",
+                "IF({c}.n >= 3 AND {c}.m2 > 0, {}, {too_few})",
                 finite(&format!("(SQRT({c}.n) * {c}.m3 / POWER({c}.m2, 1.5D))"))
             ),
             Operation::Kurtosis => format!(
-                "IF({c}.n >= 4 AND {c}.m2 > 0, {}, NULL)",
+                "IF({c}.n >= 4 AND {c}.m2 > 0, {}, {too_few})",
                 finite(&format!("({c}.n * {c}.m4 / ({c}.m2 * {c}.m2) - 3D)"))
             ),
         }
