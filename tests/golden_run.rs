@@ -26,7 +26,7 @@ use std::{
 
 use chronon_run_core::{Ds, PartitionRange, RangeSet, TableName};
 use chronon_run_testkit::golden::{Defect, Kind, Recorded, compare, recorded_days};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     corpus::{Corpus, option, texts},
