@@ -5,7 +5,6 @@
 //! Nothing here depends on time: what is asserted is that both compute the same sums.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
-#![expect(clippy::print_stdout, reason = "the figures are what the test shows")]
 
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
 #[path = "it/support.rs"]
