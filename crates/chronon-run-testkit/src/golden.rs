@@ -658,8 +658,21 @@ fn equal(name: &str, kind: &str, left: &Value, right: &Value) -> bool {
 
 fn sorted(items: &[Value]) -> Vec<Value> {
     let mut items = items.to_vec();
-    items.sort_by_cached_key(key);
+    items.sort_by_cached_key(|item| key(&in_order(item)));
     items
+}
+
+/// A value with every list in it sorted, whatever order it was held in.
+fn in_order(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => sorted(&items.iter().map(in_order).collect::<Vec<_>>()).into(),
+        Value::Object(entries) => {
+            let entries = entries.iter();
+            let entries = entries.map(|(name, value)| (name.clone(), in_order(value)));
+            Value::Object(entries.collect())
+        }
+        other => other.clone(),
+    }
 }
 
 /// Two histograms cut to their most frequent keys: which of the keys with the lowest kept count are
@@ -769,6 +782,8 @@ mod tests {
             &json!({"a": [2, 1]})
         ));
         assert!(!same(&json!({"a": [1, 2]}), &json!({"a": [1, 1]})));
+        let nested = json!([[{"t": [9, 1]}, {"t": [9, 2]}]]);
+        assert!(same(&nested, &json!([[{"t": [2, 9]}, {"t": [1, 9]}]])));
         let sketch = json!({"x_approx_unique_count_7d": "base64:AAEC"});
         assert!(same(
             &sketch,

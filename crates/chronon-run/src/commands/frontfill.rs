@@ -77,7 +77,7 @@ fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
     }
     let selected = context.select(&args.select, true)?;
     if !args.select.selectors.is_empty() || !args.select.select.is_empty() {
-        context.check_fillable(&selected)?;
+        context.check_fillable(&offline(context, &selected))?;
     }
     let days = DayArgs {
         ds: None,
@@ -95,6 +95,13 @@ fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
         only: only.collect(),
         ..Wanted::default()
     })
+}
+
+/// The offline tables among the selected assets. Whoever names a conf means these; what else it has
+/// and cannot be done here, such as a load without a hook, is left out of the plan with its reason.
+fn offline(context: &Context, selected: &BTreeSet<AssetIndex>) -> BTreeSet<AssetIndex> {
+    let is_table = |index: &&AssetIndex| context.graph.assets[**index].id.step.is_offline_table();
+    selected.iter().filter(is_table).copied().collect()
 }
 
 fn only(context: &Context, args: &FrontfillArgs, as_of: Ds, index: AssetIndex) -> Only {
