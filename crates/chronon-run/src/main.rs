@@ -15,6 +15,7 @@ mod installing;
 mod jars;
 mod kv;
 mod landing;
+mod leftovers;
 mod metrics;
 mod output;
 mod planning;

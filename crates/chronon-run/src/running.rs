@@ -37,6 +37,7 @@ use crate::{
     hooks::{self, Call, Hooks, StepHooks},
     jars,
     kv::{self, WithKv},
+    leftovers,
     output::{note, print},
     planning::Planned,
     seeding,
@@ -84,6 +85,7 @@ impl<'a> Running<'a> {
         if plan.steps.is_empty() {
             return Ok(Ended::without_run(plan));
         }
+        leftovers::remove(self.context, &plan);
         let ran = self.execute(ledger, &plan, &folders, &applications)?;
         Ok(Ended {
             plan,
