@@ -76,6 +76,8 @@ pub(super) struct Partial {
     entry: bool,
     /// The input is a map that is kept whole.
     map: bool,
+    /// Rows can be taken back by mutations, so that nothing may be left of something.
+    signed: bool,
 }
 
 /// The output columns in the engine's order.
@@ -217,6 +219,7 @@ impl Partial {
             fraction: matches!(data_type, Some("double" | "float")),
             entry: split.has_pieces(),
             map: whole && matches!(shape, Shape::Map(_)),
+            signed: false,
             exact: data_type.is_some_and(|t| {
                 matches!(
                     t,
@@ -233,6 +236,12 @@ impl Partial {
                 )
             }),
         }
+    }
+
+    /// The same where mutations take rows back.
+    pub(super) fn signed(mut self) -> Self {
+        self.signed = true;
+        self
     }
 
     /// The operation in column names.
@@ -309,10 +318,12 @@ impl Partial {
             Operation::Last => present(entry(&c, "-")),
             Operation::FirstK => format!("TRANSFORM({c}, e -> {})", entry("e", "")),
             Operation::LastK => format!("TRANSFORM({c}, e -> {})", entry("e", "-")),
-            Operation::Histogram => format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"),
-            Operation::Variance => present(format!(
-                "NAMED_STRUCT('count', CAST({c}.n AS INT), 'mean', {c}.mean, 'm2', {c}.m2)"
-            )),
+            Operation::Histogram => format!(
+                "IF(SIZE({c}) > 0, TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT)), NULL)"
+            ),
+            Operation::Variance => format!(
+                "IF({c}.n > 0, NAMED_STRUCT('count', CAST({c}.n AS INT), 'mean', {c}.mean, 'm2', {c}.m2), NULL)"
+            ),
             _ => c,
         }
     }
@@ -453,7 +464,10 @@ impl Partial {
         let merged = self.merge(cells, "").into_iter();
         match self.operation {
             Operation::Histogram => merged
-                .map(|cell| format!("MAP_FILTER({cell}, (word, n) -> n > 0)"))
+                .zip(cells)
+                .map(|(all, cell)| {
+                    format!("IF(COUNT({cell}) > 0, MAP_FILTER({all}, (word, n) -> n <> 0), NULL)")
+                })
                 .collect(),
             _ => merged.collect(),
         }
@@ -525,7 +539,12 @@ impl Partial {
             Operation::Sum => finite(&c),
             Operation::Average => {
                 let n = cells.get(1).cloned().unwrap_or_default();
-                finite(&format!("({c} / {n})"))
+                let mean = format!("({c} / {n})");
+                match self.signed && self.entry {
+                    // Nothing is left of something; SQL divides by zero otherwise.
+                    true => format!("IF({n} = 0, DOUBLE('NaN'), {mean})"),
+                    false => finite(&mean),
+                }
             }
             Operation::Min | Operation::Max => fraction(&c),
             Operation::First | Operation::Last => fraction(&kept(&c)),
@@ -536,11 +555,13 @@ impl Partial {
                 )
             }
             Operation::TopK | Operation::BottomK => format!("IF(SIZE({c}) > 0, {c}, NULL)"),
-            Operation::UniqueCount
-            | Operation::ApproxUniqueCount
-            | Operation::BoundedUniqueCount => {
+            Operation::UniqueCount | Operation::BoundedUniqueCount => {
                 format!("IF(SIZE({c}) > 0, CAST(SIZE({c}) AS BIGINT), NULL)")
             }
+            // The engine's sketch does not see empty texts.
+            Operation::ApproxUniqueCount => format!(
+                "IF(SIZE({c}) > 0, CAST(SIZE(FILTER({c}, x -> CAST(x AS STRING) <> '')) AS BIGINT), NULL)"
+            ),
             Operation::ApproxPercentile => {
                 let points: Vec<_> = self.percentiles.iter().map(|p| format!("{p}D")).collect();
                 format!(
@@ -549,7 +570,8 @@ impl Partial {
                 )
             }
             Operation::Histogram => format!(
-                "IF(SIZE({c}) > 0, TRANSFORM_VALUES({}, (word, n) -> CAST(n AS INT)), NULL)",
+                "IF(SIZE({c}) {} 0, TRANSFORM_VALUES({}, (word, n) -> CAST(n AS INT)), NULL)",
+                if self.signed { ">=" } else { ">" },
                 self.most_frequent(&c)
             ),
             Operation::ApproxHistogramK => {

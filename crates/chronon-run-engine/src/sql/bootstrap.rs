@@ -1,6 +1,8 @@
 //! What is added to the left rows before any part is computed: ready values (`bootstrapParts`)
 //! and the columns of external sources that have nothing offline (engine-semantics 3, Bootstrap).
 
+use std::collections::BTreeSet;
+
 use chronon_run_conf::{BootstrapPart, ExternalPart, Join, Query};
 use chronon_run_core::{CatalogSnapshot, PartitionRange, TableSpec};
 use serde_json::{Map, Value, json};
@@ -32,7 +34,9 @@ pub(super) struct Bootstrap {
 pub(super) struct Additions {
     parts: Vec<Bootstrap>,
     /// `(column, SQL type)` of external sources, with those that only feed a contextual one.
-    external: Vec<(String, &'static str)>,
+    external: Vec<(String, String)>,
+    /// The left columns by which external sources are asked.
+    external_keys: Vec<String>,
     /// The external columns that end up in the output.
     pub(super) external_features: Vec<String>,
 }
@@ -71,6 +75,13 @@ impl Additions {
         }
         let prefix = part.full_prefix();
         let values = schema(part.source.value_schema.as_ref());
+        let mapped = |key: String| {
+            let mut mapping = part.key_mapping.iter().flatten();
+            let left = mapping.find(|(_, name)| **name == key);
+            left.map_or(key, |(left, _)| left.clone())
+        };
+        let keys = schema(part.source.key_schema.as_ref()).into_iter();
+        self.external_keys.extend(keys.map(|(key, _)| mapped(key)));
         if is_contextual(part) {
             self.external.extend(values.clone());
         }
@@ -81,10 +92,16 @@ impl Additions {
         }
     }
 
+    /// The columns of external sources, with the names that they are asked by.
+    pub(super) fn external_columns(&self) -> Vec<String> {
+        let columns = self.external.iter().map(|(name, _)| name.clone());
+        columns.chain(self.external_keys.iter().cloned()).collect()
+    }
+
     /// The types of the columns of external sources.
     pub(super) fn types(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let external = self.external.iter();
-        external.map(|(name, kind)| (name.clone(), kind.to_ascii_lowercase()))
+        external.map(|(name, kind)| (name.clone(), kind.to_ascii_lowercase().replace(", ", ",")))
     }
 
     /// The left columns after the additions: a match moves its keys to the front.
@@ -100,42 +117,55 @@ impl Additions {
         fields.any(|field| field == feature)
     }
 
-    /// The condition that *all* of the features are bootstrapped for a left row, so that the
-    /// part that they belong to is not computed for it. `None` if that can never be.
-    pub(super) fn covers(&self, features: &[String], row: &str) -> Option<String> {
-        let covered = |feature: &String| {
-            let parts = self
-                .parts
-                .iter()
-                .filter(|part| part.fields.contains(feature));
-            let matched: Vec<String> = parts
-                .map(|part| format!("ARRAY_CONTAINS({row}matched_hashes, {})", part.hash))
-                .collect();
-            (!matched.is_empty()).then(|| match matched.len() {
-                1 => matched.concat(),
-                _ => format!("({})", matched.join(" OR ")),
-            })
+    /// The condition that a left row needs nothing of a part, so that the part is not computed for
+    /// it: everything in the output that is made of the part's features is bootstrapped, as it is
+    /// or by all of the features that it is made of. `outputs` are those columns, each with its
+    /// features. `None` if that can never be.
+    pub(super) fn covers(&self, outputs: &[(String, Vec<String>)], row: &str) -> Option<String> {
+        if self.parts.is_empty() {
+            return None;
+        }
+        let ready = |field: &String| {
+            let parts = self.parts.iter().filter(|part| part.fields.contains(field));
+            let matched = parts.map(|p| format!("ARRAY_CONTAINS({row}matched_hashes, {})", p.hash));
+            any(&matched.collect::<Vec<_>>(), " OR ")
         };
-        let mut conditions = features.iter().map(covered).collect::<Option<Vec<_>>>()?;
-        conditions.dedup();
-        (!conditions.is_empty()).then(|| format!("COALESCE({}, false)", conditions.join(" AND ")))
+        let covered = |(name, features): &(String, Vec<String>)| {
+            let made = features.iter().map(ready).collect::<Option<Vec<_>>>();
+            let made = made.and_then(|made| any(&distinct(made), " AND "));
+            let ways: Vec<String> = ready(name).into_iter().chain(made).collect();
+            any(&distinct(ways), " OR ")
+        };
+        let conditions = outputs.iter().map(covered).collect::<Option<Vec<_>>>()?;
+        Some(match any(&distinct(conditions), " AND ") {
+            Some(all) => format!("COALESCE({all}, false)"),
+            None => format!("{row}matched_hashes IS NOT NULL"),
+        })
+    }
+
+    /// A field of each part that has it.
+    fn values(&self, field: &String) -> Vec<String> {
+        let parts = self.parts.iter().enumerate();
+        let having = parts.filter(|(_, part)| part.fields.contains(field));
+        having
+            .map(|(index, _)| format!("b{}.{}", index + 1, ident(field)))
+            .collect()
+    }
+
+    /// The fields of the parts, as `(field of the conf, name)`.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &String)> {
+        let parts = self.parts.iter();
+        parts.flat_map(|part| part.fields.iter().map(|field| (part.title.as_str(), field)))
     }
 
     /// The added columns as `(name, expression)`, over the left row `l` and the parts' aliases.
     fn columns(&self, left: &[String]) -> Vec<(String, String)> {
         let mut columns: Vec<(String, String)> = Vec::new();
-        let alias = |index: usize| format!("b{}", index + 1);
         for field in self.parts.iter().flat_map(|part| &part.fields) {
-            if columns.iter().any(|(name, _)| name == field) {
+            if left.contains(field) || columns.iter().any(|(name, _)| name == field) {
                 continue;
             }
-            let values: Vec<String> = self
-                .parts
-                .iter()
-                .enumerate()
-                .filter(|(_, part)| part.fields.contains(field))
-                .map(|(index, _)| format!("{}.{}", alias(index), ident(field)))
-                .collect();
+            let values = self.values(field);
             let value = match values.len() {
                 1 => values.concat(),
                 _ => format!("COALESCE({})", values.join(", ")),
@@ -183,9 +213,13 @@ impl Additions {
             );
         }
         let columns = self.columns(left);
+        // What the left has comes before what is ready.
         let mut lines: Vec<String> = left
             .iter()
-            .map(|name| format!("l.{}", ident(name)))
+            .map(|name| match self.values(name).join(", ") {
+                ready if ready.is_empty() => format!("l.{}", ident(name)),
+                ready => format!("COALESCE(l.{0}, {ready}) AS {0}", ident(name)),
+            })
             .collect();
         lines.push(format!("{} AS matched_hashes", self.matched()));
         lines.extend(
@@ -238,6 +272,22 @@ impl Additions {
             any.join(", "),
             hashes.join(", ")
         )
+    }
+}
+
+/// Each condition once, in order.
+fn distinct(mut conditions: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    conditions.retain(|condition| seen.insert(condition.clone()));
+    conditions
+}
+
+/// The conditions joined; `None` if there are none.
+fn any(conditions: &[String], word: &str) -> Option<String> {
+    match conditions {
+        [] => None,
+        [only] => Some(only.clone()),
+        many => Some(format!("({})", many.join(word))),
     }
 }
 
@@ -361,18 +411,30 @@ fn is_contextual(part: &ExternalPart) -> bool {
 }
 
 /// `(name, SQL type)` of the fields of a Thrift data type.
-fn schema(data_type: Option<&Value>) -> Vec<(String, &'static str)> {
-    let fields = data_type.and_then(|schema| schema.get("params")?.as_array());
-    let field = |field: &Value| {
-        let name = field.get("name")?.as_str()?.to_owned();
-        Some((name, sql_type(field.get("dataType")?)))
-    };
-    fields.into_iter().flatten().filter_map(field).collect()
+fn schema(data_type: Option<&Value>) -> Vec<(String, String)> {
+    let fields = data_type.into_iter().flat_map(parameters);
+    fields
+        .filter_map(|(name, data_type)| Some((name?.to_owned(), data_type)))
+        .collect()
 }
 
-/// The SQL type of a Thrift data type (`DataKind`); lists and maps of texts where it is nested.
-fn sql_type(data_type: &Value) -> &'static str {
-    match data_type.get("kind").and_then(Value::as_i64) {
+/// The parameters of a Thrift data type: name, if it has one, and SQL type.
+fn parameters(data_type: &Value) -> impl Iterator<Item = (Option<&str>, String)> {
+    let all = data_type.get("params").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|field| {
+        let name = field.get("name").and_then(Value::as_str);
+        Some((name, sql_type(field.get("dataType")?)))
+    })
+}
+
+/// The SQL type of a Thrift data type (`DataKind`).
+fn sql_type(data_type: &Value) -> String {
+    let inner = || {
+        parameters(data_type)
+            .map(|(_, kind)| kind)
+            .collect::<Vec<_>>()
+    };
+    let plain = match data_type.get("kind").and_then(Value::as_i64) {
         Some(0) => "BOOLEAN",
         Some(1) => "TINYINT",
         Some(2) => "SMALLINT",
@@ -383,6 +445,15 @@ fn sql_type(data_type: &Value) -> &'static str {
         Some(8) => "BINARY",
         Some(9) => "DATE",
         Some(10) => "TIMESTAMP",
+        Some(11) => return format!("MAP<{}>", inner().join(", ")),
+        Some(12) => return format!("ARRAY<{}>", inner().join(", ")),
+        Some(13) => {
+            let fields = parameters(data_type);
+            let fields =
+                fields.map(|(name, kind)| format!("{}: {kind}", ident(name.unwrap_or_default())));
+            return format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "));
+        }
         _ => "STRING",
-    }
+    };
+    plain.to_owned()
 }

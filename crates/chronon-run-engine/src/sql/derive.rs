@@ -4,22 +4,37 @@ use chronon_run_conf::Derivation;
 
 use super::{Types, script::ident};
 
-/// The columns after derivation, as `(name, expression)`: with `*` all base columns except
-/// those that are renamed one to one, then the derived ones; without it only the derived ones.
+/// The columns after derivation, as `(name, expression)`, in the order of the conf: `*` stands
+/// for all base columns except those that are renamed one to one.
 pub(super) fn columns(base: &[String], derivations: &[Derivation]) -> Vec<(String, String)> {
     let named = || {
         derivations
             .iter()
             .filter(|derivation| derivation.name != "*")
     };
-    let starred = derivations.iter().any(|derivation| derivation.name == "*");
     let replaced =
         |column: &String| named().any(|d| d.expression.trim() == column || d.name == *column);
-    let kept = base
+    let all = || {
+        let kept = base.iter().filter(|column| !replaced(column));
+        kept.map(|column| (column.clone(), column.clone()))
+            .collect()
+    };
+    let columns = derivations
         .iter()
-        .filter(|column| starred && !replaced(column))
-        .map(|column| (column.clone(), column.clone()));
-    kept.chain(named().map(|d| (d.name.clone(), d.expression.clone())))
+        .flat_map(|derivation| match derivation.name.as_str() {
+            "*" => all(),
+            name => vec![(name.to_owned(), derivation.expression.clone())],
+        });
+    columns.collect()
+}
+
+/// The words of an expression that may be names, as the engine finds them.
+pub(super) fn words(expression: &str) -> Vec<&str> {
+    let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression
+        .split(|c| !letters(c))
+        .map(|word| word.trim_start_matches(|c: char| c.is_ascii_digit()))
+        .filter(|word| !word.is_empty())
         .collect()
 }
 

@@ -164,9 +164,7 @@ fn rows(
         DataModel::Events if is_unaggregated(conf) => Reach::Span,
         DataModel::Events => Reach::Back(conf.max_window_days().map(|days| days + 1)),
     };
-    let mutated =
-        matches!(usage.target, Target::Instants) && conf.data_model() == DataModel::Entities;
-    let rows = if mutated {
+    let rows = if mutated(usage) {
         source::mutated_rows(conf, usage.span, script.tables(), script.ds)?
     } else {
         source::rows(conf, usage.span, reach, script.tables(), script.ds)?
@@ -191,6 +189,12 @@ fn rows(
         ),
     );
     Ok((view, rows.columns))
+}
+
+/// Whether values are those of entities that change within the day.
+fn mutated(usage: &Use<'_>) -> bool {
+    let entities = usage.conf.data_model() == DataModel::Entities;
+    entities && matches!(usage.target, Target::Instants)
 }
 
 fn is_unaggregated(conf: &GroupBy) -> bool {
@@ -219,7 +223,12 @@ pub(super) fn values(usage: &Use<'_>, script: &mut Script<'_>) -> Result<Values,
         }
     } else {
         let tables = script.tables();
-        let features = features(conf, &|input| types::input_shape(conf, input, tables));
+        let mut features = features(conf, &|input| types::input_shape(conf, input, tables));
+        if mutated(usage) {
+            for feature in &mut features {
+                feature.partial = feature.partial.clone().signed();
+            }
+        }
         let pipeline = Pipeline {
             usage,
             features,
@@ -295,20 +304,32 @@ pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) ->
     if derivations.is_empty() {
         return base;
     }
-    let kept = derive::columns(&base.values, derivations);
     let mut head = usage.conf.key_columns.clone();
     if matches!(usage.target, Target::Instants) {
         head.push("ts".into());
     }
-    let values: Vec<String> = kept.iter().map(|(name, _)| name.clone()).collect();
-    let view = format!("{}_derived", usage.prefix);
-    let lines: Vec<String> = head
+    // `*` means keys too, and leaves them where they are; without it they come first.
+    let all: Vec<String> = base
+        .columns
         .iter()
-        .map(|name| ident(name))
-        .chain(
-            kept.iter()
-                .map(|(name, expression)| derive::line(name, expression)),
-        )
+        .filter(|c| **c != script.ds)
+        .cloned()
+        .collect();
+    let mut kept = derive::columns(&all, derivations);
+    let missing = head
+        .iter()
+        .filter(|name| all.contains(name) && !kept.iter().any(|(kept, _)| kept == *name));
+    let missing: Vec<_> = missing.map(|name| (name.clone(), name.clone())).collect();
+    kept.splice(0..0, missing);
+    let names: Vec<String> = kept.iter().map(|(name, _)| name.clone()).collect();
+    let values = names
+        .iter()
+        .filter(|name| !head.contains(name) && *name != "ts");
+    let values: Vec<String> = values.cloned().collect();
+    let view = format!("{}_derived", usage.prefix);
+    let lines: Vec<String> = kept
+        .iter()
+        .map(|(name, expression)| derive::line(name, expression))
         .chain([ident(script.ds)])
         .collect();
     let title = format!("GroupBy {}: derivations", usage.conf.meta_data.name);
@@ -318,11 +339,7 @@ pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) ->
         ident(&base.view)
     );
     script.query(&view, &title, &sql);
-    let columns = head
-        .into_iter()
-        .chain(values.clone())
-        .chain([script.ds.to_owned()])
-        .collect();
+    let columns = names.into_iter().chain([script.ds.to_owned()]).collect();
     Values {
         view,
         columns,

@@ -3,7 +3,7 @@
 //! the sources, as the engine does.
 
 use chronon_run_conf::{DataModel, GroupBy};
-use chronon_run_core::{PartitionRange, RangeSet};
+use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet};
 
 use super::{
     Refusal, Request, Types,
@@ -82,6 +82,10 @@ pub(super) fn values(
     };
     let known = tables.days(&table, request.partition_column, &[]);
     let missing = RangeSet::from(wanted).minus(&known);
+    let missing = match days_of_sources(conf, tables, request.partition_column) {
+        Some(days) => missing.intersect(&days),
+        None => missing,
+    };
     let output = Output {
         table: table.clone(),
         kind: Some("group_by_incremental"),
@@ -103,6 +107,21 @@ pub(super) fn values(
         request.range,
         script,
     ))
+}
+
+/// The days on which any source has a partition, for only those have increments; `None` if the
+/// sources do not tell.
+fn days_of_sources(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Option<RangeSet> {
+    let mut days = RangeSet::default();
+    for source in &conf.sources {
+        let spec = source.table().ok()?;
+        if source.is_cumulative() || tables.table(&spec.table).is_none() {
+            return None;
+        }
+        let column = source.query().partition_column.as_deref().unwrap_or(ds);
+        days = days.union(&tables.days(&spec.table, column, &spec.sub_partitions));
+    }
+    Some(days)
 }
 
 /// What every feature of the same partial result shares.

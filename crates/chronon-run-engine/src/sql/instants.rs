@@ -20,6 +20,9 @@ const HOUR: i64 = 3_600_000;
 /// The engine's smallest hop in milliseconds: every window begins at a multiple of it.
 const HOP: i64 = 300_000;
 
+/// The first instant of a key and day that is after a mutation.
+const SEEN: &str = "e.__seen_at";
+
 /// How a window of the point-in-time rule lies on the days before the instant's own day.
 struct Lie {
     /// Days before the instant's day that are wholly inside, as a frame.
@@ -28,6 +31,8 @@ struct Lie {
     edges: Vec<i64>,
     /// The inclusive lower limit of event times, from `q.ts`.
     lower: Option<String>,
+    /// The hop to which the lower limit is rounded down, in milliseconds.
+    hop: i64,
 }
 
 /// The engine's window rule: `floor(floor(t, 5 min) − W, hop)`.
@@ -37,6 +42,7 @@ fn lie(window: Option<Window>) -> Lie {
             frame: Some("RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING".into()),
             edges: vec![0],
             lower: None,
+            hop: HOP,
         };
     };
     let width = window.millis();
@@ -52,6 +58,7 @@ fn lie(window: Option<Window>) -> Lie {
             frame: Some(format!("RANGE BETWEEN {whole} PRECEDING AND 1 PRECEDING")),
             edges: vec![0],
             lower: Some(format!("q.ts - PMOD(q.ts, {DAY}) - {width}")),
+            hop,
         };
     }
     let lower = if width % hop == 0 {
@@ -69,6 +76,49 @@ fn lie(window: Option<Window>) -> Lie {
         frame,
         edges,
         lower: Some(lower),
+        hop,
+    }
+}
+
+/// Which rows of a snapshot an instant of the next day sees: those before the end of the
+/// snapshot's day, in windows those above the window that ends there, as far as they are still
+/// inside at the instant. A row exactly at that window's begin is only seen through the hop of a
+/// longer window, if there is one that keeps the row in hops too.
+fn in_snapshot(feature: &Feature, group: &Group<'_>) -> String {
+    let end = format!("q.ts - PMOD(q.ts, {DAY})");
+    let Some(window) = feature.window else {
+        return format!("e.ts < {end}");
+    };
+    let lie = lie(feature.window);
+    let width = window.millis();
+    let shares_hop = |other: &&Feature| {
+        let wider = other
+            .window
+            .filter(|other| (width + 1..width + 2 * DAY).contains(&other.millis()));
+        other.partial == feature.partial && wider.is_some_and(|w| self::lie(Some(w)).hop == lie.hop)
+    };
+    let above = match group
+        .features
+        .iter()
+        .copied()
+        .any(|other| shares_hop(&other))
+    {
+        true => ">=",
+        false => ">",
+    };
+    let lower = lie.lower.unwrap_or_default();
+    format!("e.ts < {end} AND e.ts {above} {end} - {width} AND e.ts >= {lower}")
+}
+
+/// Which mutations an instant sees: a window is looked at once, at the first instant after the
+/// mutation, as the engine does.
+fn in_mutations(window: Option<Window>) -> String {
+    match lie(window).lower {
+        None => format!("e.ts < {SEEN}"),
+        Some(lower) => {
+            let lower = lower.replace("q.ts", SEEN);
+            format!("e.ts < {SEEN} AND e.ts >= {lower}")
+        }
     }
 }
 
@@ -83,6 +133,8 @@ struct Lines {
     from_hops: Vec<String>,
     /// From the frame over whole days.
     from_days: Vec<String>,
+    /// From a mutation.
+    from_mutations: Vec<String>,
     /// Merging all pieces.
     merged: Vec<String>,
     /// The days that are cut, counted back.
@@ -111,7 +163,9 @@ impl Lines {
                 .collect();
             lines.from_hops.extend(aliased(&hops, &names));
             // No window is so short that it cuts the instant's own hop.
-            lines.add_rows(&feature.partial.lift("e."), "true", &names);
+            lines
+                .from_rows
+                .extend(aliased(&feature.partial.lift("e."), &names));
             let whole: Vec<String> = names
                 .iter()
                 .map(|name| match lie.frame {
@@ -134,24 +188,18 @@ impl Lines {
             if names.iter().all(|name| lines.names.contains(name)) {
                 continue;
             }
-            let lower = lie(feature.window).lower;
-            let inside = lower.map_or_else(|| "true".into(), |lower| format!("e.ts >= {lower}"));
             let lifted = feature.partial.lift_signed("e.");
-            lines.add_rows(&lifted, &inside, &names);
+            let inside = in_snapshot(feature, group);
+            lines.from_rows.extend(limited(&lifted, &inside, &names));
+            let inside = in_mutations(feature.window);
+            lines
+                .from_mutations
+                .extend(limited(&lifted, &inside, &names));
             let merged = feature.partial.merge_signed(&names);
             lines.merged.extend(aliased(&merged, &names));
             lines.names.extend(names);
         }
         lines
-    }
-
-    fn add_rows(&mut self, lifted: &[String], inside: &str, names: &[String]) {
-        let within = lifted.iter().map(|cell| match inside {
-            "true" => cell.clone(),
-            _ => format!("IF({inside}, {cell}, NULL)"),
-        });
-        let within: Vec<String> = within.collect();
-        self.from_rows.extend(aliased(&within, names));
     }
 
     /// NULL for every partial result.
@@ -163,6 +211,14 @@ impl Lines {
             .collect();
         nothing.join(", ")
     }
+}
+
+/// What a row contributes where the condition holds.
+fn limited(lifted: &[String], inside: &str, names: &[String]) -> Vec<String> {
+    let within = lifted
+        .iter()
+        .map(|cell| format!("IF({inside}, {cell}, NULL)"));
+    aliased(&within.collect::<Vec<_>>(), names)
 }
 
 impl Pipeline<'_> {
@@ -300,19 +356,36 @@ impl Pipeline<'_> {
             true => format!(", e.{PIECE}"),
             false => String::new(),
         };
-        let mut pieces = vec![format!(
-            "SELECT {}, q.ts, q.{ds}{piece},\n    {}\n  FROM {} q\n  JOIN {} e\n    ON {} AND e.{MUTATION_DAY} = CAST(FLOOR(q.ts / {DAY}) AS INT) AND e.{MUTATION_TS} < q.ts",
-            self.query_keys(),
-            lines.from_rows.join(",\n    "),
-            ident(&self.queries()),
-            self.rows(group),
-            self.same_keys("e"),
-        )];
+        let rows = self.rows(group);
+        let queries = ident(&self.queries());
+        let same_keys = self.same_keys("e");
+        let plain_keys = list(&self.usage.conf.key_columns);
+        let day = format!("e.{MUTATION_DAY} = CAST(FLOOR(q.ts / {DAY}) AS INT)");
+        let seen = format!(
+            "seen AS (\n  SELECT e.*, q.ts AS __seen_at\n  FROM (\n    SELECT *, LAG(ts) OVER (PARTITION BY {plain_keys}, FLOOR(ts / {DAY}) ORDER BY ts) AS __before\n    FROM (SELECT DISTINCT {plain_keys}, ts FROM {queries})\n  ) q\n  JOIN {rows} e\n    ON {same_keys} AND {day} AND e.{MUTATION_TS} > 0 AND e.{MUTATION_TS} < q.ts AND COALESCE(q.__before <= e.{MUTATION_TS}, true)\n)"
+        );
+        let select = |lines: &[String]| {
+            format!(
+                "SELECT {}, q.ts, q.{ds}{piece},\n    {}\n  FROM {queries} q",
+                self.query_keys(),
+                lines.join(",\n    ")
+            )
+        };
+        let mut pieces = vec![
+            format!(
+                "{}\n  JOIN {rows} e\n    ON {same_keys} AND {day} AND e.{MUTATION_TS} = 0",
+                select(&lines.from_rows)
+            ),
+            format!(
+                "{}\n  JOIN seen e\n    ON {same_keys} AND {day} AND {SEEN} <= q.ts",
+                select(&lines.from_mutations)
+            ),
+        ];
         pieces.extend(self.lonely(group, &lines, &ds));
         script.query(
             view,
             "aggregations: the snapshot of the day before and the mutations up to the instant",
-            &format!("WITH {}", self.merged(group, &pieces, &lines, &ds)),
+            &format!("WITH {seen},\n{}", self.merged(group, &pieces, &lines, &ds)),
         );
     }
 

@@ -105,7 +105,7 @@ impl<'a> Steps<'a> {
         let left_columns = order.into_iter().filter(|column| column != ds).collect();
         let additions = Additions::of(conf, request.range, request.tables, ds)
             .map_err(|(field, why)| request.refuse(field, why))?;
-        Ok(Self {
+        let steps = Self {
             request,
             conf,
             output,
@@ -113,7 +113,31 @@ impl<'a> Steps<'a> {
             additions,
             left_sql,
             timed,
-        })
+        };
+        match steps.unknown_field() {
+            Some((part, field)) => Err(request.refuse(
+                format!("{part}.query.selects"),
+                format!("the join has no column `{field}`; the Driver fails too"),
+            )),
+            None => Ok(steps),
+        }
+    }
+
+    /// A field of a bootstrap part that is no column of the join.
+    fn unknown_field(&self) -> Option<(String, String)> {
+        let mut known: Vec<String> = self.additions.external_columns();
+        let derivations = self.conf.derivations.iter().flatten();
+        known.extend(derivations.map(|derivation| derivation.name.clone()));
+        if known.iter().any(|name| name == "*") {
+            known.extend(self.left_columns.iter().cloned());
+        }
+        for part in self.conf.offline_parts() {
+            known.extend(Self::keys(&part).into_iter().map(|(_, left)| left));
+            known.extend(self.feature_names(&part));
+        }
+        let mut fields = self.additions.fields();
+        let unknown = fields.find(|(_, field)| !known.contains(field));
+        unknown.map(|(part, field)| (part.to_owned(), field.clone()))
     }
 
     fn ds(&self) -> &str {
@@ -298,6 +322,25 @@ impl<'a> Steps<'a> {
         all
     }
 
+    /// The output columns that are made of a part's features, each with those features.
+    fn made_of(&self, part: &OfflinePart<'_>) -> Vec<(String, Vec<String>)> {
+        let features = self.feature_names(part);
+        let derivations = self.conf.derivations.as_deref().unwrap_or_default();
+        if derivations.is_empty() {
+            let own = features.into_iter();
+            return own.map(|name| (name.clone(), vec![name])).collect();
+        }
+        let outputs = derive::columns(&features, derivations).into_iter();
+        let outputs = outputs.map(|(name, expression)| {
+            let words = derive::words(&expression);
+            let made = features.iter().filter(|f| words.contains(&f.as_str()));
+            (name, made.cloned().collect::<Vec<_>>())
+        });
+        outputs
+            .filter(|(_, features)| !features.is_empty())
+            .collect()
+    }
+
     /// The full names of a part's features.
     fn feature_names(&self, part: &OfflinePart<'_>) -> Vec<String> {
         let values = group_by::value_names(part.group_by, self.request.tables, self.ds());
@@ -310,13 +353,13 @@ impl<'a> Steps<'a> {
     /// The view of the left rows that a part is computed for: not those for which all of its
     /// features are bootstrapped.
     fn uncovered(&self, part: &OfflinePart<'_>, prefix: &str, script: &mut Script<'_>) -> String {
-        let Some(covered) = self.additions.covers(&self.feature_names(part), "") else {
+        let Some(covered) = self.additions.covers(&self.made_of(part), "") else {
             return LEFT_ROWS.to_owned();
         };
         let view = format!("{prefix}_left");
         script.query(
             &view,
-            "bootstrapParts: rows that have all features of this part already are left out",
+            "bootstrapParts: rows that need nothing of this part any more are left out",
             &format!("SELECT * FROM {LEFT_ROWS} WHERE NOT {covered}"),
         );
         view
@@ -451,17 +494,12 @@ impl<'a> Steps<'a> {
         values: &Values,
         alias: &str,
     ) -> Vec<(String, String)> {
-        let covered = self.additions.covers(&self.feature_names(part), "l.");
         let feature = |value: &String| {
             let name = format!("{}_{value}", part.full_prefix);
             let computed = format!("{alias}.{}", ident(value));
-            let ready = format!("l.{}", ident(&name));
-            let value = match (self.additions.has(&name), &covered) {
-                (false, _) => computed,
-                (true, None) => format!("COALESCE({ready}, {computed})"),
-                (true, Some(covered)) => {
-                    format!("IF({covered}, {ready}, COALESCE({ready}, {computed}))")
-                }
+            let value = match self.additions.has(&name) {
+                false => computed,
+                true => format!("COALESCE(l.{}, {computed})", ident(&name)),
             };
             (name, value)
         };
@@ -524,24 +562,31 @@ impl<'a> Steps<'a> {
         }
         let mut kept = derive::columns(&features, derivations);
         let ready = self.bootstrapped_derivations();
-        for (name, expression) in kept.iter_mut().filter(|(name, _)| ready.contains(name)) {
-            *expression = format!(
-                "COALESCE({}, {expression})",
-                ident(&format!("{READY}{name}"))
-            );
+        for (name, expression) in kept.iter_mut().filter(|(name, own)| name != own) {
+            // What has a value already keeps it.
+            let known = match ready.contains(name) {
+                true => ident(&format!("{READY}{name}")),
+                false if left.contains(name) || features.contains(name) => ident(name),
+                false => continue,
+            };
+            *expression = format!("COALESCE({known}, {expression})");
         }
-        let lines: Vec<String> = left
-            .iter()
-            .map(|name| ident(name))
+        let of_left = left.iter().map(|name| {
+            let derived = kept.iter().find(|(derived, _)| derived == name);
+            derive::line(name, derived.map_or(name, |(_, expression)| expression))
+        });
+        let others = kept.iter().filter(|(name, _)| !left.contains(name));
+        let lines: Vec<String> = of_left
             .chain(
-                kept.iter()
+                others
+                    .clone()
                     .map(|(name, expression)| derive::line(name, expression)),
             )
             .chain([ident(&ds)])
             .collect();
+        let names: Vec<String> = others.map(|(name, _)| name.clone()).collect();
         let sql = format!("SELECT\n  {}\nFROM joined", lines.join(",\n  "));
         script.query("derived", "derivations", &sql);
-        let names = kept.into_iter().map(|(name, _)| name);
         (
             "derived".into(),
             left.into_iter().chain(names).chain([ds]).collect(),

@@ -375,7 +375,7 @@ pub(super) fn mutated_rows(
         ]);
         let (sql, _) = select(&query, &table, &implicit, &scan, tables);
         pieces.push(format!(
-            "-- sources[{index}].entities.mutationTable\nSELECT {columns}, UNIX_DATE(CAST({partition} AS DATE)) AS {MUTATION_DAY}, {MUTATION_TS}, {SIGN}\nFROM (\n  {}\n)",
+            "-- sources[{index}].entities.mutationTable, without what came late\nSELECT {columns}, UNIX_DATE(CAST({partition} AS DATE)) AS {MUTATION_DAY}, {MUTATION_TS}, {SIGN}\nFROM (\n  {}\n)\nWHERE {MUTATION_TS} >= UNIX_DATE(CAST({partition} AS DATE)) * 86400000L",
             indent(&sql, 2)
         ));
     }
@@ -432,7 +432,14 @@ fn time(conf: &GroupBy, source: &Source, ds: &str) -> Option<String> {
     let selected = query.selects.as_ref().and_then(|selects| selects.get("ts"));
     let declared = selected.or(query.time_column.as_ref()).cloned();
     if source.data_model() == DataModel::Entities {
-        return declared;
+        let aggregated = conf
+            .aggregations
+            .as_ref()
+            .is_some_and(|all| !all.is_empty());
+        return match aggregated {
+            true => declared.map(|expression| format!("COALESCE({expression}, 0L)")),
+            false => declared,
+        };
     }
     let temporal = conf.accuracy() == Accuracy::Temporal;
     let declared = declared.or_else(|| temporal.then(|| "ts".to_owned()));
