@@ -1,8 +1,10 @@
 //! How the cost of point-in-time values grows with days and aggregations, against the range join
-//! that one would write by hand, on a real Spark with a million events. Run by name:
+//! that one would write by hand, on a real Spark with a million events; and how much of the work one
+//! task does if one key has half of the events. Run by name:
 //! `cargo test -p chronon-run --test cost -- --nocapture`.
 //!
-//! Nothing here depends on time: what is asserted is that both compute the same sums.
+//! Nothing that is asserted depends on time: both compute the same sums, and no task of a shuffle gets
+//! a fifth of the events.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
@@ -13,14 +15,14 @@ mod support;
 #[path = "it/tables.rs"]
 mod tables;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 use chronon_run_conf::Join;
 use chronon_run_core::{Ds, PartitionRange, StepKind};
 use chronon_run_engine::sql::{Conf, Request, compile};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::Workspace;
+use crate::{support::Workspace, tables::Warehouse};
 
 /// The days of the events, of which the left has the last ones.
 const DAYS: i64 = 181;
@@ -36,8 +38,8 @@ const NAIVE: [(i32, usize); 6] = [(1, 1), (1, 10), (1, 50), (30, 1), (30, 10), (
 #[test]
 fn cost_grows_with_days_and_aggregations() {
     let workspace = Workspace::empty();
-    std::fs::create_dir_all(workspace.path(".chronon-run")).unwrap();
-    let warehouse = tables::Warehouse::of(&workspace);
+    fs::create_dir_all(workspace.path(".chronon-run")).unwrap();
+    let warehouse = Warehouse::of(&workspace);
     let seeds = warehouse.printed(&data());
     println!("{seeds}");
     let names = [
@@ -77,8 +79,6 @@ fn cost_grows_with_days_and_aggregations() {
             }
         }
     }
-    cell("hot-30-10".to_owned(), &compiled("hot_", 30, 10));
-
     let printed = warehouse.printed(&script);
     let times = times(&printed);
     println!("{EVENTS} events of {KEYS} keys, {LEFT_ROWS} left rows a day; seconds");
@@ -102,10 +102,6 @@ fn cost_grows_with_days_and_aggregations() {
             );
         }
     }
-    println!(
-        "half of all rows belong to one key, 30 days, 10 aggregations: {:.1}",
-        times["hot-30-10"] / 1000.0
-    );
     let wrong: Vec<&str> = printed
         .lines()
         .filter(|line| line.starts_with("@differs"))
@@ -113,6 +109,73 @@ fn cost_grows_with_days_and_aggregations() {
     assert_eq!(wrong, Vec::<&str>::new());
     let same = printed.lines().filter(|line| line.starts_with("@same"));
     assert_eq!(same.count(), NAIVE.len(), "{printed}");
+
+    println!("30 days, 10 aggregations, {PARTITIONS} tasks a shuffle");
+    for (kind, words) in [("", "keys alike"), ("hot_", "one key has half of all rows")] {
+        let tasks = tasks(&warehouse, &workspace, kind, &compiled(kind, 30, 10));
+        println!("{words}: {}", tasks.text());
+        assert!(
+            tasks.largest_read * 5 < u64::from(EVENTS),
+            "{}",
+            tasks.text()
+        );
+    }
+}
+
+/// Tasks of each shuffle where skew is looked at.
+const PARTITIONS: &str = "16";
+
+/// The tasks of a script.
+#[derive(Default)]
+struct Tasks {
+    /// Milliseconds of each task, by stage.
+    stages: BTreeMap<u64, Vec<u64>>,
+    /// Rows that the task with most of them reads from shuffles.
+    largest_read: u64,
+}
+
+impl Tasks {
+    /// Of the stage with the longest task.
+    fn text(&self) -> String {
+        let all: u64 = self.stages.values().flatten().sum();
+        let longest = self.stages.values().max_by_key(|tasks| tasks.iter().max());
+        let mut tasks = longest.cloned().unwrap_or_default();
+        tasks.sort_unstable();
+        format!(
+            "{all} ms in all tasks; longest {} ms, median of its stage {} ms; at most {} rows read by one task of a shuffle",
+            tasks.last().unwrap_or(&0),
+            tasks.get(tasks.len() / 2).unwrap_or(&0),
+            self.largest_read
+        )
+    }
+}
+
+/// Runs a script and reads its tasks from Spark's event log.
+fn tasks(warehouse: &Warehouse, workspace: &Workspace, kind: &str, script: &str) -> Tasks {
+    let folder = workspace.path(&format!("events-{kind}"));
+    fs::create_dir_all(&folder).unwrap();
+    let conf = [
+        ("spark.sql.shuffle.partitions", PARTITIONS),
+        ("spark.sql.adaptive.coalescePartitions.enabled", "false"),
+        ("spark.eventLog.enabled", "true"),
+        ("spark.eventLog.dir", folder.to_str().unwrap()),
+    ];
+    warehouse.printed_with(script, &conf);
+    let log = fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
+    let mut tasks = Tasks::default();
+    for line in fs::read_to_string(log.path()).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        if event["Event"] != "SparkListenerTaskEnd" {
+            continue;
+        }
+        let metrics = &event["Task Metrics"];
+        let stage = tasks.stages.entry(event["Stage ID"].as_u64().unwrap());
+        let time = metrics["Executor Run Time"].as_u64().unwrap();
+        stage.or_default().push(time);
+        let read = &metrics["Shuffle Read Metrics"]["Total Records Read"];
+        tasks.largest_read = tasks.largest_read.max(read.as_u64().unwrap());
+    }
+    tasks
 }
 
 fn range(days: i32) -> PartitionRange {

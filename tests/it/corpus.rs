@@ -19,11 +19,9 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    pub(crate) fn open(name: &str) -> Self {
-        let root = std::env::var_os("CHRONON_RUN_GOLDEN").map_or_else(
-            || repository().join("tests/golden").join(name),
-            PathBuf::from,
-        );
+    /// A folder, if relative then of `tests/golden`.
+    pub(crate) fn open(folder: impl AsRef<Path>) -> Self {
+        let root = repository().join("tests/golden").join(folder);
         let text = fs::read_to_string(root.join("runs.jsonl")).unwrap();
         let runs = text
             .lines()
@@ -32,12 +30,14 @@ impl Corpus {
         Self { root, runs }
     }
 
+    /// Tables that were put there by hand between two runs: inputs.
     pub(crate) fn prepared_names(&self) -> BTreeSet<String> {
         let runs = self.runs.iter().filter(|run| run["kind"] == "preparation");
         let names = runs.flat_map(|run| run["tables_changed"].as_object().unwrap().keys());
         names.cloned().collect()
     }
 
+    /// The repo with a workspace.toml: the sources as seeds, holes declared, no cuts of our own.
     pub(crate) fn workspace(&self) -> Workspace {
         let workspace = Workspace::copy_of(&self.root.join("repo"));
         let mut toml = String::from(
@@ -86,6 +86,7 @@ impl Corpus {
         toml
     }
 
+    /// A table that was put there by hand between two runs: a seed made of its recorded rows.
     fn prepared(&self, workspace: &Workspace, name: &str) -> String {
         let table = Recorded::read(&self.root.join("expected"), name).unwrap();
         let columns = &table.content.columns;
@@ -100,11 +101,10 @@ impl Corpus {
         let columns = columns
             .iter()
             .map(|(name, kind)| pair(&json!(name), &json!(kind)));
-        let partition = table.content.partitions.iter().flatten().next().unwrap();
-        let partition_by: Vec<&str> = partition
-            .split('/')
-            .map(|piece| piece.split_once('=').unwrap().0)
-            .collect();
+        let partition = table.content.partitions.iter().flatten().next();
+        let pieces = partition.into_iter().flat_map(|name| name.split('/'));
+        let partition_by = pieces.map(|piece| piece.split_once('=').unwrap().0);
+        let partition_by: Vec<&str> = partition_by.collect();
         seed(
             name,
             &workspace.path(&file),
@@ -113,6 +113,7 @@ impl Corpus {
         )
     }
 
+    /// Names of the joins that were run in parts.
     pub(crate) fn modular(&self) -> BTreeSet<String> {
         let runs = self.runs.iter().filter(|run| run["argv"][0] == "join-left");
         runs.map(|run| {
@@ -124,6 +125,7 @@ impl Corpus {
         .collect()
     }
 
+    /// The conf of a recorded run.
     pub(crate) fn conf(&self, run: &Value) -> Value {
         let path = self
             .root
@@ -167,16 +169,20 @@ fn seed(name: &str, path: &Path, columns: Vec<String>, partition_by: &[&str]) ->
 
 /// The days between the first and the last of a source that it does not have.
 fn holes(path: &Path, column: &str, empty: &[&str]) -> Vec<String> {
-    let text = fs::read_to_string(path).unwrap();
-    let mut lines = text.lines();
-    let at = lines
-        .next()
+    let mut rows = csv::Reader::from_path(path).unwrap();
+    let at = rows
+        .headers()
         .unwrap()
-        .split(',')
-        .position(|name| name == column)
-        .unwrap();
-    let filled = lines.filter_map(|line| line.split(',').nth(at));
+        .iter()
+        .position(|name| name == column);
+    let at = at.unwrap();
+    let filled: BTreeSet<String> = rows
+        .records()
+        .map(|row| row.unwrap()[at].to_owned())
+        .collect();
     let days: RangeSet = filled
+        .iter()
+        .map(String::as_str)
         .chain(empty.iter().copied())
         .filter_map(|text| text.parse::<Ds>().ok())
         .collect();

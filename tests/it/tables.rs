@@ -75,6 +75,13 @@ impl Warehouse {
 
     /// What a script prints, run in a process of its own.
     pub(crate) fn printed(&self, script: &str) -> String {
+        self.printed_with(script, &[("spark.sql.shuffle.partitions", "2")])
+    }
+
+    /// The same with a Spark configuration of the caller's.
+    pub(crate) fn printed_with(&self, script: &str, conf: &[(&str, &str)]) -> String {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let conf: Vec<(String, String)> = conf.iter().map(owned).collect();
         let path = self.state.join("test.sql");
         let log = self.state.join("test-log4j2.properties");
         fs::write(&path, script).unwrap();
@@ -83,7 +90,7 @@ impl Warehouse {
         let jobs = SqlJobs {
             spark: &self.spark,
             master: "local[2]",
-            conf: &[("spark.sql.shuffle.partitions".to_owned(), "2".to_owned())],
+            conf: &conf,
             metastore_uri: &self.lease.uri(),
             warehouse: Some(&self.state.join("warehouse")),
             scratch: &self.state.join("scratch"),

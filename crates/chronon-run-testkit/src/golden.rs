@@ -259,14 +259,14 @@ fn recorded_rows(path: &Path, kind: Kind) -> Result<Option<Vec<Vec<Value>>>, Gol
 
 /// Rows of which the recorded value is a defect of the recording engine; they are named, and
 /// the others are compared.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Defect<'a> {
+#[derive(Clone, PartialEq, Eq, Debug, serde::Deserialize)]
+pub struct Defect {
     /// `db.table`.
-    pub table: &'a str,
+    pub table: String,
     /// Column and text of each value that a row must have to be meant.
-    pub rows: &'a [(&'a str, &'a str)],
+    pub rows: BTreeMap<String, String>,
     /// Why the record is wrong.
-    pub why: &'a str,
+    pub why: String,
 }
 
 /// What [`compare`] found.
@@ -283,7 +283,7 @@ pub struct Verdict {
 /// Compares what was found with the record: columns with types and order, partitions, rows in any
 /// order. Numbers may differ by 1e-9 of their size; an approximate count by its error.
 #[must_use]
-pub fn compare(recorded: &Recorded, found: &Rows, defects: &[Defect<'_>]) -> Verdict {
+pub fn compare(recorded: &Recorded, found: &Rows, defects: &[Defect]) -> Verdict {
     let mut verdict = Verdict::default();
     let visible: Vec<_> = found
         .columns
@@ -308,7 +308,7 @@ pub fn compare(recorded: &Recorded, found: &Rows, defects: &[Defect<'_>]) -> Ver
     compare_partitions(recorded, found, &mut verdict);
     let (common, wanted) = project(&recorded.content.columns, &visible, wanted);
     let (_, rows) = project(&found.columns, &common, rows);
-    let meant = |row: &Vec<Value>, defect: &Defect<'_>| {
+    let meant = |row: &Vec<Value>, defect: &Defect| {
         defect.rows.iter().all(|(name, value)| {
             let at = common.iter().position(|(column, _)| column == name);
             at.is_some_and(|at| text(&row[at]) == *value)
@@ -841,13 +841,13 @@ mod tests {
     #[test]
     fn rows_of_a_defect_are_named_and_the_others_compared() {
         let defect = Defect {
-            table: "db.t",
-            rows: &[("k", "b")],
-            why: "hazard",
+            table: "db.t".to_owned(),
+            rows: BTreeMap::from([("k".to_owned(), "b".to_owned())]),
+            why: "hazard".to_owned(),
         };
         let wanted = recorded(&[row("a", 1.0, 1.0), row("b", 1.0, 1.0)]);
         let found = content(&[row("a", 1.0, 1.0), row("b", 7.0, 1.0)]);
-        let verdict = compare(&wanted, &found, &[defect]);
+        let verdict = compare(&wanted, &found, std::slice::from_ref(&defect));
         assert_eq!(verdict.differences, Vec::<String>::new());
         assert!(verdict.notes[1].contains("hazard"), "{verdict:?}");
         let found = content(&[row("a", 2.0, 1.0), row("b", 7.0, 1.0)]);
