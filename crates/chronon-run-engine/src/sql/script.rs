@@ -597,8 +597,9 @@ fn partitions(column: &str, days: &[Ds], separator: &str) -> String {
     clauses.join(separator)
 }
 
-/// Session settings: the engine's time zone and calendar, and writes that replace only the
-/// partitions that they have rows for.
+/// Session settings: the engine's time zone and calendar, writes that replace only the partitions
+/// that they have rows for, and views that Spark analyses once, not wherever they are used: a
+/// table that is created is typed and filled from one view.
 const SETTINGS: &str = "\
 SET spark.sql.variable.substitute=false;
 SET spark.sql.session.timeZone=UTC;
@@ -609,4 +610,5 @@ SET hive.exec.dynamic.partition.mode=nonstrict;
 SET hive.exec.max.dynamic.partitions=100000;
 SET spark.sql.mapKeyDedupPolicy=LAST_WIN;
 SET spark.sql.legacy.ctePrecedencePolicy=CORRECTED;
+SET spark.sql.legacy.storeAnalyzedPlanForView=true;
 ";
