@@ -48,6 +48,7 @@ fn the_example_is_filled() {
         metastores(example.root()).is_empty()
     });
     values(&example);
+    consistency(&example);
     assert_eq!(half_written(&example), Vec::<PathBuf>::new());
 }
 
@@ -123,6 +124,20 @@ fn values(example: &Workspace) {
         let mut rows = table.content.rows.iter().flatten();
         assert!(!rows.any(|row| row[ds] == "2026-01-23"));
     }
+}
+
+/// The log has three wrong prices on 2026-01-28, two lost flags on 01-29 and one wrong word on 01-30.
+fn consistency(example: &Workspace) {
+    let screen = materialize(example, &["mode:consistency"]).expect(0);
+    assert_snapshot!("consistency", summary(&screen));
+    let shown = example.run(&["status"]).expect(0).stdout;
+    let at = shown.find("consistency with").unwrap();
+    assert_snapshot!("consistency_status", &shown[at..]);
+    let status = example.run(&["status", "--output", "json"]).expect(0);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    let last = &status["consistency"][0];
+    assert_eq!(last["ds"], "2026-01-30");
+    assert_eq!(last["columns"].as_array().unwrap().len(), 26);
 }
 
 // --- trouble -----------------------------------------------------------------------------------

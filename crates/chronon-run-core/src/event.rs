@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetId, PartitionRange, RangeSet};
+use crate::{AssetId, Ds, PartitionRange, RangeSet};
 
 /// A reader of events. Called by the thread that runs the run, so it must not take long.
 pub trait Sink {
@@ -125,6 +125,9 @@ pub enum What {
         empty: RangeSet,
         /// Its days that failed alone, after the step was split down to them.
         bad: RangeSet,
+        /// What a comparison of logged features found; empty for every other step.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        compared: Vec<Compared>,
     },
     /// A step was not started and will not be in this run.
     StepSkipped {
@@ -217,6 +220,36 @@ impl Outcome {
     #[must_use]
     pub fn succeeded(&self) -> bool {
         *self == Self::Succeeded
+    }
+}
+
+/// How one logged feature compares with what its join computes for the same requests of a day (§8.3).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Compared {
+    /// The day of the requests.
+    pub ds: Ds,
+    /// The feature's column.
+    pub column: String,
+    /// Requests that were compared: `equal + different + null_computed + null_logged`.
+    pub compared: u64,
+    /// Requests with the same value, or none, on both sides.
+    pub equal: u64,
+    /// Requests with two values that are not the same.
+    pub different: u64,
+    /// Requests with a logged value where the join computes none.
+    pub null_computed: u64,
+    /// Requests without a logged value where the join computes one.
+    pub null_logged: u64,
+    /// The largest distance of two numbers; none for other types, and if no request has both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<f64>,
+}
+
+impl Compared {
+    /// Whether every request has the same value on both sides.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.equal == self.compared
     }
 }
 

@@ -426,6 +426,7 @@ impl Coordinator<'_> {
             filled: end.filled,
             empty: end.empty,
             bad: end.bad,
+            compared: end.compared,
         });
         match succeeded {
             true => self.summary.succeeded.push(step),

@@ -7,7 +7,10 @@
 
 use std::time::Duration;
 
-use chronon_run_core::{Ds, PartitionRange, RangeSet, event::Outcome};
+use chronon_run_core::{
+    Ds, PartitionRange, RangeSet,
+    event::{Compared, Outcome},
+};
 
 use crate::{Job, RetryDecision, Verdict};
 
@@ -27,6 +30,7 @@ pub(crate) struct Pieces {
     filled: RangeSet,
     empty: RangeSet,
     bad: RangeSet,
+    compared: Vec<Compared>,
     failure: Option<Outcome>,
 }
 
@@ -40,12 +44,13 @@ pub(crate) enum Next {
 }
 
 /// How a step ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Conclusion {
     pub(crate) outcome: Outcome,
     pub(crate) filled: RangeSet,
     pub(crate) empty: RangeSet,
     pub(crate) bad: RangeSet,
+    pub(crate) compared: Vec<Compared>,
 }
 
 impl Pieces {
@@ -60,6 +65,7 @@ impl Pieces {
             filled: RangeSet::new(),
             empty: RangeSet::new(),
             bad: RangeSet::new(),
+            compared: Vec::new(),
             failure: None,
         }
     }
@@ -88,6 +94,7 @@ impl Pieces {
     ) -> Next {
         self.filled = self.filled.union(&verdict.filled);
         self.empty = self.empty.union(&verdict.empty);
+        self.compared.extend_from_slice(&verdict.compared);
         if outcome.succeeded() {
             return self.go_on();
         }
@@ -122,6 +129,7 @@ impl Pieces {
             filled: self.filled,
             empty: self.empty,
             bad: self.bad,
+            compared: self.compared,
         }
     }
 

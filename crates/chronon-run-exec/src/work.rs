@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use chronon_run_core::{CommandLine, RangeSet, event::Outcome};
+use chronon_run_core::{
+    CommandLine, RangeSet,
+    event::{Compared, Outcome},
+};
 
 use crate::Job;
 
@@ -112,7 +115,7 @@ impl fmt::Debug for TaskKind {
 pub type Marker = dyn Fn(&str) -> Option<bool> + Send + Sync;
 
 /// What was seen of a job's days after an attempt.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Verdict {
     /// Days that are there, with rows.
     pub filled: RangeSet,
@@ -122,6 +125,8 @@ pub struct Verdict {
     pub missing: RangeSet,
     /// An upload that wrote no row (§4.6, §8.1).
     pub empty_upload: bool,
+    /// What a comparison of logged features found.
+    pub compared: Vec<Compared>,
 }
 
 impl Verdict {

@@ -8,7 +8,7 @@ use std::{
 
 use chronon_run_core::{
     AssetId, Ds, PartitionRange, RangeSet,
-    event::{CancelReason, Outcome, ProcessId, SkipReason, StepIndex},
+    event::{CancelReason, Compared, Outcome, ProcessId, SkipReason, StepIndex},
 };
 use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
 use rusqlite::{Connection, Error, OptionalExtension, Row, params, types::Type};
@@ -352,6 +352,22 @@ impl Ledger {
         let all = self.attempt("read the uploads", |connection| {
             rows(connection, sql, params![], day)
         });
+        all.into_iter().flatten().collect()
+    }
+
+    /// What the last comparison of each join's logged features found, of all days that it was about.
+    pub fn compared(&mut self) -> BTreeMap<AssetId, Vec<Compared>> {
+        let sql = "
+            SELECT s.asset, s.compared FROM steps s JOIN runs r USING (run)
+            WHERE s.compared IS NOT NULL ORDER BY s.last, r.seq, s.step";
+        let found = |row: &Row<'_>| {
+            let compared = optional_json(row, 1)?.unwrap_or_default();
+            Ok((parsed(row, 0)?, compared))
+        };
+        let all = self.attempt("read the comparisons", |connection| {
+            rows(connection, sql, params![], found)
+        });
+        // Later ones take the place of earlier ones.
         all.into_iter().flatten().collect()
     }
 

@@ -106,10 +106,12 @@ fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Re
             filled,
             empty,
             bad,
+            compared,
         } => {
             execute(
                 connection,
-                "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6, bad = ?7
+                "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6, bad = ?7,
+                 compared = ?8
                  WHERE run = ?1 AND step = ?2",
                 params![
                     run,
@@ -118,7 +120,8 @@ fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Re
                     json(outcome)?,
                     json(filled)?,
                     json(empty)?,
-                    json(bad)?
+                    json(bad)?,
+                    (!compared.is_empty()).then(|| json(compared)).transpose()?
                 ],
             )?;
             keep_empty_days(connection, run, *step, filled, empty)

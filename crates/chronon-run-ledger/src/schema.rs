@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -76,6 +76,10 @@ const MIGRATIONS: [&str; 3] = [
         SELECT count(*) FROM runs other
         WHERE (other.started, other.run) <= (runs.started, runs.run)
     );
+    ",
+    // What a comparison of logged features found, as in the event stream; NULL if nothing was compared.
+    "
+    ALTER TABLE steps ADD COLUMN compared TEXT;
     ",
 ];
 

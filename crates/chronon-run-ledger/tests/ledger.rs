@@ -105,6 +105,7 @@ fn finished(step: StepIndex, outcome: Outcome, filled: RangeSet, empty: RangeSet
         filled,
         empty,
         bad: RangeSet::new(),
+        compared: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! somewhere. A writer whose other end is gone falls silent: a broken pipe is no failure.
 
 mod bars;
+mod comparison;
 pub mod diagnostics;
 pub mod html;
 mod lines;
@@ -19,6 +20,7 @@ mod view;
 mod words;
 
 pub use bars::Bars;
+pub use comparison::{comparison_text, differing_columns};
 pub use lines::{JsonLines, Lines};
 pub use output::Output;
 pub use summary::{SummaryContext, summary};

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, io::Write};
 use chronon_run_core::event::{CancelReason, Event, Outcome, Sink, SkipReason, StepIndex, What};
 
 use crate::{
-    Output, RunView, StepView,
+    Output, RunView, StepView, comparison_text,
     words::{duration, outcome},
 };
 
@@ -130,11 +130,18 @@ fn ending(step: &StepView, outcome: &Outcome) -> String {
     let name = step.name();
     let took = duration(step.millis);
     if outcome.succeeded() {
-        let empty = match step.empty.is_empty() {
+        let mut notes = Vec::new();
+        if !step.empty.is_empty() {
+            notes.push(format!("no rows on {}", step.empty));
+        }
+        if !step.compared.is_empty() {
+            notes.push(comparison_text(&step.compared));
+        }
+        let notes = match notes.is_empty() {
             true => String::new(),
-            false => format!(" (no rows on {})", step.empty),
+            false => format!(" ({})", notes.join("; ")),
         };
-        return format!("done   {name}  {took}{empty}");
+        return format!("done   {name}  {took}{notes}");
     }
     let mut text = format!("failed {name}  {took}: {}", why(step, outcome));
     if let Some(log) = &step.log {

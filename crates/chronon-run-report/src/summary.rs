@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use chronon_run_core::{AssetId, RangeSet, event::CancelReason};
+use chronon_run_core::{
+    AssetId, RangeSet,
+    event::{CancelReason, Compared},
+};
 
 use crate::{
-    Phase, RunView, StepView,
+    Phase, RunView, StepView, comparison_text, differing_columns,
     lines::{assets, why},
     table,
     words::{count, duration},
@@ -33,6 +36,7 @@ pub fn summary(view: &RunView, context: &SummaryContext<'_>) -> String {
     }
     let mut text = headline(view);
     text += &filled_tables(view, context);
+    text += &differences(view, context);
     text += &failures(view);
     text += &not_started(view);
     text += &format!("\nlogs: {}\n", context.logs.display());
@@ -95,6 +99,25 @@ fn filled_tables(view: &RunView, context: &SummaryContext<'_>) -> String {
         true => String::new(),
         false => "\n".to_owned() + &table(&[], &rows),
     }
+}
+
+/// What was compared with its log and is not the same.
+fn differences(view: &RunView, context: &SummaryContext<'_>) -> String {
+    let mut by_asset: BTreeMap<&AssetId, Vec<Compared>> = BTreeMap::new();
+    for step in view.ended(|_| true) {
+        let all = by_asset.entry(&step.info.asset).or_default();
+        all.extend_from_slice(&step.compared);
+    }
+    by_asset.retain(|_, compared| !compared.is_empty());
+    let mut text = String::new();
+    for (asset, compared) in by_asset {
+        let table = (context.table_of)(asset);
+        text += &format!("\n{table}: {}\n", comparison_text(&compared));
+        for column in differing_columns(&compared) {
+            text += &format!("  {column}\n");
+        }
+    }
+    text
 }
 
 fn failures(view: &RunView) -> String {

@@ -65,6 +65,7 @@ pub(crate) fn finished(
         filled,
         empty,
         bad: RangeSet::new(),
+        compared: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use chronon_run_core::{
     PartitionRange, RangeSet,
-    event::{CancelReason, Event, Outcome, SkipReason, StepIndex, StepInfo, What},
+    event::{CancelReason, Compared, Event, Outcome, SkipReason, StepIndex, StepInfo, What},
 };
 
 /// Everything that is to be shown of a run.
@@ -47,6 +47,8 @@ pub struct StepView {
     pub millis: u64,
     /// Its days that are there, once it ended.
     pub filled: RangeSet,
+    /// What it found, if it compared logged features, once it ended.
+    pub compared: Vec<Compared>,
     /// Its days that are legitimately empty, once it ended.
     pub empty: RangeSet,
     /// Its days that failed alone, once it ended.
@@ -149,6 +151,7 @@ impl StepView {
             filled: RangeSet::new(),
             empty: RangeSet::new(),
             bad: RangeSet::new(),
+            compared: Vec::new(),
         }
     }
 
@@ -207,6 +210,7 @@ impl StepView {
                 filled,
                 empty,
                 bad,
+                compared,
                 ..
             } => {
                 if !outcome.succeeded() && self.failed_log.is_some() {
@@ -216,6 +220,7 @@ impl StepView {
                 self.bad.clone_from(bad);
                 self.filled.clone_from(filled);
                 self.empty.clone_from(empty);
+                self.compared.clone_from(compared);
             }
             What::StepSkipped { reason, .. } => self.phase = Phase::Skipped(reason.clone()),
             _ => {}

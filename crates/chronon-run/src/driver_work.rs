@@ -14,7 +14,7 @@ use std::{
 use chronon_run_catalog::Catalog;
 use chronon_run_core::{
     CatalogSnapshot, Ds, RangeSet, StepKind, TableName,
-    event::{Outcome, StepIndex},
+    event::{Compared, Outcome, StepIndex},
 };
 use chronon_run_engine::{
     spark::{command::Length, log},
@@ -113,7 +113,10 @@ impl Work for DriverWork<'_> {
     fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
         let (index, asset) = self.asset(job)?;
         let snapshot = self.tables_of(index)?;
-        let verdict = self.judge(job, index, &snapshot)?;
+        let mut verdict = self.judge(job, index, &snapshot)?;
+        if asset.id.step == StepKind::Consistency && verdict.missing.is_empty() {
+            verdict.compared = self.compared(job, index, &snapshot)?;
+        }
         if !verdict.filled.is_empty() && !self.has_failed(job) {
             Records::of(self.context).note(self.context, asset, &snapshot);
         }
@@ -273,18 +276,9 @@ impl DriverWork<'_> {
         snapshot: &CatalogSnapshot,
         verdict: Verdict,
     ) -> Result<Verdict, WorkError> {
-        let asset = &self.context.graph.assets[index];
-        let conf = self.context.conf(&asset.id);
-        let Some(conf) = conf.filter(|_| !verdict.missing.is_empty()) else {
+        let request = self.request(job, snapshot);
+        let Some(request) = request.filter(|_| !verdict.missing.is_empty()) else {
             return Ok(verdict);
-        };
-        let request = sql::Request {
-            conf,
-            step: &asset.id.step,
-            range: job.range,
-            latest_date: job.range.end,
-            partition_column: &self.context.workspace.partition_column,
-            tables: snapshot,
         };
         // What cannot be counted stays missing.
         let Ok(Some(script)) = sql::count_rows(&request, &verdict.missing) else {
@@ -323,10 +317,45 @@ impl DriverWork<'_> {
             WorkError::Failed(format!(
                 "the rows of {} cannot be counted; see {}",
                 asset.table,
-                self.step_folder(job).join(COUNT_LOG).display()
+                self.step_folder(job).join(format!("{COUNT}.log")).display()
             ))
         })?;
         Ok(uploaded(job, &counts))
+    }
+
+    /// What a consistency job found. What cannot be told is left out: the tables themselves are there.
+    fn compared(
+        &self,
+        job: &Job,
+        index: AssetIndex,
+        snapshot: &CatalogSnapshot,
+    ) -> Result<Vec<Compared>, WorkError> {
+        let Some(request) = self.request(job, snapshot) else {
+            return Ok(Vec::new());
+        };
+        let Ok(Some(script)) = sql::findings(&request) else {
+            return Ok(Vec::new());
+        };
+        let printed = self.query(job, index, "compared", &script)?;
+        Ok(printed
+            .map(|log| sql::parse_findings(&log))
+            .unwrap_or_default())
+    }
+
+    /// The step as the `sql` engine would be asked for it.
+    fn request<'s>(
+        &'s self,
+        job: &'s Job,
+        snapshot: &'s CatalogSnapshot,
+    ) -> Option<sql::Request<'s>> {
+        Some(sql::Request {
+            conf: self.context.conf(&job.asset)?,
+            step: &job.asset.step,
+            range: job.range,
+            latest_date: job.range.end,
+            partition_column: &self.context.workspace.partition_column,
+            tables: snapshot,
+        })
     }
 
     /// Runs a script that counts rows; `None` if it failed.
@@ -336,14 +365,27 @@ impl DriverWork<'_> {
         index: AssetIndex,
         script: &str,
     ) -> Result<Option<BTreeMap<Ds, u64>>, WorkError> {
+        let printed = self.query(job, index, COUNT, script)?;
+        Ok(printed.and_then(|log| sql::parse_counts(&log)))
+    }
+
+    /// What the script printed into `<name>.log` of the step's folder; `None` if it failed.
+    fn query(
+        &self,
+        job: &Job,
+        index: AssetIndex,
+        name: &str,
+        script: &str,
+    ) -> Result<Option<String>, WorkError> {
         let folder = self.step_folder(job);
-        let (path, log) = (folder.join("rows.sql"), folder.join(COUNT_LOG));
+        let path = folder.join(format!("{name}.sql"));
+        let log = folder.join(format!("{name}.log"));
         let failed = |error: &dyn std::fmt::Display| WorkError::Failed(error.to_string());
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&path, script))
             .map_err(|error| failed(&format!("cannot write {}: {error}", path.display())))?;
         let conf = self.context.spark_conf(index);
-        let name = format!("chronon-run rows of {}", job.asset);
+        let name = format!("chronon-run {name} of {}", job.asset);
         let command = self.sql.script(&conf, &path, &name, Length::Short);
         let child = Child::start(&command, &log, LogMode::Truncate, Some(self.watchdog))
             .map_err(|error| failed(&error))?;
@@ -359,7 +401,7 @@ impl DriverWork<'_> {
             return Ok(None);
         }
         let text = fs::read(&log).map_err(|error| failed(&error))?;
-        Ok(sql::parse_counts(&String::from_utf8_lossy(&text)))
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 }
 
@@ -382,5 +424,5 @@ fn without_any_gate(asset: &Asset, snapshot: &CatalogSnapshot, verdict: Verdict)
     }
 }
 
-/// What the counting prints.
-const COUNT_LOG: &str = "rows.log";
+/// The script that counts rows, and its log.
+const COUNT: &str = "rows";

@@ -230,10 +230,15 @@ impl Work for SqlWork<'_> {
         if !there.is_empty() {
             Records::of(self.context).note(self.context, asset, &snapshot);
         }
+        let compared = match job.asset.step {
+            StepKind::Consistency => self.last_log(job).map(|log| sql::parse_findings(&log)),
+            _ => None,
+        };
         Ok(Verdict {
             filled: there.minus(&empty),
             missing: wanted.minus(&days),
             empty,
+            compared: compared.unwrap_or_default(),
             ..Verdict::default()
         })
     }
@@ -274,20 +279,21 @@ impl SqlWork<'_> {
                 ..Verdict::default()
             });
         }
-        let log = last_log(&self.step_folder(job));
-        let counts = log.and_then(|log| sql::parse_counts(&String::from_utf8_lossy(&log)));
+        let counts = self.last_log(job).and_then(|log| sql::parse_counts(&log));
         let counts = counts.ok_or_else(|| {
             WorkError::Failed(format!("the rows of {} were not counted", asset.table))
         })?;
         Ok(uploaded(job, &counts))
     }
-}
 
-/// The output of a step's last attempt.
-fn last_log(folder: &Path) -> Option<Vec<u8>> {
-    let log = |attempt: u32| folder.join(format!("attempt-{attempt}.log"));
-    let last = (1..).take_while(|&attempt| log(attempt).exists()).last()?;
-    fs::read(log(last)).ok()
+    /// The output of the step's last attempt.
+    fn last_log(&self, job: &Job) -> Option<String> {
+        let folder = self.step_folder(job);
+        let log = |attempt: u32| folder.join(format!("attempt-{attempt}.log"));
+        let last = (1..).take_while(|&attempt| log(attempt).exists()).last()?;
+        let bytes = fs::read(log(last)).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
 }
 
 /// Done is an upload table that holds exactly this day, and rows besides the serving information

@@ -4,11 +4,13 @@
 //! The comparison is the join itself with the log as its left (`O_comparison…`). Its rows and
 //! the logged ones are joined, and what differs is counted per feature and hour of the request:
 //! `O_consistency`. `left` is what was computed, `right` what was logged. `O_consistency_upload`
-//! holds the same as JSON and its UTF-8 bytes; the engine's bytes are Avro.
+//! holds the same as JSON and its UTF-8 bytes; the engine's bytes are Avro. In the end the script
+//! prints per day and feature what a reader wants to know of all this.
 
 use chronon_run_conf::{EventSource, Join, Query, Source};
-use chronon_run_core::{StepKind, TableName, TableState};
+use chronon_run_core::{StepKind, TableName, TableState, event};
 use indexmap::IndexMap;
+use serde::Deserialize;
 
 use super::{
     Conf, Refusal, Request, Types, join,
@@ -137,26 +139,70 @@ pub(super) fn compile(
     };
     join::compile(&compute, &comparison, script)?;
     let columns = script.planned(&computed).unwrap_or_default().to_vec();
-    let keys = keys(conf, script.ds);
-    let mut features = Vec::new();
-    for name in columns.iter().filter(|column| !keys.contains(column)) {
-        let shape = shape(state, name)
-            .ok_or_else(|| request.refuse("left", format!("{logged} has no column `{name}`")))?;
-        features.push(Compared {
-            name: name.clone(),
-            shape,
-        });
-    }
-    let compared = Comparison {
-        request,
-        conf,
-        keys,
-        features,
-    };
+    let compared = Comparison::new(request, conf, &columns, state, &logged)?;
     compared.rows(&computed, &logged, script);
     compared.metrics(script);
     compared.write(&output, script);
+    script.heading("what was found");
+    script.statement(&compared.findings(&computed, &logged));
     Ok(())
+}
+
+/// The script that tells what a consistency job of either engine has found, from the tables that it
+/// wrote ([`parse_findings`]). `None` if they are not there.
+///
+/// # Errors
+/// If the log lacks a column that the join computes.
+pub fn findings(request: &Request<'_>) -> Result<Option<String>, Refusal> {
+    let Conf::Join(conf) = request.conf else {
+        return Ok(None);
+    };
+    let logged = request.output_table(&conf.meta_data)?.suffixed("_logged");
+    let comparison =
+        comparison(conf).map_err(|error| request.refuse("metaData.outputNamespace", error))?;
+    let computed = request.output_table(&comparison.meta_data)?;
+    let (Some(log), Some(join)) = (
+        request.tables.table(&logged),
+        request.tables.table(&computed),
+    ) else {
+        return Ok(None);
+    };
+    let columns = join.info.columns.iter().chain(&join.info.partition_columns);
+    let columns: Vec<String> = columns.map(|column| column.name.clone()).collect();
+    let compared = Comparison::new(request, conf, &columns, log, &logged)?;
+    Ok(Some(format!(
+        "{};\n",
+        compared.findings(&computed, &logged)
+    )))
+}
+
+/// What every finding begins with.
+const FINDING: &str = "chronon-run-compared";
+
+/// A finding, as the script prints it.
+#[derive(Deserialize)]
+struct Printed {
+    #[serde(flatten)]
+    found: event::Compared,
+    /// Text, because JSON knows no infinity.
+    distance: Option<String>,
+}
+
+/// What the script of a consistency job printed, or that of [`findings`]: by day, then in the order
+/// of the columns.
+#[must_use]
+pub fn parse_findings(log: &str) -> Vec<event::Compared> {
+    let lines = log.lines().map(str::trim);
+    let texts = lines.filter_map(|line| line.strip_prefix(FINDING));
+    let printed = texts.filter_map(|text| serde_json::from_str::<Printed>(text).ok());
+    let mut found: Vec<event::Compared> = printed
+        .map(|printed| event::Compared {
+            worst: printed.distance.and_then(|text| text.parse().ok()),
+            ..printed.found
+        })
+        .collect();
+    found.sort_by_key(|found| found.ds);
+    found
 }
 
 /// What a logged column looks like; `None` if there is none of this name.
@@ -209,6 +255,38 @@ impl Compared {
         }
     }
 
+    /// Whether two values are not the same; NULL if one of them is.
+    fn differ(&self) -> String {
+        let (l, r) = (self.left(), self.right());
+        // Maps cannot be compared as such; their entries can, in the order of their keys.
+        match self.shape {
+            Shape::Map(_) => {
+                format!("ARRAY_SORT(MAP_ENTRIES({l})) <> ARRAY_SORT(MAP_ENTRIES({r}))")
+            }
+            _ if self.is_floating() => format!("{} <> 0", self.gap()),
+            _ => format!("{l} <> {r}"),
+        }
+    }
+
+    /// What is told of it for one day ([`Printed`]).
+    fn finding(&self) -> String {
+        let (l, r, differ) = (self.left(), self.right(), self.differ());
+        let count = |condition: &str| format!("SUM(IF({condition}, 1L, 0L))");
+        let same = format!("({l} IS NULL AND {r} IS NULL) OR NOT ({differ})");
+        let distance = match self.is_number() {
+            true => format!("CAST(MAX(ABS({})) AS STRING)", self.gap()),
+            false => "CAST(NULL AS STRING)".to_owned(),
+        };
+        format!(
+            "NAMED_STRUCT('ds', __day, 'column', {}, 'compared', COUNT(1), 'equal', {}, 'different', {}, 'null_computed', {}, 'null_logged', {}, 'distance', {distance})",
+            text(&self.name),
+            count(&same),
+            count(&differ),
+            count(&format!("{l} IS NULL AND {r} IS NOT NULL")),
+            count(&format!("{l} IS NOT NULL AND {r} IS NULL")),
+        )
+    }
+
     /// `(metric, expression)` in the engine's order.
     fn metrics(&self) -> Vec<(String, String)> {
         let (l, r) = (self.left(), self.right());
@@ -233,15 +311,7 @@ impl Compared {
         if matches!(self.shape, Shape::List(_)) {
             metrics.extend(list_metrics(&l, &r, &self.kept()));
         }
-        // Maps cannot be compared as such; their entries can, in the order of their keys.
-        let differ = match self.shape {
-            Shape::Map(_) => {
-                format!("ARRAY_SORT(MAP_ENTRIES({l})) <> ARRAY_SORT(MAP_ENTRIES({r}))")
-            }
-            _ if self.is_floating() => format!("{} <> 0", self.gap()),
-            _ => format!("{l} <> {r}"),
-        };
-        metrics.push(("mismatch_sum", count(differ)));
+        metrics.push(("mismatch_sum", count(self.differ())));
         metrics.push(("total_count", "COUNT(1)".to_owned()));
         let named = metrics.into_iter();
         named
@@ -313,6 +383,11 @@ fn finish(name: &str) -> String {
     }
 }
 
+/// The day of a time in milliseconds, as text.
+fn day_of(time: &str) -> String {
+    format!("CAST(DATE_FROM_UNIX_DATE(CAST(FLOOR({time} / 86400000) AS INT)) AS STRING)")
+}
+
 /// One comparison.
 struct Comparison<'a> {
     request: &'a Request<'a>,
@@ -321,24 +396,70 @@ struct Comparison<'a> {
     features: Vec<Compared>,
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    /// Compares all `columns` of the computed join that are no keys.
+    fn new(
+        request: &'a Request<'a>,
+        conf: &'a Join,
+        columns: &[String],
+        log: &TableState,
+        logged: &TableName,
+    ) -> Result<Self, Refusal> {
+        let keys = keys(conf, request.partition_column);
+        let mut features = Vec::new();
+        for name in columns.iter().filter(|column| !keys.contains(column)) {
+            let shape = shape(log, name).ok_or_else(|| {
+                request.refuse("left", format!("{logged} has no column `{name}`"))
+            })?;
+            features.push(Compared {
+                name: name.clone(),
+                shape,
+            });
+        }
+        Ok(Self {
+            request,
+            conf,
+            keys,
+            features,
+        })
+    }
+
+    /// The keys and features of one of the two tables.
+    fn side(&self, table: &TableName, suffix: &str) -> String {
+        let mut lines: Vec<String> = self.keys.iter().map(|key| ident(key)).collect();
+        lines.extend(self.features.iter().map(|feature| {
+            let name = ident(&format!("{}_{suffix}", feature.name));
+            format!("{} AS {name}", ident(&feature.name))
+        }));
+        let (ds, range) = (ident(self.request.partition_column), self.request.range);
+        format!(
+            "SELECT {} FROM {table} WHERE {ds} >= '{}' AND {ds} <= '{}'",
+            lines.join(", "),
+            range.start,
+            range.end
+        )
+    }
+
+    /// One line for each day and feature: how many requests that both tables have are equal. Requests
+    /// that were not sampled are in the log only, and say nothing.
+    fn findings(&self, computed: &TableName, logged: &TableName) -> String {
+        let ds = self.request.partition_column;
+        let day = match self.keys.iter().any(|key| key == ds) {
+            true => ident(ds),
+            false => day_of(&self.time(ds)),
+        };
+        let features: Vec<String> = self.features.iter().map(Compared::finding).collect();
+        format!(
+            "SELECT CONCAT('{FINDING} ', TO_JSON(found))\nFROM (\n  SELECT EXPLODE(found) AS found\n  FROM (\n    SELECT ARRAY(\n      {}\n    ) AS found\n    FROM (\n      SELECT *, {day} AS __day\n      FROM (\n        {}\n      )\n      JOIN (\n        {}\n      )\n      USING ({})\n    )\n    GROUP BY __day\n  )\n)",
+            features.join(",\n      "),
+            self.side(computed, "left"),
+            self.side(logged, "right"),
+            list(&self.keys)
+        )
+    }
+
     /// Declares the rows of both sides, joined.
     fn rows(&self, computed: &TableName, logged: &TableName, script: &mut Script<'_>) {
-        let ds = ident(script.ds);
-        let range = self.request.range;
-        let side = |table: &TableName, suffix: &str| {
-            let mut lines: Vec<String> = self.keys.iter().map(|key| ident(key)).collect();
-            lines.extend(self.features.iter().map(|feature| {
-                let name = ident(&format!("{}_{suffix}", feature.name));
-                format!("{} AS {name}", ident(&feature.name))
-            }));
-            format!(
-                "SELECT {} FROM {table} WHERE {ds} >= '{}' AND {ds} <= '{}'",
-                lines.join(", "),
-                range.start,
-                range.end
-            )
-        };
         let lists = self.features.iter();
         let kept: String = lists
             .filter(|feature| matches!(feature.shape, Shape::List(_)))
@@ -352,8 +473,8 @@ impl Comparison<'_> {
             "computed and logged rows side by side; rows with a NULL key match nothing",
             &format!(
                 "SELECT *{kept}\nFROM (\n  {}\n)\nFULL OUTER JOIN (\n  {}\n)\nUSING ({})",
-                side(computed, "left"),
-                side(logged, "right"),
+                self.side(computed, "left"),
+                self.side(logged, "right"),
                 list(&self.keys)
             ),
         );
@@ -426,10 +547,10 @@ impl Comparison<'_> {
             "consistency_upload",
             "the metrics as a KV store would get them",
             &format!(
-                "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, ts, {0}\nFROM (\n  SELECT TO_JSON(STRUCT(JoinPath)) AS key_json,\n    TO_JSON(STRUCT({1}), MAP('ignoreNullFields', 'false')) AS value_json,\n    ts, {0}\n  FROM {table}\n  WHERE {0} IN (SELECT CAST(DATE_FROM_UNIX_DATE(CAST(FLOOR({2} / 86400000) AS INT)) AS STRING) FROM compared)\n)",
+                "SELECT CAST(key_json AS BINARY) AS key_bytes, CAST(value_json AS BINARY) AS value_bytes, key_json, value_json, ts, {0}\nFROM (\n  SELECT TO_JSON(STRUCT(JoinPath)) AS key_json,\n    TO_JSON(STRUCT({1}), MAP('ignoreNullFields', 'false')) AS value_json,\n    ts, {0}\n  FROM {table}\n  WHERE {0} IN (SELECT {2} FROM compared)\n)",
                 ident(&ds),
                 list(&names),
-                self.time(&ds),
+                day_of(&self.time(&ds)),
             ),
         );
         let upload_columns = ["key_bytes", "value_bytes", "key_json", "value_json", "ts"];

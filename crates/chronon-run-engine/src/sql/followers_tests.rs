@@ -207,6 +207,28 @@ fn consistency_compares_the_log_with_the_join() {
         .nth(1)
         .unwrap();
     insta::assert_snapshot!(tail);
+    let found = sql.split("-- what was found\n").nth(1).unwrap();
+    insta::assert_snapshot!("findings", found);
+}
+
+#[test]
+fn findings_are_read_from_what_the_script_printed() {
+    let log = r#"chronon-run-compared {"ds":"2026-01-02","column":"a","compared":2,"equal":1,"different":1,"null_computed":0,"null_logged":0,"distance":"2.5"}
+26/01/03 WARN something else
+chronon-run-compared {"ds":"2026-01-01","column":"b","compared":1,"equal":0,"different":1,"null_computed":0,"null_logged":0,"distance":"Infinity"}
+chronon-run-compared {"ds":"2026-01-01","column":"c","compared":1,"equal":1,"different":0,"null_computed":0,"null_logged":0}
+"#;
+    let found = super::parse_findings(log);
+    let texts: Vec<_> = found
+        .iter()
+        .map(|found| (found.column.as_str(), found.is_equal(), found.worst))
+        .collect();
+    let wanted = [
+        ("b", false, Some(f64::INFINITY)),
+        ("c", true, None),
+        ("a", false, Some(2.5)),
+    ];
+    assert_eq!(texts, wanted);
 }
 
 #[test]

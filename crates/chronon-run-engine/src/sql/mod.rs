@@ -37,6 +37,7 @@ use chronon_run_core::{
     AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableName,
 };
 
+pub use consistency::{findings, parse_findings};
 pub use rows::{count_rows, count_upload, parse_counts};
 
 /// A conf of any type.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, Ds, StepKind, ds::format_instant};
+use chronon_run_core::{AssetId, Ds, StepKind, ds::format_instant, event::Compared};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_plan::{Asset, Input, State};
-use chronon_run_report::{outcome, table};
+use chronon_run_report::{comparison_text, differing_columns, outcome, table};
 use serde::Serialize;
 
 use crate::{
@@ -29,6 +29,15 @@ struct Status {
     as_of: Ds,
     assets: Vec<AssetStatus>,
     online: Vec<Online>,
+    consistency: Vec<LastComparison>,
+}
+
+/// The newest day on which a join's logged features were compared.
+#[derive(Serialize)]
+struct LastComparison {
+    join: String,
+    ds: Ds,
+    columns: Vec<Compared>,
 }
 
 /// The way of one online GroupBy from its sources to whoever fetches it.
@@ -45,14 +54,14 @@ struct Online {
     stream: Option<Health>,
     /// The last day on which what was fetched was compared, in any join that has it; `None` if none
     /// compares.
-    consistency: Option<Compared>,
+    consistency: Option<Progress>,
     /// The first link of these that is behind or not there; `None` if all is well.
     missing: Option<String>,
 }
 
 /// How far a comparison of fetched features has come.
 #[derive(Serialize)]
-struct Compared {
+struct Progress {
     join: String,
     /// The last day, if there is one.
     newest: Option<Ds>,
@@ -78,6 +87,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         as_of: planned.plan.as_of,
         assets: status(&planned.plan, &facts),
         online: online(&context, &planned, &facts, &streams),
+        consistency: ledger.as_mut().map(last_comparisons).unwrap_or_default(),
     };
     for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
         note(&notice);
@@ -99,6 +109,21 @@ fn facts(ledger: &mut Ledger) -> Facts {
         failing: ledger.failing_days(),
         uploaded,
     }
+}
+
+/// The newest day of every join that was ever compared.
+fn last_comparisons(ledger: &mut Ledger) -> Vec<LastComparison> {
+    let all = ledger.compared().into_iter();
+    let newest = all.filter_map(|(asset, mut columns)| {
+        let ds = columns.iter().map(|found| found.ds).max()?;
+        columns.retain(|found| found.ds == ds);
+        Some(LastComparison {
+            join: asset.conf.name,
+            ds,
+            columns,
+        })
+    });
+    newest.collect()
 }
 
 fn last_attempt(attempt: AttemptRecord) -> LastAttempt {
@@ -167,12 +192,12 @@ fn online(
 }
 
 /// The comparison that has come least far, of all joins that have this GroupBy.
-fn compared(context: &Context, planned: &Planned<'_>, group_by: &str) -> Option<Compared> {
+fn compared(context: &Context, planned: &Planned<'_>, group_by: &str) -> Option<Progress> {
     let comparisons = planned.plan.assets.iter().filter_map(|planned| {
         let asset = &context.graph.assets[context.graph.find(&planned.asset)?];
         let wanted =
             asset.id.step == StepKind::Consistency && asset.embedded_group_bys.contains(group_by);
-        wanted.then(|| Compared {
+        wanted.then(|| Progress {
             join: asset.id.conf.name.clone(),
             newest: planned.days_in(State::Done).last(),
         })
@@ -215,7 +240,7 @@ impl Online {
         {
             return Some(format!("the streaming app, which {}", health_text(health)));
         }
-        if let Some(Compared { join, newest: None }) = &self.consistency {
+        if let Some(Progress { join, newest: None }) = &self.consistency {
             return Some(format!("a comparison of what {join} fetched"));
         }
         (offline < due).then(|| format!("sources of {due}"))
@@ -294,7 +319,24 @@ fn text(status: &Status) -> String {
             text += &format!("  {}", online.text());
         }
     }
+    if !status.consistency.is_empty() {
+        text += "\nconsistency with what was logged\n";
+        for last in &status.consistency {
+            text += &last.text();
+        }
+    }
     text
+}
+
+impl LastComparison {
+    fn text(&self) -> String {
+        let found = comparison_text(&self.columns);
+        let mut text = format!("  {} on {}: {found}\n", self.join, self.ds);
+        for column in differing_columns(&self.columns) {
+            text += &format!("    {column}\n");
+        }
+        text
+    }
 }
 
 fn last_text(last: &LastAttempt) -> String {

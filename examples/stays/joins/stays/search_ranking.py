@@ -22,9 +22,9 @@ v1 = Join(
         JoinPart(group_by=listings.dim_v1),
         JoinPart(group_by=hosts.profile_v1, prefix="host"),
     ],
-    row_ids=["search_id"],
     online=True,
     sample_percent=100.0,
     check_consistency=True,
+    consistency_sample_percent=100.0,
     tags={"model": "search_rank"},
 )
