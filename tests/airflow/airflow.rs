@@ -41,6 +41,7 @@ impl Major {
 /// The DAGs of a workspace in an Airflow of their own.
 pub(crate) struct Airflow<'a> {
     workspace: &'a Workspace,
+    major: Major,
     bin: PathBuf,
     home: PathBuf,
     dags: PathBuf,
@@ -57,6 +58,7 @@ impl<'a> Airflow<'a> {
         workspace.run(&export).expect(0);
         let airflow = Self {
             workspace,
+            major,
             bin: installed(major).join("bin"),
             home,
             dags,
@@ -83,9 +85,21 @@ impl<'a> Airflow<'a> {
 
     /// What it makes of the DAGs: `errors`, `warnings`, and tasks by DAG.
     pub(crate) fn look(&self) -> Value {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/airflow/look.py");
+        self.ask("look.py", &[&self.dags.display().to_string()])
+    }
+
+    /// How many signals the chronon-run of a task gets if Airflow kills the task.
+    pub(crate) fn kill(&self) -> Value {
+        let file = self.dags.join("chronon_join.py").display().to_string();
+        let folder = self.home.display().to_string();
+        self.ask("killed.py", &[self.major.word(), &file, &folder])
+    }
+
+    /// What a script beside this file answers.
+    fn ask(&self, script: &str, args: &[&str]) -> Value {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/airflow");
         let mut command = self.command("python");
-        let printed = succeed(command.arg(script).arg(&self.dags));
+        let printed = succeed(command.arg(folder.join(script)).args(args));
         let line = printed.lines().find_map(|line| line.strip_prefix('@'));
         serde_json::from_str(line.unwrap()).unwrap()
     }

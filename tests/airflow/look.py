@@ -1,4 +1,5 @@
-"""Prints what Airflow makes of a folder of DAGs: errors, warnings, tasks and what they come after."""
+"""Prints what Airflow makes of a folder of DAGs: errors, warnings, tasks and what they come after,
+and the settings of DAGs and tasks that differ."""
 
 import json
 import sys
@@ -18,5 +19,16 @@ tasks = {
     dag.dag_id: {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks}
     for dag in bag.dags.values()
 }
-answer = {"errors": bag.import_errors, "warnings": warned, "dags": tasks}
+settings = {
+    (str(dag.start_date.date()), dag.catchup, task.owner, task.queue, task.pool, task.retries)
+    for dag in bag.dags.values()
+    for task in dag.tasks
+    if task.task_type in ("ChrononRun", "InputsReady")
+}
+answer = {
+    "errors": bag.import_errors,
+    "warnings": warned,
+    "dags": tasks,
+    "settings": sorted(settings),
+}
 print("@" + json.dumps(answer))

@@ -10,10 +10,9 @@ mod airflow;
 #[expect(dead_code, reason = "shared with the other tests")]
 mod support;
 #[path = "../it/tables.rs"]
-#[expect(dead_code, reason = "shared with the other tests")]
 mod tables;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Value, json};
 
@@ -25,52 +24,60 @@ use crate::{
 /// The run's day is the one before.
 const RUN: &str = "2026-01-31";
 
+/// Ends with `[airflow]`.
+const SETTINGS: &str = r#"
+[streaming]
+command = ["sleep", "600"]
+settle = "1s"
+
+[airflow]
+owner = "features"
+emails = ["features@example.com"]
+queue = "spark"
+retries = 2
+retry_delay = "2s"
+start_date = "2026-01-01"
+poke_every = "2s"
+operators = "operators.py"
+metadata_upload = ["true"]
+"#;
+
 /// The example, with settings that a test has time for.
 fn example() -> Workspace {
     let example = Workspace::example("stays");
     let text = example.read("workspace.toml");
-    let settings = format!(
-        "\n[streaming]\ncommand = [\"sleep\", \"600\"]\nsettle = \"1s\"\n\n[airflow]\ncommand = [{:?}]\n\
-         emails = [\"features@example.com\"]\nstart_date = \"2026-01-01\"\npoke_every = \"2s\"\n\
-         retry_delay = \"2s\"\noperators = \"operators.py\"\nmetadata_upload = [\"true\"]\n",
-        env!("CARGO_BIN_EXE_chronon-run")
-    );
-    example.write("workspace.toml", &(text + &settings));
+    let command = format!("command = [{:?}]\n", env!("CARGO_BIN_EXE_chronon-run"));
+    example.write("workspace.toml", &(text + SETTINGS + &command));
     example.write("operators.py", include_str!("operators.py"));
     example
 }
 
-fn dags(airflow: &Airflow<'_>) -> BTreeMap<String, Value> {
+/// Every DAG is there, on both versions the same, and nothing is complained about.
+fn every_dag_imports_without_a_warning(airflow: &Airflow<'_>) {
     let found = airflow.look();
     assert_eq!(found["errors"], json!({}));
     assert_eq!(found["warnings"], json!([]));
-    serde_json::from_value(found["dags"].clone()).unwrap()
-}
-
-#[test]
-fn every_dag_imports_without_a_warning() {
-    let example = example();
-    let three = dags(&Airflow::new(Major::Three, &example));
-    let two = dags(&Airflow::new(Major::Two, &example));
-    assert_eq!(two, three);
-    for id in [
-        "chronon_batch_dag_stays",
-        "chronon_batch_dag_trust",
-        "chronon_streaming_dag_stays",
-        "chronon_staging_query_stays",
-        "chronon_join_stays__sessions__v1",
-        "chronon_metadata_upload",
-    ] {
-        assert!(three.contains_key(id), "no {id} in {:?}", three.keys());
+    let settings = json!(["2026-01-01", false, "features", "spark", "default_pool", 2]);
+    assert_eq!(found["settings"], json!([settings]));
+    let dags: BTreeMap<String, BTreeMap<String, Vec<String>>> =
+        serde_json::from_value(found["dags"].clone()).unwrap();
+    let mut outline = String::new();
+    for (dag, tasks) in dags {
+        let _ = writeln!(outline, "{dag}");
+        for (task, after) in tasks {
+            let _ = writeln!(outline, "  {after:?} → {task}");
+        }
     }
-    let batch = &three["chronon_batch_dag_stays"];
-    let upload = "group_by_batch__stays__listings__dim_v1";
-    assert_eq!(batch["load__stays_listings_dim_v1"], json!([upload]));
-    assert_eq!(batch[upload], json!([format!("ready__{upload}")]));
+    insta::assert_snapshot!("dags", outline);
 }
 
-/// The tables that the DAGs of the next test fill.
-const FILLED: [&str; 7] = [
+/// Airflow signals the whole process group and calls `on_kill`; a second signal would be "at once".
+fn a_killed_task_stops_its_chronon_run_once(airflow: &Airflow<'_>) {
+    assert_eq!(airflow.kill(), json!(1));
+}
+
+/// The tables that the DAGs of Airflow 3 fill.
+const FILLED: [&str; 8] = [
     "stays_bookings_confirmed_v1",
     "stays_sessions_daily_v1",
     "stays_bookings_listing_daily_v1",
@@ -78,38 +85,47 @@ const FILLED: [&str; 7] = [
     "stays_listings_dim_v1",
     "stays_reviews_listing_v1",
     "stays_search_ranking_v1",
+    "stays_search_ranking_v1_consistency",
 ];
 
 #[test]
 fn airflow_3_fills_what_materialize_fills() {
     let example = example();
     let airflow = Airflow::new(Major::Three, &example);
+    every_dag_imports_without_a_warning(&airflow);
+    a_killed_task_stops_its_chronon_run_once(&airflow);
+
     let hosts = example.read("data/lake.hosts.csv");
     let late: Vec<&str> = hosts
         .lines()
         .filter(|line| !line.ends_with("2026-01-29") && !line.ends_with("2026-01-30"))
         .collect();
     example.write("data/lake.hosts.csv", &(late.join("\n") + "\n"));
-
     airflow.run("chronon_staging_query_stays");
     airflow.run("chronon_batch_dag_stays");
     streaming_apps_are_kept_alive(&example, &airflow);
     a_late_source_leaves_the_sensor_waiting(&example, &airflow, &hosts);
+    airflow.run("chronon_online_offline_comparison_stays__search_ranking__v1");
+    the_tables_are_those_of_materialize(&example, &FILLED);
+}
 
+/// Of a workspace in which nothing else ran.
+fn the_tables_are_those_of_materialize(example: &Workspace, filled: &[&str]) {
     let clean = Workspace::example("stays");
-    let select: Vec<String> = FILLED
-        .iter()
-        .map(|table| format!("table:stays_out.{table}"))
-        .collect();
-    let mut args = vec!["materialize"];
-    args.extend(select.iter().map(String::as_str));
+    let mut args = vec!["materialize".to_owned()];
+    args.extend(
+        filled
+            .iter()
+            .map(|table| format!("table:stays_out.{table}")),
+    );
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     clean.run(&args).expect(0);
-    let names: Vec<_> = FILLED
+    let names: Vec<_> = filled
         .iter()
         .map(|table| format!("stays_out.{table}").parse().unwrap())
         .collect();
-    let (ours, wanted) = (tables::read(&example, &names), tables::read(&clean, &names));
-    assert_eq!(wanted.len(), FILLED.len());
+    let (ours, wanted) = (tables::read(example, &names), tables::read(&clean, &names));
+    assert_eq!(wanted.len(), filled.len());
     for (name, wanted) in wanted {
         let found = &ours[&name].content;
         assert_eq!(found.partitions, wanted.content.partitions, "{name}");
@@ -166,6 +182,8 @@ fn a_late_source_leaves_the_sensor_waiting(
 fn airflow_2_runs_a_batch_dag() {
     let example = example();
     let airflow = Airflow::new(Major::Two, &example);
+    every_dag_imports_without_a_warning(&airflow);
+    a_killed_task_stops_its_chronon_run_once(&airflow);
     airflow.run("chronon_batch_dag_trust");
     let table = "trust_out.trust_hosts_profile_v1".parse().unwrap();
     let found = tables::read(&example, std::slice::from_ref(&table));

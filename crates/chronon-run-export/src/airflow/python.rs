@@ -46,7 +46,7 @@ fn file(kind: DagKind, major: AirflowMajor) -> String {
     if kind == DagKind::Batch {
         let imports = imports.replace(
             "from pathlib import Path",
-            "from importlib.util import module_from_spec, spec_from_file_location\nfrom pathlib import Path",
+            "from functools import cache\nfrom importlib.util import module_from_spec, spec_from_file_location\nfrom pathlib import Path",
         );
         [&head, &imports, &constants, TASKS, mail, KV, DAGS].concat()
     } else {

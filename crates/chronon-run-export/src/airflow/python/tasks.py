@@ -49,23 +49,28 @@ class ChrononRun(BaseSensorOperator):
 
     def run_to_end(self, argv):
         self.log.info("%s", shlex.join(argv))
-        with subprocess.Popen(
+        # In a session of its own: Airflow signals a killed task's whole process group, and
+        # chronon-run takes a second signal for "at once". It gets one, from `on_kill`.
+        self.process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-        ) as self.process:
+            start_new_session=True,
+        )
+        try:
             for line in self.process.stdout:
                 self.log.info("%s", line.rstrip())
+        finally:
+            self.process.communicate()
         return self.process.returncode
 
     def on_kill(self):
         """chronon-run ends its jobs in order when it is told to."""
-        if self.process and self.process.poll() is None:
+        if self.process:
             self.process.terminate()
-            self.process.wait()
 
 
 class InputsReady(BaseSensorOperator):
