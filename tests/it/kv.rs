@@ -7,19 +7,24 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
+use chronon_run_core::Ds;
 use insta::assert_snapshot;
 use serde_json::Value;
 
 use crate::{
     driven::Driven,
-    support::{Screen, Workspace, cache, repository, steady, wait_until},
-    tables,
+    stream::Stream,
+    support::{Screen, Workspace, cache, repository, signal, steady, wait_until},
+    tables::{self, Warehouse},
 };
 
 const UPLOAD: &str = "group_by/stays.listings.dim_v1/upload";
 const KV: &str = "group_by/stays.listings.dim_v1/kv";
+/// In milliseconds.
+const DAY: i64 = 86_400_000;
 
 /// Writes down what it is told, and fails as often as `failures` says.
 const LOAD: &str = r#"import json, os, sys
@@ -219,16 +224,73 @@ fn python() -> PathBuf {
     python
 }
 
+/// The example's workspace.toml, and what its reader is told to switch on at its end.
+fn lines_for_redis() -> (String, String) {
+    let text = fs::read_to_string(repository().join("examples/stays/workspace.toml")).unwrap();
+    let at = text.find("# [hooks]\n").unwrap();
+    let lines = text[at..].lines();
+    let lines: String = lines
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line)))
+        .collect();
+    let python = format!("{:?}", python());
+    (text[..at].to_owned(), lines.replace("\"python3\"", &python))
+}
+
+/// The example's own streaming app: what is sent to the topic is what is kept, also after it was killed.
+#[test]
+fn the_examples_streaming_app_goes_on_where_it_was() {
+    let (_, lines) = lines_for_redis();
+    let (_, streaming) = lines.split_once("[streaming]\n").unwrap();
+    let redis_folder = tempfile::tempdir().unwrap();
+    let redis = Redis::start(redis_folder.path());
+    let url = format!("REDIS_URL=redis://127.0.0.1:{}/0", redis.port);
+    let streaming = streaming.replacen("command = [", &format!("command = [\"env\", {url:?}, "), 1);
+    let stream = Stream::new(&streaming.replace("5s", "200ms"));
+    let hook = "hooks/stream_redis.py";
+    let app = fs::read_to_string(repository().join("examples/stays").join(hook)).unwrap();
+    stream.0.write(hook, &app);
+    let kept = || {
+        let key = br#"STAYS_BOOKINGS_GUEST_V1_STREAMING:{"guest_id":1001}"#;
+        redis.ask(&[b"ZRANGE", key, b"0", b"-1"])
+    };
+    let send = |booking: &str, ts: u32| {
+        let event =
+            format!(r#"{{"booking_id":"{booking}","guest_id":1001,"price":80.5,"ts":{ts}}}"#);
+        redis.ask(&[
+            b"XADD",
+            b"events.bookings",
+            b"*",
+            b"event",
+            event.as_bytes(),
+        ]);
+    };
+
+    stream.run(&[]).expect(0);
+    send("B2", 2_000);
+    wait_until("the first event is kept", || kept().len() == 1);
+    signal(stream.process(), "KILL");
+    wait_until("it is seen", || stream.status()["health"] == "absent");
+    send("B1", 1_000);
+    stream.run(&[]).expect(0);
+    wait_until("both are kept", || kept().len() == 2);
+    let rows: Vec<Value> = kept()
+        .iter()
+        .map(|row| serde_json::from_slice(row).unwrap())
+        .collect();
+    let bookings: Vec<_> = rows.iter().map(|row| &row["booking_id"]).collect();
+    assert_eq!(bookings, ["B1", "B2"], "by their time");
+    assert_eq!(rows[0]["price"], 80.5);
+    assert_eq!(rows[0]["pay"], Value::Null);
+}
+
 /// The example on real Spark, its loader switched on, a real Redis: what was uploaded is what is
 /// fetched.
 #[test]
 fn the_examples_loader_brings_uploads_into_redis() {
     let workspace = Workspace::example("stays");
-    let text = workspace.read("workspace.toml");
-    let (before, hook) = text.split_once("# [hooks]\n# ").unwrap();
-    let python = python();
-    let hook = hook.replacen("\"python3\"", &format!("{python:?}"), 1);
-    workspace.write("workspace.toml", &format!("{before}[hooks]\n{hook}"));
+    let started = SystemTime::now();
+    let (before, redis_lines) = lines_for_redis();
+    workspace.write("workspace.toml", &format!("{before}{redis_lines}"));
     let redis = Redis::start(workspace.root());
     let run = |args: &[&str]| {
         let mut command = workspace.command(args);
@@ -293,4 +355,72 @@ fn the_examples_loader_brings_uploads_into_redis() {
 
     let again = run(&[&["materialize"], &assets[..]].concat()).expect(0);
     assert!(again.stdout.contains("nothing to do"), "{}", again.text());
+
+    // The metastore tells when Spark has entered the newest days of a source.
+    let landed = Warehouse::of(&workspace).landings(&"lake.listings".parse().unwrap(), 2);
+    let days: Vec<String> = landed.keys().map(Ds::to_string).collect();
+    assert_eq!(days, ["2026-01-29", "2026-01-30"]);
+    // In milliseconds, cut to seconds.
+    let millis = started.duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let started = i64::try_from(millis).unwrap() - 1_000;
+    assert!(landed.values().all(|at| *at >= started), "{landed:?}");
+    assert!(landed.values().all(|at| *at < started + DAY), "{landed:?}");
+
+    // A snapshot that landed without a row: the upload is a failure, and what is served stays.
+    workspace.edit(
+        "workspace.toml",
+        "path = \"data/lake.listings.csv\"\n",
+        "path = \"data/lake.listings.csv\"\nempty_partitions = [\"2026-01-31\"]\n",
+    );
+    let next = ["--as-of", "2026-01-31", "--ds", "2026-01-31"];
+    let failed = run(&[&["materialize", UPLOAD, KV], &next[..]].concat()).expect(1);
+    let said = "exit code 0, but the upload has no rows";
+    assert!(failed.stderr.contains(said), "{}", failed.text());
+    assert_eq!(
+        failed.stderr.matches("start ").count(),
+        1,
+        "{}",
+        failed.text()
+    );
+    let end = redis.ask(&[b"GET", b"STAYS_LISTINGS_DIM_V1_BATCH:batch_end"]);
+    assert_eq!(end, [b"1769817600000".to_vec()]);
+}
+
+/// One upload from link to link, on the scripted Driver.
+#[test]
+fn status_names_the_first_missing_link_and_knows_what_is_not_done_here() {
+    let driven = Driven::scripted("links", "");
+    let conf = "production/group_bys/stays/listings.dim_v1";
+    let line = || {
+        let screen = driven.run(&["status", "mode:upload"]).expect(0).stdout;
+        let mut lines = screen.lines().map(str::trim_start);
+        let line = lines.find(|line| line.starts_with("stays.listings.dim_v1: "));
+        line.unwrap().to_owned()
+    };
+    let upload = |day: &str| {
+        driven.run(&["materialize", UPLOAD, "--ds", day]).expect(0);
+    };
+
+    // Saturday the 24th is the last day that a weekly upload is due for.
+    let weekly = r#""customJson": "{\"uploadSchedule\": \"@weekly\", "#;
+    let daily = r#""customJson": "{"#;
+    driven.workspace.edit(conf, daily, weekly);
+    upload("2026-01-24");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-24 → upload 2026-01-24 → KV not loaded here");
+    driven.workspace.edit(conf, weekly, daily);
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-24 → KV not loaded here; missing: the upload of 2026-01-30");
+    upload("2026-01-30");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-30 → KV not loaded here");
+
+    // Somebody wants it loaded.
+    driven.workspace.write("load.py", LOAD);
+    let settings = driven.workspace.read("workspace.toml");
+    driven
+        .workspace
+        .write("workspace.toml", &format!("{settings}\n{HOOK}"));
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-30 → KV none; missing: the load of 2026-01-30 into the KV store");
+    driven
+        .run(&["materialize", KV, "--ds", "2026-01-30"])
+        .expect(0);
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-30 → KV 2026-01-30");
 }

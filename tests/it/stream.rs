@@ -23,10 +23,10 @@ const LIVES: &str =
 
 /// The example with an upload that somebody made, and a way to start apps. What it started is
 /// ended with it.
-struct Stream(Workspace);
+pub(crate) struct Stream(pub(crate) Workspace);
 
 impl Stream {
-    fn new(streaming: &str) -> Self {
+    pub(crate) fn new(streaming: &str) -> Self {
         let stream = Self::not_uploaded(streaming);
         let mut catalog = CatalogSnapshot::default();
         let table = "stays_out.stays_bookings_guest_v1_upload".parse().unwrap();
@@ -54,18 +54,18 @@ impl Stream {
         Self(workspace)
     }
 
-    fn run(&self, args: &[&str]) -> Screen {
+    pub(crate) fn run(&self, args: &[&str]) -> Screen {
         self.0.run(&[&["stream"], args].concat())
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let screen = self.run(&["--status", "--output", "json"]);
         let states: Value = serde_json::from_str(&screen.stdout).unwrap();
         states[0].clone()
     }
 
     /// The process that was started last.
-    fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         let record: Value = serde_json::from_str(&self.0.read(RECORD)).unwrap();
         u32::try_from(record["process"]["pid"].as_u64().unwrap()).unwrap()
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use hive_metastore::{ThriftHiveMetastoreClient, ThriftHiveMetastoreClientBuilder};
+use pilota::thrift::ApplicationExceptionKind;
 use tokio::runtime::{Builder, Runtime};
 use volo_thrift::{ClientError, MaybeException, codec::default::DefaultMakeCodec};
 
@@ -123,7 +124,9 @@ impl Hive {
                 call,
                 after: self.timeouts.call,
             },
-            CallError::Refused { call, message } => CatalogError::Refused { uri, call, message },
+            CallError::Refused { call, message } | CallError::Internal { call, message } => {
+                CatalogError::Refused { uri, call, message }
+            }
             CallError::Protocol(why) => CatalogError::Protocol { uri, why },
         }
     }
@@ -141,7 +144,15 @@ pub(crate) struct Session {
 pub(crate) enum CallError {
     Unreachable(String),
     TimedOut(&'static str),
-    Refused { call: &'static str, message: String },
+    Refused {
+        call: &'static str,
+        message: String,
+    },
+    /// The server ended the call with an error of its own.
+    Internal {
+        call: &'static str,
+        message: String,
+    },
     Protocol(String),
 }
 
@@ -176,6 +187,14 @@ impl Session {
 fn classify(call: &'static str, error: &ClientError) -> CallError {
     match error {
         ClientError::Transport(error) => CallError::Unreachable(error.to_string()),
+        ClientError::Application(error)
+            if error.kind() == ApplicationExceptionKind::INTERNAL_ERROR =>
+        {
+            CallError::Internal {
+                call,
+                message: error.to_string(),
+            }
+        }
         ClientError::Application(error) => CallError::Refused {
             call,
             message: error.to_string(),

@@ -12,8 +12,6 @@ use crate::{
     names::days_of,
 };
 
-/// The metastore's word for "no limit".
-const ALL: i16 = -1;
 /// What it notes of a partition that is written.
 const FILES: &str = "numFiles";
 
@@ -39,14 +37,13 @@ async fn empty_days(
     day_column: String,
     wanted: RangeSet,
 ) -> Result<RangeSet, CallError> {
-    let (namespace, name) = (FastStr::new(table.namespace()), FastStr::new(table.name()));
-    let client = &session.client;
-    let future = client.get_partition_names(namespace.clone(), name.clone(), ALL);
-    let names = session.demand("get_partition_names", future).await?;
+    let names = session.partition_names(&table).await?.unwrap_or_default();
     let Some((at, days)) = days_of(names, &day_column) else {
         return Ok(RangeSet::new());
     };
     let partitions = asked_for(days, &wanted);
+    let (namespace, name) = (FastStr::new(table.namespace()), FastStr::new(table.name()));
+    let client = &session.client;
     let future = client.get_partitions_by_names(namespace, name, partitions);
     let partitions = session.demand("get_partitions_by_names", future).await?;
     let day = |partition: &Partition| -> Option<Ds> {

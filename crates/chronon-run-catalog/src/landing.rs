@@ -11,9 +11,6 @@ use crate::{
     names::days_of,
 };
 
-/// The metastore's word for "no limit".
-const ALL: i16 = -1;
-
 impl Hive {
     /// See [`crate::Catalog::landings`].
     ///
@@ -36,14 +33,13 @@ async fn landings(
     day_column: String,
     newest: usize,
 ) -> Result<BTreeMap<Ds, i64>, CallError> {
-    let (namespace, name) = (FastStr::new(table.namespace()), FastStr::new(table.name()));
-    let client = &session.client;
-    let future = client.get_partition_names(namespace.clone(), name.clone(), ALL);
-    let names = session.demand("get_partition_names", future).await?;
+    let names = session.partition_names(&table).await?.unwrap_or_default();
     let Some((at, days)) = days_of(names, &day_column) else {
         return Ok(BTreeMap::new());
     };
     let wanted: Vec<FastStr> = days.into_values().rev().take(newest).flatten().collect();
+    let (namespace, name) = (FastStr::new(table.namespace()), FastStr::new(table.name()));
+    let client = &session.client;
     let future = client.get_partitions_by_names(namespace, name, wanted);
     let partitions = session.demand("get_partitions_by_names", future).await?;
     let mut landed: BTreeMap<Ds, i64> = BTreeMap::new();

@@ -17,6 +17,7 @@ mod fixture;
 mod landing;
 mod listing;
 mod names;
+mod partition_names;
 mod probe;
 mod write;
 

@@ -17,8 +17,6 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// Definitions asked for in one call.
 const BATCH: usize = 100;
-/// The metastore's word for "no limit".
-const ALL: i16 = -1;
 
 /// Day columns wanted per table; the metastore's databases group them.
 type Wanted = BTreeMap<TableName, BTreeSet<String>>;
@@ -128,13 +126,13 @@ async fn observe(
         .map(|column| column.name.clone())
         .collect();
     let wanted = day_columns.iter().any(|column| columns.contains(column));
-    let Some(rows) = (if wanted {
-        partitions(session, name).await?
-    } else {
-        Some(Vec::new())
-    }) else {
-        return Ok(None);
-    };
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    if wanted {
+        let Some(names) = session.partition_names(name).await? else {
+            return Ok(None);
+        };
+        rows.extend(names.iter().map(|name| partition_values(name)));
+    }
     let along = |column: &String| (column.clone(), Partitions::along(column, &columns, &rows));
     let partitions = day_columns
         .iter()
@@ -142,24 +140,6 @@ async fn observe(
         .map(along)
         .collect();
     Ok(Some(TableState { info, partitions }))
-}
-
-async fn partitions(
-    session: &Session,
-    table: &TableName,
-) -> Result<Option<Vec<Vec<String>>>, CallError> {
-    let call = "get_partition_names";
-    let (namespace, name) = (FastStr::new(table.namespace()), FastStr::new(table.name()));
-    let future = session.client.get_partition_names(namespace, name, ALL);
-    match session.call(call, future).await {
-        Ok(Ok(names)) => Ok(Some(
-            names.iter().map(|name| partition_values(name)).collect(),
-        )),
-        Ok(Err(exception)) => Err(refused(call, &exception)),
-        // The call declares no "no such table"; the server then ends it with an internal error.
-        Err(CallError::Refused { message, .. }) if message.contains("table not found") => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn info(table: &Table) -> TableInfo {

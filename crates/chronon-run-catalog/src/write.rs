@@ -169,9 +169,7 @@ impl Hive {
             return Ok(());
         }
         let rows: Vec<Vec<String>> = self.run(|session| async move {
-            let (namespace, name) = fast(table);
-            let future = session.client.get_partition_names(namespace, name, ALL);
-            let names = session.demand("get_partition_names", future).await?;
+            let names = session.partition_names(table).await?.unwrap_or_default();
             let found = days_of(names, day_column).map(|(_, found)| found);
             let found = found.into_iter().flatten();
             let wanted = found.filter(|(day, _)| days.contains(*day));
@@ -221,9 +219,6 @@ async fn alter(session: &Session, table: &TableName, definition: Table) -> Resul
     let future = session.client.alter_table(namespace, name, definition);
     session.demand("alter_table", future).await
 }
-
-/// The metastore's word for "no limit".
-const ALL: i16 = -1;
 
 async fn fetch(session: &Session, table: &TableName) -> Result<Table, CallError> {
     let (namespace, name) = fast(table);

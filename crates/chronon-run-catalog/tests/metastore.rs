@@ -182,6 +182,8 @@ fn changes_are_listed(lease: &Lease) {
     assert_eq!(days.days(), 1198);
     assert_eq!(days.first(), Some("2024-01-03".parse().unwrap()));
 
+    landings_are_remembered(&hive);
+
     let mut unpartitioned = events();
     unpartitioned.table = table("data.dimension");
     unpartitioned.partition_columns.clear();
@@ -198,6 +200,25 @@ fn changes_are_listed(lease: &Lease) {
         .unwrap_err();
     assert!(matches!(error, CatalogError::Refused { .. }), "{error}");
     dead_address_first(lease);
+}
+
+/// Of the newest days only; a table that is not there has none.
+fn landings_are_remembered(hive: &Hive) {
+    let newest: Vec<String> = hive
+        .landings(&table("data.events"), "ds", 2)
+        .unwrap()
+        .keys()
+        .map(Ds::to_string)
+        .collect();
+    assert_eq!(newest, ["2027-04-13", "2027-04-14"]);
+    for (name, column) in [
+        ("data.events", "dt"),
+        ("data.none", "ds"),
+        ("no.table", "ds"),
+    ] {
+        let landed = hive.landings(&table(name), column, 2).unwrap();
+        assert!(landed.is_empty(), "{name}: {landed:?}");
+    }
 }
 
 /// Nothing listens on the first address: the second answers.

@@ -21,7 +21,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_testkit::repo_builder;
+use chronon_run_core::{CatalogSnapshot, PartitionRange, TableName};
+use chronon_run_testkit::{
+    driver::Write,
+    repo_builder::{self, Generated},
+};
 use nix::sys::resource::{UsageWho, getrusage};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chronon-run");
@@ -59,6 +63,7 @@ fn figures() {
         None,
     );
     plan(folder.path(), 200, Duration::from_millis(100), Some(50));
+    null_run(folder.path(), 200, Duration::from_millis(50));
     plan(folder.path(), 2_000, Duration::from_secs(1), None);
     let took = noop_steps::best(|| noop_steps::steps(folder.path(), true, true));
     println!(
@@ -69,9 +74,42 @@ fn figures() {
     );
 }
 
-/// `plan` of a generated repo: 365 days, two inputs each, windows of 1, 7 and 30 days, a tenth of
-/// the days missing; the confs are read and the catalog is a file.
+/// `plan` of a generated repo: the confs are read and the catalog is a file.
 fn plan(folder: &Path, assets: usize, limit: Duration, megabytes: Option<u64>) {
+    let generated = generated(folder, assets);
+    let days = assets * 365;
+    row(
+        &format!("plan: {assets} assets, {days} cells"),
+        cost(&generated.repo, &["plan"]),
+        limit,
+        megabytes,
+    );
+}
+
+/// What cron pays for a `frontfill` that finds nothing to do. The catalog is a file: beside a
+/// metastore, one listing comes on top.
+fn null_run(folder: &Path, assets: usize, limit: Duration) {
+    let generated = generated(folder, assets);
+    let text = fs::read_to_string(&generated.catalog).unwrap();
+    let mut catalog: CatalogSnapshot = serde_json::from_str(&text).unwrap();
+    let all = PartitionRange::new(generated.first, generated.last);
+    let tables: Vec<TableName> = catalog.tables.keys().cloned().collect();
+    for table in tables {
+        Write::days(table, all.into()).apply(&mut catalog);
+    }
+    let text = serde_json::to_string(&catalog).unwrap();
+    fs::write(&generated.catalog, text).unwrap();
+    row(
+        &format!("frontfill: {assets} assets, nothing to do"),
+        cost(&generated.repo, &["frontfill", "--quiet"]),
+        limit,
+        None,
+    );
+}
+
+/// A repo of which every asset has 365 days, two inputs, and a window of 1, 7 or 30 days; a tenth of
+/// the days is missing.
+fn generated(folder: &Path, assets: usize) -> Generated {
     let repo = folder.join(format!("repo-{assets}"));
     let generated = repo_builder::generate(&repo, assets, 365, 1).unwrap();
     let workspace = fs::read_to_string(repo.join("workspace.toml")).unwrap();
@@ -81,13 +119,7 @@ fn plan(folder: &Path, assets: usize, limit: Duration, megabytes: Option<u64>) {
     );
     let workspace = workspace.replace("kind = \"embedded\"", &fixture);
     fs::write(repo.join("workspace.toml"), workspace).unwrap();
-    let days = assets * 365;
-    row(
-        &format!("plan: {assets} assets, {days} cells"),
-        cost(&repo, &["plan"]),
-        limit,
-        megabytes,
-    );
+    generated
 }
 
 fn row(label: &str, cost: Cost, limit: Duration, megabytes: Option<u64>) {

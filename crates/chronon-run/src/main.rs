@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod driver;
 mod driver_work;
+mod due;
 mod edits;
 mod failure;
 mod filled;

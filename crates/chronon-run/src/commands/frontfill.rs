@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::{Ds, PartitionRange, RangeSet, Schedule, StepKind, event::CancelReason};
+use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, event::CancelReason};
 use chronon_run_exec::{Control, signals};
 use chronon_run_export::{plan_text, waits_text};
 use chronon_run_ledger::Ledger;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{DayArgs, FrontfillArgs, Output},
     context::{Context, now_millis},
+    due::{Now, last_due},
     failure::Failure,
     landing::expect_landings,
     metrics,
@@ -85,9 +86,13 @@ fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
         start_ds: None,
         as_of: Some(as_of),
     };
+    let now = match is_simulated(context, args) {
+        true => Now::After(args.ds.unwrap_or(as_of)),
+        false => Now::Clock,
+    };
     let only = selected
         .iter()
-        .map(|&index| (index, only(context, args, as_of, index)));
+        .map(|&index| (index, only(args, last_due(context, now, index))));
     Ok(Wanted {
         select: args.select.clone(),
         days,
@@ -104,27 +109,10 @@ fn offline(context: &Context, selected: &BTreeSet<AssetIndex>) -> BTreeSet<Asset
     selected.iter().filter(is_table).copied().collect()
 }
 
-fn only(context: &Context, args: &FrontfillArgs, as_of: Ds, index: AssetIndex) -> Only {
-    let asset = &context.graph.assets[index];
-    let schedule: Option<Schedule> = asset.schedule.as_deref().and_then(|text| {
-        let schedule = text.parse();
-        schedule
-            .inspect_err(|error| note(&format!("warning: {} is left out: {error}", asset.id)))
-            .ok()
-    });
-    let now = if is_simulated(context, args) {
-        // The whole day after the last closed one has passed, whatever the hour of the schedule.
-        schedule.and_then(|schedule| schedule.last_due_after(args.ds.unwrap_or(as_of)))
-    } else {
-        let timezone = &context.workspace.timezone;
-        // The time zone was checked with workspace.toml.
-        schedule.and_then(|schedule| schedule.last_due(now_millis(), timezone).ok().flatten())
-    };
-    let Some(due) = now else {
+fn only(args: &FrontfillArgs, due: Option<Ds>) -> Only {
+    let Some(last) = due else {
         return Only::default();
     };
-    let lag = i32::try_from(context.settings(index).lag).unwrap_or(i32::MAX);
-    let last = due.plus(-lag);
     let most = args.max_days.and_then(|days| i32::try_from(days).ok());
     let first = most.map_or(Ds::from_epoch_days(FIRST), |days| last.plus(1 - days));
     Only {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     cli::{DayArgs, Output, StatusArgs},
     context::Context,
+    due::{Now, last_due},
     failure::Failure,
     output::{json, note, print},
     planning::{Planned, Wanted},
@@ -44,12 +45,14 @@ struct LastComparison {
 #[derive(Serialize)]
 struct Online {
     group_by: String,
-    /// The last day that all its sources have, up to the last one that is due.
+    /// The last day that all its sources have, up to the last one that its upload is due for.
     offline: Option<Ds>,
     /// The day that the upload table holds.
     upload: Option<Ds>,
     /// The newest day that was loaded into the KV store.
     kv: Option<Ds>,
+    /// Whether loads are made here: there is a hook `kv_upload`. Of others nothing is known.
+    kv_hook: bool,
     /// How its streaming app is; `None` if it needs none.
     stream: Option<Health>,
     /// The last day on which what was fetched was compared, in any join that has it; `None` if none
@@ -83,10 +86,14 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     let planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
     let facts = ledger.as_mut().map(facts).unwrap_or_default();
     let streams = streams(&context, ledger.as_mut());
+    let now = match args.as_of.or(context.workspace.as_of) {
+        Some(as_of) => Now::After(as_of),
+        None => Now::Clock,
+    };
     let shown = Status {
         as_of: planned.plan.as_of,
         assets: status(&planned.plan, &facts),
-        online: online(&context, &planned, &facts, &streams),
+        online: online(&context, &planned, now, &facts, &streams),
         consistency: ledger.as_mut().map(last_comparisons).unwrap_or_default(),
     };
     for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
@@ -161,6 +168,7 @@ fn streams(context: &Context, ledger: Option<&mut Ledger>) -> BTreeMap<String, H
 fn online(
     context: &Context,
     planned: &Planned<'_>,
+    now: Now,
     facts: &Facts,
     streams: &BTreeMap<String, Health>,
 ) -> Vec<Online> {
@@ -171,15 +179,18 @@ fn online(
     });
     uploads
         .map(|(index, upload)| {
-            let lag = i32::try_from(context.settings(index).lag).unwrap_or(i32::MAX);
-            let due = planned.plan.as_of.plus(-lag);
+            let uploaded = facts.uploaded.get(&upload.id).copied();
+            // Of one that is never due, what it has is all there is to expect.
+            let due = last_due(context, now, index).or(uploaded);
             let name = upload.id.conf.name.clone();
-            let offline = last_of_sources(upload, planned).map(|day| day.min(due));
+            let offline = last_of_sources(upload, planned);
+            let offline = offline.map(|day| due.map_or(day, |due| day.min(due)));
             let kv = AssetId::new(upload.id.conf.conf_type, &name, StepKind::Kv);
             let mut online = Online {
                 offline,
-                upload: facts.uploaded.get(&upload.id).copied(),
+                upload: uploaded,
                 kv: facts.uploaded.get(&kv).copied(),
+                kv_hook: context.workspace.hooks.kv_upload.is_some(),
                 stream: streams.get(&name).copied(),
                 consistency: compared(context, planned, &name),
                 group_by: name,
@@ -223,15 +234,15 @@ fn last_of_sources(upload: &Asset, planned: &Planned<'_>) -> Option<Ds> {
 }
 
 impl Online {
-    /// The first link that is behind `due` or not there.
-    fn missing(&self, due: Ds) -> Option<String> {
+    /// The first link that is behind `due`, the last day its upload is due for, or not there.
+    fn missing(&self, due: Option<Ds>) -> Option<String> {
         let Some(offline) = self.offline else {
             return Some("a day that all its sources have".to_owned());
         };
-        if self.upload.is_none_or(|upload| upload < offline) {
+        if due.is_some() && self.upload.is_none_or(|upload| upload < offline) {
             return Some(format!("the upload of {offline}"));
         }
-        if self.kv < self.upload {
+        if self.kv_hook && self.kv < self.upload {
             let day = self.upload.unwrap_or(offline);
             return Some(format!("the load of {day} into the KV store"));
         }
@@ -243,13 +254,18 @@ impl Online {
         if let Some(Progress { join, newest: None }) = &self.consistency {
             return Some(format!("a comparison of what {join} fetched"));
         }
-        (offline < due).then(|| format!("sources of {due}"))
+        let due = due.filter(|due| offline < *due)?;
+        Some(format!("sources of {due}"))
     }
 
     fn text(&self) -> String {
         let day = |day: Option<Ds>| day.map_or_else(|| "none".to_owned(), |day| day.to_string());
         let mut text = format!("{}: offline {}", self.group_by, day(self.offline));
-        text += &format!(" → upload {} → KV {}", day(self.upload), day(self.kv));
+        text += &format!(" → upload {} → KV ", day(self.upload));
+        match self.kv_hook || self.kv.is_some() {
+            true => text += &day(self.kv),
+            false => text += "not loaded here",
+        }
         if let Some(health) = self.stream {
             text += &format!(" → stream {}", health_text(health));
         }
