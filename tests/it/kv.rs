@@ -373,6 +373,7 @@ fn the_examples_loader_brings_uploads_into_redis() {
         "path = \"data/lake.listings.csv\"\nempty_partitions = [\"2026-01-31\"]\n",
     );
     let next = ["--as-of", "2026-01-31", "--ds", "2026-01-31"];
+    // What it reads will not change: there is no second attempt.
     let failed = run(&[&["materialize", UPLOAD, KV], &next[..]].concat()).expect(1);
     let said = "exit code 0, but the upload has no rows";
     assert!(failed.stderr.contains(said), "{}", failed.text());

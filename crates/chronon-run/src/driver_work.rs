@@ -146,11 +146,7 @@ impl Work for DriverWork<'_> {
     }
 
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
-        match outcome {
-            // Its inputs were there; another attempt would find the same.
-            Outcome::EmptyUpload => RetryDecision::GiveUp,
-            _ => retrying::decide(self.context, job, outcome, log),
-        }
+        retrying::decide(self.context, job, outcome, log)
     }
 }
 

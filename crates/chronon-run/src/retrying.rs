@@ -49,6 +49,8 @@ pub(crate) fn decide(
     let ended_badly = match outcome {
         Outcome::Failed { .. } | Outcome::Killed { .. } => true,
         Outcome::NotStarted | Outcome::Panicked => return RetryDecision::GiveUp,
+        // Its inputs were there; another attempt would find the same.
+        Outcome::EmptyUpload => return RetryDecision::GiveUp,
         _ => false,
     };
     let log = log.and_then(tail).unwrap_or_default();
