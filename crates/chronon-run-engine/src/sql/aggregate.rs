@@ -2,7 +2,7 @@
 
 use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
 
-use super::{script::ident, types::Shape};
+use super::{inputs, script::ident, types::Shape};
 
 /// One output column of a GroupBy.
 #[derive(Clone)]
@@ -148,16 +148,18 @@ impl Feature {
 
 /// Lists count by their elements and maps by their entries, except where they are kept whole.
 fn split(aggregation: &Aggregation, shape: &Shape, bucket: Option<&String>) -> Split {
-    use Operation::{First, FirstK, Last, LastK};
     let input = aggregation.input_column.clone();
-    let keeps_whole = matches!(aggregation.operation, First | Last | FirstK | LastK);
+    let whole = match shape {
+        Shape::List(Some(item)) if !inputs::is_scalar(item) => true,
+        _ => inputs::keeps_whole(aggregation.operation),
+    };
     match (shape, bucket) {
+        (_, None) if whole => Split::None,
+        (_, Some(bucket)) if whole => Split::Bucket(bucket.clone()),
         (Shape::List(_), None) if aggregation.element_wise == Some(true) => Split::Positions(input),
-        (Shape::List(_), None) if !keeps_whole => Split::Elements(input),
-        (Shape::List(_), Some(bucket)) if !keeps_whole => {
-            Split::ElementsByBucket(input, bucket.clone())
-        }
-        (Shape::Map(_), None) if !keeps_whole => Split::Entries(input),
+        (Shape::List(_), None) => Split::Elements(input),
+        (Shape::List(_), Some(bucket)) => Split::ElementsByBucket(input, bucket.clone()),
+        (Shape::Map(_), None) => Split::Entries(input),
         (_, None) => Split::None,
         (_, Some(bucket)) => Split::Bucket(bucket.clone()),
     }

@@ -8,7 +8,7 @@ use chronon_run_core::{CatalogSnapshot, PartitionRange, TableSpec};
 use serde_json::{Map, Value, json};
 
 use super::{
-    order::{engine_order, java_map_order},
+    order::java_map_order,
     script::{Script, ident, indent, list, text},
     source,
 };
@@ -58,7 +58,7 @@ impl Additions {
             parts,
             ..Self::default()
         };
-        // Contextual sources come last.
+        // Contextual sources come last in `O_bootstrap`, but where they stand among features.
         let external = || conf.online_external_parts.iter().flatten();
         for part in external().filter(|part| !is_contextual(part)) {
             additions.add_external(part);
@@ -66,6 +66,8 @@ impl Additions {
         for part in external().filter(|part| is_contextual(part)) {
             additions.add_external(part);
         }
+        let features = external().flat_map(external_features);
+        additions.external_features = features.map(|(column, _)| column).collect();
         Ok(additions)
     }
 
@@ -73,8 +75,6 @@ impl Additions {
         if part.source.offline_group_by.is_some() {
             return;
         }
-        let prefix = part.full_prefix();
-        let values = schema(part.source.value_schema.as_ref());
         let mapped = |key: String| {
             let mut mapping = part.key_mapping.iter().flatten();
             let left = mapping.find(|(_, name)| **name == key);
@@ -83,13 +83,10 @@ impl Additions {
         let keys = schema(part.source.key_schema.as_ref()).into_iter();
         self.external_keys.extend(keys.map(|(key, _)| mapped(key)));
         if is_contextual(part) {
-            self.external.extend(values.clone());
+            let values = schema(part.source.value_schema.as_ref());
+            self.external.extend(values);
         }
-        for (name, data_type) in values {
-            let column = format!("{prefix}_{name}");
-            self.external_features.push(column.clone());
-            self.external.push((column, data_type));
-        }
+        self.external.extend(external_features(part));
     }
 
     /// The columns of external sources, with the names that they are asked by.
@@ -141,6 +138,12 @@ impl Additions {
             Some(all) => format!("COALESCE({all}, false)"),
             None => format!("{row}matched_hashes IS NOT NULL"),
         })
+    }
+
+    /// The columns of the output that `O_bootstrap` has besides those of the left.
+    pub(super) fn stored(&self, left: &[String]) -> Vec<String> {
+        let names = self.columns(left).into_iter().map(|(name, _)| name);
+        names.collect()
     }
 
     /// A field of each part that has it.
@@ -336,12 +339,7 @@ impl Bootstrap {
         let (sql, columns) = source::select(&query, &table, &implicit, &scan, tables);
         let is_field = |name: &String| !keys.contains(name) && *name != ds && *name != "ts";
         let mut fields: Vec<String> = columns.into_iter().filter(is_field).collect();
-        if let Some(selects) = &query.selects {
-            // The engine hands over a copy of the conf here, whose map has an order of its own.
-            let names: Vec<&str> = selects.keys().map(String::as_str).collect();
-            let order = engine_order(&[], &java_map_order(&names));
-            fields.sort_by_key(|field| order.iter().position(|name| name == field));
-        }
+        fields.sort();
         if fields.is_empty() {
             let why = format!("the columns of {table} are not known");
             return Err((format!("{title}.query.selects"), why));
@@ -403,6 +401,18 @@ fn canonical_query(query: &Query) -> Value {
     put("reversalColumn", &query.reversal_column);
     put("partitionColumn", &query.partition_column);
     Value::Object(all)
+}
+
+/// The output columns of an external source that has nothing offline, with their SQL types.
+fn external_features(part: &ExternalPart) -> Vec<(String, String)> {
+    if part.source.offline_group_by.is_some() {
+        return Vec::new();
+    }
+    let prefix = part.full_prefix();
+    let values = schema(part.source.value_schema.as_ref()).into_iter();
+    values
+        .map(|(name, data_type)| (format!("{prefix}_{name}"), data_type))
+        .collect()
 }
 
 /// A contextual source takes its values from the request itself.

@@ -557,7 +557,13 @@ impl<'a> Steps<'a> {
         let ds = self.ds().to_owned();
         let derivations = self.conf.derivations.as_deref().unwrap_or_default();
         if derivations.is_empty() {
-            let columns = left.into_iter().chain(features).chain([ds]).collect();
+            // What the left rows had before any part stays before what the parts add.
+            let stored = self.additions.stored(&self.left_columns);
+            let mut ordered: Vec<String> = stored.into_iter().filter(|name| features.contains(name)).collect();
+            let computed = features.into_iter().filter(|name| !ordered.contains(name));
+            let computed: Vec<String> = computed.collect();
+            ordered.extend(computed);
+            let columns = left.into_iter().chain(ordered).chain([ds]).collect();
             return ("joined".into(), columns);
         }
         let mut kept = derive::columns(&features, derivations);

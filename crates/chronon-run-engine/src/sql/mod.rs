@@ -10,6 +10,7 @@ mod consistency;
 mod derive;
 mod group_by;
 mod incremental;
+mod inputs;
 mod instants;
 mod join;
 mod label;

@@ -1,10 +1,10 @@
 //! What this engine does not do, by field.
 
 use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
-use chronon_run_core::StepKind;
+use chronon_run_core::{CatalogSnapshot, StepKind};
 
 use super::{
-    Conf, Refusal, aggregate, consistency, incremental, label, source, staging, types::Shape,
+    Conf, Refusal, aggregate, consistency, incremental, inputs, label, source, staging, types::Shape,
     upload,
 };
 
@@ -137,6 +137,10 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         if windows.iter().any(|window| window.length <= 0) {
             findings.add(field("windows"), "a window must be longer than nothing");
         }
+    }
+    // What expressions tell without the catalog.
+    if let Some((field, why)) = inputs::rejected(conf, &CatalogSnapshot::default()) {
+        findings.add(format!("{path}{field}"), why);
     }
     let features = aggregate::features(conf, &|_| Shape::Scalar(None));
     for (index, feature) in features.iter().enumerate() {

@@ -29,7 +29,11 @@ impl Shape {
             let value = entry
                 .split_once(',')
                 .map(|(_, value)| value.trim().to_owned());
-            return Self::Map(value);
+            // Only texts name entries; other maps are values like any other.
+            return match entry.starts_with("string") {
+                true => Self::Map(value),
+                false => Self::Scalar(Some(data_type)),
+            };
         }
         Self::Scalar(Some(data_type))
     }
@@ -43,15 +47,28 @@ impl Shape {
         let upper = expression.to_ascii_uppercase();
         // What stands for its own type among the arguments.
         let telling = match outer_call(&upper) {
-            Some("COALESCE" | "NVL" | "IFNULL" | "NULLIF") => Some(0),
-            Some("IF") => Some(1),
+            Some(
+                "COALESCE" | "NVL" | "IFNULL" | "NULLIF" | "REVERSE" | "SHUFFLE" | "ARRAY_DISTINCT"
+                | "ARRAY_REMOVE" | "SORT_ARRAY" | "ARRAY_SORT" | "SLICE" | "FILTER" | "ARRAY_UNION"
+                | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" | "MAP_FILTER" | "MAP_CONCAT" | "GREATEST"
+                | "LEAST",
+            ) => Some(0),
+            Some("IF" | "NVL2") => Some(1),
             _ => None,
         };
         if let Some(at) = telling {
             let argument = arguments(expression).into_iter().nth(at);
-            return argument.map_or(Self::Scalar(None), |argument| {
+            let shape = argument.map_or(Self::Scalar(None), |argument| {
                 Self::of_expression(argument, column_type)
             });
+            // A function of lists or maps is one even if its argument does not tell.
+            return match (shape, outer_call(&upper)) {
+                (Self::Scalar(None), Some(call)) => Self::of_call(call, &upper),
+                (shape, _) => shape,
+            };
+        }
+        if let Some(value) = first_case(expression) {
+            return Self::of_expression(value, column_type);
         }
         if let Some(call) = outer_call(&upper) {
             return Self::of_call(call, &upper);
@@ -69,11 +86,16 @@ impl Shape {
                 Some(at) => Self::of_type(upper[at + 4..].trim_end().trim_end_matches(')').trim()),
                 None => Self::Scalar(None),
             },
-            "SPLIT" | "SENTENCES" => Self::List(Some("string".to_owned())),
+            "SPLIT" | "REGEXP_EXTRACT_ALL" => Self::List(Some("string".to_owned())),
             "ARRAY" | "SEQUENCE" | "COLLECT_LIST" | "COLLECT_SET" | "TRANSFORM" | "FILTER"
             | "FLATTEN" | "SORT_ARRAY" | "ARRAY_SORT" | "ARRAY_DISTINCT" | "ARRAY_REMOVE"
             | "ARRAY_UNION" | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" | "ARRAY_REPEAT" | "SLICE"
             | "MAP_KEYS" | "MAP_VALUES" => Self::List(None),
+            "ARRAYS_ZIP" | "MAP_ENTRIES" => Self::List(Some("struct".to_owned())),
+            "TO_DATE" | "DATE" | "DATE_ADD" | "DATE_SUB" | "LAST_DAY" | "NEXT_DAY"
+            | "CURRENT_DATE" => Self::Scalar(Some("date".to_owned())),
+            "TO_TIMESTAMP" | "TIMESTAMP" | "DATE_TRUNC" | "TIMESTAMP_MILLIS"
+            | "TIMESTAMP_SECONDS" => Self::Scalar(Some("timestamp".to_owned())),
             "STR_TO_MAP" => Self::Map(Some("string".to_owned())),
             "MAP" | "MAP_FROM_ARRAYS" | "MAP_FROM_ENTRIES" | "MAP_CONCAT" | "MAP_FILTER"
             | "TRANSFORM_VALUES" | "TRANSFORM_KEYS" | "MAP_ZIP_WITH" => Self::Map(None),
@@ -87,6 +109,45 @@ impl Shape {
             _ => Self::Scalar(None),
         }
     }
+}
+
+/// The first result of `CASE WHEN … THEN result … END`, if that is the whole text.
+fn first_case(expression: &str) -> Option<&str> {
+    let upper = expression.to_ascii_uppercase();
+    if !upper.starts_with("CASE") || !upper.trim_end().ends_with("END") {
+        return None;
+    }
+    let words = top_words(&upper);
+    let then = words.iter().position(|(_, word)| *word == "THEN")?;
+    let start = words[then].0 + "THEN".len();
+    let mut rest = words[then + 1..].iter();
+    let (end, word) = rest.find(|(_, word)| matches!(*word, "CASE" | "WHEN" | "ELSE" | "END"))?;
+    (*word != "CASE").then(|| expression[start..*end].trim())
+}
+
+/// The words of a text that are outside parentheses and quotes, with their places.
+fn top_words(text: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let (mut start, mut depth, mut quote) = (None, 0_usize, None);
+    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
+        let letter = quote.is_none() && depth == 0 && (c.is_ascii_alphanumeric() || c == '_');
+        match (start, letter) {
+            (None, true) => start = Some(at),
+            (Some(from), false) => {
+                words.push((from, &text[from..at]));
+                start = None;
+            }
+            _ => {}
+        }
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(') => depth += 1,
+            (None, ')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    words
 }
 
 /// The function whose call is the whole text: `F` of `F(…)`, not of `F(…) + 1`.
@@ -257,6 +318,20 @@ mod tests {
         assert_eq!(
             shape("CASE WHEN a > 1 THEN 1 ELSE 2 END"),
             Shape::Scalar(None)
+        );
+        assert_eq!(
+            shape("case when a in ('then', b) then (tags) when true then null end"),
+            Shape::Scalar(None)
+        );
+        assert_eq!(
+            shape("case when a in ('then', b) then filter(tags, t -> t > 'a') else null end"),
+            Shape::List(Some("string".into()))
+        );
+        assert_eq!(shape("sort_array(f(a))"), Shape::List(None));
+        assert_eq!(shape("to_date(a)"), Shape::Scalar(Some("date".into())));
+        assert_eq!(
+            shape("CAST(x AS MAP<INT, INT>)"),
+            Shape::Scalar(Some("map<int, int>".into()))
         );
         assert_eq!(
             shape("concat(a, 'is in = b')"),
