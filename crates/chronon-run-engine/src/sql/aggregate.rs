@@ -53,6 +53,8 @@ impl Split {
 pub(super) const PIECE: &str = "__piece";
 /// The column of a list's element or a map's value.
 const ITEM: &str = "__item";
+/// The column that is 1 for a map without any entry, whose row has no piece.
+pub(super) const EMPTY: &str = "__empty";
 /// The column of a row's sign: 1, or -1 for a row that is taken back by a mutation.
 pub(super) const SIGN: &str = "__sign";
 
@@ -110,6 +112,35 @@ pub(super) fn features(conf: &GroupBy, shape_of: &dyn Fn(&str) -> Shape) -> Vec<
 }
 
 impl Feature {
+    /// How many maps without any entry the window holds; not a column of the output, but a
+    /// window that holds only such maps has an empty map for a value.
+    pub(super) fn empty_maps(split: &Split, window: Option<Window>) -> Self {
+        let suffix = window.map(|w| format!("_{}", window_word(w)));
+        Self {
+            name: format!("{EMPTY}{}", suffix.unwrap_or_default()),
+            partial: Partial {
+                input: EMPTY.to_owned(),
+                column: EMPTY.to_owned(),
+                operation: Operation::Count,
+                k: None,
+                percentiles: Vec::new(),
+                boolean: false,
+                exact: true,
+                fraction: false,
+                entry: true,
+                map: false,
+                signed: false,
+            },
+            window,
+            split: split.clone(),
+        }
+    }
+
+    /// Whether it is a column of the output.
+    pub(super) fn is_output(&self) -> bool {
+        self.partial.input != EMPTY
+    }
+
     /// The type of the output column, if that of the input tells it.
     pub(super) fn data_type(&self, input: &str) -> Option<String> {
         use Operation::{

@@ -12,7 +12,7 @@ use chronon_run_core::{CatalogSnapshot, PartitionRange};
 use super::{
     Refusal, Request, Types,
     aggregate::features,
-    derive, incremental, inputs,
+    derive, incremental,
     pipeline::Pipeline,
     script::{Output, Script, ident, indent},
     source::{self, Reach, Span},
@@ -159,9 +159,6 @@ fn rows(
     script: &mut Script<'_>,
 ) -> Result<(String, Vec<String>), (String, String)> {
     let conf = usage.conf;
-    if let Some(rejected) = inputs::rejected(conf, script.tables()) {
-        return Err(rejected);
-    }
     let reach = match conf.data_model() {
         DataModel::Entities => Reach::Span,
         DataModel::Events if is_unaggregated(conf) => Reach::Span,

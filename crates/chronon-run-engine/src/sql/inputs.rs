@@ -41,7 +41,10 @@ fn rejected_input(aggregation: &Aggregation, shape: &Shape) -> Option<String> {
     if keeps_whole(*operation) {
         return None;
     }
-    let bucketed = aggregation.buckets.as_ref().is_some_and(|all| !all.is_empty());
+    let bucketed = aggregation
+        .buckets
+        .as_ref()
+        .is_some_and(|all| !all.is_empty());
     let element_wise = aggregation.element_wise == Some(true);
     let kind = match shape {
         Shape::Map(_) if bucketed => {
@@ -140,9 +143,8 @@ mod tests {
 
     #[test]
     fn lists_and_maps_are_told_by_what_is_in_them() {
-        let aggregation = |json: &str| -> Aggregation {
-            serde_json::from_str(json).expect("an aggregation")
-        };
+        let aggregation =
+            |json: &str| -> Aggregation { serde_json::from_str(json).expect("an aggregation") };
         let sum = aggregation(r#"{"inputColumn": "x", "operation": 7}"#);
         let rejected = |shape| rejected_input(&sum, &shape);
         assert_eq!(rejected(Shape::List(Some("int".into()))), None);

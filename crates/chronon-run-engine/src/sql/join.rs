@@ -559,7 +559,10 @@ impl<'a> Steps<'a> {
         if derivations.is_empty() {
             // What the left rows had before any part stays before what the parts add.
             let stored = self.additions.stored(&self.left_columns);
-            let mut ordered: Vec<String> = stored.into_iter().filter(|name| features.contains(name)).collect();
+            let mut ordered: Vec<String> = stored
+                .into_iter()
+                .filter(|name| features.contains(name))
+                .collect();
             let computed = features.into_iter().filter(|name| !ordered.contains(name));
             let computed: Vec<String> = computed.collect();
             ordered.extend(computed);

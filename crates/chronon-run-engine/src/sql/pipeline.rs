@@ -4,7 +4,7 @@
 use chronon_run_conf::{DataModel, Window};
 
 use super::{
-    aggregate::{Feature, PIECE, Partial, Split, window_word},
+    aggregate::{EMPTY, Feature, PIECE, Partial, Split, window_word},
     group_by::{Target, Use, Values},
     script::{Script, ident, list},
 };
@@ -76,8 +76,19 @@ fn frame_name(window: Option<Window>) -> String {
 impl Pipeline<'_> {
     /// Declares all views and returns the one with the features in the engine's order.
     pub(super) fn declare(&self, script: &mut Script<'_>) -> Values {
+        let maps = self
+            .features
+            .iter()
+            .filter(|f| matches!(f.split, Split::Entries(_)));
+        let mut empty: Vec<Feature> = Vec::new();
+        for feature in maps {
+            let same = |e: &Feature| e.window == feature.window && e.split == feature.split;
+            if !empty.iter().any(same) {
+                empty.push(Feature::empty_maps(&feature.split, feature.window));
+            }
+        }
         let mut groups: Vec<Group<'_>> = Vec::new();
-        for feature in &self.features {
+        for feature in self.features.iter().chain(&empty) {
             match groups
                 .iter_mut()
                 .find(|group| *group.split == feature.split)
@@ -231,9 +242,8 @@ impl Pipeline<'_> {
             identity.push("ts".into());
         }
         identity.push(script.ds.to_owned());
-        let features: Vec<String> = group
-            .features
-            .iter()
+        let outputs = group.features.iter().filter(|feature| feature.is_output());
+        let features: Vec<String> = outputs
             .map(|feature| {
                 let name = ident(&feature.name);
                 let entry = format!(
@@ -243,7 +253,14 @@ impl Pipeline<'_> {
                     Split::Positions(_) => format!("TRANSFORM(SORT_ARRAY({entry}), e -> e.value)"),
                     _ => format!("MAP_FROM_ENTRIES({entry})"),
                 };
-                format!("IF(COUNT({name}) > 0, {value}, NULL) AS {name}")
+                let some = match group.split {
+                    Split::Entries(_) => {
+                        let empty = Feature::empty_maps(group.split, feature.window).name;
+                        format!("COUNT({name}) + COUNT({}) > 0", ident(&empty))
+                    }
+                    _ => format!("COUNT({name}) > 0"),
+                };
+                format!("IF({some}, {value}, NULL) AS {name}")
             })
             .collect();
         let view = format!("{}_together{}", self.usage.prefix, group.split.suffix());
@@ -288,7 +305,7 @@ impl Pipeline<'_> {
                 ident(input)
             ),
             Split::Entries(input) => format!(
-                "(SELECT * FROM {events} LATERAL VIEW EXPLODE({}) AS {PIECE}, __item)",
+                "(SELECT *, IF({PIECE} IS NULL, 1, NULL) AS {EMPTY} FROM {events} LATERAL VIEW OUTER EXPLODE(MAP_FILTER({0}, (k, v) -> v IS NOT NULL)) AS {PIECE}, __item WHERE {0} IS NOT NULL)",
                 ident(input)
             ),
             Split::Positions(input) => format!(

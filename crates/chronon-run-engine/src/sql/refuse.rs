@@ -4,8 +4,8 @@ use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::{CatalogSnapshot, StepKind};
 
 use super::{
-    Conf, Refusal, aggregate, consistency, incremental, inputs, label, source, staging, types::Shape,
-    upload,
+    Conf, Refusal, aggregate, consistency, incremental, inputs, label, source, staging,
+    types::Shape, upload,
 };
 
 /// Collects the refusals of one conf.

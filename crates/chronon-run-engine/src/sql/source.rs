@@ -6,6 +6,7 @@ use regex::{NoExpand, Regex};
 
 use super::{
     aggregate::SIGN,
+    inputs,
     order::engine_order,
     script::{ident, indent, text},
 };
@@ -275,6 +276,9 @@ pub(super) fn rows(
     tables: &CatalogSnapshot,
     ds: &str,
 ) -> Result<Rows, (String, String)> {
+    if let Some(rejected) = inputs::rejected(conf, tables) {
+        return Err(rejected);
+    }
     let mut selects = Vec::new();
     let mut columns: Vec<String> = Vec::new();
     for (index, source) in conf.sources.iter().enumerate() {
