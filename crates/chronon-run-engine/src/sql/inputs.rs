@@ -3,7 +3,10 @@
 use chronon_run_conf::{Aggregation, GroupBy, Operation};
 use chronon_run_core::CatalogSnapshot;
 
-use super::types::{Shape, input_shape};
+use super::{
+    DRIVER_TOO,
+    types::{Shape, input_shape},
+};
 
 /// The first aggregation whose input or bucket the Driver does not take, as `(field, why)`.
 pub(super) fn rejected(conf: &GroupBy, tables: &CatalogSnapshot) -> Option<(String, String)> {
@@ -12,7 +15,7 @@ pub(super) fn rejected(conf: &GroupBy, tables: &CatalogSnapshot) -> Option<(Stri
         let shape = input_shape(conf, &aggregation.input_column, tables);
         let field = |name: &str| format!("aggregations[{index}].{name}");
         if let Some(why) = rejected_input(aggregation, &shape) {
-            return Some((field("inputColumn"), why));
+            return Some((field("inputColumn"), failing(why)));
         }
         aggregation.buckets.iter().flatten().find_map(|bucket| {
             let kind = match input_shape(conf, bucket, tables) {
@@ -21,9 +24,13 @@ pub(super) fn rejected(conf: &GroupBy, tables: &CatalogSnapshot) -> Option<(Stri
                 Shape::Map(_) => "map".to_owned(),
             };
             let why = format!("the bucket `{bucket}` is a {kind}; only texts are taken, cast it");
-            (kind != "string").then(|| (field("buckets"), why))
+            (kind != "string").then(|| (field("buckets"), failing(why)))
         })
     })
+}
+
+fn failing(why: String) -> String {
+    format!("{why}; {DRIVER_TOO}")
 }
 
 fn rejected_input(aggregation: &Aggregation, shape: &Shape) -> Option<String> {

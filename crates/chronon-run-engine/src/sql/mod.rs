@@ -109,7 +109,7 @@ impl Request<'_> {
 
 /// Something that the embedded engine cannot do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{conf}: {field}: {why}; engine kind = \"chronon\" can do it")]
+#[error("{conf}: {field}: {why}{}", remedy(why))]
 pub struct Refusal {
     /// Name of the conf.
     pub conf: String,
@@ -118,6 +118,17 @@ pub struct Refusal {
     /// What is not possible.
     pub why: String,
 }
+
+/// What else can do it; nothing for what the Driver does not do either.
+fn remedy(why: &str) -> &'static str {
+    match why.ends_with(DRIVER_TOO) {
+        true => "",
+        false => "; engine kind = \"chronon\" can do it",
+    }
+}
+
+/// What ends the reason for a refusal if the Driver fails as well.
+const DRIVER_TOO: &str = "the Driver fails too";
 
 /// Everything in a conf that this engine cannot do for the step; empty if it can be compiled.
 #[must_use]
