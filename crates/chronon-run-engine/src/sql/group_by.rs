@@ -38,6 +38,8 @@ pub(super) struct Use<'a> {
     /// `(key, left column, left view)`: only keys that the left has are computed.
     pub(super) left_keys: Vec<(String, String)>,
     pub(super) left: Option<String>,
+    /// The condition of rows whose keys are not skewed.
+    pub(super) skew: Option<String>,
 }
 
 /// A finished view.
@@ -68,6 +70,7 @@ pub(super) fn backfill(
                 target: Target::DayEnds,
                 left_keys: Vec::new(),
                 left: None,
+                skew: None,
             },
             script,
         )
@@ -349,7 +352,7 @@ pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) ->
 
 /// Rows whose keys are all NULL belong to nobody; in a join only the left's keys matter.
 fn key_filter(usage: &Use<'_>) -> String {
-    match &usage.left {
+    let of_keys = match &usage.left {
         Some(left) => {
             let conditions: Vec<String> = usage
                 .left_keys
@@ -375,5 +378,9 @@ fn key_filter(usage: &Use<'_>) -> String {
                 false => format!("({})", present.join(" OR ")),
             }
         }
+    };
+    match &usage.skew {
+        Some(skew) => format!("{of_keys}\n  AND ({skew})  -- skewKeys"),
+        None => of_keys,
     }
 }

@@ -239,5 +239,6 @@ fn usage<'a>(conf: &'a GroupBy, prefix: &str, range: PartitionRange) -> Use<'a> 
         target: Target::DayEnds,
         left_keys: Vec::new(),
         left: None,
+        skew: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
 use chronon_run_core::{PartitionRange, StepKind, TableName};
+use indexmap::IndexMap;
 
 use super::{
     Refusal, Request, Types,
@@ -286,6 +287,7 @@ impl<'a> Steps<'a> {
             },
             left_keys: keys,
             left: Some(left),
+            skew: part_skew(self.conf, part.key_mapping, &part.group_by.key_columns),
         };
         let values = group_by::values(&usage, script).map_err(|(field, why)| {
             self.request.refuse(
@@ -603,7 +605,8 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// `skewKeys`: the condition that leaves out the rows with these values; empty if there are none.
+/// `skewKeys`: the condition that leaves out the rows whose columns all have such values; empty if
+/// there are none.
 pub(super) fn without_skew(conf: &Join) -> String {
     let skewed: Vec<String> = conf
         .skew_keys
@@ -614,6 +617,23 @@ pub(super) fn without_skew(conf: &Join) -> String {
         .collect();
     match skewed.is_empty() {
         true => String::new(),
-        false => format!("\nWHERE {}  -- skewKeys", skewed.join(" AND ")),
+        false => format!("\nWHERE {}  -- skewKeys", skewed.join(" OR ")),
     }
+}
+
+/// `skewKeys`: the condition of a part's rows, by those of its keys that have skewed values.
+pub(super) fn part_skew(
+    conf: &Join,
+    mapping: Option<&IndexMap<String, String>>,
+    keys: &[String],
+) -> Option<String> {
+    let skewed = conf.skew_keys.iter().flatten();
+    let conditions = skewed.filter(|(_, values)| !values.is_empty());
+    let conditions = conditions.filter_map(|(left, values)| {
+        let key = mapping.and_then(|map| map.get(left)).unwrap_or(left);
+        keys.contains(key)
+            .then(|| format!("{} NOT IN ({})", ident(key), values.join(", ")))
+    });
+    let conditions: Vec<String> = conditions.collect();
+    (!conditions.is_empty()).then(|| conditions.join(" OR "))
 }

@@ -10,6 +10,7 @@ use chronon_run_core::{Ds, PartitionRange, TableName};
 use super::{
     Refusal, Request, Types, derive,
     group_by::{self, Target, Use, Values},
+    join::part_skew,
     script::{Output, Script, ident, indent, list, text},
     source::{self, Reach, Scan, Span},
 };
@@ -256,6 +257,7 @@ impl Labels<'_> {
                 target: Target::DayEnds,
                 left_keys: keys(part),
                 left: Some(LEFT.to_owned()),
+                skew: part_skew(self.conf, part.key_mapping.as_ref(), &base.key_columns),
             },
             script,
         )

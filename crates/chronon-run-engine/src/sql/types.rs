@@ -67,6 +67,27 @@ impl Shape {
                 (shape, _) => shape,
             };
         }
+        let lambda = |at: usize| {
+            let body = arguments(expression).into_iter().nth(at)?;
+            let (variables, body) = body.split_once("->")?;
+            let own: Vec<&str> = variables.split([',', '(', ')']).map(str::trim).collect();
+            let columns = |name: &str| match own.contains(&name) {
+                true => None,
+                false => column_type(name),
+            };
+            Self::of_expression(body, &columns).scalar()
+        };
+        let item = |at: usize| {
+            let argument = arguments(expression).into_iter().nth(at)?;
+            Self::of_expression(argument, column_type).scalar()
+        };
+        match outer_call(&upper) {
+            Some("TRANSFORM") => return Self::List(lambda(1)),
+            Some("TRANSFORM_VALUES") => return Self::Map(lambda(1)),
+            Some("ARRAY") => return Self::List(item(0)),
+            Some("MAP") => return Self::Map(item(1)),
+            _ => {}
+        }
         if let Some(value) = first_case(expression) {
             return Self::of_expression(value, column_type);
         }
@@ -77,6 +98,15 @@ impl Shape {
             return Self::Scalar(Some("boolean".to_owned()));
         }
         Self::Scalar(None)
+    }
+
+    /// The type of a single value.
+    fn scalar(self) -> Option<String> {
+        match self {
+            Self::Scalar(kind) => kind,
+            Self::List(_) => Some("array".to_owned()),
+            Self::Map(_) => Some("map".to_owned()),
+        }
     }
 
     /// From the function around a whole expression.
@@ -328,6 +358,15 @@ mod tests {
             Shape::List(Some("string".into()))
         );
         assert_eq!(shape("sort_array(f(a))"), Shape::List(None));
+        assert_eq!(
+            shape("transform(tags, (t) -> t = 'a')"),
+            Shape::List(Some("boolean".into()))
+        );
+        assert_eq!(shape("transform(f(a), tags -> tags)"), Shape::List(None));
+        assert_eq!(
+            shape("transform_values(f(a), (k, v) -> CAST(v AS INT))"),
+            Shape::Map(Some("int".into()))
+        );
         assert_eq!(shape("to_date(a)"), Shape::Scalar(Some("date".into())));
         assert_eq!(
             shape("CAST(x AS MAP<INT, INT>)"),

@@ -168,6 +168,7 @@ fn finished(
             target: Target::DayEnds,
             left_keys: Vec::new(),
             left: None,
+            skew: None,
         };
         group_by::values(&usage, script).map_err(|(field, why)| request.refuse(field, why))?
     };

@@ -140,6 +140,7 @@ pub(super) fn declare(
         target: Target::DayEnds,
         left_keys: Vec::new(),
         left: None,
+        skew: None,
     };
     let pipeline = Pipeline {
         usage: &usage,
