@@ -60,3 +60,37 @@ pub(super) fn line(name: &str, expression: &str) -> String {
         false => format!("{expression} AS {}", ident(name)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derived(base: &str, derivations: &[(&str, &str)]) -> String {
+        let base: Vec<String> = base.split(' ').map(str::to_owned).collect();
+        let derivations: Vec<Derivation> = derivations
+            .iter()
+            .map(|(name, expression)| {
+                let json = serde_json::json!({"name": name, "expression": expression});
+                serde_json::from_value(json).expect("a derivation")
+            })
+            .collect();
+        let columns = columns(&base, &derivations).into_iter();
+        let columns: Vec<String> = columns.map(|(name, value)| line(&name, &value)).collect();
+        columns.join(", ")
+    }
+
+    #[test]
+    fn the_star_stands_where_the_conf_puts_it() {
+        let last = [("x", "a + b"), ("*", "*"), ("y", "b")];
+        assert_eq!(derived("a b c", &last), "a + b AS x, a, c, b AS y");
+        assert_eq!(derived("a b", &[("x", "a")]), "a AS x");
+    }
+
+    #[test]
+    fn words_of_an_expression_may_be_names() {
+        assert_eq!(
+            words("if(a_1 > 2x, `b`, 'c d')"),
+            ["if", "a_1", "x", "b", "c", "d"]
+        );
+    }
+}

@@ -85,7 +85,11 @@ impl Shape {
             Some("TRANSFORM") => return Self::List(lambda(1)),
             Some("TRANSFORM_VALUES") => return Self::Map(lambda(1)),
             Some("ARRAY") => return Self::List(item(0)),
-            Some("MAP") => return Self::Map(item(1)),
+            // Only texts name entries.
+            Some("MAP") => match item(0) {
+                Some(key) if key != "string" => return Self::Scalar(Some("map".to_owned())),
+                _ => return Self::Map(item(1)),
+            },
             _ => {}
         }
         if let Some(value) = first_case(expression) {
@@ -362,6 +366,8 @@ mod tests {
             shape("transform(tags, (t) -> t = 'a')"),
             Shape::List(Some("boolean".into()))
         );
+        assert_eq!(shape("map(a > 1, 2)"), Shape::Scalar(Some("map".into())));
+        assert_eq!(shape("map('a', b > 2)"), Shape::Map(Some("boolean".into())));
         assert_eq!(shape("transform(f(a), tags -> tags)"), Shape::List(None));
         assert_eq!(
             shape("transform_values(f(a), (k, v) -> CAST(v AS INT))"),
