@@ -128,21 +128,25 @@ const PARTITIONS: &str = "16";
 /// The tasks of a script.
 #[derive(Default)]
 struct Tasks {
-    /// Milliseconds of each task, by stage.
+    /// Milliseconds of CPU of each task, by stage.
     stages: BTreeMap<u64, Vec<u64>>,
     /// Rows that the task with most of them reads from shuffles.
     largest_read: u64,
 }
 
 impl Tasks {
-    /// Of the stage with the longest task.
+    /// Of the stage with the longest task, of those with at least one task a partition.
     fn text(&self) -> String {
-        let all: u64 = self.stages.values().flatten().sum();
-        let longest = self.stages.values().max_by_key(|tasks| tasks.iter().max());
+        let partitions: usize = PARTITIONS.parse().unwrap();
+        let wide = self
+            .stages
+            .values()
+            .filter(|tasks| tasks.len() >= partitions);
+        let longest = wide.max_by_key(|tasks| tasks.iter().max());
         let mut tasks = longest.cloned().unwrap_or_default();
         tasks.sort_unstable();
         format!(
-            "{all} ms in all tasks; longest {} ms, median of its stage {} ms; at most {} rows read by one task of a shuffle",
+            "longest task {} ms of CPU, median of its stage {} ms; at most {} rows read by one task of a shuffle",
             tasks.last().unwrap_or(&0),
             tasks.get(tasks.len() / 2).unwrap_or(&0),
             self.largest_read
@@ -170,8 +174,8 @@ fn tasks(warehouse: &Warehouse, workspace: &Workspace, kind: &str, script: &str)
         }
         let metrics = &event["Task Metrics"];
         let stage = tasks.stages.entry(event["Stage ID"].as_u64().unwrap());
-        let time = metrics["Executor Run Time"].as_u64().unwrap();
-        stage.or_default().push(time);
+        let time = metrics["Executor CPU Time"].as_u64().unwrap();
+        stage.or_default().push(time / 1_000_000);
         let read = &metrics["Shuffle Read Metrics"]["Total Records Read"];
         tasks.largest_read = tasks.largest_read.max(read.as_u64().unwrap());
     }
