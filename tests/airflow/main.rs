@@ -10,6 +10,7 @@ mod airflow;
 #[expect(dead_code, reason = "shared with the other tests")]
 mod support;
 #[path = "../it/tables.rs"]
+#[expect(dead_code, reason = "shared with the other tests")]
 mod tables;
 
 use std::{collections::BTreeMap, fmt::Write};

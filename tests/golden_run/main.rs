@@ -15,6 +15,7 @@ mod steps;
 #[path = "../it/support.rs"]
 mod support;
 #[path = "../it/tables.rs"]
+#[expect(dead_code, reason = "the other end-to-end tests use more of it")]
 mod tables;
 
 use std::{
