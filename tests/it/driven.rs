@@ -1,12 +1,15 @@
 //! Workspaces whose tables the Driver fills: the scripted one, on a metastore that all of these tests
-//! share, or, if `CHRONON_RUN_TEST_JAR` names its jar, the real one on a real Spark.
+//! share, and, if `CHRONON_RUN_TEST_JAR` names its jar, the real one on a real Spark. A test that needs
+//! no injected fault has one body for both; see [`on_both`].
+
+#![expect(clippy::print_stderr, reason = "says that the real Driver is skipped")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, Lease},
 };
 use chronon_run_core::{CatalogSnapshot, RangeSet, TableName};
-use chronon_run_engine::spark::{Surroundings, locate};
+use chronon_run_engine::spark::{Spark, Surroundings, locate};
 use chronon_run_testkit::{
     driver::{Commit, Facts, Write},
     golden,
@@ -24,6 +27,7 @@ use chronon_run_testkit::{
 use serde_json::Value;
 
 use crate::{
+    corpus::{Corpus, texts},
     jars,
     staged::scripted_spark_submit,
     support::{Screen, Workspace, cache, repository},
@@ -43,24 +47,75 @@ fn metastore() -> &'static Lease {
         }
         let folder = folder.join(std::process::id().to_string());
         fs::create_dir_all(&folder).unwrap();
-        let surroundings = Surroundings::new(None, |name| match name {
-            "CHRONON_RUN_CACHE" => Some(cache().into()),
-            "SPARK_HOME" => None,
-            other => std::env::var_os(other),
-        });
-        let spark = locate(&surroundings, &mut |_| ()).unwrap();
-        let embedded = Embedded {
-            java: spark.java.program(),
-            java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
-            jars: spark.jars(),
-            directory: folder.join("metastore"),
-            warehouse: folder.join("warehouse"),
-            idle: Duration::from_secs(1),
-            start: Duration::from_secs(120),
-        };
-        embedded.join().unwrap()
+        join_metastore(&folder, &folder.join("warehouse"))
     })
 }
+
+/// The metastore of `folder`, as a workspace would start it.
+fn join_metastore(folder: &Path, warehouse: &Path) -> Lease {
+    let spark = spark();
+    let embedded = Embedded {
+        java: spark.java.program(),
+        java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        jars: spark.jars(),
+        directory: folder.join("metastore"),
+        warehouse: warehouse.to_owned(),
+        idle: Duration::from_secs(1),
+        start: Duration::from_secs(120),
+    };
+    embedded.join().unwrap()
+}
+
+/// The Spark of the tests, installed if it is missing.
+fn spark() -> Spark {
+    let surroundings = Surroundings::new(None, |name| match name {
+        "CHRONON_RUN_CACHE" => Some(cache().into()),
+        "SPARK_HOME" => None,
+        other => std::env::var_os(other),
+    });
+    locate(&surroundings, &mut |_| ()).unwrap()
+}
+
+/// The jar with the real Driver. A relative path may start where cargo was called.
+fn real_jar() -> Option<PathBuf> {
+    let Some(jar) = std::env::var_os("CHRONON_RUN_TEST_JAR").filter(|jar| !jar.is_empty()) else {
+        eprintln!("skipped: CHRONON_RUN_TEST_JAR names no jar with Chronon's Driver");
+        return None;
+    };
+    let here = std::path::absolute(&jar).unwrap();
+    let jar = match here.exists() {
+        true => here,
+        false => repository().join(jar),
+    };
+    assert!(
+        jar.exists(),
+        "CHRONON_RUN_TEST_JAR: no file {}",
+        jar.display()
+    );
+    Some(jar)
+}
+
+/// Two tests over one body: the scripted Driver, and the real one if there is a jar.
+macro_rules! on_both {
+    ($name:ident, $more:expr, $body:ident) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn scripted() {
+                super::$body(&Driven::scripted(stringify!($name), $more));
+            }
+
+            #[test]
+            fn real() {
+                if let Some(driven) = Driven::real($more) {
+                    super::$body(&driven);
+                }
+            }
+        }
+    };
+}
+pub(crate) use on_both;
 
 /// The corpus of recorded runs.
 fn corpus() -> PathBuf {
@@ -70,11 +125,25 @@ fn corpus() -> PathBuf {
 /// The databases of the corpus.
 const DATABASES: [&str; 3] = ["lake", "stays_out", "trust_out"];
 
-/// A copy of the corpus' repo, its databases renamed so that tests do not meet.
+/// A copy of the corpus' repo. On the shared metastore its databases are renamed so that tests do not
+/// meet.
 pub(crate) struct Driven {
     pub(crate) workspace: Workspace,
+    /// What the databases' names begin with.
     prefix: String,
+    /// Set if the Driver is the real one.
+    real: Option<Real>,
 }
+
+/// What a workspace of the real Driver has of its own.
+struct Real {
+    metastore: Lease,
+    /// One after the other: each takes every processor that there is.
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Small data on few processors: one file and one task where a cluster has hundreds.
+const SMALL: &str = r#"{ "spark.sql.shuffle.partitions" = "2", "spark.default.parallelism" = "2", "spark.chronon.outputParallelismOverride" = "1", "spark.chronon.group_by.parallelism" = "2" }"#;
 
 impl Driven {
     /// Filled by the scripted Driver; `prefix` is unique among the tests. `more` is added to
@@ -82,7 +151,8 @@ impl Driven {
     pub(crate) fn scripted(prefix: &str, more: &str) -> Self {
         let driven = Self {
             workspace: Workspace::copy_of(&corpus().join("repo")),
-            prefix: prefix.to_owned(),
+            prefix: format!("{prefix}_"),
+            real: None,
         };
         driven.rename_databases();
         driven.install();
@@ -124,6 +194,63 @@ grace = "1s"
         driven
     }
 
+    /// Filled by the real Driver, from seeds in a metastore of its own; `None`, and said so, if there is
+    /// no jar. `more` is added to workspace.toml.
+    pub(crate) fn real(more: &str) -> Option<Self> {
+        static TURN: Mutex<()> = Mutex::new(());
+        let jar = real_jar()?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let corpus = Corpus::open("a");
+        let workspace = Workspace::copy_of(&corpus.root.join("repo"));
+        workspace.write("online.jar", "");
+        let tables = corpus.tables(&workspace);
+        workspace.write(
+            "workspace.toml",
+            &format!(
+                r#"[workspace]
+as_of = "2026-01-30"
+
+[engine]
+kind = "chronon"
+chronon_jar = "{}"
+online_jar = "online.jar"
+online_class = "com.example.Online"
+master = "local[2]"
+conf = {SMALL}
+
+[catalog]
+kind = "embedded"
+
+[run]
+jobs = 2
+retries = 0
+
+{tables}
+{more}"#,
+                jar.display()
+            ),
+        );
+        let state = workspace.path(".chronon-run");
+        Some(Self {
+            prefix: String::new(),
+            real: Some(Real {
+                metastore: join_metastore(&state, &state.join("warehouse")),
+                _turn: turn,
+            }),
+            workspace,
+        })
+    }
+
+    /// Where the tables are listed.
+    fn uri(&self) -> String {
+        let lease = self.real.as_ref().map(|real| &real.metastore);
+        lease.unwrap_or_else(|| metastore()).uri()
+    }
+
+    fn hive(&self) -> Hive {
+        Hive::new(&self.uri(), Timeouts::default()).unwrap()
+    }
+
     fn install(&self) {
         let workspace = &self.workspace;
         scripted::install(&workspace.path("spark"), scripted_spark_submit()).unwrap();
@@ -148,7 +275,7 @@ grace = "1s"
             for quote in ["\"", " ", "=", "("] {
                 for end in [".", "\""] {
                     let from = format!("{quote}{name}{end}");
-                    text = text.replace(&from, &format!("{quote}{}_{name}{end}", self.prefix));
+                    text = text.replace(&from, &format!("{quote}{}{name}{end}", self.prefix));
                 }
             }
         }
@@ -157,7 +284,7 @@ grace = "1s"
 
     /// A table of the corpus as it is called here.
     pub(crate) fn table(&self, name: &str) -> TableName {
-        format!("{}_{name}", self.prefix).parse().unwrap()
+        format!("{}{name}", self.prefix).parse().unwrap()
     }
 
     fn sources(&self) -> (CatalogSnapshot, Facts) {
@@ -193,9 +320,9 @@ grace = "1s"
 
     /// Puts tables into the metastore, and makes the databases of the outputs.
     fn publish(&self, catalog: &CatalogSnapshot) {
-        let hive = Hive::new(&metastore().uri(), Timeouts::default()).unwrap();
+        let hive = self.hive();
         for name in DATABASES {
-            hive.ensure_database(&format!("{}_{name}", self.prefix))
+            hive.ensure_database(&format!("{}{name}", self.prefix))
                 .unwrap();
         }
         for (table, state) in &catalog.tables {
@@ -213,7 +340,7 @@ grace = "1s"
 
     /// Makes partitions or a table visible.
     pub(crate) fn write(&self, write: Write) {
-        let backend = Backend::open(&metastore().uri()).unwrap();
+        let backend = Backend::open(&self.uri()).unwrap();
         backend
             .apply(&[Commit {
                 writes: vec![write],
@@ -221,12 +348,29 @@ grace = "1s"
             .unwrap();
     }
 
-    /// Takes days away from a table that is partitioned by `ds` alone.
-    pub(crate) fn drop_days(&self, table: &str, days: &RangeSet) {
-        let hive = Hive::new(&metastore().uri(), Timeouts::default()).unwrap();
+    /// Takes days of a table that is partitioned by `ds` alone out of the catalog. Their files stay, so
+    /// that [`Driven::write`] brings them back.
+    pub(crate) fn hide_days(&self, table: &str, days: &RangeSet) {
+        self.drop_days(table, days, false);
+    }
+
+    fn drop_days(&self, table: &str, days: &RangeSet, delete_data: bool) {
         let rows: Vec<Vec<String>> = days.iter().map(|day| vec![day.to_string()]).collect();
-        hive.drop_partitions(&self.table(table), &rows, true)
+        let table = self.table(table);
+        self.hive()
+            .drop_partitions(&table, &rows, delete_data)
             .unwrap();
+    }
+
+    /// Makes days of a table that is partitioned by `ds` alone partitions without rows.
+    pub(crate) fn empty_days(&self, table: &str, days: &RangeSet) {
+        if self.real.is_some() {
+            self.drop_days(table, days, true);
+            return self.write(Write::days(self.table(table), days.clone()));
+        }
+        let mut facts: Value = serde_json::from_str(&self.workspace.read("facts.json")).unwrap();
+        facts["empty"][self.table(table).as_str()] = serde_json::to_value(days).unwrap();
+        self.workspace.write("facts.json", &facts.to_string());
     }
 
     /// The days of a table; `None` if it does not exist.
@@ -236,12 +380,36 @@ grace = "1s"
 
     pub(crate) fn days_along(&self, table: &str, column: &str) -> Option<RangeSet> {
         let table = self.table(table);
-        let hive = Hive::new(&metastore().uri(), Timeouts::default()).unwrap();
+        let hive = self.hive();
         let request = [(table.clone(), vec![column.to_owned()])];
         let snapshot = hive.snapshot(&request).unwrap();
         snapshot
             .table(&table)
             .map(|_| snapshot.days(&table, column, &[]))
+    }
+
+    /// The name that the Driver gave a table when it put it aside.
+    pub(crate) fn archived(&self, table: &str) -> String {
+        if self.real.is_none() {
+            return format!("{table}_00000000000001");
+        }
+        let (database, name) = table.split_once('.').unwrap();
+        let folder = format!(".chronon-run/warehouse/{database}.db");
+        let names = fs::read_dir(self.workspace.path(&folder)).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_archive = |found: &String| {
+            let rest = found
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix('_'));
+            rest.is_some_and(|rest| rest.len() == 14 && rest.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let found: Vec<String> = names.filter(is_archive).collect();
+        assert_eq!(found.len(), 1, "{table}: {found:?}");
+        format!("{database}.{}", found[0])
+    }
+
+    pub(crate) fn is_real(&self) -> bool {
+        self.real.is_some()
     }
 
     /// What goes wrong from now on.
@@ -250,14 +418,17 @@ grace = "1s"
         self.workspace.write("faults.json", &text);
     }
 
-    /// `chronon-run`, whose Spark is the scripted one.
+    /// `chronon-run`, with what the scripted Spark wants to know.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.workspace.command(args);
+        command.env("USER", "somebody");
+        if self.real.is_some() {
+            return command;
+        }
         command
-            .env(CATALOG, metastore().uri())
+            .env(CATALOG, self.uri())
             .env(CALLS, self.workspace.path("calls.jsonl"))
-            .env(FACTS, self.workspace.path("facts.json"))
-            .env("USER", "somebody");
+            .env(FACTS, self.workspace.path("facts.json"));
         if self.workspace.path("faults.json").exists() {
             command.env(FAULTS, self.workspace.path("faults.json"));
         }
@@ -268,35 +439,47 @@ grace = "1s"
     pub(crate) fn run(&self, args: &[&str]) -> Screen {
         let output = self.command(args).output().unwrap();
         let mut screen = Screen::new(output, self.workspace.root());
-        let prefix = format!("{}_", self.prefix);
-        screen.stdout = screen.stdout.replace(&prefix, "");
-        screen.stderr = screen.stderr.replace(&prefix, "");
+        if !self.prefix.is_empty() {
+            screen.stdout = screen.stdout.replace(&self.prefix, "");
+            screen.stderr = screen.stderr.replace(&self.prefix, "");
+        }
         screen
     }
 
     /// The plan as JSON.
     pub(crate) fn plan(&self, args: &[&str]) -> Value {
-        let mut all = vec!["plan", "--output", "json"];
+        let mut all = vec!["plan"];
         all.extend(args);
+        self.json(&all)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.extend(["--output", "json"]);
         serde_json::from_str(&self.run(&all).expect(0).stdout).unwrap()
     }
 
-    /// Every call of `spark-submit` so far, in the order of their starts.
+    /// Every call of the scripted `spark-submit` so far, in the order of their starts.
     pub(crate) fn calls(&self) -> Vec<Record> {
         scripted::records(&self.workspace.path("calls.jsonl")).unwrap()
     }
 
-    /// The Driver's own arguments of every call so far that started it.
+    /// The Driver's own arguments of every attempt so far, in the order of their starts, as the history
+    /// tells them.
     pub(crate) fn driver_lines(&self) -> Vec<String> {
-        let calls = self.calls().into_iter();
-        let lines = calls.filter_map(|call| {
-            let class = call
-                .argv
-                .iter()
-                .position(|word| word == "ai.chronon.spark.Driver")?;
-            Some(call.argv[class + 2..].join(" "))
-        });
-        lines.collect()
+        let mut attempts: Vec<(i64, i64, String)> = Vec::new();
+        for run in self.json(&["runs"]).as_array().unwrap() {
+            let detail = self.json(&["runs", "show", run["run"].as_str().unwrap()]);
+            for step in detail["step_list"].as_array().unwrap() {
+                for attempt in step["attempts"].as_array().unwrap() {
+                    let place = |name: &str| attempt[name].as_i64().unwrap();
+                    let line = driver_line(&texts(&attempt["argv"]));
+                    attempts.push((place("started"), place("step"), line));
+                }
+            }
+        }
+        attempts.sort();
+        attempts.into_iter().map(|(_, _, line)| line).collect()
     }
 
     /// The Driver's subcommands that were used.
@@ -304,6 +487,14 @@ grace = "1s"
         let first = |line: &String| line.split(' ').next().unwrap().to_owned();
         self.driver_lines().iter().map(first).collect()
     }
+}
+
+/// What follows the jar.
+fn driver_line(argv: &[&str]) -> String {
+    let class = argv
+        .iter()
+        .position(|word| *word == "ai.chronon.spark.Driver");
+    argv[class.unwrap() + 2..].join(" ")
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

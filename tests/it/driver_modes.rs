@@ -1,20 +1,49 @@
-//! Every mode of the Driver through the binary, on the scripted `spark-submit` and a real metastore.
+//! Every mode of the Driver through the binary. What the real one can do too has one body for both;
+//! model transforms, the flattening of a raw log, and what starts no Driver at all stay scripted.
 
-use chronon_run_testkit::driver::Write;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{driven::Driven, staged::days, support::steady};
+use chronon_run_core::RangeSet;
+use chronon_run_testkit::{driver::Write, golden::recorded_days};
+
+use crate::{
+    corpus::Corpus,
+    driven::{Driven, on_both},
+    staged::days,
+    support::steady,
+};
+
+const MODULAR: &str =
+    "[[override]]\nselect = \"stays.search_train.modular_v1\"\njoin_flow = \"modular\"\n";
+
+on_both!(modes, MODULAR, every_mode_of_the_corpus);
+
+/// All of the corpus, offline tables first, then the modes that are asked for.
+fn every_mode_of_the_corpus(driven: &Driven) {
+    offline_tables(driven);
+    requested_modes(driven);
+}
 
 /// The days that the recorded runs of the real Driver left of every table that is filled without
 /// being asked for by mode.
-#[test]
-fn offline_tables_are_filled_and_left_alone_afterwards() {
-    let driven = Driven::scripted("offline", "");
+fn offline_tables(driven: &Driven) {
     let screen = driven.run(&["materialize"]).expect(0);
-    insta::assert_snapshot!(tables_of(&screen.stderr));
-    let calls = driven.calls().len();
+    insta::assert_snapshot!("offline_tables", tables_of(&screen.stderr));
+    for (table, days) in recorded() {
+        // Of some only the last day is filled here, and some only on request.
+        if let Some(ours) = driven.days(&table).filter(|ours| ours.days() > 1) {
+            let missing = days.minus(&ours);
+            assert!(missing.is_empty(), "{table}: {missing} recorded, not here");
+        }
+    }
+    let calls = driven.driver_lines().len();
     let again = driven.run(&["materialize"]).expect(0);
-    insta::assert_snapshot!(again.stdout, @"nothing to do: 27 assets, 308 days filled");
-    assert_eq!(driven.calls().len(), calls, "nothing is started again");
+    assert_eq!(again.stdout, "nothing to do: 27 assets, 308 days filled\n");
+    assert_eq!(
+        driven.driver_lines().len(),
+        calls,
+        "nothing is started again"
+    );
     // An empty left day is no partition, and known not to be one.
     let trained = driven.days("stays_out.stays_search_train_v1").unwrap();
     assert!(!trained.contains("2026-01-23".parse().unwrap()));
@@ -28,6 +57,60 @@ fn offline_tables_are_filled_and_left_alone_afterwards() {
     assert_eq!(empty[0]["start"], "2026-01-23");
 }
 
+/// What the recorded runs left of each table at last.
+fn recorded() -> BTreeMap<String, RangeSet> {
+    let runs = Corpus::open("a").runs;
+    let runs = runs
+        .iter()
+        .filter(|run| run["kind"] == "engine" && run["exit"] == 0);
+    let changes = runs.flat_map(|run| run["tables_changed"].as_object().unwrap());
+    changes
+        .map(|(table, change)| (table.clone(), recorded_days(&change["after"], "ds")))
+        .collect()
+}
+
+fn requested_modes(driven: &Driven) {
+    let logged = days("2026-01-26", "2026-01-30");
+    let log = "stays_out.stays_online_v1_logged";
+    if driven.days(log).is_none() {
+        driven.write(Write::days(driven.table(log), logged.clone()));
+    }
+    for selector in [
+        "mode:upload",
+        "join/stays.search_boot.v1/label-join",
+        "join/stays.search_train.derived_v1/stats-summary",
+        "join/stays.online.v1/log-summary",
+        "join/stays.online.v1/consistency",
+    ] {
+        driven.run(&["materialize", selector]).expect(0);
+        let calls = driven.driver_lines().len();
+        driven.run(&["materialize", selector]).expect(0);
+        assert_eq!(driven.driver_lines().len(), calls, "{selector}: done");
+    }
+    let used = [
+        "consistency-metrics-compute",
+        "group-by-backfill",
+        "group-by-upload",
+        "join",
+        "join-final",
+        "join-left",
+        "label-join",
+        "log-summary",
+        "staging-query-backfill",
+        "stats-summary",
+    ];
+    assert_eq!(
+        driven.subcommands(),
+        used.map(str::to_owned).into_iter().collect::<BTreeSet<_>>()
+    );
+    for table in ["daily_stats", "consistency"] {
+        let filled = driven.days(&format!("stays_out.stays_online_v1_{table}"));
+        assert_ne!(filled, Some(RangeSet::new()), "{table}");
+    }
+    let labels = driven.days_along("stays_out.stays_search_boot_v1_labels", "label_ds");
+    assert_eq!(labels, Some(days("2026-01-30", "2026-01-30")));
+}
+
 /// The part of a summary between its head and the paths.
 fn tables_of(stderr: &str) -> String {
     let lines = stderr
@@ -37,16 +120,14 @@ fn tables_of(stderr: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A model's platform and a service's raw log cannot be had in a test of the real Driver.
 #[test]
-fn every_other_batch_mode_is_filled_on_request() {
-    let driven = Driven::scripted(
-        "modes",
-        "[[override]]\nselect = \"stays.search_train.modular_v1\"\njoin_flow = \"modular\"\n",
-    );
+fn a_raw_log_is_flattened_and_models_transform() {
+    let driven = Driven::scripted("models", "");
     driven.workspace.edit(
         "teams.json",
         "\"common_env\": {",
-        "\"common_env\": {\"CHRONON_LOG_TABLE\": \"modes_lake.log\", \"CHRONON_SCHEMA_TABLE\": \"modes_lake.schemas\", ",
+        "\"common_env\": {\"CHRONON_LOG_TABLE\": \"models_lake.log\", \"CHRONON_SCHEMA_TABLE\": \"models_lake.schemas\", ",
     );
     driven.workspace.edit(
         "production/joins/stays/search_train.derived_only_v1",
@@ -62,34 +143,12 @@ fn every_other_batch_mode_is_filled_on_request() {
         days: logged.clone(),
     });
     driven.write(Write::days(driven.table("lake.schemas"), logged.clone()));
-    for selector in [
-        "mode:upload",
-        "join/stays.search_boot.v1/label-join",
-        "join/stays.search_train.v1/stats-summary",
-        "mode:log-flattener",
-        "mode:log-summary",
-        "mode:consistency",
-    ] {
+    for selector in ["mode:log-flattener", "mode:log-summary", "mode:consistency"] {
         driven.run(&["materialize", selector]).expect(0);
     }
-    let subcommands: Vec<String> = driven.subcommands().into_iter().collect();
-    assert_eq!(
-        subcommands,
-        [
-            "consistency-metrics-compute",
-            "group-by-backfill",
-            "group-by-upload",
-            "join",
-            "join-final",
-            "join-left",
-            "label-join",
-            "log-flattener",
-            "log-summary",
-            "model-transform-batch",
-            "staging-query-backfill",
-            "stats-summary",
-        ]
-    );
+    for subcommand in ["log-flattener", "model-transform-batch"] {
+        assert!(driven.subcommands().contains(subcommand), "{subcommand}");
+    }
     let at = |table: &str| driven.days(table).unwrap();
     assert_eq!(at("stays_out.stays_online_v1_logged"), logged);
     assert_eq!(at("stays_out.stays_online_v1_logged_daily_stats"), logged);
@@ -99,8 +158,6 @@ fn every_other_batch_mode_is_filled_on_request() {
         days("2026-01-26", "2026-01-30"),
         "the model's output"
     );
-    let labels = driven.days_along("stays_out.stays_search_boot_v1_labels", "label_ds");
-    assert_eq!(labels, Some(days("2026-01-30", "2026-01-30")));
 }
 
 #[test]
@@ -115,10 +172,10 @@ fn the_lines_that_a_team_would_have_typed() {
     insta::assert_snapshot!(shown(&["group_by/stays.listings.dim_v1/upload"]), @"run.py --mode=upload --conf=production/group_bys/stays/listings.dim_v1 --env=production --ds=2026-01-30 --chronon-jar=[ROOT]/chronon.jar");
 }
 
+on_both!(script, "", the_repos_own_script_starts_the_driver_too);
+
 /// Both launchers start the same Driver with the same arguments.
-#[test]
-fn the_repos_own_script_starts_the_driver_too() {
-    let driven = Driven::scripted("script", "");
+fn the_repos_own_script_starts_the_driver_too(driven: &Driven) {
     driven.workspace.edit(
         "workspace.toml",
         "kind = \"chronon\"\n",
@@ -131,10 +188,14 @@ fn the_repos_own_script_starts_the_driver_too() {
     driven
         .run(&["materialize", "stays.listing_panel.v1"])
         .expect(0);
-    insta::assert_snapshot!(driven.driver_lines().join("\n"), @r"
-    join --conf-path=production/joins/stays/listing_panel.v1 --end-date=2026-01-20 --start-partition-override=2026-01-16
-    join --conf-path=production/joins/stays/listing_panel.v1 --end-date=2026-01-30 --start-partition-override=2026-01-22
-    ");
+    let conf = "join --conf-path=production/joins/stays/listing_panel.v1";
+    assert_eq!(
+        driven.driver_lines(),
+        [
+            format!("{conf} --end-date=2026-01-20 --start-partition-override=2026-01-16"),
+            format!("{conf} --end-date=2026-01-30 --start-partition-override=2026-01-22"),
+        ]
+    );
     let log = driven.run(&["logs", "stays.listing_panel.v1"]).expect(0);
     assert!(
         log.stdout.contains(

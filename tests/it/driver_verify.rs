@@ -1,4 +1,5 @@
-//! What is believed of the Driver: nothing but partitions. Faults on the scripted `spark-submit`.
+//! What is believed of the Driver: nothing but partitions. Injected faults need the scripted
+//! `spark-submit`; the rest runs on the real Driver too.
 
 use chronon_run_testkit::{
     driver::Write,
@@ -6,7 +7,7 @@ use chronon_run_testkit::{
 };
 
 use crate::{
-    driven::Driven,
+    driven::{Driven, on_both},
     staged::days,
     support::{Screen, steady},
 };
@@ -65,35 +66,43 @@ fn exit_0_without_the_days_is_a_failure_with_its_own_words() {
     );
 }
 
-#[test]
-fn an_upload_without_rows_is_a_failure_and_a_newer_day_is_never_overwritten() {
-    let driven = Driven::scripted("uploads", "");
+on_both!(
+    uploads,
+    "",
+    an_upload_without_rows_is_a_failure_and_a_newer_day_is_never_overwritten
+);
+
+fn an_upload_without_rows_is_a_failure_and_a_newer_day_is_never_overwritten(driven: &Driven) {
     let upload = "group_by/stays.listings.dim_v1/upload";
     let on = |day: &str| driven.run(&["materialize", upload, "--ds", day]);
     let _steady = steady();
     on("2026-01-20").expect(0);
     on("2026-01-22").expect(0);
-    let calls = driven.calls().len();
+    let calls = driven.driver_lines().len();
     on("2026-01-20").expect(0);
-    assert_eq!(driven.calls().len(), calls, "an older day is left alone");
+    assert_eq!(
+        driven.driver_lines().len(),
+        calls,
+        "an older day is left alone"
+    );
     // The snapshot landed without a row: the upload exits 0 all the same.
-    let mut facts: serde_json::Value =
-        serde_json::from_str(&driven.workspace.read("facts.json")).unwrap();
-    facts["empty"][driven.table("lake.listings").as_str()] =
-        serde_json::to_value(days("2026-01-24", "2026-01-24")).unwrap();
-    driven.workspace.write("facts.json", &facts.to_string());
-    insta::assert_snapshot!(failures(&on("2026-01-24").expect(1)), @r"
-    1 step failed:
-      group_by/stays.listings.dim_v1/upload  2026-01-24
-        exit code 0, but the upload has no rows
-    ");
+    driven.empty_days("lake.listings", &days("2026-01-24", "2026-01-24"));
+    assert_eq!(
+        failures(&on("2026-01-24").expect(1)),
+        "1 step failed:\n  group_by/stays.listings.dim_v1/upload  2026-01-24\n    \
+         exit code 0, but the upload has no rows"
+    );
     // Nobody knows now what the table holds, so the older day may be asked for again.
     on("2026-01-22").expect(0);
 }
 
-#[test]
-fn days_left_of_existing_output_get_the_flag_and_holes_do_not() {
-    let driven = Driven::scripted("holes", "");
+on_both!(
+    first_holes,
+    "",
+    days_left_of_existing_output_get_the_flag_and_holes_do_not
+);
+
+fn days_left_of_existing_output_get_the_flag_and_holes_do_not(driven: &Driven) {
     let from = |start: &str, end: &str| {
         let args = [
             "materialize",
@@ -120,12 +129,16 @@ fn days_left_of_existing_output_get_the_flag_and_holes_do_not() {
     );
 }
 
+on_both!(gate, "", nothing_starts_before_the_right_side_has_landed);
+
 /// A source that is not there is waited for on the right side too, where the Driver would write NULLs
 /// for good.
-#[test]
-fn nothing_starts_before_the_right_side_has_landed() {
-    let driven = Driven::scripted("gate", "");
-    driven.drop_days("lake.bookings", &days("2026-01-29", "2026-01-30"));
+fn nothing_starts_before_the_right_side_has_landed(driven: &Driven) {
+    // Seeds are loaded by the first run.
+    driven
+        .run(&["materialize", "stays.sessions.fx_v1"])
+        .expect(0);
+    driven.hide_days("lake.bookings", &days("2026-01-29", "2026-01-30"));
     let screen = driven.run(&["materialize", "stays.online.v1"]).expect(3);
     let filled = driven.days("stays_out.stays_online_v1").unwrap();
     assert_eq!(
@@ -135,6 +148,7 @@ fn nothing_starts_before_the_right_side_has_landed() {
         screen.text()
     );
     let ends: Vec<bool> = (driven.driver_lines().iter())
+        .filter(|line| line.starts_with("join"))
         .map(|line| line.contains("--end-date=2026-01-28"))
         .collect();
     assert_eq!(

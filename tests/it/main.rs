@@ -13,7 +13,6 @@ mod driven;
 mod driver_backfill;
 mod driver_edits;
 mod driver_modes;
-mod driver_real;
 mod driver_verify;
 mod export;
 mod frontfill;
