@@ -200,14 +200,10 @@ grace = "1s"
         static TURN: Mutex<()> = Mutex::new(());
         let jar = real_jar()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let corpus = Corpus::open("a");
-        let workspace = Workspace::copy_of(&corpus.root.join("repo"));
-        workspace.write("online.jar", "");
-        let tables = corpus.tables(&workspace);
-        workspace.write(
-            "workspace.toml",
-            &format!(
-                r#"[workspace]
+        let workspace = Corpus::open("a").workspace();
+        let text = workspace.read("workspace.toml");
+        let head = format!(
+            r#"[workspace]
 as_of = "2026-01-30"
 
 [engine]
@@ -225,11 +221,14 @@ kind = "embedded"
 jobs = 2
 retries = 0
 
-{tables}
-{more}"#,
-                jar.display()
-            ),
+"#,
+            jar.display()
         );
+        let seeds = text.find("[seeds.").unwrap();
+        let overrides = text.find("[[override]]").unwrap_or(text.len());
+        let seeds = &text[seeds..overrides];
+        workspace.write("workspace.toml", &format!("{head}{seeds}{more}"));
+        workspace.write("online.jar", "");
         let state = workspace.path(".chronon-run");
         Some(Self {
             prefix: String::new(),

@@ -29,12 +29,17 @@ fn every_mode_of_the_corpus(driven: &Driven) {
 fn offline_tables(driven: &Driven) {
     let screen = driven.run(&["materialize"]).expect(0);
     insta::assert_snapshot!("offline_tables", tables_of(&screen.stderr));
-    for (table, days) in recorded() {
-        // Of some only the last day is filled here, and some only on request.
-        if let Some(ours) = driven.days(&table).filter(|ours| ours.days() > 1) {
-            let missing = days.minus(&ours);
-            assert!(missing.is_empty(), "{table}: {missing} recorded, not here");
-        }
+    let plan = driven.plan(&[]);
+    let recorded = recorded();
+    for asset in plan["assets"].as_array().unwrap() {
+        let table = asset["table"].as_str().unwrap();
+        let ours = driven.days(table).unwrap();
+        // Of some only the last day is filled here.
+        let Some(days) = recorded.get(table).filter(|_| ours.days() > 1) else {
+            continue;
+        };
+        let missing = days.minus(&ours);
+        assert!(missing.is_empty(), "{table}: {missing} recorded, not here");
     }
     let calls = driven.driver_lines().len();
     let again = driven.run(&["materialize"]).expect(0);

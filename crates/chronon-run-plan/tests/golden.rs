@@ -18,8 +18,9 @@ use chronon_run_core::{
     TableName, TableState,
 };
 use chronon_run_plan::{
-    AnyConf, AssetSettings, BuildOptions, ConfView, Fill, Graph, History, JoinFlow, Plan, Reason,
-    Request, Selection, SelectionError, State, World, explain, plan,
+    AnyConf, AssetSettings, BuildOptions, ConfView, DriverOptions, DriverWorld, Fill, Graph,
+    History, JoinFlow, Note, Plan, Reason, Request, Selection, SelectionError, State, World,
+    explain, plan,
 };
 use serde::Deserialize;
 
@@ -57,6 +58,11 @@ fn confs() -> Confs {
 }
 
 fn graph(flow: JoinFlow) -> Graph {
+    graph_for(flow, None)
+}
+
+/// With the assets that only the real Driver fills, if there is one.
+fn graph_for(flow: JoinFlow, driver: Option<DriverOptions>) -> Graph {
     let confs = confs();
     let view = |path, conf| ConfView {
         path,
@@ -84,6 +90,7 @@ fn graph(flow: JoinFlow) -> Graph {
         &views,
         &BuildOptions {
             flow,
+            driver,
             ..BuildOptions::default()
         },
     );
@@ -124,6 +131,8 @@ fn sources() -> BTreeMap<TableName, (String, RangeSet)> {
 struct Run {
     id: String,
     kind: String,
+    #[serde(default)]
+    exit: i32,
     #[serde(default)]
     argv: Vec<String>,
     #[serde(default)]
@@ -170,7 +179,7 @@ impl Run {
             .find_map(|word| word.strip_prefix(&format!("--{name}=")))
     }
 
-    /// The asset that the run fills, if it is a backfill of one table.
+    /// The asset that the run fills.
     fn asset(&self) -> Option<AssetId> {
         let subcommand = self.argv.first()?;
         let part = self.option("selected-join-parts");
@@ -181,6 +190,10 @@ impl Run {
             ("join", Some(part)) => (ConfType::Join, StepKind::Part(part.to_owned())),
             ("join-left", _) => (ConfType::Join, StepKind::Left),
             ("join-final", _) => (ConfType::Join, StepKind::Final),
+            ("group-by-upload", _) => (ConfType::GroupBy, StepKind::Upload),
+            ("label-join", _) => (ConfType::Join, StepKind::LabelJoin),
+            ("stats-summary", _) => (ConfType::Join, StepKind::StatsSummary),
+            ("consistency-metrics-compute", _) => (ConfType::Join, StepKind::Consistency),
             _ => return None,
         };
         let mut tokens = self.option("conf-path")?.rsplit('/');
@@ -229,6 +242,17 @@ fn plan_of(
     snapshot: &CatalogSnapshot,
     never: &BTreeMap<TableName, RangeSet>,
 ) -> Plan {
+    plan_for(graph, asset, as_of, snapshot, never, None)
+}
+
+fn plan_for(
+    graph: &Graph,
+    asset: &AssetId,
+    as_of: Ds,
+    snapshot: &CatalogSnapshot,
+    never: &BTreeMap<TableName, RangeSet>,
+    driver: Option<&DriverWorld>,
+) -> Plan {
     let index = graph
         .find(asset)
         .unwrap_or_else(|| panic!("{asset} is not in the graph"));
@@ -256,7 +280,7 @@ fn plan_of(
             history: &history,
             never,
             refused: &BTreeMap::new(),
-            driver: None,
+            driver,
         },
         &Request {
             selected: BTreeSet::from([index]),
@@ -272,28 +296,115 @@ fn plan_of(
 
 #[test]
 fn the_plan_runs_what_the_driver_filled() {
+    let mut compared = 0;
+    each_recorded_run(None, |run, graph, plan| {
+        if is_backfill(&plan.assets[0].asset.step) {
+            compare(run, graph, plan);
+            compared += 1;
+        }
+    });
+    assert_eq!(compared, 36, "every backfill of the corpus");
+}
+
+/// The rules for the real Driver on top: they keep nothing from a run that the Driver did, predict the
+/// days that it filled unasked, and ask for no first hole where it had none.
+#[test]
+fn the_rules_for_the_driver_predict_what_it_did() {
+    let mut compared: BTreeMap<&'static str, u32> = BTreeMap::new();
+    each_recorded_run(Some(&DriverWorld::default()), |run, graph, plan| {
+        let planned = &plan.assets[0];
+        match planned.asset.step {
+            StepKind::Upload | StepKind::LabelJoin => {
+                let asked = RangeSet::from(PartitionRange::day(plan.as_of));
+                assert!(
+                    asked.minus(&planned.days_in(State::Run)).is_empty(),
+                    "{}: {:?}",
+                    run.id,
+                    planned.cells
+                );
+            }
+            StepKind::StatsSummary | StepKind::Consistency => {
+                // Days are those of the rows' time, and late rows are of the day before (§10.23).
+                let filled = days(run.tables_changed[planned.table.as_str()].after.as_ref());
+                let predicted = planned
+                    .days_in(State::Run)
+                    .union(&unasked(&planned.notes))
+                    .minus(&days_without_rows(&planned.asset));
+                assert_eq!(predicted.minus(&filled), RangeSet::new(), "{}", run.id);
+                let late = filled.minus(&predicted);
+                let stray = late.widen(1, 1).minus(&predicted);
+                assert!(stray.is_empty(), "{}: {late} besides {predicted}", run.id);
+            }
+            _ => compare(run, graph, plan),
+        }
+        assert!(
+            plan.steps.iter().all(|step| !step.run_first_hole),
+            "{}",
+            run.id
+        );
+        *compared
+            .entry(planned.asset.step.run_py_mode())
+            .or_default() += 1;
+    });
+    let expected = [
+        ("backfill", 34),
+        ("backfill-final", 1),
+        ("backfill-left", 1),
+        ("consistency-metrics-compute", 1),
+        ("label-join", 4),
+        ("stats-summary", 1),
+        ("upload", 8),
+    ];
+    assert_eq!(compared, expected.into(), "every run of the corpus by mode");
+}
+
+fn is_backfill(step: &StepKind) -> bool {
+    matches!(
+        step,
+        StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final
+    )
+}
+
+/// Days that are filled although nobody asks for them.
+fn unasked(notes: &[Note]) -> RangeSet {
+    let days = notes.iter().filter_map(|note| match note {
+        Note::AlsoFills { days } => Some(days),
+        _ => None,
+    });
+    days.fold(RangeSet::new(), |all, days| all.union(days))
+}
+
+/// Plans for each recorded run of the Driver that succeeded, on the tables as they were before it.
+fn each_recorded_run(driver: Option<&DriverWorld>, mut look: impl FnMut(&Run, &Graph, &Plan)) {
+    let graph = |flow| graph_for(flow, driver.map(|_| DriverOptions::default()));
     let (whole, modular) = (graph(JoinFlow::Whole), graph(JoinFlow::Modular));
     let sources = sources();
     let never = declared_holes(&sources);
     let mut written: BTreeMap<TableName, RangeSet> = BTreeMap::new();
-    let mut compared = 0;
     for run in recorded_runs() {
-        if let Some(asset) = run.asset().filter(|_| run.kind == "engine") {
-            let graph = if whole.find(&asset).is_some() {
-                &whole
-            } else {
-                &modular
-            };
+        let asset = run
+            .asset()
+            .filter(|_| run.kind == "engine" && run.exit == 0)
+            .and_then(|asset| {
+                let graphs = [&whole, &modular];
+                let graph = graphs
+                    .into_iter()
+                    .find(|graph| graph.find(&asset).is_some());
+                Some((asset, graph?))
+            });
+        if let Some((asset, graph)) = asset {
             let as_of = run.option("end-date").unwrap().parse().unwrap();
-            let plan = plan_of(graph, &asset, as_of, &snapshot(&sources, &written), &never);
-            compare(&run, graph, &plan);
-            compared += 1;
+            let tables = snapshot(&sources, &written);
+            look(
+                &run,
+                graph,
+                &plan_for(graph, &asset, as_of, &tables, &never, driver),
+            );
         }
         for (table, change) in &run.tables_changed {
             written.insert(table.parse().unwrap(), days(change.after.as_ref()));
         }
     }
-    assert_eq!(compared, 36, "every backfill of the corpus");
 }
 
 fn compare(run: &Run, graph: &Graph, plan: &Plan) {
