@@ -283,8 +283,9 @@ impl DriverWork<'_> {
         let Some(counts) = self.count(job, index, &script)? else {
             return Ok(verdict);
         };
-        let has_rows = |day: &Ds| counts.get(day).is_some_and(|rows| *rows > 0);
-        let lost: RangeSet = verdict.missing.iter().filter(has_rows).collect();
+        // A day without an answer is not known to be empty.
+        let is_lost = |day: &Ds| counts.get(day) != Some(&0);
+        let lost: RangeSet = verdict.missing.iter().filter(is_lost).collect();
         Ok(Verdict {
             empty: verdict.empty.union(&verdict.missing.minus(&lost)),
             missing: lost,

@@ -125,7 +125,9 @@ fn scala_of_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (_, rest) = name.rsplit_once("_2.")?;
     let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    (!minor.is_empty()).then(|| format!("2.{minor}"))
+    // Another number after `_2.` is no Scala's.
+    let is_scala = ["11", "12", "13"].contains(&minor.as_str());
+    is_scala.then(|| format!("2.{minor}"))
 }
 
 #[cfg(test)]
@@ -165,6 +167,17 @@ mod tests {
             words,
             "is made for Scala 2.12, but Spark 3.2.1 has Scala 2.13"
         );
+    }
+
+    #[test]
+    fn a_name_is_believed_only_if_it_names_a_scala() {
+        let scala = |name: &str| scala_of_name(Path::new(name));
+        assert_eq!(
+            scala("spark_uber_2.13-0.0.115.jar").as_deref(),
+            Some("2.13")
+        );
+        assert_eq!(scala("our_driver_2.1.jar"), None);
+        assert_eq!(scala("driver.jar"), None);
     }
 
     #[test]

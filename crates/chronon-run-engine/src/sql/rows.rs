@@ -86,7 +86,8 @@ pub fn count_upload(table: &TableName) -> String {
 pub fn parse_counts(log: &str) -> Option<BTreeMap<Ds, u64>> {
     let mut counts = BTreeMap::new();
     let mut done = false;
-    for line in log.lines().map(str::trim) {
+    // A progress bar draws over its line, and what is printed next begins after it.
+    for line in log.split(['\n', '\r']).map(str::trim) {
         if line == DONE {
             done = true;
         }
@@ -409,7 +410,7 @@ mod tests {
 
     #[test]
     fn counts_are_believed_only_when_the_script_came_to_its_end() {
-        let log = "Spark …\nchronon-run-rows 2026-01-05 0\nTime taken\nchronon-run-rows 2026-01-06 2\nchronon-run-rows 2026-01-06 3\n";
+        let log = "Spark …\nchronon-run-rows 2026-01-05 0\nTime taken\nchronon-run-rows 2026-01-06 2\n\r[Stage 1:>  (0 + 1) / 1]\r    \rchronon-run-rows 2026-01-06 3\n";
         assert_eq!(parse_counts(log), None);
         let counts = parse_counts(&format!("{log}chronon-run-rows-done\n")).unwrap();
         let counts: Vec<_> = counts
