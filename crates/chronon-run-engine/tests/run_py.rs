@@ -16,7 +16,9 @@ use std::{
 
 use chronon_run_conf::{MetaData, Teams};
 use chronon_run_core::ConfType;
-use chronon_run_engine::chronon::{Job, JoinMode, Launcher, Mode, Runner, Setup, command};
+use chronon_run_engine::chronon::{
+    Job, JoinMode, Launcher, Mode, Runner, Setup, SparkSubmit, command,
+};
 use serde_json::{Value, json};
 
 const JAR: &str = "/jars/spark_uber_2.12-0.0.115-assembly.jar";
@@ -310,6 +312,7 @@ fn ours(
     case: &Case<'_>,
     process_env: &BTreeMap<String, String>,
     online_jar: &str,
+    launcher: &Launcher,
 ) -> Result<Value, String> {
     let Case {
         conf,
@@ -327,7 +330,7 @@ fn ours(
         teams: &teams,
         env: variant.env,
         process_env,
-        launcher: &Launcher::Scripts,
+        launcher,
         jar: Some(JAR),
         online_jar: Some(online_jar),
         online_class: Some(CLASS),
@@ -355,6 +358,32 @@ fn ours(
     }
     Ok(json!({"argv": command.argv, "env": env}))
 }
+
+/// What does not depend on the launcher: everything from the class on, the online jar, which the script
+/// makes `--jars` of, and the environment without the variables that the script removes. The other
+/// options before the class are the script's, which run.py does not see; a test beside the launcher
+/// has them.
+fn from_the_class_on(started: &Value) -> Value {
+    let words = started["argv"].as_array().unwrap();
+    let class = words.iter().position(|word| *word == DRIVER).unwrap();
+    let mut env = started["env"].clone();
+    let env = env.as_object_mut().unwrap();
+    let jars = words[..class].iter().position(|word| *word == "--jars");
+    let online = env.remove("CHRONON_ONLINE_JAR");
+    let online = jars.map(|at| words[at + 1].clone()).or(online);
+    for name in REMOVED {
+        env.remove(name);
+    }
+    json!({"argv": words[class..], "env": env, "jars": online})
+}
+
+const DRIVER: &str = "ai.chronon.spark.Driver";
+const REMOVED: [&str; 4] = [
+    "PYSPARK_DRIVER_PYTHON",
+    "PYSPARK_PYTHON",
+    "SPARK_CONF_DIR",
+    "SPARK_HOME",
+];
 
 #[test]
 fn argv_and_environment_equal_run_py() {
@@ -415,17 +444,20 @@ fn argv_and_environment_equal_run_py() {
 
     let mut matrix: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let direct = Launcher::SparkSubmit(SparkSubmit {
+        program: "/s/spark-submit".to_owned(),
+        ..SparkSubmit::default()
+    });
     for (case, theirs) in cases.iter().zip(run_py(&input)) {
-        let verdict = match (
-            ours(case, &process_env(case), online_jar),
-            theirs.get("error"),
-        ) {
+        let by = |launcher| ours(case, &process_env(case), online_jar, launcher);
+        let (scripts, direct) = (by(&Launcher::Scripts), by(&direct));
+        assert_eq!(scripts.is_ok(), direct.is_ok(), "{scripts:?} {direct:?}");
+        let verdict = match (scripts, theirs.get("error")) {
             (Ok(ours), None) => {
-                assert_eq!(
-                    ours, theirs,
-                    "{} {} {:?}",
-                    case.conf.path, case.word, case.variant
-                );
+                let what = format!("{} {} {:?}", case.conf.path, case.word, case.variant);
+                assert_eq!(ours, theirs, "{what}");
+                let direct = from_the_class_on(&direct.unwrap());
+                assert_eq!(direct, from_the_class_on(&theirs), "{what}");
                 "equal"
             }
             (Err(_), Some(_)) => "both refuse",
@@ -445,6 +477,7 @@ fn argv_and_environment_equal_run_py() {
             .insert(verdict);
         *counts.entry(verdict).or_default() += 1;
     }
+    println!("mode × conf type: both launchers against run.py");
     for ((mode, folder), verdicts) in &matrix {
         println!("{mode:28} {folder:16} {verdicts:?}");
     }
