@@ -106,7 +106,7 @@ fn days_left_of_existing_output_get_the_flag_and_holes_do_not(driven: &Driven) {
     let from = |start: &str, end: &str| {
         let args = [
             "materialize",
-            "stays.search_train.v1",
+            "stays.online.v1",
             "--start-ds",
             start,
             "--end-ds",
@@ -115,18 +115,15 @@ fn days_left_of_existing_output_get_the_flag_and_holes_do_not(driven: &Driven) {
         driven.run(&args).expect(0);
         driven.driver_lines().pop().unwrap()
     };
-    assert!(!from("2026-01-25", "2026-01-26").contains("first-hole"));
+    assert!(!from("2026-01-26", "2026-01-26").contains("first-hole"));
     assert!(!from("2026-01-28", "2026-01-29").contains("first-hole"));
     assert!(
         !from("2026-01-26", "2026-01-28").contains("first-hole"),
         "a hole"
     );
-    assert!(from("2026-01-19", "2026-01-20").contains("--run-first-hole"));
-    let filled = driven.days("stays_out.stays_search_train_v1").unwrap();
-    assert_eq!(
-        filled.to_string(),
-        "2026-01-19..2026-01-20, 2026-01-25..2026-01-29"
-    );
+    assert!(from("2026-01-24", "2026-01-24").contains("--run-first-hole"));
+    let filled = driven.days("stays_out.stays_online_v1").unwrap();
+    assert_eq!(filled.to_string(), "2026-01-24, 2026-01-26..2026-01-29");
 }
 
 on_both!(gate, "", nothing_starts_before_the_right_side_has_landed);
