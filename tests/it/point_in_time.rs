@@ -30,6 +30,9 @@ const LEFT_LAST: i64 = LAST - 1;
 const CASES: usize = 48;
 const FIXED_SEED: u64 = 20_260_123;
 
+/// Texts that continue the first key.
+const SECOND_KEYS: [&str; 3] = ["", "0", "\\"];
+
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 
@@ -427,7 +430,10 @@ impl Corpus {
     fn generate(&mut self, prefix: &str, seed: u64) {
         let mut random = Random(seed);
         for case in 0..CASES / 2 {
-            self.case(&format!("{prefix}{case:02}"), &mut random);
+            // `f1` and `0` are other keys than `f10` and nothing (S6 of docs/hazards.md), and a
+            // backslash is a character (S5).
+            let end = if case == 3 { "\\'" } else { "" };
+            self.case(&format!("{prefix}{case}{end}"), &mut random);
         }
         // Every partition exists, and every key may be NULL.
         for day in FIRST..=LAST {
@@ -469,7 +475,13 @@ impl Corpus {
             self.left_row(random, &k, ts, late);
         }
         let twin = self.left[self.left.len() - 1].clone();
-        self.left.push(twin);
+        // The same key and instant in another partition (S7).
+        let late_twin = Left {
+            id: format!("q{:05}", self.left.len()),
+            partition: (twin.partition + 1).min(LEFT_LAST),
+            ..twin.clone()
+        };
+        self.left.extend([late_twin, twin]);
         for day in FIRST..=LAST {
             if random.below(5) > 0 {
                 let attribute = if random.below(6) == 0 {
@@ -479,9 +491,7 @@ impl Corpus {
                 };
                 self.dim.push((day, key.to_owned(), attribute));
             }
-            if (LEFT_FIRST..=LEFT_LAST).contains(&day)
-                && (random.below(3) == 0 || key.ends_with("00"))
-            {
+            if (LEFT_FIRST..=LEFT_LAST).contains(&day) && (random.below(3) == 0 || key == "f0") {
                 self.panel.push((day, format!("{key}-{day}"), k.clone()));
             }
         }
@@ -493,7 +503,7 @@ impl Corpus {
         // Drawn anew for each event: those at one instant differ.
         let draw = i64::try_from(random.below(97)).unwrap();
         let values = [
-            ("n", json!(draw % 3)),
+            ("n", json!(SECOND_KEYS[random.below(3)])),
             ("v", json!(draw as f64 * 0.25 - 3.0)),
             ("i", json!(draw % 5 - 1)),
             ("w", json!(["a", "b", "B", "é"][random.below(4)])),
@@ -525,7 +535,7 @@ impl Corpus {
             n: if random.below(6) == 0 {
                 Value::Null
             } else {
-                json!(random.below(3))
+                json!(SECOND_KEYS[random.below(3)])
             },
         });
     }
@@ -813,12 +823,12 @@ step_days = 10000
 
 [seeds."src.events"]
 path = "data/events.json"
-columns = { k = "string", n = "bigint", v = "double", i = "bigint", w = "string", ts = "bigint", ds = "string" }
+columns = { k = "string", n = "string", v = "double", i = "bigint", w = "string", ts = "bigint", ds = "string" }
 partition_by = ["ds"]
 
 [seeds."src.left"]
 path = "data/left.json"
-columns = { id = "string", k = "string", n = "bigint", ts = "bigint", ds = "string" }
+columns = { id = "string", k = "string", n = "string", ts = "bigint", ds = "string" }
 partition_by = ["ds"]
 
 [seeds."src.dim"]
