@@ -102,15 +102,27 @@ fn out_of_memory(lines: &[&str]) -> Option<String> {
     Some(line[at..].to_owned())
 }
 
-/// The deepest cause of the last exception that was printed with a stack trace.
+/// What everybody else says once the session has ended for another reason.
+const CONSEQUENCES: [&str; 2] = [
+    "SparkContext was shut down",
+    "Cannot call methods on a stopped SparkContext",
+];
+
+/// The deepest cause of the last exception that was printed with a stack trace and is not only
+/// the consequence of another one.
 fn exception(lines: &[&str]) -> Option<String> {
     let is_trace = |index: usize| {
         let next: Option<&&str> = lines.get(index + 1);
         next.is_some_and(|next| next.starts_with("\tat "))
     };
-    let last = (0..lines.len())
-        .rev()
-        .find(|&index| is_trace(index) && names_exception(lines[index]))?;
+    let follows = |index: usize| CONSEQUENCES.iter().any(|text| lines[index].contains(text));
+    let traces = || {
+        let indices = (0..lines.len()).rev();
+        indices.filter(|&index| is_trace(index) && names_exception(lines[index]))
+    };
+    let last = traces()
+        .find(|&index| !follows(index))
+        .or_else(|| traces().next())?;
     let line = lines[last];
     let text = line.strip_prefix("Caused by: ").unwrap_or(line);
     let text = text
@@ -265,6 +277,24 @@ mod tests {
         assert_eq!(
             quote_error(log).unwrap(),
             "java.lang.OutOfMemoryError: Java heap space"
+        );
+    }
+
+    #[test]
+    fn what_ended_the_session_wins_over_what_it_causes() {
+        let log = "26/11/23 06:32:26 ERROR SparkUncaughtExceptionHandler: Uncaught exception in thread Thread[Executor task launch worker for task 0.0 in stage 4.0 (TID 9),5,main]\n\
+            java.lang.StackOverflowError\n\
+            \tat org.codehaus.janino.CodeContext.extract(CodeContext.java:700)\n\
+            org.apache.spark.SparkException: Job 0 cancelled because SparkContext was shut down\n\
+            \tat org.apache.spark.scheduler.DAGScheduler.$anonfun$cleanUp(DAGScheduler.scala:1085)\n";
+        assert_eq!(quote_error(log).unwrap(), "java.lang.StackOverflowError");
+        let only = log.rsplit_once("org.apache").unwrap().0.len();
+        let only = &log[log[..only]
+            .rfind("org.apache.spark.SparkException")
+            .unwrap()..];
+        assert_eq!(
+            quote_error(only).unwrap(),
+            "org.apache.spark.SparkException: Job 0 cancelled because SparkContext was shut down"
         );
     }
 
