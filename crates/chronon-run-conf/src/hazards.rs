@@ -240,8 +240,12 @@ fn has_one_label(group_by: &GroupBy) -> bool {
     }
 }
 
+/// Windows in hours, 24 of them too, over events; snapshots take any window at the end of a day.
 fn has_hours(conf: &GroupBy) -> bool {
-    let in_hours = |window: &Window| window.time_unit == TimeUnit::Hours && window.length % 24 != 0;
+    if conf.data_model() == DataModel::Entities {
+        return false;
+    }
+    let in_hours = |window: &Window| window.time_unit == TimeUnit::Hours;
     let windows = conf
         .aggregations
         .iter()

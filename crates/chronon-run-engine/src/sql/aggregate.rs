@@ -2,7 +2,7 @@
 
 use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
 
-use super::{inputs, script::ident, types::Shape};
+use super::{inputs, kind::Kind, script::ident, types::Shape};
 
 /// One output column of a GroupBy.
 #[derive(Clone)]
@@ -76,8 +76,8 @@ pub(super) struct Partial {
     fraction: bool,
     /// The result is an entry of a map or a list, where the engine keeps NaN.
     entry: bool,
-    /// The input is a map that is kept whole.
-    map: bool,
+    /// The type of an input that is kept whole.
+    kind: Kind,
     /// Rows can be taken back by mutations, so that nothing may be left of something.
     signed: bool,
 }
@@ -128,7 +128,7 @@ impl Feature {
                 exact: true,
                 fraction: false,
                 entry: true,
-                map: false,
+                kind: Kind::Unknown,
                 signed: false,
             },
             window,
@@ -251,7 +251,7 @@ impl Partial {
             boolean: data_type == Some("boolean"),
             fraction: matches!(data_type, Some("double" | "float")),
             entry: split.has_pieces(),
-            map: whole && matches!(shape, Shape::Map(_)),
+            kind: if whole { shape.kind() } else { Kind::Unknown },
             signed: false,
             exact: data_type.is_some_and(|t| {
                 matches!(
@@ -426,10 +426,7 @@ impl Partial {
         };
         let present = |value: String| format!("IF({x} IS NULL, NULL, {value})");
         // Spark has no order of maps, and rows of one time have to be put into one.
-        let value = match self.map {
-            true => format!("ARRAY_SORT(MAP_ENTRIES({x}))"),
-            false => x.clone(),
-        };
+        let value = self.kind.orderable(&x);
         match self.operation {
             Operation::Count => vec![present("1L".into())],
             Operation::Sum => vec![number],
@@ -546,6 +543,11 @@ impl Partial {
         }
     }
 
+    /// A row's value from what [`Partial::lift`] made of it, so that rows have an order.
+    pub(super) fn restored(&self, value: &str) -> String {
+        self.kind.restored(value)
+    }
+
     /// The feature's value from its merged partial result; NULL if no input was there.
     pub(super) fn finish(&self, cells: &[String]) -> String {
         let c = cells.first().cloned().unwrap_or_default();
@@ -557,10 +559,7 @@ impl Partial {
             true => value.to_owned(),
             false => finite(value),
         };
-        let kept = |row: &str| match self.map {
-            true => format!("MAP_FROM_ENTRIES({row}.value)"),
-            false => format!("{row}.value"),
-        };
+        let kept = |row: &str| self.restored(&format!("{row}.value"));
         // Too few values to tell: NaN, which only an entry shows.
         let too_few = match self.entry {
             true => format!("IF({c}.n > 0, DOUBLE('NaN'), NULL)"),

@@ -5,13 +5,13 @@ use chronon_run_core::{PartitionRange, StepKind, TableName};
 use indexmap::IndexMap;
 
 use super::{
-    Refusal, Request, Types,
+    DRIVER_TOO, Refusal, Request, Types,
     bootstrap::{Additions, moved_to_front},
     derive,
     group_by::{self, Target, Use, Values},
     script::{Output, Script, ident},
     source::{self, LEFT_DAYS, Reach, Scan, Span},
-    types,
+    types::{self, Shape},
 };
 
 /// The view of the left rows, as stored in `O_bootstrap`.
@@ -264,6 +264,10 @@ impl<'a> Steps<'a> {
                     .refuse(format!("joinParts[{}].keyMapping", part.full_prefix), why));
             }
         }
+        if let Some(why) = keys.iter().find_map(|pair| self.mismatch(part, pair)) {
+            let field = format!("joinParts[{}].groupBy.keyColumns", part.full_prefix);
+            return Err(self.request.refuse(field, why));
+        }
         let instants = self.at_instants(part);
         let prefix = format!("part_{}", part.full_prefix);
         let span = match (self.timed, instants) {
@@ -306,6 +310,26 @@ impl<'a> Steps<'a> {
         script.create(&output, &values.view);
         script.overwrite(&output, &values.view, Some(self.part_range(part)));
         Ok(values)
+    }
+
+    /// Why a key cannot be compared with its left column: the Driver takes equal types only
+    /// (`validateJoinKeys`).
+    fn mismatch(&self, part: &OfflinePart<'_>, pair: &(String, String)) -> Option<String> {
+        let (key, left) = pair;
+        let tables = self.request.tables;
+        let certain = |source, name| {
+            types::certain_type(source, name, tables).map(|text| Shape::of_type(&text))
+        };
+        let left_type = certain(&self.conf.left, left)?;
+        // A union widens the types of its sources.
+        let [source] = part.group_by.sources.as_slice() else {
+            return None;
+        };
+        let key_type = certain(source, key).filter(|key_type| *key_type != left_type)?;
+        let (left_type, key_type) = (left_type.kind().text()?, key_type.kind().text()?);
+        Some(format!(
+            "`{key}` is {key_type}, and `{left}` on the left {left_type}; {DRIVER_TOO}"
+        ))
     }
 
     /// The types of left columns and features, where they are certain before Spark sees them.

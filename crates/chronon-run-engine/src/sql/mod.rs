@@ -13,6 +13,7 @@ mod incremental;
 mod inputs;
 mod instants;
 mod join;
+mod kind;
 mod label;
 mod order;
 mod pipeline;

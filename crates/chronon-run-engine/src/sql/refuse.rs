@@ -1,10 +1,10 @@
 //! What this engine does not do, by field.
 
-use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
+use chronon_run_conf::{Accuracy, Aggregation, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::{CatalogSnapshot, StepKind};
 
 use super::{
-    Conf, Refusal, aggregate, consistency, incremental, inputs, label, source, staging,
+    Conf, DRIVER_TOO, Refusal, aggregate, consistency, incremental, inputs, label, source, staging,
     types::Shape, upload,
 };
 
@@ -116,6 +116,25 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
             "events need aggregations; the Driver fails too",
         );
     }
+    let timed = |aggregation: &Aggregation| {
+        let windows = aggregation.windows.as_ref();
+        windows.is_some_and(|all| !all.is_empty()) || inputs::keeps_whole(aggregation.operation)
+    };
+    if entities && aggregations.iter().any(timed) {
+        for (index, source) in conf.sources.iter().enumerate() {
+            let query = source.query();
+            let selected = query
+                .selects
+                .as_ref()
+                .is_some_and(|all| !all.contains_key("ts"));
+            if query.time_column.is_none() && selected {
+                findings.add(
+                    format!("{path}sources[{index}].query.timeColumn"),
+                    format!("windows, and the first and last rows, need a time; {DRIVER_TOO}"),
+                );
+            }
+        }
+    }
     if aggregations.is_empty() && conf.accuracy() == Accuracy::Temporal && instants {
         findings.add(
             format!("{path}aggregations"),
@@ -124,14 +143,14 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
     }
     for (index, aggregation) in aggregations.iter().enumerate() {
         let field = |name: &str| format!("{path}aggregations[{index}].{name}");
-        let hours = |window: &chronon_run_conf::Window| {
-            window.time_unit == TimeUnit::Hours && window.length % 24 != 0
-        };
+        let hours = |window: &chronon_run_conf::Window| window.time_unit == TimeUnit::Hours;
         let windows = aggregation.windows.as_deref().unwrap_or_default();
-        if windows.iter().any(hours) && !instants {
+        // The Driver takes no hours here, 24 of them neither; but any window over the rows of a
+        // snapshot (`DailyResolution`, `snapshotEntitiesBase`).
+        if windows.iter().any(hours) && !instants && !entities {
             findings.add(
                 field("windows"),
-                "end-of-day values need windows of whole days",
+                format!("end-of-day values need windows in days; {DRIVER_TOO}"),
             );
         }
         if windows.iter().any(|window| window.length <= 0) {

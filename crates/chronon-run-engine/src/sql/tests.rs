@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chronon_run_conf::{GroupBy, Join, StagingQuery};
+use chronon_run_conf::{GroupBy, Join, Source, StagingQuery, TimeUnit, Window};
 use chronon_run_core::{
     CatalogSnapshot, Column, Ds, PartitionRange, Partitions, RangeSet, StepKind, TableInfo,
     TableState,
@@ -273,6 +273,70 @@ fn what_cannot_be_done_is_refused_by_field() {
     assert_eq!(
         streaming[0].to_string(),
         "stays.bookings.incremental_v1: step: the step `streaming` is not done by this engine; engine kind = \"chronon\" can do it"
+    );
+}
+
+/// `DailyResolution` throws for any window in hours, `snapshotEntitiesBase` does not ask it.
+#[test]
+fn hours_are_windows_of_snapshots_only() {
+    let day_of_hours = |path: &str| {
+        let AnyConf::GroupBy(mut group_by) = conf(path) else {
+            unreachable!("the folder says what it is")
+        };
+        let aggregations = group_by.aggregations.iter_mut().flatten();
+        for window in aggregations.flat_map(|one| one.windows.iter_mut().flatten()) {
+            *window = Window {
+                length: 24,
+                time_unit: TimeUnit::Hours,
+            };
+        }
+        group_by
+            .aggregations
+            .iter_mut()
+            .for_each(|all| all.truncate(1));
+        check(Conf::GroupBy(&group_by), &StepKind::Backfill)
+    };
+    let refused = day_of_hours("group_bys/stays/reviews.listing_v1");
+    let why = "end-of-day values need windows in days; the Driver fails too";
+    assert_eq!(refused[0].why, why, "{refused:?}");
+    assert!(day_of_hours("group_bys/trust/hosts.portfolio_v1").is_empty());
+}
+
+/// Rows without a time have none to compare a window with.
+#[test]
+fn windows_of_snapshots_need_a_time() {
+    let AnyConf::GroupBy(mut group_by) = conf("group_bys/trust/hosts.portfolio_v1") else {
+        unreachable!("the folder says what it is")
+    };
+    for source in &mut group_by.sources {
+        let Source::Entities(entities) = source else {
+            unreachable!("the conf has entities")
+        };
+        entities.query.time_column = None;
+    }
+    let refused = check(Conf::GroupBy(&group_by), &StepKind::Backfill);
+    assert_eq!(
+        refused[0].field, "sources[0].query.timeColumn",
+        "{refused:?}"
+    );
+}
+
+/// `validateJoinKeys` compares the types of a key.
+#[test]
+fn keys_of_another_type_are_refused() {
+    let mut tables = catalog();
+    let searches = "lake.searches".parse().unwrap();
+    let state = tables.tables.get_mut(&searches).unwrap().as_mut().unwrap();
+    for column in &mut state.info.columns {
+        if column.name == "listing_id" {
+            column.data_type = "bigint".to_owned();
+        }
+    }
+    let join = conf("joins/stays/chain.parent_v1");
+    let refused = script_of(&join, &StepKind::Backfill, &tables).unwrap_err();
+    assert_eq!(
+        refused[0].why,
+        "`listing_id` is string, and `listing_id` on the left bigint; the Driver fails too"
     );
 }
 

@@ -66,7 +66,7 @@ pub(super) fn engine_form(
             let value = named(
                 &[
                     ("epochMillis", format!("{sign}{c}.at")),
-                    ("payload", wide(format!("{c}.value"))),
+                    ("payload", wide(partial.restored(&format!("{c}.value")))),
                 ],
                 "time pair",
             );
@@ -77,7 +77,7 @@ pub(super) fn engine_form(
             let value = named(
                 &[
                     ("epochMillis", format!("{sign}e.at")),
-                    ("payload", wide("e.value".to_owned())),
+                    ("payload", wide(partial.restored("e.value"))),
                 ],
                 "time pair",
             );
