@@ -124,18 +124,18 @@ impl Parser<'_> {
                     } else {
                         self.at += 1;
                     }
-                    return Some(boolean);
+                    Some(boolean)
                 }
                 "IN" => {
                     self.sign("(")?;
-                    self.to_the_closing()?;
-                    return Some(boolean);
+                    self.skip_to_closing()?;
+                    Some(boolean)
                 }
                 "BETWEEN" => {
                     self.expression(binding + 1)?;
                     self.word("AND")?;
                     self.expression(binding + 1)?;
-                    return Some(boolean);
+                    Some(boolean)
                 }
                 "LIKE" | "ILIKE" | "RLIKE" | "REGEXP" => {
                     if ["ANY", "ALL", "SOME"]
@@ -148,15 +148,15 @@ impl Parser<'_> {
                     if self.word("ESCAPE").is_some() {
                         self.at += 1;
                     }
-                    return Some(boolean);
+                    Some(boolean)
                 }
                 "DIV" => {
                     self.expression(binding + 1)?;
-                    return Some(Kind::plain("bigint"));
+                    Some(Kind::plain("bigint"))
                 }
                 _ => {
                     self.expression(binding + 1)?;
-                    return Some(boolean);
+                    Some(boolean)
                 }
             },
             Token::Sign(sign) => {
@@ -295,7 +295,7 @@ impl Parser<'_> {
     }
 
     /// Skips to behind the bracket that closes the open one.
-    fn to_the_closing(&mut self) -> Option<()> {
+    fn skip_to_closing(&mut self) -> Option<()> {
         let mut depth = 1;
         while depth > 0 {
             match self.token(0)? {
@@ -311,7 +311,7 @@ impl Parser<'_> {
     /// A call, behind its opening bracket.
     fn call(&mut self, function: &str) -> Option<Kind> {
         let start = self.at;
-        self.to_the_closing()?;
+        self.skip_to_closing()?;
         let end = self.at;
         self.at = start;
         if matches!(function, "CAST" | "TRY_CAST") {
