@@ -72,6 +72,15 @@ fn rejected_input(aggregation: &Aggregation, shape: &Shape) -> Option<String> {
     (!takes(*operation, &kind)).then(|| format!("{operation:?} does not take `{input}`: {kind}"))
 }
 
+/// Whether the rows need a time: for windows, and to be the first or last one.
+pub(super) fn needs_time(conf: &GroupBy) -> bool {
+    let all = conf.aggregations.iter().flatten();
+    all.into_iter().any(|aggregation| {
+        let windows = aggregation.windows.as_ref();
+        windows.is_some_and(|all| !all.is_empty()) || keeps_whole(aggregation.operation)
+    })
+}
+
 /// Whether lists and maps are inputs as they are.
 pub(super) fn keeps_whole(operation: Operation) -> bool {
     use Operation::{First, FirstK, Last, LastK};

@@ -103,6 +103,10 @@ impl<'a> Steps<'a> {
         if timed && !order.iter().any(|column| column == "ts") {
             return Err(request.refuse("left.query.timeColumn", "the rows have no time"));
         }
+        let left = std::slice::from_ref(&conf.left);
+        if let Some(why) = source::no_time(left, request.tables).filter(|_| timed) {
+            return Err(request.refuse("left.query.timeColumn", why));
+        }
         let left_columns = order.into_iter().filter(|column| column != ds).collect();
         let additions = Additions::of(conf, request.range, request.tables, ds)
             .map_err(|(field, why)| request.refuse(field, why))?;

@@ -1,6 +1,6 @@
 //! What this engine does not do, by field.
 
-use chronon_run_conf::{Accuracy, Aggregation, DataModel, GroupBy, Join, Source, TimeUnit};
+use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::{CatalogSnapshot, StepKind};
 
 use super::{
@@ -116,11 +116,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
             "events need aggregations; the Driver fails too",
         );
     }
-    let timed = |aggregation: &Aggregation| {
-        let windows = aggregation.windows.as_ref();
-        windows.is_some_and(|all| !all.is_empty()) || inputs::keeps_whole(aggregation.operation)
-    };
-    if entities && aggregations.iter().any(timed) {
+    if entities && inputs::needs_time(conf) {
         for (index, source) in conf.sources.iter().enumerate() {
             let query = source.query();
             let selected = query
@@ -187,6 +183,24 @@ fn check_join(conf: &Join, step: &StepKind, findings: &mut Findings<'_>) {
     }
     if matches!(conf.left, Source::JoinSource(_)) {
         findings.add("left.joinSource", "a left cannot be another join");
+    }
+    for column in conf.skew_keys.iter().flatten().map(|(column, _)| column) {
+        let is_key = conf.offline_parts().any(|part| {
+            let mapping = part.key_mapping.iter().flat_map(|all| all.iter());
+            let mut mapped = mapping.filter(|(left, right)| {
+                *left == column && part.group_by.key_columns.contains(right)
+            });
+            let other = part
+                .key_mapping
+                .is_some_and(|all| all.values().any(|right| right == column));
+            mapped.next().is_some() || (part.group_by.key_columns.contains(column) && !other)
+        });
+        if !is_key {
+            findings.add(
+                "skewKeys",
+                format!("`{column}` is no key of any part; {DRIVER_TOO}"),
+            );
+        }
     }
     let timed = conf.left.data_model() == DataModel::Events;
     for part in conf.offline_parts() {

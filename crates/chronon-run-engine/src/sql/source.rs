@@ -5,10 +5,12 @@ use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 use regex::{NoExpand, Regex};
 
 use super::{
+    DRIVER_TOO,
     aggregate::SIGN,
     inputs,
     order::engine_order,
     script::{ident, indent, text},
+    types,
 };
 
 /// The days that are computed: known now, or those of the left rows' own times.
@@ -265,6 +267,12 @@ pub(super) struct Rows {
     pub(super) columns: Vec<String>,
 }
 
+/// Why the rows' times are none: they must be milliseconds of type bigint.
+pub(super) fn no_time(sources: &[Source], tables: &CatalogSnapshot) -> Option<String> {
+    let time = types::time_type(sources, tables).filter(|time| time != "bigint")?;
+    Some(format!("the time is {time}, not bigint; {DRIVER_TOO}"))
+}
+
 /// The union of the sources, by the names of the first (events, or snapshots).
 ///
 /// # Errors
@@ -278,6 +286,10 @@ pub(super) fn rows(
 ) -> Result<Rows, (String, String)> {
     if let Some(rejected) = inputs::rejected(conf, tables) {
         return Err(rejected);
+    }
+    let needed = conf.data_model() == DataModel::Events || inputs::needs_time(conf);
+    if let Some(why) = no_time(&conf.sources, tables).filter(|_| needed) {
+        return Err(("sources.query.timeColumn".into(), why));
     }
     let mut selects = Vec::new();
     let mut columns: Vec<String> = Vec::new();

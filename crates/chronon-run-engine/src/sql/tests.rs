@@ -340,6 +340,36 @@ fn keys_of_another_type_are_refused() {
     );
 }
 
+/// `GroupBy.from` asserts a LONG, `skewFilter` that the column is a key.
+#[test]
+fn times_are_milliseconds_and_skewed_columns_are_keys() {
+    let AnyConf::Join(mut join) = conf("joins/stays/chain.parent_v1") else {
+        unreachable!("the folder says what it is")
+    };
+    let skewed = serde_json::from_str(r#"{"guest_id": ["1"], "listing_id": ["'a'"]}"#).unwrap();
+    join.skew_keys = Some(skewed);
+    let refused = check(Conf::Join(&join), &StepKind::Backfill);
+    let whys: Vec<&str> = refused.iter().map(|refusal| refusal.why.as_str()).collect();
+    assert_eq!(
+        whys,
+        ["`guest_id` is no key of any part; the Driver fails too"]
+    );
+
+    let AnyConf::GroupBy(mut group_by) = conf("group_bys/stays/reviews.listing_v1") else {
+        unreachable!("the folder says what it is")
+    };
+    if let Source::Events(events) = &mut group_by.sources[0] {
+        events.query.time_column = Some("score + 1".to_owned());
+        events.query.selects.iter_mut().for_each(|all| {
+            all.shift_remove("ts");
+        });
+    }
+    let group_by = AnyConf::GroupBy(group_by);
+    let refused = script_of(&group_by, &StepKind::Backfill, &catalog()).unwrap_err();
+    let why = "the time is int, not bigint; the Driver fails too";
+    assert_eq!(refused[0].why, why);
+}
+
 #[test]
 fn scripts_word_for_word() {
     let cases = [

@@ -86,8 +86,32 @@ pub(super) fn input_shape(conf: &GroupBy, input: &str, tables: &CatalogSnapshot)
     Shape::of_kind(&kind.unwrap_or(Kind::Unknown))
 }
 
+/// The type of the times of a GroupBy's rows; `None` if it cannot be told, or there are none.
+pub(super) fn time_type(sources: &[Source], tables: &CatalogSnapshot) -> Option<String> {
+    let times = sources.iter().map(|source| {
+        let query = source.query();
+        let selects = query.selects.as_ref();
+        let expression = selects
+            .and_then(|all| all.get("ts"))
+            .or(query.time_column.as_ref());
+        let kind = expression.map(|expression| kind_of(source, expression, tables));
+        kind.unwrap_or(Kind::Unknown)
+    });
+    times.reduce(|all, kind| all.common(&kind))?.text()
+}
+
 /// The type of a source's column.
 fn selected(source: &Source, name: &str, tables: &CatalogSnapshot) -> Kind {
+    let query = source.query();
+    let expression = query.selects.as_ref().and_then(|all| all.get(name));
+    match expression {
+        None if name == "ts" && query.time_column.is_some() => Kind::of_type("bigint"),
+        _ => kind_of(source, expression.map_or(name, String::as_str), tables),
+    }
+}
+
+/// The type of an expression over a source's table.
+fn kind_of(source: &Source, expression: &str, tables: &CatalogSnapshot) -> Kind {
     let table = source.table().ok().map(|spec| spec.table);
     let state = table.and_then(|table| tables.table(&table));
     let column_type = |name: &str| {
@@ -96,12 +120,7 @@ fn selected(source: &Source, name: &str, tables: &CatalogSnapshot) -> Kind {
         let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
         Some(column.data_type.clone())
     };
-    let query = source.query();
-    let expression = query.selects.as_ref().and_then(|all| all.get(name));
-    match expression {
-        None if name == "ts" && query.time_column.is_some() => Kind::of_type("bigint"),
-        _ => Kind::of_expression(expression.map_or(name, String::as_str), &column_type),
-    }
+    Kind::of_expression(expression, &column_type)
 }
 
 /// The type of a selected column, as the catalog writes it, where it is certain: a column of the
