@@ -16,10 +16,7 @@ use chronon_run_core::{
     CatalogSnapshot, Ds, RangeSet, StepKind, TableName,
     event::{Compared, Outcome, StepIndex},
 };
-use chronon_run_engine::{
-    spark::{command::Length, log},
-    sql,
-};
+use chronon_run_engine::{spark::command::Length, sql};
 use chronon_run_exec::{
     Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
@@ -137,12 +134,7 @@ impl Work for DriverWork<'_> {
     }
 
     fn progress(&self, line: &str) -> Option<StageProgress> {
-        let found = log::parse_progress(line)?;
-        Some(StageProgress {
-            done: found.done,
-            total: found.total,
-            stage: found.stage,
-        })
+        retrying::progress(line)
     }
 
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {

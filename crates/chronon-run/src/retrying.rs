@@ -1,4 +1,4 @@
-//! What is said of a failed attempt and what is done about it, for both engines.
+//! What a Spark job's log says of an attempt, and what is done about a failed one, for both engines.
 
 use std::{
     fs::File,
@@ -8,7 +8,7 @@ use std::{
 
 use chronon_run_core::event::Outcome;
 use chronon_run_engine::spark::{Cause, cause, log};
-use chronon_run_exec::{Job, RetryDecision};
+use chronon_run_exec::{Job, RetryDecision, StageProgress};
 use chronon_run_plan::AssetIndex;
 
 use crate::context::Context;
@@ -18,6 +18,16 @@ const TAIL: u64 = 256 << 10;
 
 /// Characters of a last line that are quoted.
 const LINE: usize = 200;
+
+/// How far the stages are that run now, if this line of the log tells it.
+pub(crate) fn progress(line: &str) -> Option<StageProgress> {
+    let found = log::parse_progress(line)?;
+    Some(StageProgress {
+        done: found.done,
+        total: found.total,
+        stage: found.stage,
+    })
+}
 
 /// The one line of the log that tells why an attempt failed.
 pub(crate) fn explain(log: &Path, outcome: &Outcome) -> Option<String> {

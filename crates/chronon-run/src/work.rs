@@ -13,7 +13,7 @@ use chronon_run_core::{
     CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet, StepKind, event::Outcome,
 };
 use chronon_run_engine::{
-    spark::{Spark, command::Length, log, session},
+    spark::{Spark, command::Length, session},
     sql,
 };
 use chronon_run_exec::{
@@ -256,12 +256,7 @@ impl Work for SqlWork<'_> {
     }
 
     fn progress(&self, line: &str) -> Option<StageProgress> {
-        let found = log::parse_progress(line)?;
-        Some(StageProgress {
-            done: found.done,
-            total: found.total,
-            stage: found.stage,
-        })
+        retrying::progress(line)
     }
 
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {

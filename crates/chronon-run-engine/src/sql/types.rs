@@ -48,34 +48,6 @@ impl Shape {
     }
 }
 
-/// The function whose call is the whole text: `F` of `F(…)`, not of `F(…) + 1`.
-fn outer_call(upper: &str) -> Option<&str> {
-    let open = upper.find('(')?;
-    let name = upper[..open].trim();
-    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let tail = outside(upper);
-    (is_name && upper.trim_end().ends_with(')') && tail.trim() == name).then_some(name)
-}
-
-/// The text with everything inside parentheses and quotes left out.
-fn outside(text: &str) -> String {
-    let mut kept = String::new();
-    let mut depth = 0_usize;
-    let mut quote = None;
-    for c in text.chars() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(') => depth += 1,
-            (None, ')') => depth = depth.saturating_sub(1),
-            (None, c) if depth == 0 => kept.push(c),
-            (None, _) => {}
-        }
-    }
-    kept
-}
-
 /// The shape of an input column of a GroupBy: that which its sources have together, as in a union.
 pub(super) fn input_shape(conf: &GroupBy, input: &str, tables: &CatalogSnapshot) -> Shape {
     let kinds = conf
@@ -132,27 +104,14 @@ pub(super) fn certain_type(
 ) -> Option<String> {
     let selected = source.query().selects.as_ref().and_then(|s| s.get(name));
     let expression = selected.map_or(name, String::as_str).trim();
-    let upper = expression.to_ascii_uppercase();
-    if outer_call(&upper) == Some("CAST") {
-        let (_, cast) = upper.strip_suffix(')')?.rsplit_once(" AS ")?;
-        let cast = cast.trim().to_ascii_lowercase();
-        let plain = [
-            "string",
-            "boolean",
-            "int",
-            "bigint",
-            "float",
-            "double",
-            "date",
-            "timestamp",
-        ];
-        return plain.contains(&cast.as_str()).then_some(cast);
-    }
-    let info = &tables.table(&source.table().ok()?.table)?.info;
-    let mut columns = info.columns.iter().chain(&info.partition_columns);
-    let name = expression.trim_matches('`');
-    let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
-    Some(column.data_type.clone())
+    let table = source.table().ok().map(|spec| spec.table);
+    let info = table.and_then(|table| tables.table(&table));
+    let info = info.map(|state| &state.info);
+    Kind::certain(expression, &|name| {
+        let mut columns = info?.columns.iter().chain(&info?.partition_columns);
+        let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
+        Some(column.data_type.clone())
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The types of Spark's functions.
 
-use super::{Kind, parser::Argument};
+use super::{Kind, reader::Argument};
 
 /// The type of a call; the name is in upper case.
 pub(super) fn kind(function: &str, arguments: &[Argument]) -> Kind {
@@ -139,7 +139,7 @@ pub(super) fn concatenated(kinds: &[Kind]) -> Kind {
     }
 }
 
-fn common(kinds: &[Kind]) -> Kind {
+pub(super) fn common(kinds: &[Kind]) -> Kind {
     kinds.iter().fold(Kind::Null, |all, kind| all.common(kind))
 }
 

@@ -5,8 +5,8 @@
 //! before Spark sees it.
 
 mod functions;
-mod lexer;
-mod parser;
+
+mod reader;
 
 /// A type; [`Kind::Unknown`] wherever only Spark can tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,10 +29,16 @@ pub(super) enum Kind {
 impl Kind {
     /// The type of an expression over columns of these types, as Hive writes them.
     pub(super) fn of_expression(text: &str, column: &dyn Fn(&str) -> Option<String>) -> Self {
-        match parser::kind(text, column) {
+        match reader::kind(text, column) {
             Some(Self::Null) | None => Self::Unknown,
             Some(kind) => kind,
         }
+    }
+
+    /// The type that an expression has whatever Spark thinks of its inside: that of the column
+    /// that it is, as Hive writes it, or the one that it is cast to.
+    pub(super) fn certain(text: &str, column: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        reader::certain(text, column)
     }
 
     /// A type as Hive or Spark writes it.
