@@ -75,6 +75,24 @@ impl SqlWork<'_> {
         Ok(empty.widen(-asset.shift, -asset.shift))
     }
 
+    /// Takes the partitions without rows away that the script has left to be seen: the Driver has
+    /// none (§5.2), and that those days are done stands in the ledger. One that stays does no harm.
+    fn drop_empty(&self, job: &Job, asset: &Asset, column: &str, empty: &RangeSet) {
+        let Some(Catalog::Hive(hive)) = self.warehouse.catalog() else {
+            return;
+        };
+        let own = empty.widen(asset.shift, asset.shift);
+        let sides = asset.also_writes.iter().map(|side| {
+            let days = RangeSet::from(job.range).widen(side.shift, side.shift);
+            let empty = hive.empty_days(&side.table, column, &days);
+            (&side.table, empty.unwrap_or_default())
+        });
+        let all = std::iter::once((&asset.table, own)).chain(sides);
+        for (table, days) in all.filter(|(_, days)| !days.is_empty()) {
+            let _ = hive.drop_days(table, column, &days, true);
+        }
+    }
+
     fn catalog(&self) -> Result<&Catalog, WorkError> {
         catalog_of(self.warehouse)
     }
@@ -227,6 +245,7 @@ impl Work for SqlWork<'_> {
         let wanted = RangeSet::from(job.range);
         let there = wanted.intersect(&days);
         let empty = self.empty_days(asset, column, &there)?;
+        self.drop_empty(job, asset, column, &empty);
         if !there.is_empty() {
             Records::of(self.context).note(self.context, asset, &snapshot);
         }

@@ -508,7 +508,7 @@ impl<'a> Script<'a> {
             .flat_map(|range| range.iter())
             .collect();
         let column = output.partitioned_by.first().cloned().unwrap_or_default();
-        self.heading("a day without rows is done too, so it exists");
+        self.heading("a day without rows is done too: it exists until that was seen");
         self.statement(&format!(
             "ALTER TABLE {} ADD IF NOT EXISTS {}",
             output.table,
@@ -569,7 +569,7 @@ impl<'a> Script<'a> {
             ));
         });
         if !days.is_empty() {
-            self.heading("a day without rows is done too, so it exists");
+            self.heading("a day without rows is done too: it exists until that was seen");
             self.statement(&format!(
                 "ALTER TABLE {table} ADD IF NOT EXISTS {}",
                 partitions(&column, &days, " ")
