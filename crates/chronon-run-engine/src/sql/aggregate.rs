@@ -340,6 +340,8 @@ impl Partial {
             format!("NAMED_STRUCT('epochMillis', {sign}{row}.at, 'payload', {row}.value)")
         };
         let present = |value: String| format!("IF({c} IS NULL, NULL, {value})");
+        // A day without any input has nothing, not an empty list.
+        let filled = |value: String| format!("IF(SIZE({c}) > 0, {value}, NULL)");
         match self.operation {
             Operation::Average => {
                 let n = columns.get(1).cloned().unwrap_or_default();
@@ -349,11 +351,12 @@ impl Partial {
             }
             Operation::First => present(entry(&c, "")),
             Operation::Last => present(entry(&c, "-")),
-            Operation::FirstK => format!("TRANSFORM({c}, e -> {})", entry("e", "")),
-            Operation::LastK => format!("TRANSFORM({c}, e -> {})", entry("e", "-")),
-            Operation::Histogram => format!(
-                "IF(SIZE({c}) > 0, TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT)), NULL)"
-            ),
+            Operation::FirstK => filled(format!("TRANSFORM({c}, e -> {})", entry("e", ""))),
+            Operation::LastK => filled(format!("TRANSFORM({c}, e -> {})", entry("e", "-"))),
+            Operation::TopK | Operation::BottomK | Operation::UniqueCount => filled(c.clone()),
+            Operation::Histogram => filled(format!(
+                "TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"
+            )),
             Operation::Variance => format!(
                 "IF({c}.n > 0, NAMED_STRUCT('count', CAST({c}.n AS INT), 'mean', {c}.mean, 'm2', {c}.m2), NULL)"
             ),

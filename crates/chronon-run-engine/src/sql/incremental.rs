@@ -2,7 +2,7 @@
 //! windows are put together from there (§3). Only days that the table lacks are computed from
 //! the sources, as the engine does.
 
-use chronon_run_conf::{DataModel, GroupBy};
+use chronon_run_conf::{DataModel, GroupBy, Source};
 use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet};
 
 use super::{
@@ -145,6 +145,10 @@ fn stored_columns(conf: &GroupBy, features: &[Feature], ds: &str) -> Vec<String>
         .collect()
 }
 
+/// So many partitions before the missing days are read for rows that came early
+/// (`buildSourceDataFrame`, with a window of as many days as are missing).
+const PARTITIONS_BEFORE: i32 = 2;
+
 /// Declares the view `increments`: the partial results of the missing days.
 fn fill(
     conf: &GroupBy,
@@ -154,10 +158,36 @@ fn fill(
 ) -> Result<(), (String, String)> {
     let usage = usage(conf, "increment", hull);
     let events = group_by::source_rows(&usage, script)?;
+    let reached = "increment_rows_reached";
+    let ds = ident(script.ds);
+    let cumulative = conf.sources.iter().any(Source::is_cumulative);
+    let inside: Vec<String> = missing
+        .ranges()
+        .iter()
+        .map(|range| {
+            let PartitionRange { start, end } = *range;
+            let first = start.plus(-PARTITIONS_BEFORE);
+            let partitions = match cumulative {
+                true => String::new(),
+                false => format!(" AND {ds} >= '{first}' AND {ds} <= '{end}'"),
+            };
+            let (start, end) = (start.epoch_days(), end.epoch_days());
+            format!("FLOOR(ts / {DAY}) BETWEEN {start} AND {end}{partitions}")
+        })
+        .collect();
+    script.query(
+        reached,
+        "isIncremental: days without a gap between them are read together, with the partitions just before",
+        &format!(
+            "SELECT * FROM {}\nWHERE {}",
+            ident(&events),
+            inside.join("\n  OR ")
+        ),
+    );
     let pipeline = Pipeline {
         usage: &usage,
         features: features.to_vec(),
-        events: &events,
+        events: reached,
     };
     let group = Group {
         split: &Split::None,
@@ -168,27 +198,15 @@ fn fill(
         .iter()
         .map(|partial| format!("{} AS {}", partial.store(), ident(&partial.stored_name())))
         .collect();
-    let inside: Vec<String> = missing
-        .ranges()
-        .iter()
-        .map(|range| {
-            format!(
-                "__day BETWEEN {} AND {}",
-                range.start.epoch_days(),
-                range.end.epoch_days()
-            )
-        })
-        .collect();
     script.query(
         "increments",
         "isIncremental: one row per key and day that the table lacks",
         &format!(
-            "SELECT {}, __day * {DAY}L AS ts,\n  {},\n  CAST(DATE_FROM_UNIX_DATE(__day) AS STRING) AS {}\nFROM {}\nWHERE {}",
+            "SELECT {}, __day * {DAY}L AS ts,\n  {},\n  CAST(DATE_FROM_UNIX_DATE(__day) AS STRING) AS {}\nFROM {}",
             list(&conf.key_columns),
             stored.join(",\n  "),
             ident(script.ds),
-            ident(&days),
-            inside.join(" OR ")
+            ident(&days)
         ),
     );
     Ok(())

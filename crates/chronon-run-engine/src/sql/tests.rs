@@ -370,6 +370,25 @@ fn times_are_milliseconds_and_skewed_columns_are_keys() {
     assert_eq!(refused[0].why, why);
 }
 
+/// Missing days on both sides of a gap are filled apart: what came late behind it is not seen.
+#[test]
+fn increments_read_the_partitions_of_their_own_days() {
+    let mut tables = catalog();
+    let bookings = "lake.bookings".parse().unwrap();
+    let state = tables.tables.get_mut(&bookings).unwrap().as_mut().unwrap();
+    let days = |start, end| RangeSet::from(PartitionRange::new(day(start), day(end)).unwrap());
+    let gap = days("2026-01-01", "2026-01-24").union(&days("2026-01-26", "2026-01-30"));
+    state.partitions = [("ds".to_owned(), Partitions::of_days(gap))].into();
+    let group_by = conf("group_bys/stays/bookings.incremental_v1");
+    let script = script_of(&group_by, &StepKind::Backfill, &tables).unwrap();
+    for partitions in [
+        "ds >= '2026-01-10' AND ds <= '2026-01-24'",
+        "ds >= '2026-01-24' AND ds <= '2026-01-28'",
+    ] {
+        assert!(script.contains(partitions), "{script}");
+    }
+}
+
 #[test]
 fn scripts_word_for_word() {
     let cases = [
