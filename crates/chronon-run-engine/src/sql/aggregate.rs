@@ -340,7 +340,8 @@ impl Partial {
             format!("NAMED_STRUCT('epochMillis', {sign}{row}.at, 'payload', {row}.value)")
         };
         let present = |value: String| format!("IF({c} IS NULL, NULL, {value})");
-        // A day without any input has nothing, not an empty list.
+        // A day without any input has nothing, not an empty list. The engine's heap has its worst
+        // entry first (`MinHeap`).
         let filled = |value: String| format!("IF(SIZE({c}) > 0, {value}, NULL)");
         match self.operation {
             Operation::Average => {
@@ -351,9 +352,14 @@ impl Partial {
             }
             Operation::First => present(entry(&c, "")),
             Operation::Last => present(entry(&c, "-")),
-            Operation::FirstK => filled(format!("TRANSFORM({c}, e -> {})", entry("e", ""))),
-            Operation::LastK => filled(format!("TRANSFORM({c}, e -> {})", entry("e", "-"))),
-            Operation::TopK | Operation::BottomK | Operation::UniqueCount => filled(c.clone()),
+            Operation::FirstK => {
+                filled(format!("TRANSFORM(REVERSE({c}), e -> {})", entry("e", "")))
+            }
+            Operation::LastK => {
+                filled(format!("TRANSFORM(REVERSE({c}), e -> {})", entry("e", "-")))
+            }
+            Operation::TopK | Operation::BottomK => filled(format!("REVERSE({c})")),
+            Operation::UniqueCount => filled(c.clone()),
             Operation::Histogram => filled(format!(
                 "TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"
             )),

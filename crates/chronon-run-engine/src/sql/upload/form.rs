@@ -83,7 +83,8 @@ pub(super) fn engine_form(
             );
             some(
                 format!("SIZE({c}) > 0"),
-                format!("TRANSFORM({c}, e -> {value})"),
+                // The engine's heap has its worst entry first (`MinHeap`).
+                format!("TRANSFORM(REVERSE({c}), e -> {value})"),
             )
         }
         Operation::Histogram => some(
@@ -95,9 +96,13 @@ pub(super) fn engine_form(
             format!("CAST(SORT_ARRAY({c}) AS ARRAY<DOUBLE>)"),
         ),
         Operation::TopK | Operation::BottomK | Operation::UniqueCount => {
+            let list = match partial.operation {
+                Operation::UniqueCount => c.clone(),
+                _ => format!("REVERSE({c})"),
+            };
             let value = match is_float {
-                true => format!("CAST({c} AS ARRAY<DOUBLE>)"),
-                false => c.clone(),
+                true => format!("CAST({list} AS ARRAY<DOUBLE>)"),
+                false => list,
             };
             some(format!("SIZE({c}) > 0"), value)
         }
