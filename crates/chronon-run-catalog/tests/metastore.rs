@@ -216,7 +216,9 @@ fn landings_are_remembered(hive: &Hive) {
         ("data.none", "ds"),
         ("no.table", "ds"),
     ] {
-        let landed = hive.landings(&table(name), column, 2).unwrap();
+        let landed = hive
+            .landings(&table(name), column, 2)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(landed.is_empty(), "{name}: {landed:?}");
     }
 }
