@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(loaded.warnings, []);
         let workspace = loaded.workspace;
         assert_eq!(workspace.as_of.unwrap().to_string(), "2026-01-30");
-        assert_eq!(workspace.seeds.len(), 6);
+        assert_eq!(workspace.seeds.len(), 7);
         assert_eq!(workspace.seeds[0].empty_partitions, ["2026-01-23"]);
         assert_eq!(workspace.sources.len(), 3);
         assert_eq!(workspace.run.retry_delay.as_secs(), 5);
