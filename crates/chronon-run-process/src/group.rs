@@ -16,8 +16,9 @@ use crate::{
 /// How long to wait for processes that were sent KILL: the kernel may take a moment.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a process may be without an environment while it executes another program.
-const EXEC_PAUSE: Duration = Duration::from_millis(30);
+/// How long a process may be without an environment while it executes another program: far less,
+/// but on a machine under load 30 ms were not enough once. Only waited for after something died.
+const EXEC_PAUSE: Duration = Duration::from_millis(150);
 
 /// The group of one [`Child`](crate::Child), to be signalled from any thread.
 ///
