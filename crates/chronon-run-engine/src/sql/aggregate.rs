@@ -2,7 +2,13 @@
 
 use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
 
-use super::{inputs, kind::Kind, script::ident, types::Shape};
+use super::{
+    inputs,
+    kind::Kind,
+    order::{in_engine_order, java_hash},
+    script::ident,
+    types::Shape,
+};
 
 /// One output column of a GroupBy.
 #[derive(Clone)]
@@ -302,6 +308,16 @@ impl Partial {
             Operation::ApproxHistogramK => "approx_histogram_k".into(),
             Operation::BoundedUniqueCount => "bounded_unique_count".into(),
         }
+    }
+
+    /// The row column that is aggregated.
+    pub(super) fn row_column(&self) -> String {
+        ident(&self.column)
+    }
+
+    /// The most values that a bounded operation keeps.
+    pub(super) fn bound(&self) -> usize {
+        self.k.unwrap_or(usize::MAX)
     }
 
     /// Whether the operation cannot work without `k`.
@@ -613,10 +629,11 @@ impl Partial {
             Operation::Histogram => format!(
                 "IF(SIZE({c}) {} 0, TRANSFORM_VALUES({}, (word, n) -> CAST(n AS INT)), NULL)",
                 if self.signed { ">=" } else { ">" },
-                self.most_frequent(&c)
+                in_engine_order(&self.most_frequent(&c))
             ),
             Operation::ApproxHistogramK => {
-                format!("IF(SIZE({c}) > 0, {}, NULL)", self.most_frequent(&c))
+                let entries = in_engine_order(&self.most_frequent(&c));
+                format!("IF(SIZE({c}) > 0, {entries}, NULL)")
             }
             Operation::Variance => format!(
                 "IF({c}.n > 0, {}, NULL)",
@@ -644,9 +661,9 @@ impl Partial {
         if self.operation == Operation::Histogram {
             let least = format!("ELEMENT_AT(SORT_ARRAY(MAP_VALUES({counts}), false), {k})");
             let frequent = format!("MAP_FILTER({counts}, (word, n) -> n >= {least})");
-            let hash = "AGGREGATE(SPLIT(e.key, ''), 0L, (h, c) -> IF(c = '', h, (h * 31 + ASCII(c)) % 4294967296))";
             let hashed = format!(
-                "TRANSFORM(MAP_ENTRIES({frequent}), e -> NAMED_STRUCT('h', {hash}, 'e', e))"
+                "TRANSFORM(MAP_ENTRIES({frequent}), e -> NAMED_STRUCT('h', {}, 'e', e))",
+                java_hash("e.key")
             );
             // Words that share a slot come as they were met, which is not known here.
             let ordered = format!(

@@ -200,6 +200,14 @@ fn mutated(usage: &Use<'_>) -> bool {
     entities && matches!(usage.target, Target::Instants)
 }
 
+/// Whether a part is computed for the keys of the left rows only. The engine adds that filter to
+/// the `wheres` of each source, but not to those of a join source (`JoinUtils.injectKeyFilter`), so
+/// the part table of a chained GroupBy has every key of the parent.
+pub(super) fn takes_key_filter(conf: &GroupBy) -> bool {
+    let is_join = |source: &Source| matches!(source, Source::JoinSource(_));
+    !conf.sources.iter().any(is_join)
+}
+
 fn is_unaggregated(conf: &GroupBy) -> bool {
     conf.aggregations.as_ref().is_none_or(Vec::is_empty)
 }
@@ -352,7 +360,7 @@ pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) ->
 
 /// Rows whose keys are all NULL belong to nobody; in a join only the left's keys matter.
 fn key_filter(usage: &Use<'_>) -> String {
-    let of_keys = match &usage.left {
+    let of_keys = match usage.left.as_ref().filter(|_| takes_key_filter(usage.conf)) {
         Some(left) => {
             let conditions: Vec<String> = usage
                 .left_keys

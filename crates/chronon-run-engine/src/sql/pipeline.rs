@@ -6,6 +6,7 @@ use chronon_run_conf::{DataModel, Window};
 use super::{
     aggregate::{EMPTY, Feature, PIECE, Partial, Split, window_word},
     group_by::{Target, Use, Values},
+    order::in_engine_order,
     script::{Script, ident, list},
 };
 
@@ -251,7 +252,7 @@ impl Pipeline<'_> {
                 );
                 let value = match group.split {
                     Split::Positions(_) => format!("TRANSFORM(SORT_ARRAY({entry}), e -> e.value)"),
-                    _ => format!("MAP_FROM_ENTRIES({entry})"),
+                    _ => in_engine_order(&format!("MAP_FROM_ENTRIES({entry})")),
                 };
                 let some = match group.split {
                     Split::Entries(_) => {

@@ -9,6 +9,7 @@ use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, TableName};
 
 use super::{
     Conf, Request,
+    group_by::takes_key_filter,
     join::without_skew,
     script::{ident, indent, text},
     source::{self, Reach, Scan, Span},
@@ -265,7 +266,8 @@ impl Counts {
             return Ok(());
         }
         let end = if events { -1 } else { 0 };
-        self.group_by(request, part.group_by, day, end, &Some(left), day)
+        let left = takes_key_filter(part.group_by).then_some(left);
+        self.group_by(request, part.group_by, day, end, &left, day)
     }
 
     /// Labels of a day need both left rows and label rows.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use chronon_run_conf::Operation;
 
-use super::super::{aggregate::Partial, script::text};
+use super::{
+    super::{aggregate::Partial, script::text},
+    bounded,
+};
 
 /// The names of a nested Avro schema: each may stand only once in the whole of it, so a
 /// repeated one gets a number (`count_REPEATED_NAME_0`).
@@ -28,13 +31,15 @@ impl Names {
     }
 }
 
-/// A merged partial result as the engine keeps it; NULL if no input was there.
+/// A merged partial result as the engine keeps it, for inputs of the type `input`, if it is known;
+/// NULL if no input was there.
 pub(super) fn engine_form(
     partial: &Partial,
     cells: &[String],
-    is_float: bool,
+    input: Option<&str>,
     names: &mut Names,
 ) -> String {
+    let is_float = input == Some("float");
     let c = cells.first().cloned().unwrap_or_default();
     let wide = |value: String| match is_float {
         true => format!("CAST({value} AS DOUBLE)"),
@@ -106,9 +111,10 @@ pub(super) fn engine_form(
             };
             some(format!("SIZE({c}) > 0"), value)
         }
-        Operation::ApproxUniqueCount
-        | Operation::BoundedUniqueCount
-        | Operation::ApproxHistogramK => some(format!("SIZE({c}) > 0"), c.clone()),
+        Operation::BoundedUniqueCount => bounded::stored(partial, &c, input),
+        Operation::ApproxUniqueCount | Operation::ApproxHistogramK => {
+            some(format!("SIZE({c}) > 0"), c.clone())
+        }
         Operation::Variance => {
             let value = named(
                 &[

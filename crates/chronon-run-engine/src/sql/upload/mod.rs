@@ -10,6 +10,7 @@
 //! APPROX_UNIQUE_COUNT holds the distinct values, APPROX_PERCENTILE the sorted ones and
 //! APPROX_HISTOGRAM_K all counts.
 
+mod bounded;
 mod form;
 mod partial;
 
@@ -181,7 +182,8 @@ fn finished(
             let column = ident(name);
             let wide = match features.iter().find(|feature| feature.name == *name) {
                 Some(feature) => {
-                    let is_float = is_float(&input_shape(conf, &feature.partial.input, tables));
+                    let input = item_type(input_shape(conf, &feature.partial.input, tables));
+                    let is_float = input.as_deref() == Some("float");
                     widened_feature(feature, is_float, &column)
                 }
                 None => widened(&input_shape(conf, name, tables), &column),
@@ -213,10 +215,10 @@ fn widened(shape: &Shape, value: &str) -> String {
     }
 }
 
-/// Whether values, elements or entries are short floats.
-fn is_float(shape: &Shape) -> bool {
+/// The type of values, elements or entries, if it is known.
+fn item_type(shape: Shape) -> Option<String> {
     let (Shape::Scalar(item) | Shape::List(item) | Shape::Map(item)) = shape;
-    item.as_deref() == Some("float")
+    item
 }
 
 /// [`widened`] for a finished feature.

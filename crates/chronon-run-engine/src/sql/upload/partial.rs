@@ -12,11 +12,11 @@ use super::{
         source::{self, Reach, Span},
         types::input_shape,
     },
-    Finding, PREFIX,
+    Finding, PREFIX, bounded,
     form::{Names, engine_form},
-    is_float, json, key_json, structure,
+    item_type, json, key_json, structure,
 };
-use chronon_run_conf::{DataModel, GroupBy, Window};
+use chronon_run_conf::{DataModel, GroupBy, Operation, Window};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 
 /// The column of the hop size's index; -1 for what is merged over the whole window.
@@ -34,8 +34,8 @@ struct Base<'a> {
     name: String,
     /// One per window.
     features: Vec<&'a Feature>,
-    /// Inputs are short floats.
-    is_float: bool,
+    /// The type of the values, elements or entries that are aggregated, if it is known.
+    input: Option<String>,
 }
 
 impl<'a> Base<'a> {
@@ -52,7 +52,7 @@ impl<'a> Base<'a> {
                 all.push(Self {
                     name: without_window(first),
                     features: own.iter().collect(),
-                    is_float: is_float(&input_shape(conf, &aggregation.input_column, tables)),
+                    input: item_type(input_shape(conf, &aggregation.input_column, tables)),
                 });
             }
         }
@@ -275,7 +275,7 @@ impl<'a> Upload<'a> {
                 collapsed.push(Ir {
                     column: feature.name.clone(),
                     field: names.add(&feature.name),
-                    value: engine_form(&feature.partial, &cells, base.is_float, &mut names),
+                    value: engine_form(&feature.partial, &cells, base.input.as_deref(), &mut names),
                     partial: &feature.partial,
                     cells,
                     condition: format!(
@@ -305,7 +305,7 @@ impl<'a> Upload<'a> {
             hops.push(Ir {
                 column: format!("{prefix}_{}", base.name),
                 field: names.add(&base.name),
-                value: engine_form(partial, &cells, base.is_float, &mut names),
+                value: engine_form(partial, &cells, base.input.as_deref(), &mut names),
                 partial,
                 cells,
                 condition: any_of(tails.flatten()),
@@ -419,13 +419,11 @@ impl<'a> Upload<'a> {
         let merged: BTreeSet<String> = own
             .iter()
             .flat_map(|column| {
-                let lifted: Vec<String> = column
-                    .partial
-                    .lift("")
+                let lifted: Vec<String> = lift(column.partial)
                     .into_iter()
                     .map(|cell| format!("IF({}, {cell}, NULL)", column.condition))
                     .collect();
-                aliased(&column.partial.merge(&lifted, ""), &column.cells)
+                aliased(&merge(column.partial, &lifted), &column.cells)
             })
             .collect();
         let merged: Vec<String> = merged.into_iter().collect();
@@ -474,6 +472,22 @@ impl<'a> Upload<'a> {
             ),
         );
         whole
+    }
+}
+
+/// The partial result of one row.
+fn lift(partial: &Partial) -> Vec<String> {
+    match partial.operation {
+        Operation::BoundedUniqueCount => vec![bounded::lift(partial)],
+        _ => partial.lift(""),
+    }
+}
+
+/// Partial results merged.
+fn merge(partial: &Partial, cells: &[String]) -> Vec<String> {
+    match partial.operation {
+        Operation::BoundedUniqueCount => cells.iter().map(|cell| bounded::merge(cell)).collect(),
+        _ => partial.merge(cells, ""),
     }
 }
 
