@@ -176,19 +176,25 @@ fn nothing_starts_before_the_first_upload_and_nothing_without_a_command() {
     );
 }
 
-#[test]
-fn the_driver_is_started_whichever_engine_fills_the_tables() {
+/// The class that Spark loads for Kafka, as an entry of a jar.
+const KAFKA_ENTRY: &str = "org/apache/spark/sql/kafka010/KafkaSourceProvider.class";
+const ONLINE_ENTRY: &str = "my/Api.class";
+
+/// A workspace whose apps the Driver runs: a scripted `spark-submit` prints its arguments and lives on.
+fn with_driver(chronon: &[&str], online: &[&str]) -> Stream {
     let stream = Stream::new("settle = \"200ms\"");
     let engine = "[engine]\nspark_home = \"spark\"\njava_home = \"java\"\n\
         chronon_jar = \"chronon.jar\"\nonline_jar = \"online.jar\"\nonline_class = \"my.Api\"\n\n[catalog]";
     stream.0.edit("workspace.toml", "[catalog]", engine);
-    for file in [
-        "chronon.jar",
-        "online.jar",
-        "java/bin/java",
-        "spark/jars/spark-core_2.12-3.3.1.jar",
-    ] {
+    for file in ["java/bin/java", "spark/jars/spark-core_2.12-3.3.1.jar"] {
         stream.0.write(file, "");
+    }
+    for (name, entries) in [
+        ("chronon.jar", chronon),
+        ("online.jar", online),
+        ("spark/jars/spark-core_2.12-3.3.1.jar", &[]),
+    ] {
+        fs::write(stream.0.path(name), crate::jars::jar(entries)).unwrap();
     }
     stream.0.write("java/release", "JAVA_VERSION=\"17.0.1\"\n");
     let submit =
@@ -196,28 +202,187 @@ fn the_driver_is_started_whichever_engine_fills_the_tables() {
     stream.0.write("spark/bin/spark-submit", submit);
     let path = stream.0.path("spark/bin/spark-submit");
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    // A name that somebody has in the environment is not that of the app.
-    let mut command = stream.0.command(&["stream"]);
-    let output = command.env("APP_NAME", "another").output().unwrap();
-    Screen::new(output, stream.0.root()).expect(0);
+    stream
+}
+
+/// The words that the scripted `spark-submit` was started with.
+fn words(stream: &Stream) -> Vec<String> {
     let root = stream.0.root().display().to_string();
     let log = stream.status()["log"]
         .as_str()
         .unwrap()
         .replace("[ROOT]", &root);
     let log = fs::read_to_string(log).unwrap();
+    log.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_driver_is_started_whichever_engine_fills_the_tables() {
+    let stream = with_driver(&[], &[ONLINE_ENTRY, KAFKA_ENTRY]);
+    // A name that somebody has in the environment is not that of the app.
+    let mut command = stream.0.command(&["stream"]);
+    let output = command.env("APP_NAME", "another").output().unwrap();
+    Screen::new(output, stream.0.root()).expect(0);
+    let root = stream.0.root().display().to_string();
+    let log = words(&stream);
     for word in [
         "ai.chronon.spark.Driver",
         &format!("{root}/chronon.jar"),
         "group-by-streaming",
         "--conf-path=production/group_bys/stays/bookings.guest_v1",
+        // The Driver's own argument, and Spark's: without it the tasks cannot load the class.
         &format!("--online-jar={root}/online.jar"),
+        "--jars",
+        &format!("{root}/online.jar"),
         "--online-class=my.Api",
         &format!("spark.app.name={APP}"),
         &format!("app {APP}"),
     ] {
-        assert!(log.lines().any(|line| line == word), "{word}: {log}");
+        assert!(log.iter().any(|line| line == word), "{word}: {log:?}");
     }
+    assert!(!stream.0.path("chronon-run.lock").exists());
+}
+
+#[test]
+fn a_class_that_is_in_none_of_the_jars_is_said_before_the_start() {
+    let stream = with_driver(&["ai/chronon/spark/Driver.class"], &["my/Other.class"]);
+    assert_snapshot!("no_class", stream.run(&[]).expect(2).text());
+    assert!(!stream.0.path(RECORD).exists());
+    // A jar of the user's own has it.
+    let own = crate::jars::jar(&[ONLINE_ENTRY, KAFKA_ENTRY]);
+    fs::write(stream.0.path("own.jar"), own).unwrap();
+    let root = stream.0.root().display().to_string();
+    let conf = format!("[engine]\nconf = {{ \"spark.jars\" = \"{root}/own.jar\" }}\n");
+    stream.0.edit("workspace.toml", "[engine]\n", &conf);
+    stream.run(&[]).expect(0);
+    let jars = format!("{root}/online.jar,{root}/own.jar");
+    assert!(words(&stream).contains(&jars), "{:?}", words(&stream));
+    // Coordinates that were never installed, and a file that is not there.
+    stream.0.edit(
+        "workspace.toml",
+        "\"chronon.jar\"",
+        "\"ai.chronon:spark_uber_2.12:0.0.113\"",
+    );
+    stream.run(&["--stop"]).expect(0);
+    let said = stream.run(&[]).expect(2).text();
+    assert!(said.contains("not installed: ai.chronon"), "{said}");
+    fs::remove_file(stream.0.path("online.jar")).unwrap();
+    let said = stream.run(&[]).expect(2).text();
+    assert!(
+        said.contains("`engine.online_jar`: there is no file"),
+        "{said}"
+    );
+}
+
+/// A repository on disk that has the Kafka source of Spark 3.3.1 and its dependencies.
+fn kafka_repository(stream: &Stream) -> String {
+    let put = |group: &str, artifact: &str, version: &str, kind: &str, bytes: &[u8]| {
+        let folder = format!("maven/{}/{artifact}/{version}", group.replace('.', "/"));
+        let path = stream
+            .0
+            .path(&format!("{folder}/{artifact}-{version}.{kind}"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    let (spark, source) = ("org.apache.spark", "spark-sql-kafka-0-10_2.12");
+    let needed = [
+        (spark, "spark-token-provider-kafka-0-10_2.12", "3.3.1"),
+        ("org.apache.kafka", "kafka-clients", "2.8.1"),
+        ("org.apache.commons", "commons-pool2", "2.11.1"),
+    ];
+    let mut pom = String::new();
+    for (group, artifact, version) in needed {
+        put(group, artifact, version, "jar", &crate::jars::jar(&[]));
+        pom += &format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+             <version>{version}</version><scope>compile</scope></dependency>"
+        );
+    }
+    let pom = format!("<project><dependencies>{pom}</dependencies></project>");
+    put(spark, source, "3.3.1", "pom", pom.as_bytes());
+    put(
+        spark,
+        source,
+        "3.3.1",
+        "jar",
+        &crate::jars::jar(&[KAFKA_ENTRY]),
+    );
+    format!("file://{}", stream.0.path("maven").display())
+}
+
+#[test]
+fn the_kafka_source_is_fetched_once_pinned_and_used_offline() {
+    let stream = with_driver(&[], &[ONLINE_ENTRY]);
+    let prefix = kafka_repository(&stream);
+    let run = |args: &[&str], prefix: &str| {
+        let mut command = stream.0.command(&[&["stream"], args].concat());
+        command
+            .env("CHRONON_RUN_CACHE", stream.0.path("cache"))
+            .env("CHRONON_MAVEN_MIRROR_PREFIX", prefix);
+        Screen::new(command.output().unwrap(), stream.0.root())
+    };
+    // Looking fetches nothing.
+    run(&["--status"], &prefix).expect(3);
+    assert!(!stream.0.path("cache/jars").exists());
+    let nowhere = format!("file://{}", stream.0.path("nowhere").display());
+    let said = run(&[], &nowhere).expect(2).text();
+    assert!(
+        said.contains("the Kafka source for Spark 3.3.1 (Scala 2.12) cannot be installed"),
+        "{said}"
+    );
+
+    run(&[], &prefix).expect(0);
+    let log = words(&stream);
+    let jars = log
+        .iter()
+        .find(|word| word.contains("kafka-clients-2.8.1.jar"));
+    let jars: Vec<&str> = jars.unwrap().split(',').collect();
+    let names: Vec<&str> = jars
+        .iter()
+        .map(|jar| jar.rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "online.jar",
+            "spark-sql-kafka-0-10_2.12-3.3.1.jar",
+            "spark-token-provider-kafka-0-10_2.12-3.3.1.jar",
+            "kafka-clients-2.8.1.jar",
+            "commons-pool2-2.11.1.jar",
+        ]
+    );
+    let lock = stream.0.read("chronon-run.lock");
+    assert!(
+        lock.contains("\"org.apache.kafka:kafka-clients:2.8.1\" = "),
+        "{lock}"
+    );
+
+    // Offline: nothing is asked for again.
+    run(&["--stop"], &nowhere).expect(0);
+    run(&[], &nowhere).expect(0);
+    // Bytes that are not the pinned ones are not used.
+    run(&["--stop"], &nowhere).expect(0);
+    let pinned = lock.split("kafka-clients:2.8.1\" = \"").nth(1).unwrap();
+    stream.0.edit("chronon-run.lock", &pinned[..8], "00000000");
+    let said = run(&[], &nowhere).expect(2).text();
+    assert!(said.contains("chronon-run.lock says 00000000"), "{said}");
+}
+
+#[test]
+fn a_user_s_own_kafka_package_wins() {
+    let stream = with_driver(&[], &[ONLINE_ENTRY]);
+    let package = "org.apache.spark:spark-sql-kafka-0-10_2.12:3.3.0";
+    let conf = format!("[engine]\nconf = {{ \"spark.jars.packages\" = \"{package}\" }}\n");
+    stream.0.edit("workspace.toml", "[engine]\n", &conf);
+    stream.run(&[]).expect(0);
+    let log = words(&stream);
+    assert!(
+        log.contains(&format!("spark.jars.packages={package}")),
+        "{log:?}"
+    );
+    let online = stream.0.path("online.jar").display().to_string();
+    assert!(log.contains(&online), "{log:?}");
+    assert!(!stream.0.path("chronon-run.lock").exists());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod chronon;
 pub mod cluster;
+pub mod kafka;
 pub mod maven;
 pub mod sample;
 pub mod seeds;

@@ -54,6 +54,11 @@ impl Coordinates {
         format!("{}-{}{classifier}.jar", self.artifact, self.version)
     }
 
+    /// The name of its POM.
+    fn pom_name(&self) -> String {
+        format!("{}-{}.pom", self.artifact, self.version)
+    }
+
     /// Its place in any repository.
     fn folder(&self) -> String {
         let group = self.group.replace('.', "/");
@@ -220,7 +225,7 @@ pub fn install(
         .tempdir_in(folder)
         .map_err(cache_error)?;
     let fetched = work.path().join(coordinates.file_name());
-    let from = maven.fetch(coordinates, &fetched)?;
+    let from = maven.fetch(coordinates, Packaging::Jar, &fetched)?;
     let sha256 = checksum::<Sha256>(&fetched).map_err(cache_error)?;
     let record = Record {
         coordinates: coordinates.to_string(),
@@ -233,6 +238,59 @@ pub fn install(
     fs::write(record_path(&path), text).map_err(cache_error)?;
     fs::rename(&fetched, &path).map_err(cache_error)?;
     Ok(Cached { path, sha256, from })
+}
+
+/// The POM in the cache, if it was fetched.
+#[must_use]
+pub fn cached_pom(coordinates: &Coordinates, cache: &Path) -> Option<String> {
+    fs::read_to_string(pom_path(coordinates, cache)).ok()
+}
+
+/// The POM of an artefact: from the cache, else fetched into it.
+///
+/// # Errors
+/// See [`MavenError`].
+pub fn pom(coordinates: &Coordinates, cache: &Path, maven: &Maven) -> Result<String, MavenError> {
+    if let Some(text) = cached_pom(coordinates, cache) {
+        return Ok(text);
+    }
+    let path = pom_path(coordinates, cache);
+    let cache_error = |source| MavenError::Cache {
+        path: path.clone(),
+        source,
+    };
+    let folder = path.parent().unwrap_or(cache);
+    fs::create_dir_all(folder).map_err(cache_error)?;
+    let work = tempfile::Builder::new()
+        .prefix(".fetching-")
+        .tempdir_in(folder)
+        .map_err(cache_error)?;
+    let fetched = work.path().join(coordinates.pom_name());
+    maven.fetch(coordinates, Packaging::Pom, &fetched)?;
+    let text = fs::read_to_string(&fetched).map_err(cache_error)?;
+    fs::rename(&fetched, &path).map_err(cache_error)?;
+    Ok(text)
+}
+
+fn pom_path(coordinates: &Coordinates, cache: &Path) -> PathBuf {
+    let folder = cache.join("jars").join(coordinates.folder());
+    folder.join(coordinates.pom_name())
+}
+
+/// Which file of an artefact.
+#[derive(Clone, Copy, PartialEq)]
+enum Packaging {
+    Jar,
+    Pom,
+}
+
+impl Packaging {
+    fn file_name(self, coordinates: &Coordinates) -> String {
+        match self {
+            Self::Jar => coordinates.file_name(),
+            Self::Pom => coordinates.pom_name(),
+        }
+    }
 }
 
 /// The SHA-256 of a file in hexadecimal digits.
@@ -253,18 +311,23 @@ fn record_path(jar: &Path) -> PathBuf {
 }
 
 impl Maven {
-    /// Puts the jar at `to`; where it came from.
-    fn fetch(&self, coordinates: &Coordinates, to: &Path) -> Result<String, MavenError> {
+    /// Puts the file at `to`; where it came from.
+    fn fetch(
+        &self,
+        coordinates: &Coordinates,
+        packaging: Packaging,
+        to: &Path,
+    ) -> Result<String, MavenError> {
         if let Some(prefix) = &self.prefix {
-            return self.get(prefix, coordinates, to);
+            return self.get(prefix, coordinates, packaging, to);
         }
         if let Some(program) = &self.program {
-            return copy_by_maven(program, coordinates, to);
+            return copy_by_maven(program, coordinates, packaging, to);
         }
         match self.mirror() {
-            Some(prefix) => self.get(&prefix, coordinates, to),
+            Some(prefix) => self.get(&prefix, coordinates, packaging, to),
             None => Err(MavenError::NoRepository {
-                file: coordinates.file_name(),
+                file: packaging.file_name(coordinates),
             }),
         }
     }
@@ -274,10 +337,11 @@ impl Maven {
         &self,
         prefix: &str,
         coordinates: &Coordinates,
+        packaging: Packaging,
         to: &Path,
     ) -> Result<String, MavenError> {
         let prefix = prefix.trim_end_matches('/');
-        let (folder, file) = (coordinates.folder(), coordinates.file_name());
+        let (folder, file) = (coordinates.folder(), packaging.file_name(coordinates));
         let url = format!("{prefix}/{folder}/{file}");
         self.curl(&url, to)?;
         let beside = to.with_extension("sha1");
@@ -344,6 +408,7 @@ fn mirror_in(settings: &str) -> Option<String> {
 fn copy_by_maven(
     program: &Path,
     coordinates: &Coordinates,
+    packaging: Packaging,
     to: &Path,
 ) -> Result<String, MavenError> {
     let folder = to.parent().unwrap_or(Path::new("."));
@@ -354,10 +419,13 @@ fn copy_by_maven(
         classifier,
     } = coordinates;
     let classifier = classifier.as_ref().map(|name| format!(":{name}"));
-    let name = format!(
-        "{group}:{artifact}:{version}:jar{}",
-        classifier.unwrap_or_default()
-    );
+    let name = match packaging {
+        Packaging::Jar => format!(
+            "{group}:{artifact}:{version}:jar{}",
+            classifier.unwrap_or_default()
+        ),
+        Packaging::Pom => format!("{group}:{artifact}:{version}:pom"),
+    };
     let mut maven = Command::new(program);
     maven
         .args(["--batch-mode", "--quiet", "dependency:copy"])
@@ -369,7 +437,10 @@ fn copy_by_maven(
     if !to.exists() {
         return Err(MavenError::Fetch {
             what: name,
-            why: format!("mvn ended well but left no {}", coordinates.file_name()),
+            why: format!(
+                "mvn ended well but left no {}",
+                packaging.file_name(coordinates)
+            ),
         });
     }
     Ok("mvn".to_owned())

@@ -17,7 +17,7 @@ use std::{
 use chronon_run_conf::{MetaData, Teams};
 use chronon_run_core::ConfType;
 use chronon_run_engine::chronon::{
-    Job, JoinMode, Launcher, Mode, Runner, Setup, SparkSubmit, command,
+    ClassPath, Job, JoinMode, Launcher, Mode, Runner, Setup, SparkSubmit, command,
 };
 use serde_json::{Value, json};
 
@@ -313,6 +313,7 @@ fn ours(
     process_env: &BTreeMap<String, String>,
     online_jar: &str,
     launcher: &Launcher,
+    class_path: Option<&ClassPath>,
 ) -> Result<Value, String> {
     let Case {
         conf,
@@ -336,6 +337,7 @@ fn ours(
         online_class: Some(CLASS),
         online_args: &variant.online_args,
         app_name: None,
+        class_path,
         fallback_env: &[],
     };
     let job = Job {
@@ -375,6 +377,27 @@ fn from_the_class_on(started: &Value) -> Value {
         env.remove(name);
     }
     json!({"argv": words[class..], "env": env, "jars": online})
+}
+
+/// With a class path only the jars differ from run.py, and only where the online jar has a use.
+fn assert_class_path(case: &Case<'_>, whole: &Value, theirs: &Value, online_jar: &str) {
+    let what = format!("{} {} {:?}", case.conf.path, case.word, case.variant);
+    let words = |started: &Value| started["argv"].as_array().unwrap().clone();
+    if words(theirs)[0] == "java" {
+        assert_eq!(whole["argv"], theirs["argv"], "{what}");
+        return;
+    }
+    let (mut whole, mut theirs) = (from_the_class_on(whole), from_the_class_on(theirs));
+    let (jars, plain) = (whole["jars"].take(), theirs["jars"].take());
+    assert_eq!(whole, theirs, "{what}");
+    let online = words(&theirs).iter().any(|word| {
+        let word = word.as_str().unwrap_or_default();
+        word.starts_with("--online-jar=")
+    });
+    match online {
+        true => assert_eq!(jars, format!("{online_jar},/own.jar,/kafka.jar"), "{what}"),
+        false => assert_eq!(jars, plain, "{what}"),
+    }
 }
 
 const DRIVER: &str = "ai.chronon.spark.Driver";
@@ -442,15 +465,20 @@ fn argv_and_environment_equal_run_py() {
         })
         .collect();
 
+    let added = ClassPath {
+        user_jars: Some("/own.jar".to_owned()),
+        added: vec!["/kafka.jar".to_owned()],
+    };
     let mut matrix: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let direct = Launcher::SparkSubmit(SparkSubmit {
+    let started_directly = Launcher::SparkSubmit(SparkSubmit {
         program: "/s/spark-submit".to_owned(),
         ..SparkSubmit::default()
     });
     for (case, theirs) in cases.iter().zip(run_py(&input)) {
-        let by = |launcher| ours(case, &process_env(case), online_jar, launcher);
-        let (scripts, direct) = (by(&Launcher::Scripts), by(&direct));
+        let by = |launcher| ours(case, &process_env(case), online_jar, launcher, None);
+        let whole = |launcher| ours(case, &process_env(case), online_jar, launcher, Some(&added));
+        let (scripts, direct) = (by(&Launcher::Scripts), by(&started_directly));
         assert_eq!(scripts.is_ok(), direct.is_ok(), "{scripts:?} {direct:?}");
         let verdict = match (scripts, theirs.get("error")) {
             (Ok(ours), None) => {
@@ -458,6 +486,10 @@ fn argv_and_environment_equal_run_py() {
                 assert_eq!(ours, theirs, "{what}");
                 let direct = from_the_class_on(&direct.unwrap());
                 assert_eq!(direct, from_the_class_on(&theirs), "{what}");
+                let wholes = [whole(&Launcher::Scripts), whole(&started_directly)];
+                for whole in wholes.map(Result::unwrap) {
+                    assert_class_path(case, &whole, &theirs, online_jar);
+                }
                 "equal"
             }
             (Err(_), Some(_)) => "both refuse",

@@ -9,7 +9,7 @@ use std::{
 use chronon_run_conf::MetaData;
 use chronon_run_core::{AssetId, CommandLine, ConfType, Ds, PartitionRange, StepKind};
 use chronon_run_engine::{
-    chronon::{self, Job, Launcher, Mode, Setup, SparkSubmit},
+    chronon::{self, ClassPath, Job, Launcher, Mode, Setup, SparkSubmit},
     spark::{
         Spark,
         command::{Length, java_options, machine_conf, required_conf, spark_env},
@@ -35,6 +35,8 @@ pub(crate) struct Driver<'a> {
     sql: Option<&'a SparkSql<'a>>,
     /// The environment that jobs inherit, with what workspace.toml puts above everybody else's.
     process_env: BTreeMap<String, String>,
+    /// Jars that reach driver and tasks of online modes besides the online jar.
+    added_jars: Vec<String>,
 }
 
 /// What a started command line has that a shown one has not.
@@ -61,7 +63,14 @@ impl<'a> Driver<'a> {
             context,
             sql,
             process_env,
+            added_jars: Vec::new(),
         }
+    }
+
+    /// With jars that reach driver and tasks besides the online jar, e.g. the Kafka source.
+    pub(crate) fn with_jars(mut self, jars: Vec<String>) -> Self {
+        self.added_jars = jars;
+        self
     }
 
     /// The command line of a streaming app. Its name is `name`, whatever the environment, the conf or
@@ -156,6 +165,7 @@ impl<'a> Driver<'a> {
             online_class: engine.online_class.as_deref(),
             online_args: &[],
             app_name: None,
+            class_path: Some(&parts.class_path),
             fallback_env: &parts.fallback_env,
         };
         build(&setup, &job)
@@ -175,9 +185,19 @@ impl<'a> Driver<'a> {
                 ..SparkSubmit::default()
             }),
         };
+        let user_jars = self
+            .conf(asset, start)
+            .into_iter()
+            .rev()
+            .find(|(key, _)| key == "spark.jars");
+        let class_path = ClassPath {
+            user_jars: user_jars.map(|(_, jars)| jars),
+            added: self.added_jars.clone(),
+        };
         Ok(Parts {
             mode,
             launcher,
+            class_path,
             extra_args: self.extra_args(asset),
             fallback_env: self.fallback_env(start),
         })
@@ -332,6 +352,7 @@ pub(crate) fn prepare_databases(
 struct Parts {
     mode: Mode,
     launcher: Launcher,
+    class_path: ClassPath,
     extra_args: Vec<String>,
     fallback_env: Vec<(String, String)>,
 }

@@ -9,6 +9,7 @@ use std::{
 use chronon_run_core::{Diagnostic, Location};
 use chronon_run_engine::{
     chronon::jar::{inspect, problems},
+    kafka,
     maven::{self, Cached, Coordinates, Maven},
     spark::{Spark, Surroundings},
 };
@@ -253,9 +254,55 @@ fn install_one(
     surroundings: &Surroundings,
     root: &Path,
 ) -> Result<(), Failure> {
-    let cache = surroundings.cache.as_ref().ok_or_else(|| {
-        Failure::setup("there is no cache directory; set CHRONON_RUN_CACHE or HOME")
+    let (cached, lock) = obtain(coordinates, surroundings, root)?;
+    print(&format!(
+        "{coordinates}\n  {}\n  sha256 {}, pinned in {}\n",
+        cached.path.display(),
+        cached.sha256,
+        lock.display()
+    ))
+}
+
+/// The Kafka source that fits a Spark, with its dependencies: from the cache, else fetched once, and
+/// pinned in the workspace's lock.
+pub(crate) fn kafka_source(workspace: &Workspace, spark: &Spark) -> Result<Vec<String>, Failure> {
+    let surroundings = surroundings(Some(workspace));
+    let home = &spark.spark;
+    let package = kafka::package(
+        &home.version,
+        &home.scala,
+        cache_of(&surroundings)?,
+        &maven_of(&surroundings),
+    )
+    .map_err(|error| {
+        Failure::hinted(
+            format!(
+                "the Kafka source for Spark {} (Scala {}) cannot be installed: {error}",
+                home.version, home.scala
+            ),
+            "name your own in `conf` of [engine]: `spark.jars.packages`, or jars in `spark.jars`",
+        )
     })?;
+    let places = package.iter().map(|coordinates| {
+        let (cached, _) = obtain(coordinates, &surroundings, &workspace.root)?;
+        Ok(cached.path.display().to_string())
+    });
+    places.collect()
+}
+
+fn cache_of(surroundings: &Surroundings) -> Result<&Path, Failure> {
+    let cache = surroundings.cache.as_deref();
+    cache
+        .ok_or_else(|| Failure::setup("there is no cache directory; set CHRONON_RUN_CACHE or HOME"))
+}
+
+/// The jar in the cache, fetched if it is not there, and the lock in which it is pinned.
+fn obtain(
+    coordinates: &Coordinates,
+    surroundings: &Surroundings,
+    root: &Path,
+) -> Result<(Cached, PathBuf), Failure> {
+    let cache = cache_of(surroundings)?;
     let mut pins = Pins::load(root).map_err(Failure::setup)?;
     let name = coordinates.to_string();
     let known = maven::cached(coordinates, cache)
@@ -282,12 +329,7 @@ fn install_one(
         Some(_) => {}
         None => pins.pin(&name, &cached.sha256).map_err(Failure::setup)?,
     }
-    print(&format!(
-        "{name}\n  {}\n  sha256 {}, pinned in {}\n",
-        cached.path.display(),
-        cached.sha256,
-        pins.path().display()
-    ))
+    Ok((cached, pins.path().to_owned()))
 }
 
 fn maven_of(surroundings: &Surroundings) -> Maven {

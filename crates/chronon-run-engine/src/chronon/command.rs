@@ -7,6 +7,7 @@ use chronon_run_core::{CommandLine, Ds};
 use serde_json::Value;
 
 use super::{
+    ClassPath,
     environment::{Layers, UnknownTeam, team_layers},
     launcher::{DRIVER, Launcher, REMOVED},
     mode::{GroupByMode, JoinMode, Mode, Runner},
@@ -36,6 +37,8 @@ pub struct Setup<'a> {
     pub online_args: &'a [String],
     /// Overrides the app name of §2.5.
     pub app_name: Option<&'a str>,
+    /// What reaches the class path of driver and tasks; `None` is exactly what run.py does.
+    pub class_path: Option<&'a ClassPath>,
     /// Variables to set if nobody else does, e.g. the `USER` that cron does not have, or
     /// `SPARK_SUBMIT_PATH` (§10.16). run.py has nothing like it.
     pub fallback_env: &'a [(String, String)],
@@ -150,7 +153,7 @@ pub fn command(setup: &Setup<'_>, job: &Job<'_>) -> Result<CommandLine, Error> {
         check_script_variables(job, &env)?;
     }
     Ok(CommandLine {
-        env: env_changes(setup, job, &layers, &argv),
+        env: env_changes(setup, job, &layers, &resolved, &argv),
         argv,
         cwd: Some(setup.repo.to_owned()),
     })
@@ -346,11 +349,25 @@ fn launcher_argv(
             let jars = env.get(ONLINE_JAR).filter(|jar| {
                 !jar.is_empty() && online.is_none_or(|named| !named.contains(jar.as_str()))
             });
-            direct.argv(runner, env, app_name, jars.map(String::as_str))
+            let whole = class_path(setup, job, resolved);
+            direct.argv(
+                runner,
+                env,
+                app_name,
+                whole.as_ref().or(jars).map(String::as_str),
+            )
         }
     };
     argv.push(resolved.jar.clone());
     argv
+}
+
+/// `--jars` of an online mode that is submitted (see [`ClassPath`]).
+fn class_path(setup: &Setup<'_>, job: &Job<'_>, resolved: &Resolved) -> Option<String> {
+    let (jar, _) = resolved.online.as_ref()?;
+    let submitted = job.mode.runner() != Runner::Java;
+    let class_path = setup.class_path.filter(|_| submitted)?;
+    Some(class_path.with_online_jar(jar))
 }
 
 const fn script_of(runner: Runner) -> &'static str {
@@ -449,6 +466,7 @@ fn env_changes(
     setup: &Setup<'_>,
     job: &Job<'_>,
     layers: &Layers,
+    resolved: &Resolved,
     argv: &[String],
 ) -> Vec<(String, Option<String>)> {
     let mut changes: BTreeMap<String, Option<String>> = layers
@@ -470,6 +488,10 @@ fn env_changes(
         } else {
             changes.remove(ONLINE_JAR);
         }
+    }
+    if let (Launcher::Scripts, Some(jars)) = (setup.launcher, class_path(setup, job, resolved)) {
+        // The scripts pass this variable, and nothing else, as `--jars`.
+        changes.insert(ONLINE_JAR.to_owned(), Some(jars));
     }
     if let (Launcher::SparkSubmit(direct), true) =
         (setup.launcher, job.mode.runner() != Runner::Java)
@@ -552,6 +574,7 @@ mod tests {
                 online_class: None,
                 online_args: &[],
                 app_name: None,
+                class_path: None,
                 fallback_env: &self.fallback_env,
             };
             let job = Job {

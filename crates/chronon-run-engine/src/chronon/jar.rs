@@ -1,6 +1,10 @@
 //! Whether a jar can be the Driver's: a look into it, without starting anything.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use zip::ZipArchive;
 
@@ -104,6 +108,68 @@ pub fn problems(info: &JarInfo, spark: &str, scala: &str) -> Vec<JarProblem> {
     found
 }
 
+/// Where a class was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClassSearch {
+    /// In this jar or folder.
+    In(PathBuf),
+    /// In none of the places.
+    Nowhere,
+    /// In none that can be read here; these are elsewhere, e.g. `s3a://…`.
+    Unknown(Vec<String>),
+}
+
+/// Looks for a class, e.g. `com.example.Online`, in the jars and folders of `places`. A place may be a
+/// `file:` address, or end with `/*` for all jars of a folder; other addresses are not looked into.
+///
+/// # Errors
+/// The first place that is there and is no jar.
+pub fn find_class(class: &str, places: &[String]) -> Result<ClassSearch, (PathBuf, JarProblem)> {
+    let entry = format!("{}.class", class.replace('.', "/"));
+    let mut elsewhere = Vec::new();
+    for place in places {
+        let local = place
+            .strip_prefix("file://")
+            .or(place.strip_prefix("file:"));
+        let local = local.unwrap_or(place);
+        if local.contains("://") {
+            elsewhere.push(place.clone());
+            continue;
+        }
+        for path in expand(local) {
+            if has_entry(&path, &entry).map_err(|problem| (path.clone(), problem))? {
+                return Ok(ClassSearch::In(path));
+            }
+        }
+    }
+    match elsewhere.is_empty() {
+        true => Ok(ClassSearch::Nowhere),
+        false => Ok(ClassSearch::Unknown(elsewhere)),
+    }
+}
+
+/// The jars of a folder with `/*`, else the place itself.
+fn expand(place: &str) -> Vec<PathBuf> {
+    let Some(folder) = place.strip_suffix("/*") else {
+        return vec![PathBuf::from(place)];
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut jars: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    jars.retain(|path| path.extension().is_some_and(|extension| extension == "jar"));
+    jars.sort();
+    jars
+}
+
+fn has_entry(path: &Path, entry: &str) -> Result<bool, JarProblem> {
+    if path.is_dir() {
+        return Ok(path.join(entry).is_file());
+    }
+    let unreadable = |error: &dyn std::fmt::Display| JarProblem::Unreadable(error.to_string());
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let jar = ZipArchive::new(file).map_err(|error| unreadable(&error))?;
+    Ok(jar.index_for_name(entry).is_some())
+}
+
 /// A value of a `.properties` entry.
 fn property(jar: &mut ZipArchive<File>, entry: &str, name: &str) -> Option<String> {
     let mut text = String::new();
@@ -178,6 +244,41 @@ mod tests {
         );
         assert_eq!(scala("our_driver_2.1.jar"), None);
         assert_eq!(scala("driver.jar"), None);
+    }
+
+    #[test]
+    fn a_class_is_looked_for_in_jars_folders_and_all_jars_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = "com/example/Online.class";
+        let with = jar(folder.path(), "with.jar", &[(entry, "")]);
+        let without = jar(folder.path(), "without.jar", &[]);
+        let text = |path: &Path| path.display().to_string();
+        let find = |places: &[String]| find_class("com.example.Online", places);
+        let (with_text, without_text) = (text(&with), text(&without));
+        let all = [without_text.clone(), with_text.clone()];
+        assert_eq!(find(&all), Ok(ClassSearch::In(with.clone())));
+        assert_eq!(
+            find(std::slice::from_ref(&without_text)),
+            Ok(ClassSearch::Nowhere)
+        );
+        assert_eq!(
+            find(&[format!("file:{with_text}")]),
+            Ok(ClassSearch::In(with.clone()))
+        );
+        let glob = format!("{}/*", text(folder.path()));
+        assert_eq!(find(&[glob]), Ok(ClassSearch::In(with)));
+        let remote = "s3a://jars/x.jar".to_owned();
+        assert_eq!(
+            find(&[without_text, remote.clone()]),
+            Ok(ClassSearch::Unknown(vec![remote]))
+        );
+        fs::create_dir_all(folder.path().join("com/example")).unwrap();
+        fs::write(folder.path().join(entry), "").unwrap();
+        let unpacked = folder.path().to_owned();
+        assert_eq!(find(&[text(&unpacked)]), Ok(ClassSearch::In(unpacked)));
+        fs::write(folder.path().join("bad.jar"), "no zip").unwrap();
+        let bad = text(&folder.path().join("bad.jar"));
+        assert!(matches!(find(&[bad]), Err((_, JarProblem::Unreadable(_)))));
     }
 
     #[test]

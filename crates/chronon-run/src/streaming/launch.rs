@@ -9,7 +9,7 @@ use crate::{
     warehouse::Warehouse,
 };
 
-use super::{App, record::Record};
+use super::{App, class_path, record::Record};
 
 /// `APP_NAME` of a GroupBy's streaming app (§2.5, §10.13).
 pub(super) fn app_name(context: &Context, asset: &AssetId) -> String {
@@ -48,8 +48,9 @@ fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
     let warehouse = Warehouse::look(workspace)?;
     let sql = SparkSql::new(workspace, &warehouse)?;
     let asset = &context.graph.assets[app.index];
-    let command = Driver::new(context, Some(&sql)).app(asset, &app.name);
-    command.map_err(Failure::setup)
+    let kafka = class_path::complete(context, app, sql.spark())?;
+    let mut driver = Driver::new(context, Some(&sql)).with_jars(kafka);
+    driver.app(asset, &app.name).map_err(Failure::setup)
 }
 
 fn own(context: &Context, app: &App, template: &[String]) -> CommandLine {

@@ -6,6 +6,7 @@
 //! so that one which dies soon is not started for ever.
 
 pub(crate) mod apps;
+mod class_path;
 mod launch;
 mod record;
 
