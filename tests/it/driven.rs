@@ -57,6 +57,7 @@ fn join_metastore(folder: &Path, warehouse: &Path) -> Lease {
     let embedded = Embedded {
         java: spark.java.program(),
         java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        env: Vec::new(),
         jars: spark.jars(),
         directory: folder.join("metastore"),
         warehouse: warehouse.to_owned(),

@@ -14,6 +14,7 @@ mod driver_backfill;
 mod driver_edits;
 mod driver_modes;
 mod driver_verify;
+mod environment;
 mod export;
 mod frontfill;
 mod hazard_page;

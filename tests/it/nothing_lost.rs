@@ -338,6 +338,7 @@ fn metastore(folder: &Path) -> Lease {
     let embedded = Embedded {
         java: spark.java.program(),
         java_options: archive.map(|archive| archive.options()).unwrap_or_default(),
+        env: Vec::new(),
         jars: spark.jars(),
         directory: folder.join("metastore"),
         warehouse: folder.join("warehouse"),

@@ -2,7 +2,8 @@
 //! stderr.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output},
     thread,
@@ -39,6 +40,22 @@ impl Workspace {
             .tempdir()
             .unwrap();
         let root = folder.path().canonicalize().unwrap();
+        Self {
+            _folder: folder,
+            root,
+        }
+    }
+
+    /// An empty folder of this name that is not below `/tmp` and that every user can reach.
+    pub(crate) fn outside_tmp(name: &str) -> Self {
+        let target = repository().join("target");
+        let folder = tempfile::Builder::new()
+            .prefix("chronon-run-")
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir_in(target)
+            .unwrap();
+        let root = folder.path().canonicalize().unwrap().join(name);
+        fs::create_dir(&root).unwrap();
         Self {
             _folder: folder,
             root,

@@ -15,7 +15,7 @@ use chronon_run_catalog::{
 };
 use chronon_run_core::{CatalogSnapshot, CommandLine, Ds, TableInfo, TableName};
 use chronon_run_engine::spark::{
-    Spark, Surroundings,
+    Jvm, Spark, Surroundings,
     archive::Archive,
     command::{LOG_CONFIG, Length, SqlJobs},
     locate,
@@ -49,6 +49,7 @@ impl Warehouse {
             java_options: archive("metastore", &spark)
                 .map(|archive| archive.options())
                 .unwrap_or_default(),
+            env: Vec::new(),
             jars: spark.jars(),
             directory: state.join("metastore"),
             warehouse: state.join("warehouse"),
@@ -93,13 +94,15 @@ impl Warehouse {
         fs::write(&path, script).unwrap();
         fs::write(&log, LOG_CONFIG).unwrap();
         let archive = archive("sql", &self.spark);
+        let jvm = Jvm::below(self.state.join("scratch"));
+        jvm.create_folders().unwrap();
         let jobs = SqlJobs {
             spark: &self.spark,
             master: "local[2]",
             conf: &conf,
             metastore_uri: &self.lease.uri(),
             warehouse: Some(&self.state.join("warehouse")),
-            scratch: &self.state.join("scratch"),
+            jvm: &jvm,
             log_config: Some(&log),
             archive: archive.as_ref(),
             inherited_options: None,

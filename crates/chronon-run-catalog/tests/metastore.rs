@@ -31,6 +31,7 @@ fn embedded(spark: &Spark, workspace: &Path) -> Embedded {
     Embedded {
         java: spark.java.program(),
         java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        env: Vec::new(),
         jars: spark.jars(),
         directory: workspace.join("metastore"),
         warehouse: workspace.join("warehouse"),

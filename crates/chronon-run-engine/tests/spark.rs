@@ -23,7 +23,7 @@ use chronon_run_core::{CatalogSnapshot, CommandLine, TableName};
 use chronon_run_engine::{
     seeds::{self, Format, Partitioning, Prepared, Seed, State},
     spark::{
-        Spark, Surroundings,
+        Jvm, Spark, Surroundings,
         archive::Archive,
         command::{LOG_CONFIG, Length, SqlJobs},
         locate, log, session,
@@ -51,6 +51,7 @@ impl Workspace {
         let metastore = Embedded {
             java: spark.java.program(),
             java_options: vec!["-XX:TieredStopAtLevel=1".into()],
+            env: Vec::new(),
             jars: spark.jars(),
             directory: directory.path().join("metastore"),
             warehouse: directory.path().join("warehouse"),
@@ -76,7 +77,9 @@ impl Workspace {
 
     /// `build` with what all jobs of this workspace have in common.
     fn command(&self, build: impl FnOnce(&SqlJobs<'_>) -> CommandLine) -> Command {
-        let (warehouse, scratch) = (self.path("warehouse"), self.path("scratch"));
+        let warehouse = self.path("warehouse");
+        let jvm = Jvm::below(self.path("scratch"));
+        jvm.create_folders().unwrap();
         let log_config = self.path("log4j2.properties");
         let uri = self.metastore.uri();
         let jobs = SqlJobs {
@@ -85,7 +88,7 @@ impl Workspace {
             conf: &[("spark.sql.shuffle.partitions".to_owned(), "2".to_owned())],
             metastore_uri: &uri,
             warehouse: Some(&warehouse),
-            scratch: &scratch,
+            jvm: &jvm,
             log_config: Some(&log_config),
             archive: None,
             inherited_options: None,

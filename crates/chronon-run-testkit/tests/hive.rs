@@ -82,6 +82,7 @@ fn a_metastore_and_a_file_end_up_the_same() {
     let metastore = Embedded {
         java: spark.java.program(),
         java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        env: Vec::new(),
         jars: spark.jars(),
         directory: folder.path().join("metastore"),
         warehouse: folder.path().join("warehouse"),

@@ -9,7 +9,7 @@ use std::{
 
 use chronon_run_engine::{
     cluster::{Cluster, Programs, application_id},
-    spark::{Spark, command::spark_env},
+    spark::{Spark, command::launcher_env},
 };
 use chronon_run_ledger::AttemptRecord;
 use chronon_run_workspace::Workspace;
@@ -33,9 +33,7 @@ impl Applications {
         let programs = Programs {
             spark_submit: spark.map(|spark| spark.submit()),
             yarn: surroundings(Some(workspace)).on_path("yarn"),
-            env: spark
-                .map(|spark| spark_env(spark, None, &[]))
-                .unwrap_or_default(),
+            env: spark.map(launcher_env).unwrap_or_default(),
         };
         let user = env::var("USER").ok();
         let cluster = Cluster::of(

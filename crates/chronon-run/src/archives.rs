@@ -196,9 +196,12 @@ fn run_job(
 }
 
 fn rehearse(recording: &Recording, spark: &Spark, deadline: Instant) -> Result<(), BuildError> {
+    let mut java_options = spark::common_options();
+    java_options.extend(recording.options());
     let embedded = Embedded {
         java: spark.java.program(),
-        java_options: recording.options(),
+        java_options,
+        env: spark::common_env(),
         jars: spark.jars(),
         directory: recording.directory().join("metastore"),
         warehouse: recording.directory().join("warehouse"),

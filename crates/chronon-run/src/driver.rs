@@ -11,7 +11,7 @@ use chronon_run_core::{AssetId, CommandLine, ConfType, Ds, PartitionRange, StepK
 use chronon_run_engine::{
     chronon::{self, ClassPath, Job, Launcher, Mode, Setup, SparkSubmit},
     spark::{
-        Spark,
+        Jvm, Spark,
         command::{Length, java_options, machine_conf, required_conf, spark_env},
     },
 };
@@ -21,6 +21,7 @@ use chronon_run_workspace::{Catalog, Engine, Launcher as LauncherSetting};
 use crate::{
     context::Context,
     failure::Failure,
+    machine::scratch_root,
     spark_sql::SparkSql,
     warehouse::{Warehouse, own_warehouse},
 };
@@ -236,7 +237,7 @@ impl<'a> Driver<'a> {
             Some(start) => start.conf.to_vec(),
             None => self.context.spark_conf(index),
         };
-        conf.extend(self.catalog_conf());
+        conf.extend(self.catalog_conf(&conf));
         if self.context.workspace.engine.deploy_mode.as_deref() == Some("cluster") {
             // Else a standalone cluster lets the child go as soon as its driver runs.
             let wait = ("spark.standalone.submit.waitAppCompletion", "true");
@@ -245,13 +246,20 @@ impl<'a> Driver<'a> {
         conf
     }
 
-    fn catalog_conf(&self) -> Vec<(String, String)> {
+    fn catalog_conf(&self, of_user: &[(String, String)]) -> Vec<(String, String)> {
         let workspace = &self.context.workspace;
         let warehouse = own_warehouse(workspace);
         let mut conf = required_conf(self.sql.map_or("", SparkSql::uri), warehouse.as_deref());
+        let engine = &workspace.engine;
+        let jvm = match self.sql {
+            Some(sql) => sql.jvm().clone(),
+            None => Jvm::below(scratch_root(workspace)),
+        };
         conf.extend(machine_conf(
-            &workspace.engine.master,
-            &workspace.state_dir.join("scratch"),
+            &engine.master,
+            engine.deploy_mode.as_deref(),
+            &jvm,
+            of_user,
         ));
         conf
     }
@@ -308,7 +316,7 @@ impl<'a> Driver<'a> {
             options.extend(conf.iter().map(|(key, value)| format!("-D{key}={value}")));
         }
         let direct = workspace.engine.launcher == LauncherSetting::SparkSubmit;
-        let mut found = spark_env(sql.spark(), sql.inherited_options(), &options);
+        let mut found = spark_env(sql.spark(), sql.inherited_options(), sql.jvm(), &options);
         // The scripts remove it (§2.4); a user's own metastore may need its configuration folder.
         found.retain(|(name, _)| match name.as_str() {
             "SPARK_HOME" => direct,

@@ -17,6 +17,7 @@ mod jars;
 mod kv;
 mod landing;
 mod leftovers;
+mod machine;
 mod metrics;
 mod output;
 mod planning;

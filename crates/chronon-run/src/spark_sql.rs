@@ -7,7 +7,7 @@ use std::{
 
 use chronon_run_core::CommandLine;
 use chronon_run_engine::spark::{
-    Spark,
+    Jvm, Spark,
     archive::Archive,
     command::{Length, SqlJobs},
 };
@@ -16,6 +16,7 @@ use chronon_run_workspace::{Engine, Workspace};
 use crate::{
     archives::{Purpose, archive},
     failure::Failure,
+    machine::scratch_root,
     warehouse::{Warehouse, log_config, own_warehouse},
 };
 
@@ -25,7 +26,7 @@ pub(crate) struct SparkSql<'a> {
     spark: Spark,
     uri: &'a str,
     warehouse: Option<PathBuf>,
-    scratch: PathBuf,
+    jvm: Jvm,
     log_config: Option<PathBuf>,
     archive: Option<Archive>,
     /// `$SPARK_SUBMIT_OPTS`.
@@ -40,6 +41,7 @@ impl<'a> SparkSql<'a> {
             archive: archive(Purpose::Sql, &spark),
             log_config: Some(log_config(&workspace.state_dir)?),
             inherited_options: env::var("SPARK_SUBMIT_OPTS").ok(),
+            jvm: warehouse.jvm(workspace)?,
             ..Self::shown(workspace, warehouse.uri(), spark)
         })
     }
@@ -51,11 +53,21 @@ impl<'a> SparkSql<'a> {
             spark,
             uri,
             warehouse: own_warehouse(workspace),
-            scratch: workspace.state_dir.join("scratch"),
+            jvm: Jvm::below(scratch_root(workspace)),
             log_config: None,
             archive: None,
             inherited_options: None,
         }
+    }
+
+    /// The same with folders of its own, for what outlives this process.
+    pub(crate) fn with_jvm(self, jvm: Jvm) -> Self {
+        Self { jvm, ..self }
+    }
+
+    /// The folders of its JVMs.
+    pub(crate) fn jvm(&self) -> &Jvm {
+        &self.jvm
     }
 
     pub(crate) fn spark(&self) -> &Spark {
@@ -100,7 +112,7 @@ impl<'a> SparkSql<'a> {
             conf,
             metastore_uri: self.uri,
             warehouse: self.warehouse.as_deref(),
-            scratch: &self.scratch,
+            jvm: &self.jvm,
             log_config: self.log_config.as_deref(),
             archive: self.archive.as_ref(),
             inherited_options: self.inherited_options.as_deref(),

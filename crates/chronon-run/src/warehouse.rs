@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -12,16 +13,19 @@ use chronon_run_catalog::{
 };
 use chronon_run_core::CatalogSnapshot;
 use chronon_run_engine::spark::{
-    self, Spark, Surroundings,
+    self, Jvm, Spark, Surroundings,
     command::{LOG_CONFIG, log_config_path},
+    common_env, common_options,
 };
 use chronon_run_plan::Tables;
+use chronon_run_process::User;
 use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 
 use crate::{
     archives::{Purpose, archive},
     failure::Failure,
     installing::Installing,
+    machine::{self, Machine},
     seed_days,
 };
 
@@ -32,6 +36,7 @@ pub(crate) struct Warehouse {
     spark: Option<Spark>,
     /// Keeps the embedded metastore running.
     _lease: Option<Lease>,
+    machine: OnceLock<Machine>,
 }
 
 impl Warehouse {
@@ -47,6 +52,7 @@ impl Warehouse {
                     uri: String::new(),
                     spark: None,
                     _lease: None,
+                    machine: OnceLock::new(),
                 })
             }
             _ => Self::open(workspace),
@@ -67,6 +73,7 @@ impl Warehouse {
                     uri: uri.clone(),
                     spark: None,
                     _lease: None,
+                    machine: OnceLock::new(),
                 })
             }
             CatalogSettings::Fixture { path } => {
@@ -76,6 +83,7 @@ impl Warehouse {
                     uri: String::new(),
                     spark: None,
                     _lease: None,
+                    machine: OnceLock::new(),
                 })
             }
             CatalogSettings::Embedded { idle } => Self::open_embedded(workspace, *idle),
@@ -83,11 +91,15 @@ impl Warehouse {
     }
 
     fn open_embedded(workspace: &Workspace, idle: Duration) -> Result<Self, Failure> {
+        machine::check_user(&User::current())?;
         let spark = find_spark(workspace)?;
         let archive = archive(Purpose::Metastore, &spark);
+        let mut java_options = common_options();
+        java_options.extend(archive.map(|archive| archive.options()).unwrap_or_default());
         let embedded = Embedded {
             java: spark.java.program(),
-            java_options: archive.map(|archive| archive.options()).unwrap_or_default(),
+            java_options,
+            env: common_env(),
             jars: spark.jars(),
             directory: metastore_directory(workspace),
             warehouse: warehouse_directory(workspace),
@@ -102,6 +114,7 @@ impl Warehouse {
             uri,
             spark: Some(spark),
             _lease: Some(lease),
+            machine: OnceLock::new(),
         })
     }
 
@@ -136,6 +149,15 @@ impl Warehouse {
     /// `thrift://…`, empty if there is none.
     pub(crate) fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// The folders of the JVMs of this process, created when they are first needed.
+    pub(crate) fn jvm(&self, workspace: &Workspace) -> Result<Jvm, Failure> {
+        if let Some(machine) = self.machine.get() {
+            return Ok(machine.jvm().clone());
+        }
+        let machine = Machine::prepare(workspace)?;
+        Ok(self.machine.get_or_init(|| machine).jvm().clone())
     }
 
     /// The Spark that would run the jobs, if there is one already.

@@ -39,6 +39,8 @@ const POLL: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_secs(10);
 /// A log larger than this (in bytes) is put aside at the next start.
 const LOG_LIMIT: u64 = 1 << 20;
+/// The server's folder for temporary files, in its directory.
+const TEMPORARY: &str = "tmp";
 /// Variables by which the user's own Hive would be configured instead.
 const FOREIGN_CONFIG: [&str; 4] = [
     "HIVE_CONF_DIR",
@@ -54,6 +56,8 @@ pub struct Embedded {
     pub java: PathBuf,
     /// Options for it, e.g. the class-data archive.
     pub java_options: Vec<String>,
+    /// Its environment, where that is not this process's; `None` removes a variable.
+    pub env: Vec<(String, Option<String>)>,
     /// Spark's `jars` directory.
     pub jars: PathBuf,
     /// Where database, lock, state and log are kept; made if missing. Absolute.
@@ -229,6 +233,7 @@ impl Embedded {
         let _ = fs::remove_file(self.state());
         self.write("EmbeddedMetastore.java", SOURCE)?;
         self.write("log4j2.properties", LOG_CONFIG)?;
+        self.clear_temporary()?;
         let log = self.open_log()?;
         let log_start = log.metadata().map_or(0, |log| log.len());
         let errors = log
@@ -246,6 +251,12 @@ impl Embedded {
         for variable in FOREIGN_CONFIG {
             command.env_remove(variable);
         }
+        for (name, value) in &self.env {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         let process = command.spawn().map_err(|source| EmbeddedError::Java {
             java: self.java.clone(),
             source,
@@ -259,7 +270,7 @@ impl Embedded {
         let mut arguments = self.java_options.clone();
         arguments.extend([
             "-Xmx512m".to_owned(),
-            "-Duser.timezone=UTC".to_owned(),
+            format!("-Djava.io.tmpdir={}", inside(TEMPORARY)),
             format!("-Dlog4j2.configurationFile={}", inside("log4j2.properties")),
             format!("-Dderby.stream.error.file={}", inside("derby.log")),
             "-cp".to_owned(),
@@ -291,6 +302,18 @@ impl Embedded {
     fn write(&self, name: &str, text: &str) -> Result<(), EmbeddedError> {
         let path = self.directory.join(name);
         fs::write(&path, text).map_err(|source| file_error(&path, source))
+    }
+
+    /// An empty folder for the server's temporary files: whoever used it is dead.
+    fn clear_temporary(&self) -> Result<(), EmbeddedError> {
+        let path = self.directory.join(TEMPORARY);
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&path, error));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&path).map_err(|source| file_error(&path, source))
     }
 
     fn open_log(&self) -> Result<File, EmbeddedError> {
@@ -403,6 +426,7 @@ mod tests {
         Embedded {
             java: java.into(),
             java_options: Vec::new(),
+            env: Vec::new(),
             jars: directory.to_owned(),
             directory: directory.join("metastore"),
             warehouse: directory.join("warehouse"),

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Spark,
+    Jvm, Spark,
     command::{Length, SQL_CLASS, spark_env},
 };
 
@@ -199,6 +199,8 @@ impl Recording {
     /// An [`io::Error`] if its script cannot be written.
     pub fn sql_job(&self, spark: &Spark) -> io::Result<CommandLine> {
         let directory = self.directory();
+        let jvm = Jvm::below(directory.to_owned());
+        jvm.create_folders().map_err(|(_, error)| error)?;
         let script = directory.join("recording.sql");
         let csv = directory.join("recording.csv");
         fs::write(&csv, CSV)?;
@@ -236,7 +238,7 @@ impl Recording {
         options.push(format!("-Dderby.stream.error.file={}", path("derby.log")));
         Ok(CommandLine {
             argv,
-            env: spark_env(spark, None, &options),
+            env: spark_env(spark, None, &jvm, &options),
             cwd: Some(directory.to_owned()),
         })
     }

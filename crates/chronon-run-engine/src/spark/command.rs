@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use chronon_run_core::CommandLine;
 
-use super::{Spark, archive::Archive};
+use super::{
+    Jvm, Spark,
+    archive::Archive,
+    jvm::{cluster_conf, common_env, common_options},
+};
 
 /// Spark's own SQL class (design §3).
 pub const SQL_CLASS: &str = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver";
@@ -25,8 +29,8 @@ pub struct SqlJobs<'a> {
     pub metastore_uri: &'a str,
     /// Where the files of new databases go; absolute. `None` leaves it to the user's configuration.
     pub warehouse: Option<&'a Path>,
-    /// A directory for Hive's scratch files; absolute.
-    pub scratch: &'a Path,
+    /// Folders of its JVM.
+    pub jvm: &'a Jvm,
     /// A file that holds [`LOG_CONFIG`]; absolute. `None` keeps Spark's own logging.
     pub log_config: Option<&'a Path>,
     /// The class-data archive, if there is one.
@@ -75,17 +79,16 @@ impl SqlJobs<'_> {
     /// Configuration that comes last, so that it wins.
     fn required_conf(&self) -> Vec<(String, String)> {
         let mut conf = required_conf(self.metastore_uri, self.warehouse);
-        conf.extend(machine_conf(self.master, self.scratch));
+        conf.extend(machine_conf(self.master, None, self.jvm, self.conf));
         conf
     }
 
     fn env(&self, length: Length) -> Vec<(String, Option<String>)> {
         let mut options = java_options(self.archive, length);
-        options.push("-Duser.timezone=UTC".to_owned());
         if let Some(path) = self.log_config {
             options.push(format!("-Dlog4j2.configurationFile={}", text(path)));
         }
-        spark_env(self.spark, self.inherited_options, &options)
+        spark_env(self.spark, self.inherited_options, self.jvm, &options)
     }
 }
 
@@ -108,30 +111,33 @@ pub fn required_conf(metastore_uri: &str, warehouse: Option<&Path>) -> Vec<(Stri
     warehouse.into_iter().chain(fixed).collect()
 }
 
-/// What any Spark job needs on this machine: Hive's scratch files below `scratch` (absolute), and
-/// with a local master nothing that listens elsewhere.
+/// What any Spark job needs on the machines it runs on: Hive's scratch files below the scratch
+/// folder, with a local master nothing that listens elsewhere, and on a cluster the charset and
+/// time zone of its JVMs. `conf` is the user's configuration.
 #[must_use]
-pub fn machine_conf(master: &str, scratch: &Path) -> Vec<(String, String)> {
-    let below = |name: &str| text(&scratch.join(name));
-    let mut conf = vec![
-        ("spark.hadoop.hive.exec.scratchdir", below("hive")),
-        ("spark.hadoop.hive.exec.local.scratchdir", below("local")),
-        (
-            "spark.hadoop.hive.downloaded.resources.dir",
-            below("resources"),
-        ),
+pub fn machine_conf(
+    master: &str,
+    deploy_mode: Option<&str>,
+    jvm: &Jvm,
+    conf: &[(String, String)],
+) -> Vec<(String, String)> {
+    let below = |name: &str| text(&jvm.scratch.join(name));
+    let owned = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let mut found = vec![
+        owned("spark.hadoop.hive.exec.scratchdir", &below("hive")),
+        owned("spark.hadoop.hive.exec.local.scratchdir", &below("local")),
     ];
     if master.starts_with("local") {
         // Works whatever the machine's name resolves to, and listens nowhere else.
         for key in ["spark.driver.host", "spark.driver.bindAddress"] {
-            conf.push((key, "127.0.0.1".to_owned()));
+            found.push(owned(key, "127.0.0.1"));
         }
         // Without Hadoop's native library each new directory would cost several processes.
         let key = "spark.hadoop.hive.warehouse.subdir.inherit.perms";
-        conf.push((key, "false".to_owned()));
+        found.push(owned(key, "false"));
     }
-    let owned = |(key, value): (&str, String)| (key.to_owned(), value);
-    conf.into_iter().map(owned).collect()
+    found.extend(cluster_conf(master, deploy_mode, conf));
+    found
 }
 
 /// Options of a job's JVM: the archive always, a cheap compiler and collector only where the job
@@ -151,31 +157,45 @@ pub fn java_options(archive: Option<&Archive>, length: Length) -> Vec<String> {
     options
 }
 
-/// The environment of a job: which Spark, which Java, and the JVM options, given as
-/// `SPARK_SUBMIT_OPTS`, which reaches the driver's JVM in client mode and leaves
+/// The environment of a job: which Spark, which Java, locale and time zone, and the JVM options,
+/// given as `SPARK_SUBMIT_OPTS`, which reaches the driver's JVM in client mode and leaves
 /// `spark.driver.extraJavaOptions` to the user. The JVM that only works out the command line
 /// (`org.apache.spark.launcher.Main`) is always short.
 #[must_use]
 pub fn spark_env(
     spark: &Spark,
     inherited_options: Option<&str>,
+    jvm: &Jvm,
     options: &[String],
 ) -> Vec<(String, Option<String>)> {
-    let quoted = options.iter().map(|option| quote(option));
+    let own = options.iter().cloned().chain(jvm.options());
+    let quoted = own.map(|option| quote(&option));
     let inherited = inherited_options.map(str::to_owned);
     let all: Vec<String> = inherited.into_iter().chain(quoted).collect();
+    let mut env = launcher_env(spark);
+    env.push(("SPARK_SUBMIT_OPTS".to_owned(), Some(all.join(" "))));
+    env.push(jvm.env());
+    env
+}
+
+/// The environment of any program of Spark: which Spark, which Java, locale and time zone.
+#[must_use]
+pub fn launcher_env(spark: &Spark) -> Vec<(String, Option<String>)> {
+    let mut launcher = vec![
+        "-XX:TieredStopAtLevel=1".to_owned(),
+        "-XX:+UseSerialGC".to_owned(),
+    ];
+    launcher.extend(common_options());
     let set = |name: &str, value: String| (name.to_owned(), Some(value));
-    vec![
+    let mut env = vec![
         set("SPARK_HOME", text(&spark.spark.home)),
         set("JAVA_HOME", text(&spark.java.home)),
-        set("SPARK_SUBMIT_OPTS", all.join(" ")),
-        set(
-            "SPARK_LAUNCHER_OPTS",
-            "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC".to_owned(),
-        ),
+        set("SPARK_LAUNCHER_OPTS", launcher.join(" ")),
         // Another Hive's configuration would win over what is given here.
         ("HIVE_CONF_DIR".to_owned(), None),
-    ]
+    ];
+    env.extend(common_env());
+    env
 }
 
 /// As Spark's launcher splits option strings: at blanks outside double quotes.
@@ -233,7 +253,7 @@ mod tests {
             conf: &conf,
             metastore_uri: "thrift://127.0.0.1:9083",
             warehouse: Some(Path::new("/w/warehouse")),
-            scratch: Path::new("/w/scratch"),
+            jvm: &Jvm::below("/w/scratch".into()),
             log_config: Some(Path::new("/w/my logs/log4j2.properties")),
             archive: None,
             inherited_options: Some("-Da=b"),

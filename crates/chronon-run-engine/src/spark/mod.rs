@@ -9,13 +9,17 @@ mod cause;
 pub mod command;
 mod install;
 mod java;
+mod jvm;
 mod locate;
 pub mod log;
+mod scratch;
 pub mod session;
 
 pub use cause::{Cause, cause};
 pub use install::{Phase, Progress, SPARK_VERSION};
 pub use java::Java;
+pub use jvm::{Jvm, common_env, common_options};
 pub use locate::{
     Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, locate,
 };
+pub use scratch::Scratch;

@@ -5,8 +5,8 @@ use chronon_run_process::Exit;
 use chronon_run_report::outcome;
 
 use crate::{
-    context::Context, driver::Driver, failure::Failure, hooks, retrying, spark_sql::SparkSql,
-    warehouse::Warehouse,
+    context::Context, driver::Driver, failure::Failure, hooks, machine, retrying,
+    spark_sql::SparkSql, warehouse::Warehouse,
 };
 
 use super::{App, class_path, record::Record};
@@ -46,7 +46,8 @@ fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
         ));
     }
     let warehouse = Warehouse::look(workspace)?;
-    let sql = SparkSql::new(workspace, &warehouse)?;
+    let jvm = machine::of_app(workspace, &app.name)?;
+    let sql = SparkSql::new(workspace, &warehouse)?.with_jvm(jvm);
     let asset = &context.graph.assets[app.index];
     let kafka = class_path::complete(context, app, sql.spark())?;
     let mut driver = Driver::new(context, Some(&sql)).with_jars(kafka);

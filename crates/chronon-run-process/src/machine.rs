@@ -1,0 +1,61 @@
+//! What the machine says about the user of this process and about a folder.
+
+use std::path::{Path, PathBuf};
+
+use nix::{
+    sys::statvfs::{FsFlags, statvfs},
+    unistd::{AccessFlags, Uid, User as Entry, access},
+};
+
+/// The user that this process runs as.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct User {
+    /// The number.
+    pub uid: u32,
+    /// The name; `None` if the number has no entry in the user database.
+    pub name: Option<String>,
+    /// The home folder of that entry, whether it exists or not.
+    pub home: Option<PathBuf>,
+}
+
+impl User {
+    /// Looks the user up.
+    #[must_use]
+    pub fn current() -> Self {
+        let uid = Uid::current();
+        let entry = Entry::from_uid(uid).ok().flatten();
+        let (name, home) = entry.map(|entry| (entry.name, entry.dir)).unzip();
+        Self {
+            uid: uid.as_raw(),
+            name,
+            home,
+        }
+    }
+}
+
+/// Whether files of this folder may be executed, as far as its file system decides it. True where
+/// the system does not answer.
+#[must_use]
+pub fn allows_execution(folder: &Path) -> bool {
+    statvfs(folder).map_or(true, |found| !found.flags().contains(FsFlags::ST_NOEXEC))
+}
+
+/// Whether this process may create files in the folder.
+#[must_use]
+pub fn is_writable(folder: &Path) -> bool {
+    folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_user_and_a_folder() {
+        assert_eq!(User::current().uid, Uid::current().as_raw());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_writable(folder.path()));
+        assert!(!is_writable(&folder.path().join("missing")));
+        assert!(allows_execution(Path::new("/no/such/folder")), "not known");
+    }
+}

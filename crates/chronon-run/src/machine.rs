@@ -1,0 +1,153 @@
+//! What JVMs are told about this machine and its user.
+
+use std::{
+    env, io,
+    path::{Path, PathBuf},
+};
+
+use chronon_run_engine::spark::{Jvm, Scratch};
+use chronon_run_process::{User, allows_execution, is_writable};
+use chronon_run_workspace::Workspace;
+
+use crate::{failure::Failure, warehouse::surroundings};
+
+/// The folders of this process's JVMs; removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    jvm: Jvm,
+    _scratch: Scratch,
+    _native: Option<Scratch>,
+}
+
+impl Machine {
+    /// Creates the folders below the state folder.
+    pub(crate) fn prepare(workspace: &Workspace) -> Result<Self, Failure> {
+        check_user(&User::current())?;
+        let root = scratch_root(workspace);
+        let scratch = create(&root)?;
+        let native = match allows_execution(scratch.path()) {
+            true => None,
+            false => Some(executable_folder(workspace, &root)?),
+        };
+        let jvm = Jvm {
+            native: native.as_ref().map(|native| native.path().to_owned()),
+            home: home(&workspace.state_dir),
+            ..Jvm::below(scratch.path().to_owned())
+        };
+        create_folders(&jvm)?;
+        Ok(Self {
+            jvm,
+            _scratch: scratch,
+            _native: native,
+        })
+    }
+
+    pub(crate) fn jvm(&self) -> &Jvm {
+        &self.jvm
+    }
+}
+
+/// Where the scratch folders of all processes are.
+pub(crate) fn scratch_root(workspace: &Workspace) -> PathBuf {
+    workspace.state_dir.join("scratch")
+}
+
+/// The folders of a streaming app, which outlives the process that starts it: its own, and the same
+/// at each start.
+pub(crate) fn of_app(workspace: &Workspace, app: &str) -> Result<Jvm, Failure> {
+    check_user(&User::current())?;
+    let jvm = Jvm {
+        home: home(&workspace.state_dir),
+        ..Jvm::below(scratch_root(workspace).join("apps").join(app))
+    };
+    create_folders(&jvm)?;
+    Ok(jvm)
+}
+
+/// Hadoop's login fails for a user without a name, in every JVM and with every setting.
+pub(crate) fn check_user(user: &User) -> Result<(), Failure> {
+    if user.name.is_some() {
+        return Ok(());
+    }
+    let uid = user.uid;
+    Err(Failure::hinted(
+        format!(
+            "user id {uid} has no name (no entry in /etc/passwd), and Hadoop's login needs one"
+        ),
+        format!(
+            "add an entry in the image, e.g. `echo 'chronon:x:{uid}:0::/tmp:/bin/sh' >> /etc/passwd`, or start the command under nss_wrapper"
+        ),
+    ))
+}
+
+/// `user.home` for JVMs, if theirs would not be a folder of the user.
+fn home(state: &Path) -> Option<PathBuf> {
+    let usable = |home: &Path| is_writable(home) || (home.is_dir() && home != Path::new("/"));
+    if User::current().home.is_some_and(|home| usable(&home)) {
+        return None;
+    }
+    let variable = env::var_os("HOME").map(PathBuf::from);
+    Some(
+        variable
+            .filter(|home| home.is_absolute() && is_writable(home))
+            .unwrap_or_else(|| state.join("home")),
+    )
+}
+
+/// A folder for native libraries where the state folder's file system is mounted noexec.
+fn executable_folder(workspace: &Workspace, scratch: &Path) -> Result<Scratch, Failure> {
+    let cache = surroundings(Some(workspace)).cache;
+    let native = cache.map(|cache| cache.join("native"));
+    let created = native.and_then(|native| Scratch::create(&native).ok());
+    created
+        .filter(|native| allows_execution(native.path()))
+        .ok_or_else(|| {
+            Failure::hinted(
+                format!(
+                    "{} is on a file system that is mounted noexec, and so is the cache folder: Spark cannot load its native libraries (snappy, lz4, zstd)",
+                    scratch.display()
+                ),
+                "set `state_dir` under [workspace] or CHRONON_RUN_CACHE to a folder on another file system",
+            )
+        })
+}
+
+fn create(root: &Path) -> Result<Scratch, Failure> {
+    Scratch::create(root).map_err(|error| unwritable(root, &error))
+}
+
+fn create_folders(jvm: &Jvm) -> Result<(), Failure> {
+    jvm.create_folders()
+        .map_err(|(folder, error)| unwritable(&folder, &error))
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::hinted(
+        format!("cannot write {}: {error}", path.display()),
+        "the state folder must be writable; `state_dir` under [workspace] puts it elsewhere",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_without_a_name_is_told_what_to_do() {
+        let nameless = User {
+            uid: 12345,
+            name: None,
+            home: None,
+        };
+        let Err(Failure::Setup { message, hint }) = check_user(&nameless) else {
+            panic!("accepted");
+        };
+        assert!(message.contains("12345"), "{message}");
+        assert!(hint.is_some_and(|hint| hint.contains("/etc/passwd")));
+        let named = User {
+            name: Some("chronon".to_owned()),
+            ..nameless
+        };
+        assert!(check_user(&named).is_ok());
+    }
+}
