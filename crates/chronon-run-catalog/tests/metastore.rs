@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io,
     net::TcpListener,
+    os::unix::process::CommandExt,
     path::Path,
     process::Command,
     thread,
@@ -82,10 +83,41 @@ fn has_ended(embedded: &Embedded) -> bool {
 }
 
 fn kill_hard(lease: &Lease) {
-    let status = Command::new("kill")
-        .args(["-9", &lease.pid().to_string()])
-        .status();
+    kill(lease.pid());
+}
+
+fn kill(pid: u32) {
+    let status = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(status.unwrap().success());
+}
+
+/// `get_all_databases` in Thrift's binary protocol, for `printf %b`.
+const GET_ALL_DATABASES: &str =
+    r"\0200\001\000\001\000\000\000\021get_all_databases\000\000\000\001\000";
+
+/// Whether the metastore at `port` answers a process of the user `uid`.
+fn answers(port: &str, uid: u32) -> bool {
+    let script = "exec 3<>/dev/tcp/127.0.0.1/$1 || exit 1\n\
+                  printf %b \"$2\" >&3\n\
+                  [ -n \"$(timeout 20 head -c 1 <&3 | od -An -tx1)\" ]";
+    let status = Command::new("bash")
+        .args(["-c", script, "bash", port, GET_ALL_DATABASES])
+        .current_dir("/")
+        .uid(uid)
+        .status();
+    status.unwrap().success()
+}
+
+#[test]
+#[ignore = "needs root, to be another user"]
+fn other_users_are_refused() {
+    let workspace = tempfile::tempdir().unwrap();
+    let embedded = embedded(&spark(), workspace.path());
+    let lease = embedded.join().unwrap();
+    let uri = lease.uri();
+    let port = uri.rsplit(':').next().unwrap();
+    assert!(answers(port, 0));
+    assert!(!answers(port, 65534));
 }
 
 #[test]
@@ -138,8 +170,24 @@ fn a_workspace_has_one_metastore_that_survives_what_can_happen() {
     let snapshot = hive.snapshot(&[request]).unwrap();
     assert_eq!(snapshot.days(&table("data.events"), "ds", &[]).days(), 1198);
 
+    // Killed while it is watched over: it comes back at the same address.
+    let uri = third.uri();
+    let pid = third.pid();
+    let (told, reports) = std::sync::mpsc::channel();
+    let watched = embedded.clone().watch(third, move |what| {
+        let _ = told.send(what);
+    });
+    let watched = watched.unwrap();
+    assert_eq!(watched.uri(), uri);
+    kill(pid);
+    let report = reports.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(report, "the embedded metastore died; starting it again");
+    wait_until("the server is back", || hive.snapshot(&[]).is_ok());
+    assert_eq!(embedded.join().unwrap().uri(), uri);
+
     // The last one leaves: it ends by itself, and the state file with it.
-    drop((hive, third));
+    drop((hive, watched));
+    assert!(reports.recv().is_err(), "its end is no death");
     wait_until("an idle server ends", || has_ended(&embedded));
     assert!(!embedded.directory.join("metastore.json").exists());
 }

@@ -9,7 +9,7 @@ use std::{
 
 use chronon_run_catalog::{
     Catalog, CatalogError, Timeouts,
-    embedded::{Embedded, Lease},
+    embedded::{Embedded, Watched},
 };
 use chronon_run_core::CatalogSnapshot;
 use chronon_run_engine::spark::{
@@ -26,6 +26,7 @@ use crate::{
     failure::Failure,
     installing::Installing,
     machine::{self, Machine},
+    output::note,
     seed_days,
 };
 
@@ -35,7 +36,7 @@ pub(crate) struct Warehouse {
     uri: String,
     spark: Option<Spark>,
     /// Keeps the embedded metastore running.
-    _lease: Option<Lease>,
+    _lease: Option<Watched>,
     machine: OnceLock<Machine>,
 }
 
@@ -107,7 +108,9 @@ impl Warehouse {
             start: START,
         };
         let lease = embedded.join().map_err(Failure::setup)?;
-        let uri = lease.uri();
+        let lease = embedded.watch(lease, |what| note(&what));
+        let lease = lease.map_err(Failure::setup)?;
+        let uri = lease.uri().to_owned();
         let catalog = Catalog::connect(&uri, Timeouts::default()).map_err(Failure::setup)?;
         Ok(Self {
             catalog: Some(catalog),

@@ -1,8 +1,11 @@
+import java.io.BufferedReader;
 import java.io.File;
 import java.io.FileOutputStream;
+import java.io.FileReader;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.sql.DriverManager;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.hadoop.hive.conf.HiveConf;
@@ -15,7 +18,9 @@ import org.apache.thrift.server.ServerContext;
 import org.apache.thrift.server.TServerEventHandler;
 import org.apache.thrift.server.TThreadPoolServer;
 import org.apache.thrift.transport.TServerSocket;
+import org.apache.thrift.transport.TSocket;
 import org.apache.thrift.transport.TTransport;
+import org.apache.thrift.transport.TTransportException;
 
 /**
  * The Hive metastore of Spark's jars, on a free port of the loopback address, ended when idle.
@@ -25,12 +30,16 @@ import org.apache.thrift.transport.TTransport;
  * generics). Standard input is the locked file that makes this the only metastore of its
  * directory: it is never read and stays open, and so locked, for as long as this process lives.
  *
- * Arguments: state file, token, idle milliseconds, database directory, warehouse directory.
+ * Only the user that runs it (and root) may connect: see {@link Peers}.
+ *
+ * Arguments: state file, token, idle milliseconds, database directory, warehouse directory, and the
+ * port to listen on if it is free (0: any).
  */
 public class EmbeddedMetastore {
     private final File state;
     private final String token;
     private final long idleMillis;
+    private final int preferredPort;
     private final AtomicInteger connections = new AtomicInteger();
     private int port;
 
@@ -38,6 +47,7 @@ public class EmbeddedMetastore {
         this.state = new File(args[0]);
         this.token = args[1];
         this.idleMillis = Long.parseLong(args[2]);
+        this.preferredPort = Integer.parseInt(args[5]);
     }
 
     public static void main(String[] args) throws Exception {
@@ -60,7 +70,7 @@ public class EmbeddedMetastore {
     private void serve(HiveConf conf) throws Exception {
         HiveMetaStore.HMSHandler plain = new HiveMetaStore.HMSHandler("chronon-run", conf, false);
         IHMSHandler handler = HiveMetaStore.newRetryingHMSHandler(plain, conf);
-        TServerSocket socket = new TServerSocket(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), 0));
+        TServerSocket socket = listen();
         port = socket.getServerSocket().getLocalPort();
         TThreadPoolServer.Args settings = new TThreadPoolServer.Args(socket);
         settings.processor(new TSetIpAddressProcessor(handler));
@@ -73,6 +83,107 @@ public class EmbeddedMetastore {
         announce();
         new Watcher().start();
         server.serve();
+    }
+
+    private TServerSocket listen() throws Exception {
+        InetAddress loopback = InetAddress.getByName("127.0.0.1");
+        try {
+            return new OwnUsersSocket(new InetSocketAddress(loopback, preferredPort));
+        } catch (TTransportException taken) {
+            return new OwnUsersSocket(new InetSocketAddress(loopback, 0));
+        }
+    }
+
+    /** Closes connections of other users before a byte of them is read. */
+    private static class OwnUsersSocket extends TServerSocket {
+        private final Peers peers;
+
+        OwnUsersSocket(InetSocketAddress address) throws Exception {
+            super(address);
+            peers = new Peers();
+        }
+
+        protected TSocket acceptImpl() throws TTransportException {
+            while (true) {
+                TSocket client = super.acceptImpl();
+                if (peers.mayConnect(client.getSocket())) {
+                    return client;
+                }
+                client.close();
+            }
+        }
+    }
+
+    /**
+     * Whose the other end of a loopback connection is. Linux lists every TCP socket with its owner
+     * in /proc/net/tcp (and tcp6, where a Java client's socket may be). On a system without that
+     * file nothing is known, and every local user may connect.
+     */
+    private static class Peers {
+        private static final String[] TABLES = {"/proc/net/tcp", "/proc/net/tcp6"};
+        private final String own;
+
+        Peers() throws IOException {
+            own = ownUser();
+        }
+
+        boolean mayConnect(Socket socket) {
+            if (own == null || !new File(TABLES[0]).exists()) {
+                return true;
+            }
+            try {
+                for (int i = 0; i < TABLES.length; i++) {
+                    String owner = owner(TABLES[i], socket.getPort(), socket.getLocalPort());
+                    if (owner != null) {
+                        return owner.equals(own) || owner.equals("0");
+                    }
+                }
+                return false;
+            } catch (IOException unreadable) {
+                return false;
+            }
+        }
+
+        /** The user of the socket whose own port and remote port are these; null if there is none. */
+        private static String owner(String table, int ownPort, int remotePort) throws IOException {
+            if (!new File(table).exists()) {
+                return null;
+            }
+            String local = String.format(":%04X", new Object[] {Integer.valueOf(ownPort)});
+            String remote = String.format(":%04X", new Object[] {Integer.valueOf(remotePort)});
+            BufferedReader lines = new BufferedReader(new FileReader(table));
+            try {
+                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                    String[] fields = line.trim().split("\\s+");
+                    if (fields.length > 9 && fields[1].endsWith(local) && fields[2].endsWith(remote)) {
+                        // A socket that its process has closed has no inode and shows root as owner.
+                        return fields[9].equals("0") ? "closed" : fields[7];
+                    }
+                }
+            } finally {
+                lines.close();
+            }
+            return null;
+        }
+
+        /** The effective user of this process. */
+        private static String ownUser() throws IOException {
+            File status = new File("/proc/self/status");
+            if (!status.exists()) {
+                return null;
+            }
+            BufferedReader lines = new BufferedReader(new FileReader(status));
+            try {
+                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                    if (line.startsWith("Uid:")) {
+                        return line.trim().split("\\s+")[2];
+                    }
+                }
+            } finally {
+                lines.close();
+            }
+            return null;
+        }
     }
 
     /** Says where to connect. Written under another name first, so that no one reads half of it. */

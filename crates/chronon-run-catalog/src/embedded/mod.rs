@@ -11,10 +11,14 @@
 //!   a state file. Whoever connects asks for the token, so a stale file that points at somebody
 //!   else's port is noticed.
 //!
+//! Only the user that runs it can use it: the server looks up the owner of each connection's other
+//! end in the system's table of sockets, and closes those of other users.
+//!
 //! The server ends after [`Embedded::idle`] without a connection, or at once when its directory
 //! is gone. Derby recovers by itself after a hard kill.
 
 mod rehearsal;
+mod watch;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -30,6 +34,7 @@ use std::{
 
 use serde::Deserialize;
 
+pub use self::watch::Watched;
 use crate::probe;
 
 const SOURCE: &str = include_str!("EmbeddedMetastore.java");
@@ -76,7 +81,7 @@ pub struct Lease {
     port: u16,
     pid: u32,
     started: bool,
-    _connection: TcpStream,
+    connection: TcpStream,
 }
 
 impl Lease {
@@ -202,7 +207,7 @@ impl Embedded {
             port: state.port,
             pid: state.pid,
             started: false,
-            _connection: connection,
+            connection,
         })
     }
 
@@ -229,7 +234,9 @@ impl Embedded {
 
     /// Starts the server, which inherits `lock` as its standard input.
     fn launch(&self, lock: File) -> Result<Server, EmbeddedError> {
-        // Whoever wrote it is dead: it held the lock.
+        // The server that wrote it is dead: it held the lock. It did not end by itself, so there may
+        // be jobs that still look for it at its port.
+        let port = self.read_state().map_or(0, |state| state.port);
         let _ = fs::remove_file(self.state());
         self.write("EmbeddedMetastore.java", SOURCE)?;
         self.write("log4j2.properties", LOG_CONFIG)?;
@@ -241,7 +248,7 @@ impl Embedded {
             .map_err(|source| file_error(&self.log(), source))?;
         let mut command = Command::new(&self.java);
         command
-            .args(self.arguments()?)
+            .args(self.arguments(port)?)
             .current_dir(&self.directory)
             // Of its own, so that the user's Ctrl-C ends the run but not what others share.
             .process_group(0)
@@ -264,7 +271,7 @@ impl Embedded {
         Ok(Server { process, log_start })
     }
 
-    fn arguments(&self) -> Result<Vec<String>, EmbeddedError> {
+    fn arguments(&self, port: u16) -> Result<Vec<String>, EmbeddedError> {
         let text = |path: &Path| path.display().to_string();
         let inside = |name: &str| text(&self.directory.join(name));
         let mut arguments = self.java_options.clone();
@@ -283,6 +290,7 @@ impl Embedded {
             self.idle.as_millis().to_string(),
             inside("db"),
             text(&self.warehouse),
+            port.to_string(),
         ]);
         Ok(arguments)
     }

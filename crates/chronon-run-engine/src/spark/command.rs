@@ -96,7 +96,15 @@ impl SqlJobs<'_> {
 /// real Driver, as `--conf`.
 #[must_use]
 pub fn required_conf(metastore_uri: &str, warehouse: Option<&Path>) -> Vec<(String, String)> {
-    let warehouse = warehouse.map(|path| ("spark.sql.warehouse.dir".to_owned(), text(path)));
+    // With a warehouse of its own the workspace has the embedded metastore. One that was killed is
+    // back at the same address within seconds; a client asks once a second.
+    let own = warehouse.map(|path| {
+        let retries = "spark.hadoop.hive.metastore.failure.retries";
+        [
+            ("spark.sql.warehouse.dir".to_owned(), text(path)),
+            (retries.to_owned(), "60".to_owned()),
+        ]
+    });
     let fixed = [
         ("spark.sql.catalogImplementation", "hive"),
         ("spark.hadoop.hive.metastore.uris", metastore_uri),
@@ -108,7 +116,7 @@ pub fn required_conf(metastore_uri: &str, warehouse: Option<&Path>) -> Vec<(Stri
         ("spark.ui.showConsoleProgress", "true"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    warehouse.into_iter().chain(fixed).collect()
+    own.into_iter().flatten().chain(fixed).collect()
 }
 
 /// What any Spark job needs on the machines it runs on: Hive's scratch files below the scratch
@@ -273,6 +281,8 @@ mod tests {
         spark.ui.enabled=true
         --conf
         spark.sql.warehouse.dir=/w/warehouse
+        --conf
+        spark.hadoop.hive.metastore.failure.retries=60
         --conf
         spark.sql.catalogImplementation=hive
         --conf
