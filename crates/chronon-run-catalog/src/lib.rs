@@ -8,6 +8,8 @@
 //! - [`Hive`] also changes tables, for `--recompute` and for test doubles of the engine;
 //! - [`embedded`] starts, shares and ends the metastore of a workspace that has none of its own.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod address;
 mod client;
 pub mod embedded;

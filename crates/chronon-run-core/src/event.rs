@@ -279,6 +279,8 @@ pub enum CancelReason {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal was closed.
+    HangUp,
     /// A step failed and `--on-failure stop` is in force.
     StepFailed,
 }

@@ -1,5 +1,7 @@
 //! From a step to a command line or a SQL script; finds or installs Spark.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod chronon;
 pub mod cluster;
 pub mod kafka;

@@ -10,10 +10,12 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     str::FromStr,
+    time::Duration,
 };
 
+use chronon_run_core::CommandLine;
+use chronon_run_process::{Exit, Helper};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -366,12 +368,15 @@ impl Maven {
             program: "curl",
             url: url.to_owned(),
         })?;
-        let mut curl = Command::new(program);
-        curl.args(["--fail", "--silent", "--show-error", "--location"])
-            .args(["--connect-timeout", "10", "--output"])
-            .arg(to)
-            .arg(url);
-        run(curl, url, |said| {
+        let (program, to) = (program.display().to_string(), to.display().to_string());
+        let mut argv = vec![program];
+        argv.extend(CURL.map(str::to_owned));
+        argv.extend([to, url.to_owned()]);
+        let curl = CommandLine {
+            argv,
+            ..CommandLine::default()
+        };
+        run(&curl, url, |said| {
             let last = said.lines().last().unwrap_or("curl ended without a word");
             last.to_owned()
         })
@@ -383,6 +388,20 @@ impl Maven {
         mirror_in(&text)
     }
 }
+
+/// How curl is called, before the file and the address.
+const CURL: [&str; 7] = [
+    "--fail",
+    "--silent",
+    "--show-error",
+    "--location",
+    "--connect-timeout",
+    "10",
+    "--output",
+];
+
+/// How long one jar may take: an assembly has hundreds of megabytes.
+const FETCHING: Duration = Duration::from_secs(60 * 60);
 
 fn mirror_in(settings: &str) -> Option<String> {
     let document = roxmltree::Document::parse(settings).ok()?;
@@ -426,14 +445,17 @@ fn copy_by_maven(
         ),
         Packaging::Pom => format!("{group}:{artifact}:{version}:pom"),
     };
-    let mut maven = Command::new(program);
-    maven
-        .args(["--batch-mode", "--quiet", "dependency:copy"])
-        .arg(format!("-Dartifact={name}"))
-        .arg(format!("-DoutputDirectory={}", folder.display()))
-        .args(["-Dmdep.useBaseVersion=true", "-Dmdep.stripVersion=false"])
-        .current_dir(folder);
-    run(maven, &name, |said| maven_error(&said))?;
+    let mut argv = vec![program.display().to_string()];
+    argv.extend(["--batch-mode", "--quiet", "dependency:copy"].map(str::to_owned));
+    argv.push(format!("-Dartifact={name}"));
+    argv.push(format!("-DoutputDirectory={}", folder.display()));
+    argv.extend(["-Dmdep.useBaseVersion=true", "-Dmdep.stripVersion=false"].map(str::to_owned));
+    let maven = CommandLine {
+        argv,
+        env: Vec::new(),
+        cwd: Some(folder.to_owned()),
+    };
+    run(&maven, &name, |said| maven_error(&said))?;
     if !to.exists() {
         return Err(MavenError::Fetch {
             what: name,
@@ -457,7 +479,7 @@ fn maven_error(said: &str) -> String {
 }
 
 fn run(
-    mut command: Command,
+    command: &CommandLine,
     what: &str,
     explain: impl FnOnce(String) -> String,
 ) -> Result<(), MavenError> {
@@ -465,15 +487,11 @@ fn run(
         what: what.to_owned(),
         why,
     };
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
-        return Ok(());
+    match Helper::new(command).limit(FETCHING).output() {
+        Ok((Exit::Code(0), _)) => Ok(()),
+        Ok((_, said)) => Err(failed(explain(said))),
+        Err(error) => Err(failed(error.to_string())),
     }
-    let said = [output.stdout, output.stderr].concat();
-    Err(failed(explain(String::from_utf8_lossy(&said).into_owned())))
 }
 
 fn checksum<D: Digest>(path: &Path) -> io::Result<String> {

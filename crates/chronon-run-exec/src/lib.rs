@@ -15,6 +15,8 @@
 //! What a step is (the command line, where its log goes, how its output is looked at) is the
 //! business of the caller's [`Work`]. Nothing here prints or opens the ledger.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod coordinator;
 mod job;
 pub mod lock;

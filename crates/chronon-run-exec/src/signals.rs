@@ -1,26 +1,135 @@
-//! Ctrl-C and TERM as messages to the coordinator.
+//! Ctrl-C, TERM and HUP: a stop of this process, and messages to the coordinator.
 
 use std::{
-    io,
-    sync::atomic::{AtomicBool, Ordering},
-    thread::{self, JoinHandle},
+    io, process,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use chronon_run_core::event::CancelReason;
-use crossbeam_channel::{Receiver, unbounded};
+use chronon_run_process::{Stop, is_ignored};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
-    iterator::{Handle, Signals},
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
 };
 
 use crate::Control;
 
-/// While it lives, SIGINT and SIGTERM become [`Control`] messages instead of ending the process.
-#[derive(Debug)]
-pub struct Listener {
-    handle: Handle,
-    thread: Option<JoinHandle<()>>,
+/// Between two looks at helpers that are ending.
+const POLL: Duration = Duration::from_millis(10);
+/// What the command gets to report how its helper ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long helpers may take to end after an urgent request.
+const URGENT: Duration = Duration::from_secs(5);
+
+/// The exit code of a process that was stopped for this reason: 128 and the signal's number.
+#[must_use]
+pub fn exit_code(reason: CancelReason) -> u8 {
+    match reason {
+        CancelReason::Interrupt => 130,
+        CancelReason::Terminate => 143,
+        CancelReason::HangUp => 129,
+        CancelReason::StepFailed => 1,
+    }
 }
+
+/// Who gets the signals: the command that listens now.
+fn listener() -> MutexGuard<'static, Option<Sender<Control>>> {
+    static LISTENER: Mutex<Option<Sender<Control>>> = Mutex::new(None);
+    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// From now on SIGINT, SIGTERM and SIGHUP request [`Stop::of_process`], which ends every helper
+/// that runs. While no one [`listen`]s there is nothing else to end in order: then the process
+/// exits as soon as its helpers have ended, with the code of [`exit_code`].
+///
+/// An ignored SIGHUP stays ignored: that is what `nohup` asks for.
+///
+/// # Errors
+/// If the system does not let the handlers be set.
+pub fn install() -> io::Result<()> {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    if INSTALLED.set(()).is_err() {
+        return Ok(());
+    }
+    let mut wanted = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = Signals::new(wanted)?;
+    let forward = move || {
+        for signal in signals.forever() {
+            receive(match signal {
+                SIGINT => CancelReason::Interrupt,
+                SIGHUP => CancelReason::HangUp,
+                _ => CancelReason::Terminate,
+            });
+        }
+    };
+    let builder = thread::Builder::new().name("signals".to_owned());
+    builder.spawn(forward).map(|_| ())
+}
+
+fn receive(reason: CancelReason) {
+    let stop = Stop::of_process();
+    stop.request(reason);
+    if let Some(listener) = listener().as_ref() {
+        let message = match stop.is_urgent() {
+            false => Control::Stop(reason),
+            true => Control::Kill,
+        };
+        // A listener that is about to go has nothing left to stop.
+        let _ = listener.send(message);
+        return;
+    }
+    if !stop.is_urgent() {
+        let builder = thread::Builder::new().name("leaving".to_owned());
+        if builder.spawn(leave).is_ok() {
+            return;
+        }
+    }
+    exit_when_urgent();
+}
+
+/// Exits once no helper runs any more, after the command had time to say so itself.
+fn leave() {
+    let stop = Stop::of_process();
+    if stop.helpers() > 0 {
+        while stop.helpers() > 0 && !stop.is_urgent() {
+            thread::sleep(POLL);
+        }
+        exit_when_urgent();
+        thread::sleep(LAST_WORDS);
+    }
+    // A command that began to listen meanwhile got the stop, and ends things itself.
+    if listener().is_none() {
+        exit();
+    }
+}
+
+/// Exits if it is urgent, as soon as the helpers were killed.
+fn exit_when_urgent() {
+    let stop = Stop::of_process();
+    if !stop.is_urgent() {
+        return;
+    }
+    let deadline = Instant::now() + URGENT;
+    while stop.helpers() > 0 && Instant::now() < deadline {
+        thread::sleep(POLL);
+    }
+    exit();
+}
+
+fn exit() -> ! {
+    let reason = Stop::of_process().reason();
+    process::exit(reason.map_or(1, |reason| exit_code(reason).into()))
+}
+
+/// While it lives, signals become [`Control`] messages too.
+#[derive(Debug)]
+pub struct Listener(());
 
 /// Listens from now on: the first signal is [`Control::Stop`], every later one
 /// [`Control::Kill`].
@@ -28,36 +137,20 @@ pub struct Listener {
 /// # Errors
 /// If the system does not let the handlers be set.
 pub fn listen() -> io::Result<(Listener, Receiver<Control>)> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let handle = signals.handle();
+    install()?;
     let (sender, receiver) = unbounded();
-    let stopped = AtomicBool::new(false);
-    let thread = thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for signal in signals.forever() {
-                let reason = match signal {
-                    SIGINT => CancelReason::Interrupt,
-                    _ => CancelReason::Terminate,
-                };
-                let message = match stopped.swap(true, Ordering::Relaxed) {
-                    false => Control::Stop(reason),
-                    true => Control::Kill,
-                };
-                // Nobody listens any more: the run is over.
-                let _ = sender.send(message);
-            }
-        })?;
-    let thread = Some(thread);
-    Ok((Listener { handle, thread }, receiver))
+    let mut current = listener();
+    // It came before anyone listened.
+    if let Some(reason) = Stop::of_process().reason() {
+        // The other end is here.
+        let _ = sender.send(Control::Stop(reason));
+    }
+    *current = Some(sender);
+    Ok((Listener(()), receiver))
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.handle.close();
-        if let Some(thread) = self.thread.take() {
-            // It only forwards; how it ended does not matter.
-            let _ = thread.join();
-        }
+        *listener() = None;
     }
 }

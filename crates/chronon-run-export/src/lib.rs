@@ -3,6 +3,8 @@
 //!
 //! Invariant: only formats; nothing here looks at the world or runs anything.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod airflow;
 mod listing;
 mod plan_text;

@@ -10,6 +10,8 @@
 //! write-ahead log is in the kernel's hands then); a power failure may cost the last moments.
 //! Several processes may write at once.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod history;
 mod ledger;
 mod record;

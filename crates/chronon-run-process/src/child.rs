@@ -1,9 +1,10 @@
 //! Starting a child and waiting for it.
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, PipeReader},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::ExitStatus,
     time::Duration,
@@ -11,7 +12,12 @@ use std::{
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 
-use crate::{Group, Watchdog, identity::identify, sys};
+use crate::{
+    Group, Watchdog,
+    identity::identify,
+    launch::{self, Fate},
+    sys,
+};
 
 /// What to do with a log file that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +35,15 @@ pub enum Exit {
     Code(i32),
     /// By this signal.
     Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+        }
+    }
 }
 
 impl From<ExitStatus> for Exit {
@@ -74,7 +89,15 @@ pub(crate) enum Stdin {
     Bytes(Vec<u8>),
 }
 
-/// A running child: leader of its own process group, stdin empty, stdout and stderr in one log.
+/// Where a child writes.
+pub(crate) enum Output {
+    /// stdout and stderr go to this file.
+    Both(File),
+    /// Nowhere.
+    None,
+}
+
+/// A running child: leader of its own session and process group, stdin never the terminal, stdout and stderr in one log.
 ///
 /// Dropped without [`Child::wait`], it is killed with its group and reaped.
 #[derive(Debug)]
@@ -102,20 +125,6 @@ impl Child {
         Self::start_with(command, log, mode, watchdog, Stdin::Empty)
     }
 
-    /// The same, with `input` to read from stdin. A child that does not read it all is no error.
-    ///
-    /// # Errors
-    /// [`StartError`] if the log or the program cannot be used.
-    pub fn start_fed(
-        command: &CommandLine,
-        log: &Path,
-        mode: LogMode,
-        watchdog: Option<&Watchdog>,
-        input: Vec<u8>,
-    ) -> Result<Self, StartError> {
-        Self::start_with(command, log, mode, watchdog, Stdin::Bytes(input))
-    }
-
     pub(crate) fn start_with(
         command: &CommandLine,
         log: &Path,
@@ -127,20 +136,35 @@ impl Child {
             path: log.display().to_string(),
             source,
         })?;
-        let expression = expression(command, watchdog)?
-            .stderr_to_stdout()
-            .stdout_file(output);
+        Self::start_into(command, Output::Both(output), watchdog, stdin)
+    }
+
+    pub(crate) fn start_into(
+        command: &CommandLine,
+        output: Output,
+        watchdog: Option<&Watchdog>,
+        stdin: Stdin,
+    ) -> Result<Self, StartError> {
+        let fate = match watchdog {
+            Some(_) => Fate::Own,
+            None => Fate::DiesWithParent,
+        };
+        let expression = launch::expression(command, fate)?.stderr_to_stdout();
+        let mut expression = match output {
+            Output::Both(file) => expression.stdout_file(file),
+            Output::None => expression.stdout_null(),
+        };
+        if let Some(watchdog) = watchdog {
+            let (name, value) = watchdog.mark();
+            expression = expression.env(name, value);
+        }
         let expression = match stdin {
             Stdin::Empty => expression.stdin_null(),
             Stdin::Pipe(pipe) => expression.stdin_file(pipe),
             Stdin::Bytes(input) => expression.stdin_bytes(input),
         };
-        let handle = expression.start().map_err(|source| StartError::Program {
-            program: command.argv[0].clone(),
-            source,
-        })?;
-        let pid = handle.pids().first().copied().unwrap_or_default();
-        let group = Group::new(identify(pid));
+        let handle = launch::start(&expression, command)?;
+        let group = Group::new(identify(launch::pid(&handle)));
         Ok(Self { handle, group })
     }
 
@@ -184,39 +208,6 @@ impl Drop for Child {
         // There is nobody to tell if this fails.
         let _ = self.wait(Duration::ZERO);
     }
-}
-
-/// The child as `duct` describes it, without stdin and stdout.
-fn expression(
-    command: &CommandLine,
-    watchdog: Option<&Watchdog>,
-) -> Result<duct::Expression, StartError> {
-    let (program, arguments) = command.argv.split_first().ok_or(StartError::NoProgram)?;
-    let watched = watchdog.is_some();
-    let mut expression = duct::cmd(program, arguments)
-        .unchecked()
-        .before_spawn(move |command| {
-            command.process_group(0);
-            if !watched {
-                // Costs a fork instead of a posix_spawn.
-                sys::die_with_parent(command);
-            }
-            Ok(())
-        });
-    if let Some(watchdog) = watchdog {
-        let (name, value) = watchdog.mark();
-        expression = expression.env(name, value);
-    }
-    for (name, value) in &command.env {
-        expression = match value {
-            Some(value) => expression.env(name, value),
-            None => expression.env_remove(name),
-        };
-    }
-    if let Some(cwd) = &command.cwd {
-        expression = expression.dir(cwd);
-    }
-    Ok(expression)
 }
 
 /// Opened for appending in both modes, so that nothing overwrites a line of another writer.

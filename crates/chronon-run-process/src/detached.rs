@@ -1,9 +1,10 @@
 //! A process that is meant to outlive the one that starts it, and how it is found again.
 
 use std::{
+    fs::File,
     io,
     path::Path,
-    process::{self, Command, Stdio},
+    process,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -13,9 +14,9 @@ use chronon_run_core::{CommandLine, event::ProcessId};
 use crate::{
     Exit, LogMode, StartError,
     child::open_log,
-    group::end_marked,
+    group::{end_group, end_marked},
     identity::{Stat, identify},
-    sys,
+    launch::{self, Fate},
     watchdog::VARIABLE as WATCHDOG_VARIABLE,
 };
 
@@ -27,7 +28,7 @@ const SEPARATOR: char = '\u{1f}';
 /// A detached process, as the one that started it sees it. Dropping it changes nothing for it.
 #[derive(Debug)]
 pub struct Detached {
-    child: process::Child,
+    handle: duct::Handle,
     id: ProcessId,
 }
 
@@ -56,37 +57,44 @@ impl Detached {
         scope: &str,
         name: &str,
     ) -> Result<Self, StartError> {
-        let (program, arguments) = command.argv.split_first().ok_or(StartError::NoProgram)?;
-        let log_failed = |source: io::Error| StartError::Log {
+        let output = open_log(log, LogMode::Append).map_err(|source| StartError::Log {
             path: log.display().to_string(),
             source,
-        };
-        let output = open_log(log, LogMode::Append).map_err(log_failed)?;
-        let errors = output.try_clone().map_err(log_failed)?;
-        let mut child = Command::new(program);
-        child
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
+        })?;
+        let expression = launch::expression(command, Fate::Own)?
+            .stdin_null()
+            .stderr_to_stdout()
+            .stdout_file(output)
             .env_remove(WATCHDOG_VARIABLE)
             .env(VARIABLE, mark(scope, name));
-        for (name, value) in &command.env {
-            match value {
-                Some(value) => child.env(name, value),
-                None => child.env_remove(name),
-            };
-        }
-        if let Some(cwd) = &command.cwd {
-            child.current_dir(cwd);
-        }
-        sys::own_session(&mut child);
-        let child = child.spawn().map_err(|source| StartError::Program {
-            program: program.clone(),
-            source,
-        })?;
-        let id = identify(child.id());
-        Ok(Self { child, id })
+        Ok(Self::of(launch::start(&expression, command)?))
+    }
+
+    /// Starts `command` in a session of its own, with `stdin` and, if there is one, with `output`
+    /// as stdout and stderr. Nothing of this process ends it, and [`instances`] does not find it.
+    ///
+    /// # Errors
+    /// [`StartError`] if the program cannot be used.
+    pub fn start_unmarked(
+        command: &CommandLine,
+        stdin: Option<File>,
+        output: Option<File>,
+    ) -> Result<Self, StartError> {
+        let expression = launch::expression(command, Fate::Own)?.stderr_to_stdout();
+        let expression = match stdin {
+            Some(stdin) => expression.stdin_file(stdin),
+            None => expression.stdin_null(),
+        };
+        let expression = match output {
+            Some(output) => expression.stdout_file(output),
+            None => expression.stdout_null(),
+        };
+        Ok(Self::of(launch::start(&expression, command)?))
+    }
+
+    fn of(handle: duct::Handle) -> Self {
+        let id = identify(launch::pid(&handle));
+        Self { handle, id }
     }
 
     /// Its number and start time.
@@ -95,12 +103,20 @@ impl Detached {
         self.id
     }
 
+    /// Ends it, with its session: TERM, up to `grace`, KILL.
+    pub fn end(&self, grace: Duration) {
+        end_group(self.id, grace);
+        // Reaped, if it is gone by now.
+        let _ = self.handle.try_wait();
+    }
+
     /// How it ended, if it has.
     ///
     /// # Errors
     /// If the system cannot tell.
-    pub fn exit(&mut self) -> io::Result<Option<Exit>> {
-        Ok(self.child.try_wait()?.map(Exit::from))
+    pub fn exit(&self) -> io::Result<Option<Exit>> {
+        let output = self.handle.try_wait()?;
+        Ok(output.map(|output| output.status.into()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A child's process group, and how it is ended.
+//! A child's process group and session, and how they are ended.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -73,16 +73,17 @@ impl Group {
             if *over {
                 return result;
             }
-            // A number is not given out again while a group of that number has members.
-            *over = !sys::group_exists(self.leader.pid);
+            // A number is not given out again while a group or session of that number has members.
+            *over = Stat::living_members(self.leader.pid).is_empty()
+                && !sys::group_exists(self.leader.pid);
             if *over {
                 return result;
             }
             result
         };
         let members = || Stat::living_members(self.leader.pid);
-        end_all(grace, members, |_, signal| {
-            sys::signal_group(self.leader.pid, signal)
+        end_all(grace, members, |found, signal| {
+            signal_session(self.leader.pid, found, signal)
         });
         *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         result
@@ -111,9 +112,17 @@ pub fn end_group(leader: ProcessId, grace: Duration) -> bool {
             members
         }
     };
-    end_all(grace, ours, |_, signal| {
-        sys::signal_group(leader.pid, signal)
+    end_all(grace, ours, |found, signal| {
+        signal_session(leader.pid, found, signal)
     })
+}
+
+/// Signals the group of `leader` at once, and what has left it for another group of its session.
+fn signal_session(leader: u32, found: &[Stat], signal: Signal) {
+    sys::signal_group(leader, signal);
+    for stat in found.iter().filter(|stat| stat.group != leader) {
+        sys::signal_process(stat.id.pid, signal);
+    }
 }
 
 /// Ends every process that was started with `variable` (`NAME=value`) in its environment, and

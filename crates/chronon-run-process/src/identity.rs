@@ -9,6 +9,7 @@ use chronon_run_core::event::ProcessId;
 pub(crate) struct Stat {
     pub(crate) id: ProcessId,
     pub(crate) group: u32,
+    pub(crate) session: u32,
     /// Exited, and not yet reaped by its parent.
     pub(crate) zombie: bool,
 }
@@ -32,15 +33,17 @@ impl Stat {
                 start_ticks: field(22)?.parse().ok()?,
             },
             group: field(5)?.parse().ok()?,
+            session: field(6)?.parse().ok()?,
             zombie: matches!(field(3)?, "Z" | "X" | "x"),
         })
     }
 
-    /// Every living process of a group.
-    pub(crate) fn living_members(group: u32) -> Vec<Self> {
+    /// Every living process of the group or session that `leader` leads or led: a shell with job
+    /// control gives its jobs groups of their own, which stay in the session.
+    pub(crate) fn living_members(leader: u32) -> Vec<Self> {
         let stats = all_pids().filter_map(Self::of);
         stats
-            .filter(|stat| stat.group == group && !stat.zombie)
+            .filter(|stat| [stat.group, stat.session].contains(&leader) && !stat.zombie)
             .collect()
     }
 
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let line =
-            "4242 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 0 0 18446744";
+            "4242 (a) b (c) S 1 77 78 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 0 0 18446744";
         let id = ProcessId {
             pid: 4242,
             start_ticks: 987_654,
@@ -117,6 +120,7 @@ mod tests {
         let stat = Stat {
             id,
             group: 77,
+            session: 78,
             zombie: false,
         };
         assert_eq!(Stat::parse(line), Some(stat));

@@ -3,8 +3,8 @@
 //! Invariant: a child that was started here never outlives the process that started it,
 //! and neither do its own children. Four things together see to that:
 //!
-//! 1. every [`Child`] is the leader of its own process group, and always the whole group is
-//!    ended: TERM, a grace period, KILL; also when the leader is gone and others remain;
+//! 1. every [`Child`] is the leader of its own session and process group, and always the whole
+//!    session is ended: TERM, a grace period, KILL; also when the leader is gone and others remain;
 //! 2. a [`Watchdog`] process ends everything that descends from the children if this process
 //!    is killed hard;
 //! 3. without a watchdog the kernel at least sends KILL to the leader when the thread that
@@ -14,15 +14,21 @@
 //!
 //! The one exception says so: a [`Detached`] process is meant to outlive the one that starts it.
 //!
-//! A process that leaves its group on purpose (`setsid`) is seen by the watchdog only, and one
+//! No child has a controlling terminal (`launch`), so none can be stopped by one.
+//!
+//! A process that leaves its session on purpose (`setsid`) is seen by the watchdog only, and one
 //! that also empties its environment by nobody.
 
 mod child;
 mod detached;
 mod group;
+mod helper;
 mod identity;
+mod launch;
 mod machine;
+mod own;
 mod session;
+mod stop;
 mod sys;
 mod tail;
 mod watchdog;
@@ -30,8 +36,11 @@ mod watchdog;
 pub use child::{Child, Exit, LogMode, StartError};
 pub use detached::{Detached, Instance, end_instance, instances};
 pub use group::{Group, end_group};
+pub use helper::{Helper, HelperError};
 pub use identity::{boot_id, identify, is_alive};
 pub use machine::{User, allows_execution, is_writable};
+pub use own::{is_ignored, lower_own_priority};
 pub use session::{Session, SessionError, SessionOutcome};
+pub use stop::Stop;
 pub use tail::Tail;
 pub use watchdog::{Watchdog, end_children_of, watchdog_main};

@@ -1,10 +1,15 @@
 //! The system calls that `std` does not have. All `unsafe` of the project is here.
 #![expect(
     unsafe_code,
-    reason = "kill(2), waitid(2), prctl(2) and pre_exec have no safe form in std"
+    reason = "kill(2), waitid(2), prctl(2), setpriority(2), memfd_create(2) and pre_exec have no safe form in std"
 )]
 
-use std::{io, os::unix::process::CommandExt, process::Command};
+use std::{
+    fs::File,
+    io,
+    os::{fd::FromRawFd, unix::process::CommandExt},
+    process::Command,
+};
 
 /// A signal that ends processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,7 +109,30 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     unsafe { command.pre_exec(hook) };
 }
 
-/// Makes the child the leader of a session of its own, out of reach of the terminal's Ctrl-C.
+/// A file that has no name and is in no folder.
+pub(crate) fn memory_file() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: the name is a literal that ends with a zero byte.
+        let descriptor = unsafe { libc::memfd_create(c"output".as_ptr(), libc::MFD_CLOEXEC) };
+        if descriptor >= 0 {
+            // SAFETY: memfd_create(2) has just made this descriptor; nothing else owns it.
+            return Ok(unsafe { File::from_raw_fd(descriptor) });
+        }
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// Gives this process the lowest priority.
+pub(crate) fn lowest_priority() -> io::Result<()> {
+    // SAFETY: setpriority(2) takes integers and touches no memory of ours; 0 is this process.
+    match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Makes the child the leader of a session of its own, which has no controlling terminal.
 pub(crate) fn own_session(command: &mut Command) {
     let hook = || {
         // SAFETY: setsid(2) has no arguments and is async-signal-safe.

@@ -7,9 +7,14 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::event::ProcessId;
+use chronon_run_core::{CommandLine, event::ProcessId};
 
-use crate::{StartError, group::end_marked, identify, sys};
+use crate::{
+    StartError,
+    group::end_marked,
+    identify,
+    launch::{self, Fate},
+};
 
 /// Set to the mark in the environment of every watched child, and so of its children.
 pub(crate) const VARIABLE: &str = "PROCESS_WATCHDOG_MARK";
@@ -47,18 +52,19 @@ impl Watchdog {
             source,
         };
         let (reader, mut writer) = io::pipe().map_err(failed)?;
-        let arguments = arguments.iter().map(AsRef::as_ref);
-        let handle = duct::cmd(program.as_os_str(), arguments)
-            .unchecked()
+        let text = |word: &OsStr| word.to_string_lossy().into_owned();
+        let arguments = arguments.iter().map(|word| text(word.as_ref()));
+        let command = CommandLine {
+            argv: std::iter::once(text(program.as_os_str()))
+                .chain(arguments)
+                .collect(),
+            ..CommandLine::default()
+        };
+        let expression = launch::expression(&command, Fate::Own)?
             .stdin_file(reader)
             .stdout_null()
-            .stderr_null()
-            .before_spawn(|command| {
-                sys::own_session(command);
-                Ok(())
-            })
-            .start()
-            .map_err(failed)?;
+            .stderr_null();
+        let handle = launch::start(&expression, &command)?;
         let mark = mark_of(identify(std::process::id()));
         writeln!(writer, "{mark} {}", grace.as_millis()).map_err(failed)?;
         let stdin = Some(writer);

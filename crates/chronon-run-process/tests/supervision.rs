@@ -16,10 +16,13 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::{CommandLine, event::ProcessId};
+use chronon_run_core::{
+    CommandLine,
+    event::{CancelReason, ProcessId},
+};
 use chronon_run_process::{
-    Child, Detached, Exit, LogMode, Session, SessionOutcome, StartError, Watchdog, end_children_of,
-    end_group, end_instance, instances, is_alive, watchdog_main,
+    Child, Detached, Exit, Helper, HelperError, LogMode, Session, SessionOutcome, StartError, Stop,
+    Watchdog, end_children_of, end_group, end_instance, instances, is_alive, watchdog_main,
 };
 use tempfile::TempDir;
 
@@ -335,7 +338,7 @@ fn detached_processes_are_found_by_name_and_ended_with_all_that_they_started() {
         let command = shell(script, &place.pipe());
         Detached::start(&command, &place.log(), &scope, name).unwrap()
     };
-    let mut short = start("echo said; exit 3", "short");
+    let short = start("echo said; exit 3", "short");
     let stubborn = start(STUBBORN, "long");
     let reader = place.ready();
     while short.exit().unwrap().is_none() {
@@ -357,4 +360,114 @@ fn detached_processes_are_found_by_name_and_ended_with_all_that_they_started() {
     assert_eq!(instances(&scope), found[1..]);
     end_instance(&found[1], GRACE);
     assert_eq!(instances(&scope), []);
+}
+
+/// `session`, `controlling terminal` and `group` of the process that runs it.
+const TELL_SESSION: &str =
+    r#"read -r line < /proc/$$/stat; set -- ${line##*) }; echo "$$ $4 $5 $3""#;
+
+#[test]
+fn every_child_leads_a_session_without_a_terminal() {
+    let place = Place::new();
+    let command = shell(TELL_SESSION, &place.pipe());
+    let leads = |told: &str| {
+        let words: Vec<&str> = told.split_whitespace().collect();
+        let [pid, session, terminal, group] = words[..] else {
+            panic!("{told}");
+        };
+        assert_eq!((pid, pid), (session, group), "{told}");
+        assert_eq!(terminal, "0", "{told}");
+    };
+    let log = || fs::read_to_string(place.log()).unwrap();
+    start(&command, &place).wait(GRACE).unwrap();
+    leads(&log());
+    let detached = Detached::start(&command, &place.folder.path().join("x"), "s", "n").unwrap();
+    while detached.exit().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(5));
+    }
+    leads(&fs::read_to_string(place.folder.path().join("x")).unwrap());
+    let (exit, told) = Helper::new(&command).output().unwrap();
+    assert_eq!(exit, Exit::Code(0));
+    leads(&told);
+}
+
+#[test]
+fn what_left_the_group_but_not_the_session_is_ended_too() {
+    let place = Place::new();
+    // Job control gives the job a group of its own.
+    let script = r#"exec 9>"$PIPE"; set -m; (trap '' TERM; echo ready >&9; while :; do sleep 1; done) & exit 0"#;
+    let child = start(&shell(script, &place.pipe()), &place);
+    let reader = place.ready();
+    assert_eq!(child.wait(GRACE).unwrap(), Exit::Code(0));
+    ends(reader);
+
+    let child = start(&shell(&format!("{script}; wait"), &place.pipe()), &place);
+    let reader = place.ready();
+    let id = child.id();
+    std::mem::forget(child);
+    assert!(end_group(id, GRACE));
+    ends(reader);
+}
+
+#[test]
+fn a_helper_ends_by_itself_by_its_limit_or_by_a_stop() {
+    let place = Place::new();
+    let fed = shell("cat; exit 3", &place.pipe());
+    let exit = Helper::new(&fed)
+        .input(b"words\n".to_vec())
+        .run(&place.log());
+    assert_eq!(exit.unwrap(), Exit::Code(3));
+    assert_eq!(fs::read_to_string(place.log()).unwrap(), "words\n");
+
+    let stubborn = shell(STUBBORN, &place.pipe());
+    let limit = Duration::from_millis(300);
+    let ended = thread::scope(|scope| {
+        let run = scope.spawn(|| Helper::new(&stubborn).limit(limit).grace(GRACE).silently());
+        let reader = place.ready();
+        ends(reader);
+        run.join().unwrap()
+    });
+    assert!(
+        matches!(ended, Err(HelperError::TimedOut { .. })),
+        "{ended:?}"
+    );
+
+    let stop = Stop::new();
+    let stopped = |stop: &Stop, grace: Duration, requests: usize| {
+        thread::scope(|scope| {
+            let run = scope.spawn(|| Helper::new(&stubborn).stop(stop).grace(grace).silently());
+            let reader = place.ready();
+            assert_eq!(stop.helpers(), 1);
+            for _ in 0..requests {
+                stop.request(CancelReason::Terminate);
+            }
+            ends(reader);
+            run.join().unwrap()
+        })
+    };
+    let reason = |ended| match ended {
+        Err(HelperError::Stopped(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(reason(stopped(&stop, GRACE, 1)), CancelReason::Terminate);
+    assert_eq!(stop.helpers(), 0);
+    // Not even started any more.
+    assert_eq!(
+        reason(Helper::new(&stubborn).stop(&stop).silently()),
+        CancelReason::Terminate
+    );
+    // Urgent: no grace.
+    stopped(&Stop::new(), 10 * LONG, 2).unwrap_err();
+}
+
+#[test]
+fn a_helper_that_ends_things_in_order_heeds_only_an_urgent_stop() {
+    let place = Place::new();
+    let stop = Stop::new();
+    stop.request(CancelReason::Interrupt);
+    let command = shell("exit 4", &place.pipe());
+    let helper = || Helper::new(&command).stop(&stop).until_urgent();
+    assert_eq!(helper().silently().unwrap(), Exit::Code(4));
+    stop.request(CancelReason::Interrupt);
+    assert!(matches!(helper().silently(), Err(HelperError::Stopped(_))));
 }

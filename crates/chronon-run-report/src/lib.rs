@@ -6,6 +6,8 @@
 //! from the events alone ([`RunView`]) by pure functions, and the writers only put it
 //! somewhere. A writer whose other end is gone falls silent: a broken pipe is no failure.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod bars;
 mod comparison;
 pub mod diagnostics;

@@ -169,6 +169,7 @@ fn cancelling(reason: CancelReason) -> &'static str {
     match reason {
         CancelReason::Interrupt => "stopping: interrupted; once more to kill at once",
         CancelReason::Terminate => "stopping: terminated",
+        CancelReason::HangUp => "stopping: the terminal was closed",
         CancelReason::StepFailed => {
             "stopping: a step failed; running steps finish, nothing new starts"
         }

@@ -57,6 +57,7 @@ fn headline(view: &RunView) -> String {
     let stopped = match view.cancelled {
         Some(CancelReason::Interrupt) => "interrupted: ",
         Some(CancelReason::Terminate) => "terminated: ",
+        Some(CancelReason::HangUp) => "hung up: ",
         Some(CancelReason::StepFailed) | None => "",
     };
     format!(

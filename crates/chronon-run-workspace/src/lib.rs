@@ -8,6 +8,8 @@
 //! To add a key: document it in `keys`, read it in `read`, hold it in `model`. A test fails until
 //! all three agree.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod document;
 mod init;
 mod keys;

@@ -1,30 +1,26 @@
 //! Builds the class-data archives that let JVMs start fast: at `engine install`, or in the
 //! background of the first run that has none.
 //!
-//! The builder in the background is a copy of the program with the lowest priority. It stays in the
-//! session of its run (a session of its own would get a fair share of the processors, whatever its
-//! priority) and carries the mark of the run's watchdog, so it does not outlive a run that was
-//! killed. A run that ends does not wait for it: most runs are shorter than what the builder needs
+//! The builder in the background is a copy of the program that gives itself the lowest priority. It
+//! carries the mark of the run's watchdog, so it does not outlive a run that was killed. A run that ends does not wait for it: most runs are shorter than what the builder needs
 //! beside them, and ended with them it would never get done. So it goes on alone for at most
 //! [`LIMIT`], and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
 
 use std::{
     io,
     num::NonZero,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{self, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use chronon_run_catalog::embedded::Embedded;
-use chronon_run_core::event::ProcessId;
+use chronon_run_core::CommandLine;
 use chronon_run_engine::spark::{
     self, Phase, Progress, Spark,
     archive::{Archive, Recorder, Recording},
 };
-use chronon_run_process::{Child, Exit, LogMode, Watchdog};
+use chronon_run_process::{Detached, Exit, Helper, HelperError, Watchdog};
 
 use crate::{
     cli, commands::engine, context::own_program, failure::Failure, warehouse::surroundings,
@@ -179,19 +175,13 @@ fn run_job(
     spark: &Spark,
     deadline: Instant,
 ) -> Result<(), BuildError> {
-    let failed = |error: &dyn std::fmt::Display| BuildError::Other(error.to_string());
     let command = recording.sql_job(spark)?;
-    // Without a watchdog the kernel ends it with this thread, which waits for it.
-    let job = Child::start(&command, log, LogMode::Truncate, None).map_err(|e| failed(&e))?;
-    while !job.has_exited() {
-        if Instant::now() > deadline {
-            return Err(BuildError::Slow);
-        }
-        thread::sleep(POLL);
-    }
-    match job.wait(Duration::ZERO)? {
-        Exit::Code(0) => Ok(()),
-        Exit::Code(_) | Exit::Signal(_) => Err(BuildError::Job(log.to_owned())),
+    let left = deadline.saturating_duration_since(Instant::now());
+    match Helper::new(&command).limit(left).run(log) {
+        Ok(Exit::Code(0)) => Ok(()),
+        Ok(_) => Err(BuildError::Job(log.to_owned())),
+        Err(HelperError::TimedOut { .. } | HelperError::Stopped(_)) => Err(BuildError::Slow),
+        Err(error) => Err(BuildError::Other(error.to_string())),
     }
 }
 
@@ -213,10 +203,7 @@ fn rehearse(recording: &Recording, spark: &Spark, deadline: Instant) -> Result<(
 }
 
 /// The builder in the background of a run.
-pub(crate) struct Background {
-    builder: process::Child,
-    id: ProcessId,
-}
+pub(crate) struct Background(Detached);
 
 impl Background {
     /// Starts it if an archive is missing and there is a processor to spare; `None` otherwise, and
@@ -229,32 +216,27 @@ impl Background {
             return None;
         }
         let (name, mark) = watchdog.mark();
-        let builder = Command::new("nice")
-            .args(["-n", "19"])
-            .arg(own_program().ok()?)
-            .arg(cli::BUILD_ARCHIVES)
-            .env(name, mark)
-            // Out of reach of the terminal's Ctrl-C: the run decides.
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let id = chronon_run_process::identify(builder.id());
-        Some(Self { builder, id })
+        let program = own_program().ok()?.to_str()?.to_owned();
+        let command = CommandLine {
+            argv: vec![program, cli::BUILD_ARCHIVES.to_owned()],
+            env: vec![(name.to_owned(), Some(mark.to_owned()))],
+            cwd: None,
+        };
+        Detached::start_unmarked(&command, None, None)
+            .ok()
+            .map(Self)
     }
 
     /// Ends it and what it has started.
-    pub(crate) fn end(mut self) {
-        chronon_run_process::end_group(self.id, GRACE);
-        // It is gone, or about to be.
-        let _ = self.builder.try_wait();
+    pub(crate) fn end(self) {
+        self.0.end(GRACE);
     }
 }
 
 /// What the builder in the background does: builds what is missing unless somebody else does.
 pub(crate) fn builder_main() -> Result<(), Failure> {
+    // Without it the run's own jobs are only a little slower.
+    let _ = chronon_run_process::lower_own_priority();
     let deadline = Instant::now() + LIMIT;
     let workspace = engine::workspace()?;
     let found = spark::find(&surroundings(workspace.as_ref())).map_err(Failure::setup)?;

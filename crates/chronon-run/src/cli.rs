@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Sees, plans and fills the tables of a Chronon repo.
 ///
 /// Exit codes: 0 all asked for is filled; 1 a step failed; 2 usage or configuration;
-/// 3 waiting for inputs; 4 locked by another run; 130/143 interrupted.
+/// 3 waiting for inputs; 4 locked by another run; 129/130/143 interrupted by HUP, INT, TERM.
 #[derive(Parser, Debug)]
 #[command(
     name = "chronon-run",

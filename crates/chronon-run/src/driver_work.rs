@@ -7,8 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chronon_run_catalog::Catalog;
@@ -21,7 +20,7 @@ use chronon_run_exec::{
     Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, AssetIndex, Step, first_hole};
-use chronon_run_process::{Child, Exit, LogMode, Watchdog};
+use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
 
 use crate::{
     applications::Applications,
@@ -65,8 +64,6 @@ pub(crate) struct Begun {
 
 /// How long counting rows may take.
 const COUNTING: Duration = Duration::from_secs(1800);
-/// Between two looks at a child that counts.
-const POLL: Duration = Duration::from_millis(20);
 
 impl Work for DriverWork<'_> {
     fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
@@ -376,18 +373,14 @@ impl DriverWork<'_> {
         let conf = self.context.spark_conf(index);
         let name = format!("chronon-run {name} of {}", job.asset);
         let command = self.sql.script(&conf, &path, &name, Length::Short);
-        let child = Child::start(&command, &log, LogMode::Truncate, Some(self.watchdog))
-            .map_err(|error| failed(&error))?;
-        let deadline = Instant::now() + COUNTING;
-        while !child.has_exited() {
-            if Instant::now() > deadline {
-                child.group().terminate();
-            }
-            thread::sleep(POLL);
-        }
-        let exit = child.wait(self.context.workspace.run.grace);
-        if exit.map_err(|error| failed(&error))? != Exit::Code(0) {
-            return Ok(None);
+        let helper = Helper::new(&command)
+            .limit(COUNTING)
+            .grace(self.context.workspace.run.grace)
+            .watchdog(self.watchdog);
+        match helper.run(&log) {
+            Ok(Exit::Code(0)) => {}
+            Ok(_) | Err(HelperError::TimedOut { .. }) => return Ok(None),
+            Err(error) => return Err(failed(&error)),
         }
         let text = fs::read(&log).map_err(|error| failed(&error))?;
         Ok(Some(String::from_utf8_lossy(&text).into_owned()))

@@ -1,6 +1,7 @@
 //! Every way in which a command can end other than well, and its exit code.
 
 use chronon_run_core::{Diagnostic, event::CancelReason};
+use chronon_run_exec::signals;
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -60,14 +61,11 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::BrokenPipe => 0,
-            Self::StepFailed
-            | Self::Differs { .. }
-            | Self::Interrupted(CancelReason::StepFailed) => 1,
+            Self::StepFailed | Self::Differs { .. } => 1,
             Self::Findings(_) | Self::Setup { .. } | Self::OutOfReach { .. } => 2,
             Self::Waiting => 3,
             Self::Locked { .. } => 4,
-            Self::Interrupted(CancelReason::Interrupt) => 130,
-            Self::Interrupted(CancelReason::Terminate) => 143,
+            Self::Interrupted(reason) => signals::exit_code(*reason),
         }
     }
 }

@@ -8,25 +8,21 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chronon_run_core::{
     AssetId, CommandLine,
-    event::{Event, Outcome, Sink, What},
+    event::{CancelReason, Event, Outcome, Sink, What},
 };
 use chronon_run_exec::Control;
 use chronon_run_plan::{AssetPlan, Plan, Reason, State};
-use chronon_run_process::{Child, Exit, LogMode, StartError, Watchdog};
+use chronon_run_process::{Exit, Helper, HelperError, StartError, Stop, Watchdog};
 use chronon_run_report::{RunView, StepView};
 use chronon_run_workspace::{Hooks as Settings, Workspace};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use serde_json::{Value, json};
-
-/// Between two looks at a running hook.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// One hook to run.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,7 +46,7 @@ pub(crate) enum HookError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// It ended badly.
-    #[error("{}; log: {}", ending(*.exit), .log.display())]
+    #[error("{exit}; log: {}", .log.display())]
     Failed {
         /// How.
         exit: Exit,
@@ -71,13 +67,6 @@ pub(crate) enum HookError {
     /// The system could not tell how it ended.
     #[error("cannot wait for it: {0}")]
     Wait(std::io::Error),
-}
-
-fn ending(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit code {code}"),
-        Exit::Signal(signal) => format!("killed by signal {signal}"),
-    }
 }
 
 /// What every hook of a run has in common.
@@ -107,10 +96,7 @@ impl<'a> Hooks<'a> {
     ///
     /// # Errors
     /// [`HookError`] unless it exits with 0.
-    pub(crate) fn run(&self, call: &Call, stop: &AtomicBool) -> Result<(), HookError> {
-        if stop.load(Ordering::Relaxed) {
-            return Err(HookError::Stopped);
-        }
+    pub(crate) fn run(&self, call: &Call, stop: &Stop) -> Result<(), HookError> {
         let command = CommandLine {
             argv: fill(&call.template, &call.values),
             env: Vec::new(),
@@ -118,32 +104,21 @@ impl<'a> Hooks<'a> {
         };
         let mut input = call.event.to_string().into_bytes();
         input.push(b'\n');
-        let log = call.log.clone();
-        let watchdog = Some(self.watchdog);
-        let child = Child::start_fed(&command, &log, LogMode::Truncate, watchdog, input)?;
         let limit = self.settings.timeout;
-        let deadline = Instant::now() + limit;
-        let ended_early = loop {
-            if child.has_exited() {
-                break None;
-            }
-            if stop.load(Ordering::Relaxed) {
-                break Some(HookError::Stopped);
-            }
-            if Instant::now() >= deadline {
-                let log = log.clone();
-                break Some(HookError::TimedOut { limit, log });
-            }
-            thread::sleep(PAUSE);
-        };
-        if ended_early.is_some() {
-            end(&child, self.grace);
-        }
-        let exit = child.wait(self.grace).map_err(HookError::Wait)?;
-        match (ended_early, exit) {
-            (Some(error), _) => Err(error),
-            (None, Exit::Code(0)) => Ok(()),
-            (None, exit) => Err(HookError::Failed { exit, log }),
+        let helper = Helper::new(&command)
+            .input(input)
+            .limit(limit)
+            .grace(self.grace)
+            .watchdog(self.watchdog)
+            .stop(stop);
+        let log = call.log.clone();
+        match helper.run(&log) {
+            Ok(Exit::Code(0)) => Ok(()),
+            Ok(exit) => Err(HookError::Failed { exit, log }),
+            Err(HelperError::Start(error)) => Err(HookError::Start(error)),
+            Err(HelperError::Stopped(_)) => Err(HookError::Stopped),
+            Err(HelperError::TimedOut { limit }) => Err(HookError::TimedOut { limit, log }),
+            Err(HelperError::Wait(error)) => Err(HookError::Wait(error)),
         }
     }
 
@@ -155,7 +130,7 @@ impl<'a> Hooks<'a> {
         control: &Receiver<Control>,
         body: impl FnOnce(&Sender<Call>) -> T,
     ) -> (T, Vec<String>) {
-        let stop = AtomicBool::new(false);
+        let stop = Stop::new();
         let (calls, queue) = unbounded::<Call>();
         let (over, all_over) = bounded::<()>(0);
         thread::scope(|scope| {
@@ -173,7 +148,8 @@ impl<'a> Hooks<'a> {
                 select! {
                     recv(all_over) -> _ => break,
                     recv(control) -> word => match word {
-                        Ok(_) => stop.store(true, Ordering::Relaxed),
+                        Ok(Control::Stop(reason)) => stop.request(reason),
+                        Ok(Control::Kill) => stop.request(CancelReason::Interrupt),
                         Err(_) => control = &silence,
                     },
                 }
@@ -181,17 +157,6 @@ impl<'a> Hooks<'a> {
             let panicked = |_| vec!["a hook could not be watched to its end".to_owned()];
             (result, worker.join().unwrap_or_else(panicked))
         })
-    }
-}
-
-fn end(child: &Child, grace: Duration) {
-    child.group().terminate();
-    let deadline = Instant::now() + grace;
-    while !child.has_exited() && Instant::now() < deadline {
-        thread::sleep(PAUSE);
-    }
-    if !child.has_exited() {
-        child.group().kill();
     }
 }
 

@@ -1,5 +1,7 @@
 //! `chronon-run`: wiring, diagnostics and exit codes.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod applications;
 mod archives;
 mod cli;
@@ -33,6 +35,8 @@ mod work;
 
 use std::{env, io, process::ExitCode};
 
+use chronon_run_exec::signals;
+use chronon_run_process::Stop;
 use clap::{CommandFactory, Parser};
 
 use crate::{
@@ -42,12 +46,28 @@ use crate::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
+    let installed = match cli.command {
+        // It outlives the run that it watches.
+        Command::Watchdog => Ok(()),
+        _ => signals::install(),
+    };
+    match installed.map_err(Failure::setup).and_then(|()| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            let failure = of_stop(failure);
             tell(&failure);
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// A command whose helper was ended by a signal was interrupted, whatever it makes of it.
+fn of_stop(failure: Failure) -> Failure {
+    match (Stop::of_process().reason(), failure) {
+        (Some(reason), Failure::Setup { .. } | Failure::OutOfReach { .. }) => {
+            Failure::Interrupted(reason)
+        }
+        (_, failure) => failure,
     }
 }
 

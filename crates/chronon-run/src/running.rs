@@ -333,7 +333,7 @@ impl Ended {
     pub(crate) fn outcome(&self) -> Result<(), Failure> {
         let summary = self.ran.as_ref().map(|ran| &ran.summary);
         match summary.and_then(|summary| summary.cancelled) {
-            Some(reason @ (CancelReason::Interrupt | CancelReason::Terminate)) => {
+            Some(reason) if reason != CancelReason::StepFailed => {
                 return Err(Failure::Interrupted(reason));
             }
             _ if summary.is_some_and(|summary| !summary.all_succeeded()) => {
@@ -371,10 +371,9 @@ fn save_plan(plan: &Plan, folder: &Path) {
 pub(crate) const PLAN_FILE: &str = "plan.json";
 
 fn was_interrupted(summary: &Summary) -> bool {
-    matches!(
-        summary.cancelled,
-        Some(CancelReason::Interrupt | CancelReason::Terminate)
-    )
+    summary
+        .cancelled
+        .is_some_and(|reason| reason != CancelReason::StepFailed)
 }
 
 /// Where a run keeps its files.

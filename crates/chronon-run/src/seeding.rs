@@ -7,7 +7,7 @@ use chronon_run_engine::{
     spark::{command::Length, log},
 };
 use chronon_run_exec::{Control, lock};
-use chronon_run_process::{Child, Exit, LogMode, Watchdog};
+use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
 use chronon_run_workspace::{Seed, SeedFormat};
 use crossbeam_channel::Receiver;
 
@@ -178,17 +178,16 @@ pub(crate) fn run_script(
     );
     let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
         .map_err(Failure::setup)?;
-    let child = Child::start(&command, &log_path, LogMode::Truncate, Some(&watchdog))
-        .map_err(Failure::setup)?;
-    while !child.has_exited() {
-        if let Err(failure) = interrupted(control) {
-            child.group().terminate();
-            let _ = child.wait(workspace.run.grace);
-            return Err(failure);
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    let exit = child.wait(workspace.run.grace)?;
+    interrupted(control)?;
+    let helper = Helper::new(&command)
+        .limit(workspace.run.timeout)
+        .grace(workspace.run.grace)
+        .watchdog(&watchdog);
+    let exit = match helper.run(&log_path) {
+        Ok(exit) => exit,
+        Err(HelperError::Stopped(reason)) => return Err(Failure::Interrupted(reason)),
+        Err(error) => return Err(Failure::setup(error)),
+    };
     let log = fs::read(&log_path).unwrap_or_default();
     let log = String::from_utf8_lossy(&log).into_owned();
     match exit {

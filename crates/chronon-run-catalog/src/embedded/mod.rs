@@ -25,13 +25,13 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::TcpStream,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use chronon_run_core::CommandLine;
+use chronon_run_process::{Detached, Exit, StartError, Stop};
 use serde::Deserialize;
 
 pub use self::watch::Watched;
@@ -127,12 +127,15 @@ pub enum EmbeddedError {
     #[error("the embedded metastore did not start ({status}): {reason}; its log is {log}")]
     Ended {
         /// How it ended.
-        status: ExitStatus,
+        status: Exit,
         /// The line of its log that tells most.
         reason: String,
         /// Its log.
         log: PathBuf,
     },
+    /// This process was stopped while it waited for the server.
+    #[error("stopped while waiting for the embedded metastore")]
+    Stopped,
     /// The server was not ready in time.
     #[error("the embedded metastore was not ready within {} s; its log is {log}", after.as_secs())]
     Slow {
@@ -145,7 +148,7 @@ pub enum EmbeddedError {
 
 /// A server that this process has started.
 struct Server {
-    process: Child,
+    process: Detached,
     /// Where its part of the log begins, in bytes.
     log_start: u64,
 }
@@ -171,13 +174,17 @@ impl Embedded {
         let mut server: Option<Server> = None;
         loop {
             if let Some(mut lease) = self.attach() {
-                lease.started = server.is_some_and(|server| server.process.id() == lease.pid);
+                lease.started = server.is_some_and(|server| server.process.id().pid == lease.pid);
                 return Ok(lease);
             }
             if let Some(server) = &mut server {
                 self.check(server)?;
             } else if let Some(lock) = self.try_lock()? {
                 server = Some(self.launch(lock)?);
+            }
+            if Stop::of_process().reason().is_some() {
+                // A server that was started here ends by itself, as nobody uses it.
+                return Err(EmbeddedError::Stopped);
             }
             if Instant::now() > deadline {
                 return Err(self.give_up(server));
@@ -243,30 +250,23 @@ impl Embedded {
         self.clear_temporary()?;
         let log = self.open_log()?;
         let log_start = log.metadata().map_or(0, |log| log.len());
-        let errors = log
-            .try_clone()
-            .map_err(|source| file_error(&self.log(), source))?;
-        let mut command = Command::new(&self.java);
-        command
-            .args(self.arguments(port)?)
-            .current_dir(&self.directory)
-            // Of its own, so that the user's Ctrl-C ends the run but not what others share.
-            .process_group(0)
-            .stdin(Stdio::from(lock))
-            .stdout(Stdio::from(log))
-            .stderr(Stdio::from(errors));
-        for variable in FOREIGN_CONFIG {
-            command.env_remove(variable);
-        }
-        for (name, value) in &self.env {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        let process = command.spawn().map_err(|source| EmbeddedError::Java {
+        let mut argv = vec![self.java.display().to_string()];
+        argv.extend(self.arguments(port)?);
+        let clear = |variable: &&str| ((*variable).to_owned(), None);
+        let mut env: Vec<_> = FOREIGN_CONFIG.iter().map(clear).collect();
+        env.extend(self.env.iter().cloned());
+        let command = CommandLine {
+            argv,
+            env,
+            cwd: Some(self.directory.clone()),
+        };
+        let process = Detached::start_unmarked(&command, Some(lock), Some(log));
+        let process = process.map_err(|source| EmbeddedError::Java {
             java: self.java.clone(),
-            source,
+            source: match source {
+                StartError::Program { source, .. } => source,
+                other => io::Error::other(other),
+            },
         })?;
         Ok(Server { process, log_start })
     }
@@ -339,7 +339,7 @@ impl Embedded {
 
     /// Fails if the server has already ended.
     fn check(&self, server: &mut Server) -> Result<(), EmbeddedError> {
-        match server.process.try_wait() {
+        match server.process.exit() {
             Ok(Some(status)) => Err(EmbeddedError::Ended {
                 status,
                 reason: reason(&self.logged_since(server.log_start)),
@@ -358,10 +358,8 @@ impl Embedded {
     }
 
     fn give_up(&self, server: Option<Server>) -> EmbeddedError {
-        if let Some(Server { mut process, .. }) = server {
-            // It may be gone by now, which is what is wanted.
-            let _ = process.kill();
-            let _ = process.wait();
+        if let Some(Server { process, .. }) = server {
+            process.end(Duration::ZERO);
         }
         EmbeddedError::Slow {
             after: self.start,

@@ -1,13 +1,9 @@
 //! One question to a program and its answer.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek},
-    path::PathBuf,
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
+
+use chronon_run_core::CommandLine;
+use chronon_run_process::{Exit, Helper, HelperError};
 
 use super::{ANSWER, ClusterError};
 
@@ -27,7 +23,7 @@ impl Program {
     /// It cannot be started, takes too long, or does not exit 0.
     pub(super) fn output(&self, arguments: &[&str]) -> Result<String, ClusterError> {
         let whom = || format!("`{} {}`", self.path.display(), arguments.join(" "));
-        let out_of_reach = |error: io::Error| ClusterError::OutOfReach {
+        let out_of_reach = |error: HelperError| ClusterError::OutOfReach {
             whom: whom(),
             why: error.to_string(),
         };
@@ -42,40 +38,17 @@ impl Program {
         })
     }
 
-    fn run(&self, arguments: &[&str]) -> io::Result<(bool, String)> {
-        let mut command = Command::new(&self.path);
-        for (name, value) in &self.env {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        // A file, because nobody reads a pipe while the program is waited for.
-        let mut output: File = tempfile::tempfile()?;
-        let mut child = command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output.try_clone()?)
-            .spawn()?;
-        let deadline = Instant::now() + ANSWER + START_UP;
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if Instant::now() >= deadline {
-                child.kill()?;
-                child.wait()?;
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it takes too long"));
-            }
-            thread::sleep(Duration::from_millis(50));
+    fn run(&self, arguments: &[&str]) -> Result<(bool, String), HelperError> {
+        let mut argv = vec![self.path.display().to_string()];
+        argv.extend(arguments.iter().map(|&word| word.to_owned()));
+        let command = CommandLine {
+            argv,
+            env: self.env.clone(),
+            cwd: None,
         };
-        output.rewind()?;
-        let mut bytes = Vec::new();
-        output.read_to_end(&mut bytes)?;
-        Ok((
-            status.success(),
-            String::from_utf8_lossy(&bytes).into_owned(),
-        ))
+        // An interrupted run still ends what it has started on the cluster.
+        let helper = Helper::new(&command).until_urgent();
+        let (exit, text) = helper.limit(ANSWER + START_UP).output()?;
+        Ok((exit == Exit::Code(0), text))
     }
 }

