@@ -235,6 +235,7 @@ exceptions! {
     ThriftHiveMetastoreGetPartitionNamesException: O2;
     ThriftHiveMetastoreGetPartitionsByNamesException: O1 O2;
     ThriftHiveMetastoreGetTableException: O1 O2;
+    ThriftHiveMetastoreGetTablesException: O1;
     ThriftHiveMetastoreAddPartitionsReqException: O1 O2 O3;
     ThriftHiveMetastoreDropPartitionsReqException: O1 O2;
     ThriftHiveMetastoreCreateTableException: O1 O2 O3 O4;

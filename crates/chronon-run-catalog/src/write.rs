@@ -186,12 +186,50 @@ impl Hive {
     /// # Errors
     /// [`CatalogError`] if the metastore is out of reach or refuses.
     pub fn rename_table(&self, table: &TableName, to: &TableName) -> Result<(), CatalogError> {
+        self.rename_and_mark(table, to, &[])
+    }
+
+    /// Gives a table another name and these properties, in one call.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses.
+    pub fn rename_and_mark(
+        &self,
+        table: &TableName,
+        to: &TableName,
+        properties: &[(String, String)],
+    ) -> Result<(), CatalogError> {
         self.run(|session| async move {
             let mut definition = fetch(&session, table).await?;
             let (_, name) = fast(to);
             definition.table_name = Some(name);
+            let all = definition.parameters.get_or_insert_default();
+            for (name, value) in properties {
+                all.insert(name.clone().into(), value.clone().into());
+            }
             alter(&session, table, definition).await
         })
+    }
+
+    /// The tables of a database whose names match a pattern of Hive's (`*` is anything); none if
+    /// there is no such database.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses.
+    pub fn tables_like(
+        &self,
+        database: &str,
+        pattern: &str,
+    ) -> Result<Vec<TableName>, CatalogError> {
+        let names = self.run(|session| async move {
+            let future = session
+                .client
+                .get_tables(FastStr::new(database), FastStr::new(pattern));
+            session.demand("get_tables", future).await
+        })?;
+        let names = names.into_iter();
+        let names = names.filter_map(|name| TableName::new(database, &name).ok());
+        Ok(names.collect())
     }
 
     /// Adds table properties, or replaces those of the same names.

@@ -5,6 +5,7 @@
 //! so nothing here can fail for a reason outside its arguments.
 
 pub mod asset;
+pub mod columns;
 pub mod command;
 pub mod diagnostic;
 pub mod ds;
@@ -15,6 +16,7 @@ pub mod schedule;
 pub mod table;
 
 pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};
+pub use columns::{BEFORE, ColumnChanges, Retyped, TableChanges};
 pub use command::CommandLine;
 pub use diagnostic::{Diagnostic, Location, Severity};
 pub use ds::{Ds, DsError};

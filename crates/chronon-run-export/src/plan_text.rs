@@ -1,10 +1,14 @@
 //! A plan for people: every asset's days by state and reason, then the steps, then the sums.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write},
+};
 
-use chronon_run_core::{RangeSet, TableName};
+use chronon_run_core::{BEFORE, RangeSet, TableChanges, TableName};
 use chronon_run_plan::{
-    AssetPlan, Blame, Explanation, InputState, Need, Note, Plan, Reason, State, Step, Wait,
+    AssetPlan, Blame, ColumnsFate, Explanation, InputState, Need, Note, Plan, Reason, State, Step,
+    Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
@@ -174,6 +178,7 @@ fn note_text(out: &mut String, note: &Note) {
                 writeln!(out, "            {table}: {days} ({count})")
             })
         }
+        Note::Columns { changes, fate } => columns_note(out, changes, fate),
         Note::Archives { tables, because } => {
             let _ = writeln!(
                 out,
@@ -192,6 +197,42 @@ fn note_text(out: &mut String, note: &Note) {
             })
         }
     };
+}
+
+fn columns_note(out: &mut String, changes: &[TableChanges], fate: &ColumnsFate) -> fmt::Result {
+    for found in changes {
+        writeln!(out, "  columns   {}: {}", found.table, found.changes)?;
+    }
+    writeln!(out, "            {}", fate_text(fate))?;
+    let ColumnsFate::Rebuilt { tables } = fate else {
+        return Ok(());
+    };
+    tables.iter().try_for_each(|(table, days)| {
+        let count = counted(days.days(), "day");
+        writeln!(
+            out,
+            "            {table}: {days} ({count}) set aside as {table}{BEFORE}<run>"
+        )
+    })
+}
+
+/// What happens to tables with other columns than the conf.
+#[must_use]
+pub fn fate_text(fate: &ColumnsFate) -> &'static str {
+    match fate {
+        ColumnsFate::Expanded => {
+            "the next step adds new columns (NULL in the days that are filled); removed columns stay and are NULL from then on; `materialize --rebuild` makes the table anew instead"
+        }
+        ColumnsFate::NeedsRebuild => {
+            "the existing table cannot take these columns: `materialize --rebuild` keeps it under another name until the new one is complete"
+        }
+        ColumnsFate::Rebuilt { .. } => {
+            "rebuilt: the old table is kept under another name until the new one has all of its days, then dropped"
+        }
+        ColumnsFate::Archived => {
+            "the Driver archives the table and computes it again (`materialize --accept-archive`)"
+        }
+    }
 }
 
 /// Cells with one state and one reason on one line, in the order of their first day.
@@ -275,6 +316,7 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::TableMissing => "the table does not exist yet".to_owned(),
         Reason::PartitionMissing => "no partition".to_owned(),
         Reason::BeforeFirstPartition => "no partition, left of the first one".to_owned(),
+        Reason::Rebuilt => "the table is rebuilt".to_owned(),
         Reason::Archived => "the Driver renames the table, because the conf was edited".to_owned(),
         Reason::OutputExists { table } => format!("{table} has it"),
         Reason::FirstHole { first } => {

@@ -5,6 +5,7 @@
 //! same plan, so a plan can be shown, saved, compared and applied later.
 
 mod build;
+mod columns;
 mod dependency;
 mod explain;
 mod graph;
@@ -17,6 +18,7 @@ mod select;
 mod waits;
 
 pub use build::{AnyConf, BuildOptions, ConfView, DriverOptions, JoinFlow};
+pub use columns::{AssetColumns, ColumnsFate, note_columns};
 pub use explain::{Explanation, InputState, explain};
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use need::Need;

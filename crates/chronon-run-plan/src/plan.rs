@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CommandLine, Ds, PartitionRange, RangeSet, TableName, event::StepIndex,
+    AssetId, CommandLine, Ds, PartitionRange, RangeSet, TableChanges, TableName, event::StepIndex,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::columns::ColumnsFate;
 
 /// The version of the plan's JSON form. A reader refuses a newer one.
 pub const PLAN_VERSION: u32 = 1;
@@ -79,6 +81,13 @@ pub enum Note {
         tables: Vec<Archived>,
         /// What was edited, in words.
         because: Vec<String>,
+    },
+    /// Existing tables have other columns than the conf.
+    Columns {
+        /// The differences, by table.
+        changes: Vec<TableChanges>,
+        /// What happens to the tables.
+        fate: ColumnsFate,
     },
     /// The conf was edited since the table was filled; the Driver does not notice and keeps the
     /// table's columns (engine-semantics 1 [5.4]).
@@ -203,6 +212,8 @@ pub enum Reason {
     BeforeFirstPartition,
     /// Run: asked for with `--recompute`.
     Recompute,
+    /// Run: the table is rebuilt (`--rebuild`).
+    Rebuilt,
     /// Run: the Driver renames the table that has the day, because the conf was edited (§5.5).
     Archived,
     /// Done: the join's output has the day, so that nobody needs this step of it; the Driver

@@ -220,6 +220,10 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) recompute: bool,
 
+    /// Plan to rebuild tables whose columns differ from the conf.
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+
     /// Show one asset's inputs, with their state, on one day [default: the last].
     #[arg(long, value_name = "ASSET[@DS]")]
     pub(crate) explain: Option<AssetAt>,
@@ -273,7 +277,12 @@ pub(crate) struct MaterializeArgs {
     #[arg(long)]
     pub(crate) recompute: bool,
 
-    /// With `--recompute` and `kind = "chronon"`: drop the partitions without asking.
+    /// Rebuild tables whose columns differ from the conf: each old table is kept as
+    /// `<table>__before_<run>` until the new one has all of its days, then dropped.
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+
+    /// Do not ask before `--rebuild`, or before `--recompute` with `kind = "chronon"` drops partitions.
     #[arg(long, short)]
     pub(crate) yes: bool,
 

@@ -5,6 +5,7 @@
 mod applications;
 mod archives;
 mod cli;
+mod columns;
 mod commands;
 mod context;
 mod driver;
@@ -23,6 +24,7 @@ mod machine;
 mod metrics;
 mod output;
 mod planning;
+mod rebuild;
 mod retrying;
 mod running;
 mod sampling;

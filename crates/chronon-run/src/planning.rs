@@ -6,12 +6,13 @@ use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, StepKind, TableNa
 use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    AssetIndex, AssetPlan, AssetSettings, DriverWorld, History, Note, Only, Plan, Request, World,
-    plan,
+    AssetColumns, AssetIndex, AssetPlan, AssetSettings, ColumnsFate, DriverWorld, History, Note,
+    Only, Plan, Request, World, note_columns, plan,
 };
 
 use crate::{
     cli::{DayArgs, SelectArgs},
+    columns,
     context::{Context, now_millis},
     edits::Consequences,
     failure::Failure,
@@ -28,6 +29,8 @@ pub(crate) struct Wanted {
     pub(crate) recompute: bool,
     /// Whether the Driver may rename tables whose conf was edited, and compute them again (§5.5).
     pub(crate) accept_archive: bool,
+    /// Whether tables whose columns differ from the conf are rebuilt.
+    pub(crate) rebuild: bool,
     /// Whether a selection stands for uploads, label joins and the rest too.
     pub(crate) every_mode: bool,
     /// The days to which assets are limited.
@@ -74,6 +77,8 @@ pub(crate) struct Planned<'a> {
     unattended: bool,
     /// Assets at which the Driver would stop because of an edit, and why.
     stopped: BTreeMap<AssetId, String>,
+    /// Assets whose tables have other columns than the conf.
+    columns: BTreeMap<AssetId, AssetColumns>,
     pub(crate) plan: Plan,
 }
 
@@ -99,8 +104,10 @@ impl<'a> Planned<'a> {
             accept_archive: wanted.accept_archive,
             unattended: wanted.every_mode,
             stopped: BTreeMap::new(),
+            columns: BTreeMap::new(),
             plan: empty_plan(as_of),
         };
+        planned.add_columns(&selected, wanted.rebuild, as_of);
         planned.add_edits(&selected);
         let settings = |index: AssetIndex| -> AssetSettings { context.settings(index) };
         planned.plan = plan(
@@ -115,7 +122,64 @@ impl<'a> Planned<'a> {
                 settings: &settings,
             },
         );
+        note_columns(&mut planned.plan, &planned.columns);
         Ok(planned)
+    }
+
+    /// Compares the columns of existing tables with those of the confs. Where nobody is there to ask for
+    /// a rebuild, assets that need one are left alone.
+    fn add_columns(&mut self, selected: &BTreeSet<AssetIndex>, rebuild: bool, day: Ds) {
+        let mut found = columns::differing(self.context, selected, &self.snapshot, day);
+        if rebuild {
+            columns::rebuild(self.context, &mut found, &mut self.snapshot);
+        } else if self.unattended {
+            let blocked = found
+                .iter()
+                .filter(|(_, found)| found.fate == ColumnsFate::NeedsRebuild);
+            for (asset, found) in blocked {
+                let text = found.text();
+                let why = format!(
+                    "the table has other columns than the conf ({text}); `materialize --rebuild` makes it anew"
+                );
+                self.refused.insert(asset.clone(), why);
+            }
+        }
+        self.columns = found;
+    }
+
+    /// The tables that a run of this plan sets aside, with their days.
+    pub(crate) fn rebuilds(&self) -> BTreeMap<TableName, RangeSet> {
+        let steps: BTreeSet<&AssetId> = self.plan.steps.iter().map(|step| &step.asset).collect();
+        let found = self
+            .columns
+            .iter()
+            .filter(|(asset, _)| steps.contains(asset));
+        let tables = found.filter_map(|(_, found)| match &found.fate {
+            ColumnsFate::Rebuilt { tables } => Some(tables.clone()),
+            _ => None,
+        });
+        tables.flatten().collect()
+    }
+
+    /// Refuses to run a plan with steps whose tables need a rebuild that was not asked for.
+    pub(crate) fn check_columns(&self) -> Result<(), Failure> {
+        let steps: BTreeSet<&AssetId> = self.plan.steps.iter().map(|step| &step.asset).collect();
+        let blocked = self.columns.iter().filter(|(asset, found)| {
+            found.fate == ColumnsFate::NeedsRebuild && steps.contains(asset)
+        });
+        let lines: Vec<String> = blocked
+            .map(|(asset, found)| format!("  {asset}: {}", found.text()))
+            .collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::hinted(
+            format!(
+                "existing tables cannot take the columns of their confs:\n{}",
+                lines.join("\n")
+            ),
+            "`materialize --rebuild` keeps each old table under another name until the new one is complete; `--exclude NAME` leaves one out",
+        ))
     }
 
     /// What the Driver would do about confs that were edited. Where nobody is there to accept that tables

@@ -40,7 +40,7 @@ use crate::{
     leftovers,
     output::{note, print},
     planning::Planned,
-    seeding,
+    rebuild, seeding,
     spark_sql::SparkSql,
     warehouse::Warehouse,
     work::SqlWork,
@@ -69,10 +69,12 @@ impl<'a> Running<'a> {
         replan: &dyn Fn(&mut Ledger) -> Result<Planned<'a>, Failure>,
     ) -> Result<Ended, Failure> {
         if planned.plan.steps.is_empty() {
+            rebuild::finish(self.context, self.warehouse, ledger, &planned.plan);
             return Ok(Ended::without_run(planned.plan));
         }
         let folders = Folders::new(self.context);
         planned.check_edits()?;
+        planned.check_columns()?;
         let families = self.families(&planned.plan);
         let families = families.iter().map(String::as_str);
         let _guard =
@@ -80,6 +82,7 @@ impl<'a> Running<'a> {
         let spark = self.warehouse.known_spark(&self.context.workspace);
         let applications = Applications::of(&self.context.workspace, spark.as_ref())?;
         self.end_survivors(ledger, &applications)?;
+        rebuild::set_aside(self.warehouse, &planned.rebuilds(), &folders.id)?;
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
         let plan = replan(ledger)?.plan;
         if plan.steps.is_empty() {
@@ -87,6 +90,7 @@ impl<'a> Running<'a> {
         }
         leftovers::remove(self.context, &plan);
         let ran = self.execute(ledger, &plan, &folders, &applications)?;
+        rebuild::finish(self.context, self.warehouse, ledger, &plan);
         Ok(Ended {
             plan,
             ran: Some(ran),

@@ -1,9 +1,16 @@
 //! Seeds: small sources that the workspace itself loads, before the first step of a run.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use chronon_run_core::TableName;
 
 use chronon_run_engine::{
-    seeds::{self, Format, Partitioning, Prepared, State},
+    seeds::{self, Format, Loaded, Partitioning, Prepared, State},
     spark::{command::Length, log},
 };
 use chronon_run_exec::{Control, lock};
@@ -16,6 +23,7 @@ use crate::{
     context::{Context, now_millis, own_program},
     failure::Failure,
     output::note,
+    seed_days,
     spark_sql::SparkSql,
     warehouse::Warehouse,
 };
@@ -55,7 +63,10 @@ pub(crate) fn load(
         control,
     )?;
     match self::missing(context, warehouse)?.as_slice() {
-        [] => Ok(()),
+        [] => {
+            missing.iter().for_each(|seed| remember(context, seed));
+            Ok(())
+        }
         [first, ..] => Err(Failure::hinted(
             format!(
                 "the seed {} is not in the catalog although its load exited 0",
@@ -80,15 +91,18 @@ fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Fa
     let snapshot = catalog.snapshot(&requests).map_err(Failure::setup)?;
     let mut found = Vec::new();
     for seed in &context.workspace.seeds {
-        let prepared = seeds::prepare(of_workspace(seed)).map_err(|error| {
-            Failure::hinted(
-                error,
-                format!("check `[seeds]` `\"{}\"` in workspace.toml", seed.table),
-            )
-        })?;
+        let prepared = seed_days::prepare(seed)?;
         let existing = snapshot.table(&seed.table).map(|state| &state.info);
         match prepared.state(existing) {
-            State::Missing | State::Stale => found.push(prepared),
+            State::Missing => found.push(prepared),
+            State::Stale => {
+                let property = existing.and_then(|table| table.properties.get(seeds::PROPERTY));
+                let before = loaded(context, seed);
+                found.push(match before {
+                    Some(before) => prepared.only_changed(&before, property.map(String::as_str)),
+                    None => prepared,
+                });
+            }
             State::Loaded => {}
             State::Foreign => {
                 return Err(Failure::hinted(
@@ -99,6 +113,28 @@ fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Fa
         }
     }
     Ok(found)
+}
+
+/// What was loaded of a seed last, if this workspace loaded it.
+fn loaded(context: &Context, seed: &Seed) -> Option<Loaded> {
+    let text = fs::read(loaded_path(context, &seed.table)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// Without this record a changed seed is loaded as a whole.
+fn remember(context: &Context, prepared: &Prepared) {
+    let path = loaded_path(context, prepared.table());
+    let aside = path.with_extension("new");
+    if let Ok(text) = serde_json::to_vec(&prepared.loaded()) {
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let written = folder.and_then(|()| fs::write(&aside, text));
+        let _ = written.and_then(|()| fs::rename(&aside, &path));
+    }
+}
+
+fn loaded_path(context: &Context, table: &TableName) -> PathBuf {
+    let folder = context.workspace.state_dir.join("seeds");
+    folder.join(format!("{table}.json"))
 }
 
 /// The seed as the engine takes it.

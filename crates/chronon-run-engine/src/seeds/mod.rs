@@ -8,16 +8,19 @@
 //! Safety: a table that was not made from a seed is never touched ([`State::Foreign`]). A table
 //! that is being loaded says so in its properties, so that a load that was cut off is repeated.
 
+mod changed;
 mod infer;
 mod read;
+mod rows;
 mod script;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use chronon_run_core::{Column, TableInfo, TableName};
+use chronon_run_core::{Column, Ds, RangeSet, TableInfo, TableName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+pub use changed::Loaded;
 pub use read::prepare;
 pub use script::script;
 
@@ -25,6 +28,9 @@ pub use script::script;
 pub const PROPERTY: &str = "chronon_run.seed";
 /// Its value while the table is being loaded.
 pub(crate) const LOADING: &str = "loading";
+
+/// The directory value of Hive for a NULL.
+pub(crate) const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// One seed as workspace.toml has it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -94,6 +100,12 @@ pub struct Prepared {
     pub(crate) file_columns: Vec<Column>,
     pub(crate) partition_by: Vec<String>,
     pub(crate) fingerprint: String,
+    /// The partitions to load; all, if there is no such list.
+    pub(crate) changes: Option<changed::Changes>,
+    /// Values of the partition columns → a digest of the rows.
+    pub(crate) digests: BTreeMap<Vec<String>, String>,
+    /// Values of the partition columns → file and line of the first row.
+    pub(crate) first_rows: BTreeMap<Vec<String>, (PathBuf, u64)>,
 }
 
 /// What the catalog has of a seed.
@@ -122,10 +134,50 @@ impl Prepared {
         &self.fingerprint
     }
 
+    /// Every column of the file, with its type; empty where only Spark can tell.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.file_columns
+    }
+
     /// The partition columns that the table has.
     #[must_use]
     pub fn partition_by(&self) -> &[String] {
         &self.partition_by
+    }
+
+    /// The days of the table along one of its partition columns once the files are loaded, with
+    /// declared empty partitions. Those of a Parquet seed are only known once it is loaded.
+    #[must_use]
+    pub fn days(&self, column: &str) -> RangeSet {
+        let Some(at) = self.partition_by.iter().position(|name| name == column) else {
+            return RangeSet::new();
+        };
+        let filled = self.digests.keys().filter_map(|values| values.get(at));
+        let empty = self.seed.empty_partitions.iter();
+        let empty = empty.filter_map(|partition| {
+            let piece = partition.split('/').nth(at)?;
+            Some(piece.split_once('=').map_or(piece, |(_, value)| value))
+        });
+        let days = filled.map(String::as_str).chain(empty);
+        days.filter_map(|value| value.parse::<Ds>().ok()).collect()
+    }
+
+    /// The first row whose value of a partition column is no day, if none of the values is one.
+    #[must_use]
+    pub fn no_day(&self, column: &str) -> Option<(&std::path::Path, u64, &str)> {
+        let at = self.partition_by.iter().position(|name| name == column)?;
+        if !self.days(column).is_empty() {
+            return None;
+        }
+        let (values, (path, line)) = self.first_rows.first_key_value()?;
+        Some((path, *line, values.get(at)?))
+    }
+
+    /// Whether any file has a row; unknown, so false, of Parquet.
+    #[must_use]
+    pub fn has_rows(&self) -> bool {
+        !self.digests.is_empty()
     }
 
     /// Whether it has to be loaded, given the table in the catalog.
@@ -203,4 +255,36 @@ pub enum SeedError {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+impl SeedError {
+    /// The file that is wrong, or whose configuration is.
+    #[must_use]
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::BadName { path, .. }
+            | Self::Malformed { path, .. }
+            | Self::NoColumn { path, .. } => Some(path),
+            Self::BadValue { .. } => None,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn cure(&self) -> String {
+        match self {
+            Self::Unreadable { table, .. } => {
+                format!("correct `path` of `[seeds.\"{table}\"]` in workspace.toml, or the file")
+            }
+            Self::BadName { .. } => "rename the file, and `path` in workspace.toml".to_owned(),
+            Self::Malformed { .. } => "correct this line of the file".to_owned(),
+            Self::NoColumn { table, key, .. } => format!(
+                "add the column to the header line, or correct {key} of `[seeds.\"{table}\"]` in workspace.toml"
+            ),
+            Self::BadValue { table, .. } => {
+                format!("correct `[seeds.\"{table}\"]` in workspace.toml")
+            }
+        }
+    }
 }

@@ -1,17 +1,20 @@
 //! Reads a seed's file: its columns, their types, and its fingerprint.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
-    io::{self, BufRead, BufReader},
+    io,
     path::{Path, PathBuf},
 };
 
 use chronon_run_core::Column;
-use indexmap::IndexMap;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Format, Partitioning, Prepared, Seed, SeedError, infer::Type};
+use super::{
+    Format, Partitioning, Prepared, Seed, SeedError,
+    infer::Type,
+    rows::{self, Rows},
+};
 
 /// Changes when the same seed would be loaded in another way than before.
 const LOADER: &str = "chronon-run seed 1";
@@ -23,11 +26,24 @@ const LOADER: &str = "chronon-run seed 1";
 /// that it does not have.
 pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
     check_name(&seed)?;
-    let file_columns = match seed.format {
-        Format::Csv => csv_columns(&seed)?,
-        Format::Json => json_columns(&seed)?,
-        Format::Parquet => declared_columns(&seed),
+    let rows = match seed.format {
+        Format::Csv => rows::csv(&seed)?,
+        Format::Json => rows::json(&seed)?,
+        Format::Parquet => Rows::default(),
     };
+    let Rows {
+        columns: types,
+        partitions,
+    } = rows;
+    let file_columns = match types.is_empty() {
+        // Only Spark can tell, or there is no row.
+        true => declared_columns(&seed),
+        false => columns(&seed, types)?,
+    };
+    if file_columns.is_empty() && seed.format != Format::Parquet {
+        let why = "no row and no `columns`, so the table would have no columns".to_owned();
+        return Err(malformed(&seed, &seed.path, 1, why));
+    }
     let names: Vec<String> = file_columns
         .iter()
         .map(|column| column.name.clone())
@@ -41,7 +57,15 @@ pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
     }
     check_values(&seed, partition_by.len())?;
     let fingerprint = fingerprint(&seed).map_err(|error| unreadable(&seed, &seed.path, &error))?;
+    let first_rows = partitions.iter();
+    let first_rows = first_rows.map(|(values, content)| (values.clone(), content.first.clone()));
+    let first_rows = first_rows.collect();
+    let digests = partitions.into_iter();
+    let digests = digests.map(|(values, content)| (values, content.digest()));
     Ok(Prepared {
+        changes: None,
+        digests: digests.collect(),
+        first_rows,
         seed,
         file_columns,
         partition_by,
@@ -71,7 +95,7 @@ fn check_name(seed: &Seed) -> Result<(), SeedError> {
 }
 
 /// The file, or those of the folder that Spark would read, in the order of their names.
-fn files(seed: &Seed) -> Result<Vec<PathBuf>, SeedError> {
+pub(super) fn files(seed: &Seed) -> Result<Vec<PathBuf>, SeedError> {
     if !seed.path.is_dir() {
         return Ok(vec![seed.path.clone()]);
     }
@@ -85,78 +109,11 @@ fn files(seed: &Seed) -> Result<Vec<PathBuf>, SeedError> {
         .filter(|path| path.is_file() && !hidden(path))
         .collect();
     files.sort();
+    if files.is_empty() {
+        let why = io::Error::other("the folder holds no file");
+        return Err(unreadable(seed, &seed.path, &why));
+    }
     Ok(files)
-}
-
-fn csv_columns(seed: &Seed) -> Result<Vec<Column>, SeedError> {
-    let mut names: Vec<String> = Vec::new();
-    let mut types: Vec<Type> = Vec::new();
-    for file in files(seed)? {
-        let error = |error| csv_error(seed, &file, &error);
-        let mut reader = csv_reader(seed, &file).map_err(error)?;
-        let header = reader.headers().map_err(error)?;
-        let header: Vec<String> = header.iter().map(plain_name).collect();
-        if names.is_empty() {
-            types = vec![Type::default(); header.len()];
-            names = header;
-        } else if names != header {
-            let why = "another header than that of the files before it".to_owned();
-            return Err(malformed(seed, &file, 1, why));
-        }
-        for record in reader.records() {
-            for (known, field) in types.iter_mut().zip(&record.map_err(error)?) {
-                if !field.is_empty() && Some(field) != seed.null.as_deref() {
-                    *known = std::mem::take(known).merge(Type::of_text(field));
-                }
-            }
-        }
-    }
-    columns(seed, names.into_iter().zip(types))
-}
-
-fn csv_reader(seed: &Seed, file: &Path) -> Result<csv::Reader<File>, csv::Error> {
-    let option = |name: &str| seed.options.get(name)?.bytes().next();
-    let separator = option("sep")
-        .or_else(|| option("delimiter"))
-        .unwrap_or(b',');
-    csv::ReaderBuilder::new()
-        .delimiter(separator)
-        .from_path(file)
-}
-
-fn json_columns(seed: &Seed) -> Result<Vec<Column>, SeedError> {
-    let mut types: IndexMap<String, Type> = IndexMap::new();
-    for path in files(seed)? {
-        let file = File::open(&path).map_err(|error| unreadable(seed, &path, &error))?;
-        for (line, number) in BufReader::new(file).lines().zip(1_u64..) {
-            let line = line.map_err(|error| unreadable(seed, &path, &error))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let object = json_object(&line).map_err(|why| malformed(seed, &path, number, why))?;
-            for (name, value) in object {
-                let known = types.entry(plain_name(&name)).or_default();
-                *known = std::mem::take(known).merge(Type::of_json(&value));
-            }
-        }
-    }
-    columns(seed, types)
-}
-
-fn json_object(line: &str) -> Result<serde_json::Map<String, Value>, String> {
-    match serde_json::from_str(line) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err("not a JSON object".to_owned()),
-        Err(error) => Err(format!(
-            "not JSON: {error}; a JSON seed has one object per line"
-        )),
-    }
-}
-
-/// Names as the metastore keeps them.
-fn plain_name(name: &str) -> String {
-    // A file from elsewhere may start with a byte order mark.
-    name.trim_start_matches('\u{feff}').trim().to_lowercase()
 }
 
 fn declared(seed: &Seed, name: &str) -> Option<String> {
@@ -281,8 +238,14 @@ fn hash_path(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     if !path.is_dir() {
         return io::copy(&mut File::open(path)?, hash).map(|_| ());
     }
+    let is_hidden = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"_") || name.starts_with(b".")
+    };
     let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
+    // Spark does not read hidden files.
+    entries.retain(|entry| !is_hidden(&entry.file_name()));
     for entry in entries {
         hash.update(entry.file_name().as_encoded_bytes());
         hash_path(&entry.path(), hash)?;
@@ -290,7 +253,7 @@ fn hash_path(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     Ok(())
 }
 
-fn unreadable(seed: &Seed, path: &Path, error: &io::Error) -> SeedError {
+pub(super) fn unreadable(seed: &Seed, path: &Path, error: &io::Error) -> SeedError {
     SeedError::Unreadable {
         table: seed.table.clone(),
         path: path.to_owned(),
@@ -298,7 +261,7 @@ fn unreadable(seed: &Seed, path: &Path, error: &io::Error) -> SeedError {
     }
 }
 
-fn malformed(seed: &Seed, path: &Path, line: u64, why: String) -> SeedError {
+pub(super) fn malformed(seed: &Seed, path: &Path, line: u64, why: String) -> SeedError {
     SeedError::Malformed {
         table: seed.table.clone(),
         path: path.to_owned(),
@@ -307,21 +270,10 @@ fn malformed(seed: &Seed, path: &Path, line: u64, why: String) -> SeedError {
     }
 }
 
-fn csv_error(seed: &Seed, path: &Path, error: &csv::Error) -> SeedError {
-    let why = match error.kind() {
-        csv::ErrorKind::Io(error) => return unreadable(seed, path, error),
-        csv::ErrorKind::UnequalLengths {
-            expected_len, len, ..
-        } => format!("{len} fields, but the header has {expected_len}"),
-        _ => error.to_string(),
-    };
-    let line = error.position().map_or(1, csv::Position::line);
-    malformed(seed, path, line, why)
-}
-
 #[cfg(test)]
 mod tests {
     use chronon_run_core::TableInfo;
+    use indexmap::IndexMap;
 
     use super::*;
     use crate::seeds::{PROPERTY, State};
@@ -410,6 +362,59 @@ mod tests {
         let broken = seed(dir.path(), "j.json", "{\"a\":1}\n{\"a\":\n");
         assert!(message(broken).starts_with("DIR/j.json:2: not JSON"));
         insta::assert_snapshot!(message(seed(dir.path(), "_h.csv", "a\n1\n")), @"Spark cannot read DIR/_h.csv for seed data.t: its name starts with `_` or `.`; rename the file");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_row_has_file_and_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = |seed: Seed| {
+            let error = prepare(seed).unwrap_err();
+            assert!(!error.cure().is_empty());
+            error
+                .to_string()
+                .replace(&dir.path().display().to_string(), "DIR")
+        };
+        let mut typed = seed(dir.path(), "t.csv", "a,ds\n1,2026-01-01\nx,2026-01-01\n");
+        typed.columns.insert("a".into(), "bigint".into());
+        insta::assert_snapshot!(message(typed), @"DIR/t.csv:3: `x` in column `a` is no bigint, which `columns` declares (seed data.t)");
+        let mut typed = seed(dir.path(), "t.json", "{\"a\":1}\n{\"a\":\"x\"}\n");
+        typed.columns.insert("a".into(), "int".into());
+        insta::assert_snapshot!(message(typed), @r#"DIR/t.json:2: "x" in column `a` is no int, which `columns` declares (seed data.t)"#);
+        insta::assert_snapshot!(message(seed(dir.path(), "e.csv", "")), @"DIR/e.csv:1: the file is empty; a CSV seed starts with a header line (seed data.t)");
+        insta::assert_snapshot!(message(seed(dir.path(), "e.json", "\n")), @"DIR/e.json:1: no row and no `columns`, so the table would have no columns (seed data.t)");
+        let mut folder = seed(dir.path(), "f.csv", "a\n1\n");
+        folder.path = dir.path().join("empty");
+        fs::create_dir(&folder.path).unwrap();
+        insta::assert_snapshot!(message(folder), @"cannot read DIR/empty for seed data.t: the folder holds no file");
+    }
+
+    #[test]
+    fn compressed_files_have_days_like_others() {
+        use std::io::Write as _;
+        let dir = tempfile::tempdir().unwrap();
+        let mut seed = seed(dir.path(), "a.csv", "a,ds\n");
+        seed.empty_partitions.push("ds=2026-01-03".into());
+        let packed = dir.path().join("b.csv.gz");
+        let file = File::create(&packed).unwrap();
+        let mut writer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        writer
+            .write_all(b"a,ds\n1,2026-01-01\n2,20260102\n")
+            .unwrap();
+        writer.finish().unwrap();
+        seed.path = packed.clone();
+        let prepared = prepare(seed.clone()).unwrap();
+        assert_eq!(types(&prepared), "a bigint, ds string");
+        assert_eq!(prepared.days("ds").to_string(), "2026-01-01, 2026-01-03");
+        assert_eq!(prepared.no_day("ds"), None);
+        let text = "a,ds\n1,20260101\n";
+        fs::write(dir.path().join("c.csv"), text).unwrap();
+        seed.path = dir.path().join("c.csv");
+        seed.empty_partitions.clear();
+        let prepared = prepare(seed.clone()).unwrap();
+        assert_eq!(
+            prepared.no_day("ds"),
+            Some((seed.path.as_path(), 2, "20260101"))
+        );
     }
 
     #[test]

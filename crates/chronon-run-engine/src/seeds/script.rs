@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chronon_run_core::{Column, clean};
 
-use super::{Format, LOADING, PROPERTY, Prepared};
+use super::{Format, LOADING, PROPERTY, Prepared, changed::Changes};
 
 /// One script that loads all of `seeds`, replacing what an earlier load left.
 ///
@@ -15,6 +15,9 @@ pub fn script(seeds: &[Prepared]) -> String {
 }
 
 fn load(prepared: &Prepared) -> String {
+    if let Some(changes) = &prepared.changes {
+        return reload(prepared, changes);
+    }
     let table = prepared.table();
     let target = format!("`{}`.`{}`", table.namespace(), table.name());
     let view = format!("`seed_{}`", clean(table.as_str()));
@@ -29,6 +32,13 @@ fn load(prepared: &Prepared) -> String {
         sql += &create(prepared, &target);
         sql += &insert(prepared, &target, &view);
     }
+    sql += &ending(prepared, &target, &view);
+    sql
+}
+
+/// Empty partitions, and the mark that the table is whole.
+fn ending(prepared: &Prepared, target: &str, view: &str) -> String {
+    let mut sql = String::new();
     for partition in &prepared.seed.empty_partitions {
         let partition = partition_spec(&prepared.partition_by, partition);
         // Infallible: writing to a String.
@@ -43,6 +53,38 @@ fn load(prepared: &Prepared) -> String {
         "ALTER TABLE {target} SET TBLPROPERTIES ({done});\nDROP VIEW {view};"
     );
     sql
+}
+
+/// Replaces only the partitions whose rows changed: the others keep their files and their times.
+fn reload(prepared: &Prepared, changes: &Changes) -> String {
+    let table = prepared.table();
+    let target = format!("`{}`.`{}`", table.namespace(), table.name());
+    let view = format!("`seed_{}`", clean(table.as_str()));
+    let spec = |values: &Vec<String>, separator: &str| {
+        let pieces = prepared.partition_by.iter().zip(values);
+        let pieces = pieces.map(|(column, value)| format!("`{column}` = {}", literal(value)));
+        pieces.collect::<Vec<_>>().join(separator)
+    };
+    let loading = properties(LOADING);
+    let mut sql = format!(
+        "-- Seed {table}, changed partitions.\nSET spark.sql.sources.partitionOverwriteMode=dynamic;\nSET hive.exec.dynamic.partition.mode=nonstrict;\nALTER TABLE {target} SET TBLPROPERTIES ({loading});\n{}",
+        source_view(prepared, &view),
+    );
+    for values in &changes.gone {
+        let gone = spec(values, ", ");
+        let _ = writeln!(
+            sql,
+            "ALTER TABLE {target} DROP IF EXISTS PARTITION ({gone});"
+        );
+    }
+    if !changes.changed.is_empty() {
+        let rows = changes.changed.iter().map(|values| spec(values, " AND "));
+        let rows: Vec<String> = rows.map(|row| format!("({row})")).collect();
+        let insert = insert(prepared, &target, &view);
+        let insert = insert.trim_end().trim_end_matches(';');
+        let _ = writeln!(sql, "{insert}\nWHERE {};", rows.join("\n  OR "));
+    }
+    sql + &ending(prepared, &target, &view)
 }
 
 /// The file as Spark reads it.
@@ -226,6 +268,9 @@ mod tests {
             file_columns: columns.iter().map(column).collect(),
             partition_by: vec!["ds".to_owned()],
             fingerprint: "f1".to_owned(),
+            changes: None,
+            digests: Default::default(),
+            first_rows: Default::default(),
         }
     }
 
@@ -271,6 +316,34 @@ mod tests {
         ALTER TABLE `lake`.`searches` SET TBLPROPERTIES ('chronon_run.seed' = 'f1');
         DROP VIEW `seed_lake_searches`;
         "#);
+    }
+
+    #[test]
+    fn only_changed_days_are_loaded_again() {
+        let mut prepared = prepared(Format::Csv, &[("id", "bigint"), ("ds", "string")]);
+        prepared.seed.empty_partitions.clear();
+        let day = |day: &str| vec![day.to_owned()];
+        prepared.digests = [(day("2026-01-01"), "a"), (day("2026-01-02"), "b")]
+            .map(|(values, digest)| (values, digest.to_owned()))
+            .into();
+        let before = prepared.loaded();
+        prepared.digests.insert(day("2026-01-02"), "c".to_owned());
+        prepared.digests.remove(&day("2026-01-01"));
+        prepared.fingerprint = "f2".to_owned();
+        let whole = prepared.clone().only_changed(&before, Some("loading"));
+        assert!(
+            script(&[whole]).contains("DROP TABLE"),
+            "a load was cut off"
+        );
+        let sql = script(&[prepared.only_changed(&before, Some("f1"))]);
+        assert!(!sql.contains("DROP TABLE"), "{sql}");
+        for statement in [
+            "ALTER TABLE `lake`.`searches` DROP IF EXISTS PARTITION (`ds` = '2026-01-01');",
+            "FROM `seed_lake_searches`\nWHERE (`ds` = '2026-01-02');",
+            "SET TBLPROPERTIES ('chronon_run.seed' = 'f2');",
+        ] {
+            assert!(sql.contains(statement), "{statement} in {sql}");
+        }
     }
 
     #[test]

@@ -147,6 +147,26 @@ impl Feature {
         self.partial.input != EMPTY
     }
 
+    /// Whether the output column has the same type whatever that of the input is.
+    pub(super) fn has_fixed_type(&self) -> bool {
+        use Operation::{
+            ApproxUniqueCount, Average, BoundedUniqueCount, Count, Kurtosis, Skew, UniqueCount,
+            Variance,
+        };
+        let fixed = matches!(
+            self.partial.operation,
+            Count
+                | UniqueCount
+                | ApproxUniqueCount
+                | BoundedUniqueCount
+                | Average
+                | Variance
+                | Skew
+                | Kurtosis
+        );
+        fixed && matches!(self.split, Split::None | Split::Bucket(_))
+    }
+
     /// The type of the output column, if that of the input tells it.
     pub(super) fn data_type(&self, input: &str) -> Option<String> {
         use Operation::{

@@ -539,6 +539,7 @@ impl<'a> Comparison<'a> {
             meta: &self.conf.meta_data,
             columns: Some(columns),
             types: Types::new(),
+            likely: Types::new(),
             partitioned_by: vec![ds.clone()],
         };
         script.create(&metrics, "consistency");
@@ -566,6 +567,7 @@ impl<'a> Comparison<'a> {
                     .collect(),
             ),
             types: Types::new(),
+            likely: Types::new(),
             partitioned_by: vec![ds],
         };
         script.create(&upload, "consistency_upload");

@@ -81,12 +81,10 @@ pub(super) fn backfill(
         kind: Some("group_by"),
         meta: &conf.meta_data,
         columns: Some(values.columns),
-        types: Types::new(),
+        types: table_types(conf, request.tables, request.partition_column),
+        likely: likely_types(conf, request.tables, request.partition_column),
         partitioned_by: vec![request.partition_column.to_owned()],
     };
-    if let Some(why) = script.misfit(&output) {
-        return Err(request.refuse("aggregations", why));
-    }
     let view = days_with_sources(request, conf, values.view, script);
     script.create(&output, &view);
     script.overwrite(&output, &view, Some(request.range));
@@ -274,18 +272,50 @@ pub(super) fn value_names(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) ->
 
 /// The types of a GroupBy's values, where they are certain before Spark sees them.
 pub(super) fn value_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Types {
+    typed_values(conf, tables, ds, &|name| {
+        types::certain_type_of_all(&conf.sources, name, tables)
+    })
+}
+
+/// The types of a GroupBy's values, where the text of their expressions tells them.
+pub(super) fn likely_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Types {
+    typed_values(conf, tables, ds, &|name| {
+        types::input_shape(conf, name, tables).kind().text()
+    })
+}
+
+/// The certain types of the columns of a GroupBy's own table: its keys and values.
+fn table_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Types {
+    let mut all = value_types(conf, tables, ds);
+    for key in &conf.key_columns {
+        let certain = types::certain_type_of_all(&conf.sources, key, tables);
+        all.extend(certain.map(|data_type| (key.clone(), data_type)));
+    }
+    all
+}
+
+/// The types of a GroupBy's values, derivations included, from those of its inputs.
+fn typed_values(
+    conf: &GroupBy,
+    tables: &CatalogSnapshot,
+    ds: &str,
+    input_type: &dyn Fn(&str) -> Option<String>,
+) -> Types {
     let Some(source) = conf.sources.first() else {
         return Types::new();
     };
-    let certain = |name: &str| types::certain_type(source, name, tables);
     let mut all: Types = if is_unaggregated(conf) {
         let names = selected(source, tables).into_iter();
-        let typed = names.filter_map(|name| Some((name.clone(), certain(&name)?)));
+        let typed = names.filter_map(|name| Some((name.clone(), input_type(&name)?)));
         typed.collect()
     } else {
         let features = features(conf, &|input| types::input_shape(conf, input, tables));
         let typed = features.into_iter().filter_map(|feature| {
-            let data_type = feature.data_type(&certain(&feature.partial.input)?)?;
+            let input = match feature.has_fixed_type() {
+                true => "string".to_owned(),
+                false => input_type(&feature.partial.input)?,
+            };
+            let data_type = feature.data_type(&input)?;
             Some((feature.name, data_type))
         });
         typed.collect()

@@ -92,6 +92,7 @@ pub(super) fn values(
         meta: &conf.meta_data,
         columns: Some(stored_columns(conf, &features, request.partition_column)),
         types: Types::new(),
+        likely: Types::new(),
         partitioned_by: vec![request.partition_column.to_owned()],
     };
     if let Some(hull) = missing.hull() {

@@ -196,6 +196,7 @@ impl<'a> Steps<'a> {
             meta: &self.conf.meta_data,
             columns: Some(columns),
             types: self.types(),
+            likely: Types::new(),
             partitioned_by: vec![self.ds().to_owned()],
         };
         script.create(&output, views.1);
@@ -309,6 +310,7 @@ impl<'a> Steps<'a> {
             meta: &self.conf.meta_data,
             columns: Some(values.columns.clone()),
             types: group_by::value_types(part.group_by, self.request.tables, self.ds()),
+            likely: group_by::likely_types(part.group_by, self.request.tables, self.ds()),
             partitioned_by: vec![self.ds().to_owned()],
         };
         script.create(&output, &values.view);
@@ -503,6 +505,7 @@ impl<'a> Steps<'a> {
             meta: &self.conf.meta_data,
             columns: Some(columns),
             types,
+            likely: Types::new(),
             partitioned_by: vec![self.ds().to_owned()],
         };
         script.create(&output, &view);

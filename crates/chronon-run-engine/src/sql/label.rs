@@ -293,6 +293,7 @@ impl Labels<'_> {
             meta: &self.conf.meta_data,
             columns: Some(columns.clone()),
             types: Types::new(),
+            likely: Types::new(),
             partitioned_by: vec![LABEL_DS.to_owned()],
         };
         script.create(&output, &view);
@@ -356,6 +357,7 @@ impl Labels<'_> {
             meta: &self.conf.meta_data,
             columns: Some(columns.to_vec()),
             types: Types::new(),
+            likely: Types::new(),
             partitioned_by: vec![LABEL_DS.to_owned(), script.ds.to_owned()],
         };
         script.create(&output, "labels");

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod bootstrap;
+mod columns;
 mod consistency;
 mod derive;
 mod group_by;
@@ -36,7 +37,7 @@ use std::collections::BTreeMap;
 
 use chronon_run_conf::{GroupBy, Join, MetaData, StagingQuery};
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableName,
+    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableChanges, TableName,
 };
 
 pub use consistency::{findings, parse_findings};
@@ -122,7 +123,7 @@ pub struct Refusal {
 
 /// What else can do it; nothing for what the Driver does not do either.
 fn remedy(why: &str) -> &'static str {
-    match why.ends_with(DRIVER_TOO) {
+    match why.ends_with(DRIVER_TOO) || why.ends_with(REBUILD) {
         true => "",
         false => "; engine kind = \"chronon\" can do it",
     }
@@ -130,6 +131,9 @@ fn remedy(why: &str) -> &'static str {
 
 /// What ends the reason for a refusal if the Driver fails as well.
 const DRIVER_TOO: &str = "the Driver fails too";
+
+/// What ends the reason for a refusal if the existing table is in the way.
+const REBUILD: &str = "`materialize --rebuild` makes the table anew";
 
 /// Everything in a conf that this engine cannot do for the step; empty if it can be compiled.
 #[must_use]
@@ -143,6 +147,32 @@ pub fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
 /// # Errors
 /// What [`check`] finds, or what only the catalog shows (e.g. a source without columns).
 pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
+    let script = build(request)?;
+    if let Some(found) = script.changes().iter().find(|found| found.needs_rebuild) {
+        let why = format!(
+            "{} has other columns than the conf ({}); {REBUILD}",
+            found.table, found.changes
+        );
+        return Err(vec![request.refuse("columns", why)]);
+    }
+    let asset = AssetId::new(
+        request.conf.conf_type(),
+        request.conf.name(),
+        request.step.clone(),
+    );
+    Ok(script.finish(&asset.to_string(), request.range))
+}
+
+/// How the columns of the existing tables that the step writes differ from those that it produces.
+///
+/// # Errors
+/// What [`compile`] refuses for another reason than these differences.
+pub fn column_changes(request: &Request<'_>) -> Result<Vec<TableChanges>, Vec<Refusal>> {
+    build(request).map(|script| script.changes().to_vec())
+}
+
+/// The statements of one step.
+fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> {
     let refusals = check(request.conf, request.step);
     if !refusals.is_empty() {
         return Err(refusals);
@@ -165,10 +195,5 @@ pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
         },
     };
     done.map_err(|refusal| vec![refusal])?;
-    let asset = AssetId::new(
-        request.conf.conf_type(),
-        request.conf.name(),
-        request.step.clone(),
-    );
-    Ok(script.finish(&asset.to_string(), request.range))
+    Ok(script)
 }

@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 
 use chronon_run_conf::MetaData;
 use chronon_run_core::{
-    CatalogSnapshot, Column, Ds, PartitionRange, RangeSet, TableInfo, TableName,
+    CatalogSnapshot, Column, Ds, PartitionRange, RangeSet, TableChanges, TableInfo, TableName,
 };
 
-use super::Types;
+use super::{Types, columns};
 
 /// A name as it stands in SQL: quoted only if it has to be.
 pub(super) fn ident(name: &str) -> String {
@@ -120,6 +120,8 @@ pub(super) struct Output<'a> {
     pub(super) columns: Option<Vec<String>>,
     /// Types of columns, as far as they are certain before Spark sees the query.
     pub(super) types: Types,
+    /// Types of columns that follow from the text of their expressions.
+    pub(super) likely: Types,
     pub(super) partitioned_by: Vec<String>,
 }
 
@@ -199,6 +201,8 @@ pub(super) struct Script<'a> {
     /// The table whose rows are those of the view [`ROWS`].
     created: Option<TableName>,
     planned: Vec<(TableName, Vec<String>)>,
+    /// Existing tables whose columns differ from the conf's.
+    changes: Vec<TableChanges>,
     tables: &'a CatalogSnapshot,
     /// The step's first day.
     first: Ds,
@@ -214,6 +218,7 @@ impl<'a> Script<'a> {
             writes: Vec::new(),
             created: None,
             planned: Vec::new(),
+            changes: Vec::new(),
             tables,
             first,
             ds,
@@ -230,6 +235,11 @@ impl<'a> Script<'a> {
         let mut planned = self.planned.iter();
         let (_, columns) = planned.find(|(written, _)| written == table)?;
         Some(columns)
+    }
+
+    /// The existing tables whose columns differ from those that the script writes.
+    pub(super) fn changes(&self) -> &[TableChanges] {
+        &self.changes
     }
 
     /// The whole script under its header.
@@ -326,7 +336,8 @@ impl<'a> Script<'a> {
                 .extend(columns.map(|columns| (table.clone(), columns)));
         }
         self.heading(&format!("output {table}"));
-        if self.known(output).is_some() {
+        if let Some(info) = self.known(output) {
+            self.changes.extend(columns::changes(output, info));
             self.expand(output, view);
             return;
         }
@@ -394,19 +405,6 @@ impl<'a> Script<'a> {
             !all.any(|column| column.name.eq_ignore_ascii_case(name))
         };
         planned.iter().filter(lacks).cloned().collect()
-    }
-
-    /// Why an existing table cannot take the planned columns, where the engine expands none.
-    pub(super) fn misfit(&self, output: &Output<'_>) -> Option<String> {
-        let (info, planned) = (self.known(output)?, output.columns.as_ref()?);
-        let columns = data_columns(info).len() + info.partition_columns.len();
-        let fits = self.new_columns(output).is_empty() && columns == planned.len();
-        (!fits).then(|| {
-            format!(
-                "{} has other columns than the conf; the Driver cannot write it either: rename or drop the table first",
-                output.table
-            )
-        })
     }
 
     /// Gives an existing table the planned columns that it lacks, after those that it has, as

@@ -1,5 +1,59 @@
 //! The output columns of a query, as far as its text tells.
 
+use chronon_run_core::{CatalogSnapshot, TableName};
+use sqlparser::{
+    ast::{Expr, SelectItem, SetExpr, Statement, TableFactor},
+    dialect::DatabricksDialect,
+    parser::Parser,
+};
+
+use super::{Types, kind::Kind};
+
+/// The types of the columns that a query selects from a single table, as far as its text tells;
+/// nothing for any other query.
+pub(super) fn types(query: &str, tables: &CatalogSnapshot) -> Types {
+    let Some((table, items)) = single_select(query) else {
+        return Types::new();
+    };
+    let info = tables.table(&table).map(|state| &state.info);
+    let column_type = |name: &str| {
+        let mut columns = info?.columns.iter().chain(&info?.partition_columns);
+        let column = columns.find(|column| column.name.eq_ignore_ascii_case(name))?;
+        Some(column.data_type.clone())
+    };
+    let typed = items.into_iter().filter_map(|item| {
+        let (name, expression) = match item {
+            SelectItem::ExprWithAlias { expr, alias } => (alias.value, expr),
+            SelectItem::UnnamedExpr(Expr::Identifier(name)) => {
+                (name.value.clone(), Expr::Identifier(name))
+            }
+            _ => return None,
+        };
+        let kind = Kind::of_expression(&expression.to_string(), &column_type);
+        Some((name, kind.text()?))
+    });
+    typed.collect()
+}
+
+/// The table and the select list of a query that is one `SELECT` from one table.
+fn single_select(query: &str) -> Option<(TableName, Vec<SelectItem>)> {
+    let mut statements = Parser::parse_sql(&DatabricksDialect {}, query).ok()?;
+    let (Some(Statement::Query(query)), true) = (statements.pop(), statements.is_empty()) else {
+        return None;
+    };
+    let (None, SetExpr::Select(select)) = (&query.with, *query.body) else {
+        return None;
+    };
+    let [from] = select.from.as_slice() else {
+        return None;
+    };
+    let TableFactor::Table { name, .. } = &from.relation else {
+        return None;
+    };
+    let table = name.to_string().replace('`', "").parse().ok()?;
+    from.joins.is_empty().then_some((table, select.projection))
+}
+
 /// The names of the columns that a query selects; `None` where only Spark can tell (`*`, columns
 /// without alias, anything unusual).
 pub(super) fn columns(query: &str) -> Option<Vec<String>> {
@@ -112,6 +166,36 @@ mod tests {
             names("SELECT f(a, 'it\\'s') AS v, ds FROM t"),
             Some("v ds".into())
         );
+    }
+
+    #[test]
+    fn types_follow_from_a_single_table() {
+        let mut tables = CatalogSnapshot::default();
+        let columns = vec![chronon_run_core::Column {
+            name: "amount".into(),
+            data_type: "bigint".into(),
+        }];
+        let info = chronon_run_core::TableInfo {
+            columns,
+            ..Default::default()
+        };
+        let state = chronon_run_core::TableState {
+            info,
+            ..Default::default()
+        };
+        let table: TableName = "src.events".parse().unwrap();
+        tables.tables.insert(table, Some(state));
+        let found = types(
+            "SELECT amount, concat('USD ', amount) AS text, x FROM src.events WHERE ds > '1'",
+            &tables,
+        );
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .collect();
+        assert_eq!(found, ["amount bigint", "text string"]);
+        let joined = "SELECT amount FROM src.events JOIN src.other ON true";
+        assert!(types(joined, &tables).is_empty());
     }
 
     #[test]

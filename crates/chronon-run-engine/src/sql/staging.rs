@@ -77,6 +77,7 @@ pub(super) fn compile(
         meta: &conf.meta_data,
         columns: select::columns(&query).map(|columns| last(columns, &partitioned_by)),
         types: Types::new(),
+        likely: select::types(&query, request.tables),
         partitioned_by,
     };
     // Without startPartition the engine writes whatever days come out, without properties (§4.4).
@@ -140,6 +141,7 @@ fn signal(
         meta: &conf.meta_data,
         columns: Some(vec!["created_at".into(), ds.clone(), "table_name".into()]),
         types: Types::new(),
+        likely: Types::new(),
         partitioned_by: vec![ds, "table_name".into()],
     };
     script.create(&output, "signal");

@@ -114,6 +114,21 @@ pub(super) fn certain_type(
     })
 }
 
+/// The type of a column that every source selects, where each has the same certain one.
+pub(super) fn certain_type_of_all(
+    sources: &[Source],
+    name: &str,
+    tables: &CatalogSnapshot,
+) -> Option<String> {
+    let mut types = sources
+        .iter()
+        .map(|source| certain_type(source, name, tables));
+    let first = types.next()??;
+    types
+        .all(|other| other.as_ref() == Some(&first))
+        .then_some(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -142,8 +142,25 @@ fn seed_path(value: &Value<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
     None
 }
 
+/// The first file, by name, of a folder whose own name does not say what it holds.
+fn first_file(path: &Path) -> Option<PathBuf> {
+    if path.extension().is_some() {
+        return None;
+    }
+    let entries = std::fs::read_dir(path).ok()?;
+    let names = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_hidden = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(b"_") || name.starts_with(b".")
+    };
+    names
+        .filter(|path| path.is_file() && !is_hidden(path))
+        .min()
+}
+
 fn format_by_extension(value: &Value<'_>, path: &Path) -> Option<SeedFormat> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let named = first_file(path).unwrap_or_else(|| path.to_owned());
+    let name = named.file_name().unwrap_or_default().to_string_lossy();
     let name = name.to_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     let format = match name.rsplit_once('.').map(|(_, extension)| extension) {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, TableName};
 use chronon_run_engine::spark::{self, Spark};
-use chronon_run_plan::{Asset, Graph, Tables};
+use chronon_run_export::fate_text;
+use chronon_run_plan::{Asset, AssetColumns, Graph, Tables};
 use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
@@ -12,11 +13,12 @@ use chronon_run_report::{
 
 use crate::{
     cli::{CheckArgs, Output},
+    columns,
     context::Context,
     failure::Failure,
     jars,
     output::{json, note, print, show},
-    sampling,
+    sampling, seed_days,
     warehouse::{Warehouse, surroundings},
 };
 
@@ -25,7 +27,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         Ok((context, mut findings)) => {
             if !args.offline {
                 findings.extend(missing_inputs(&context)?);
+                findings.extend(column_findings(&context)?);
             }
+            findings.extend(seed_days::findings(&context.workspace));
             findings.extend(engine_findings(&context));
             findings.extend(schedule_findings(&context));
             if args.sample {
@@ -97,6 +101,35 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
             .hint("nobody can say which days it has, so steps that need it will wait; partition it, or name its column as `partitionColumn`")
     };
     Ok(missing.map(finding).chain(bare.map(without_days)).collect())
+}
+
+/// Existing tables whose columns differ from those of their confs.
+fn column_findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+    let offline = (0..context.graph.assets.len())
+        .filter(|&index| context.graph.assets[index].id.step.is_offline_table());
+    let offline: BTreeSet<usize> = offline
+        .filter(|&index| !context.has_errors(index))
+        .collect();
+    let warehouse = Warehouse::look(&context.workspace)?;
+    let tables = context.graph.tables_of(&offline);
+    // That it is out of reach was said already.
+    let Ok(snapshot) = warehouse.snapshot(&context.workspace, &tables) else {
+        return Ok(Vec::new());
+    };
+    let day = context.as_of(None)?;
+    let differing = columns::differing(context, &offline, &snapshot, day);
+    let finding = |(asset, found): (&chronon_run_core::AssetId, &AssetColumns)| {
+        let finding = Diagnostic::warning("columns-differ", found.text());
+        let finding = finding.hint(fate_text(&found.fate));
+        match context.graph.find(asset) {
+            Some(index) => {
+                let path = &context.graph.assets[index].path;
+                finding.at(Location::file(context.workspace.repo.join(path)))
+            }
+            None => finding,
+        }
+    };
+    Ok(differing.iter().map(finding).collect())
 }
 
 /// Whether a table is known to have none of the day columns that it is read along.

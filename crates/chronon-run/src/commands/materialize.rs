@@ -38,6 +38,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         },
     };
     wanted.accept_archive = args.accept_archive;
+    wanted.rebuild = args.rebuild;
     if args.dry_run {
         return dry_run(&context, &wanted, args.output);
     }
@@ -51,7 +52,9 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         check_unchanged(saved, &planned.plan)?;
     }
     planned.check_edits()?;
+    planned.check_columns()?;
     confirm(&planned.drops(), args.yes)?;
+    confirm_rebuilds(&planned.rebuilds(), args.yes)?;
     let running = Running {
         context: &context,
         warehouse: &warehouse,
@@ -68,6 +71,37 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let outcome = ended.outcome();
     metrics::write(&args.metrics, &context, &ended, started, &outcome);
     outcome
+}
+
+/// Shows which tables `--rebuild` replaces, and asks.
+fn confirm_rebuilds(tables: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failure> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    note(
+        "these tables are rebuilt; each old one is kept under another name until the new one is complete:",
+    );
+    for (table, days) in tables {
+        note(&format!("  {table}: {days}"));
+    }
+    match yes || agreed("rebuild them? [y/N]")? {
+        true => Ok(()),
+        false => Err(Failure::setup("nothing was rebuilt and nothing was run")),
+    }
+}
+
+/// Asks on the terminal.
+fn agreed(question: &str) -> Result<bool, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::hinted(
+            "confirmation is needed and there is no terminal",
+            "say `--yes`",
+        ));
+    }
+    note(question);
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Shows what `--recompute` drops, and asks.

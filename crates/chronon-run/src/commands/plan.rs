@@ -22,6 +22,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         select: args.select.clone(),
         days: args.days.clone(),
         recompute: args.recompute,
+        rebuild: args.rebuild,
         ..Wanted::default()
     };
     let cell = args.explain.as_ref();

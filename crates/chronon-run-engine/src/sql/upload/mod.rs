@@ -82,6 +82,7 @@ pub(super) fn compile(
         meta: &conf.meta_data,
         columns: Some(columns.map(str::to_owned).to_vec()),
         types: Types::new(),
+        likely: Types::new(),
         partitioned_by: Vec::new(),
     };
     script.create(&output, "upload_rows_and_info");

@@ -1,0 +1,46 @@
+//! What `check` says of seeds, without a Spark.
+
+use crate::support::Workspace;
+
+const SEEDS: &str = r#"[workspace]
+as_of = "2026-01-03"
+
+[seeds]
+"src.good" = "data/good"
+"src.no_ds" = "data/no_ds.csv"
+"src.ragged" = "data/ragged.csv"
+"src.other_days" = "data/other_days.csv"
+"src.empty" = "data/empty.csv"
+"src.no_rows" = "data/no_rows.csv"
+
+[seeds."src.typed"]
+path = "data/typed.csv"
+columns = { amount = "bigint", ds = "string" }
+
+[seeds."src.header"]
+path = "data/header.csv"
+columns = { price = "double", ds = "string" }
+"#;
+
+#[test]
+fn seeds_explain_themselves() {
+    let workspace = Workspace::empty();
+    workspace.write("teams.json", r#"{"default": {}}"#);
+    workspace.write("production/group_bys/.keep", "");
+    workspace.write("workspace.toml", SEEDS);
+    for (name, text) in [
+        ("good/a.csv", "a,ds\n1,2026-01-01\n"),
+        ("good/b.csv", "a,ds\n2,2026-01-02\n"),
+        ("no_ds.csv", "a,dt\n1,2026-01-01\n"),
+        ("ragged.csv", "a,ds\n1,2026-01-01\n2\n"),
+        ("other_days.csv", "a,ds\n1,20260101\n"),
+        ("empty.csv", ""),
+        ("no_rows.csv", "a,ds\n"),
+        ("typed.csv", "amount,ds\n1,2026-01-01\nmuch,2026-01-01\n"),
+        ("header.csv", "cost,ds\n1,2026-01-01\n"),
+    ] {
+        workspace.write(&format!("data/{name}"), text);
+    }
+    let screen = workspace.run(&["check", "--offline"]);
+    insta::assert_snapshot!(screen.expect(2).stderr);
+}
