@@ -17,6 +17,7 @@ mod driver_verify;
 mod edited_columns;
 mod environment;
 mod export;
+mod freshness;
 mod frontfill;
 mod hazard_page;
 mod hazards;

@@ -146,8 +146,19 @@ grace = "1s"
     /// The days that a source has from now on.
     pub(crate) fn set_source(&self, table: &str, days: RangeSet) {
         let mut catalog = self.catalog();
-        catalog.tables.remove(&table.parse::<TableName>().unwrap());
-        Write::days(table.parse().unwrap(), days).apply(&mut catalog);
+        let name = table.parse::<TableName>().unwrap();
+        let before = catalog.tables.remove(&name).flatten().unwrap_or_default();
+        Write::days(name.clone(), days).apply(&mut catalog);
+        // Days that were there are not written again.
+        if let Some(Some(state)) = catalog.tables.get_mut(&name) {
+            let days = before.partitions.values().map(|p| p.days());
+            let kept = days.fold(RangeSet::new(), |all, days| all.union(&days));
+            let kept = before
+                .stamps
+                .into_iter()
+                .filter(|(ds, _)| kept.contains(*ds));
+            state.stamps.extend(kept);
+        }
         self.save(&catalog);
     }
 

@@ -1,10 +1,10 @@
 //! A catalog that is a file: a snapshot saved as JSON.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
-use chronon_run_core::{CatalogSnapshot, TableState};
+use chronon_run_core::{CatalogSnapshot, DayEvidence, Evidence, Slice, TableState};
 
-use crate::{CatalogError, Request};
+use crate::{CatalogError, EvidenceRequest, Request};
 
 pub(crate) fn read(path: &Path) -> Result<CatalogSnapshot, CatalogError> {
     let error = |why: String| CatalogError::Fixture {
@@ -36,6 +36,27 @@ pub(crate) fn select(all: &CatalogSnapshot, requests: &[Request]) -> CatalogSnap
         }
     }
     snapshot
+}
+
+/// The stamps of the asked-for days.
+pub(crate) fn evidence(
+    all: &CatalogSnapshot,
+    requests: &[EvidenceRequest],
+) -> BTreeMap<Slice, DayEvidence> {
+    let one = |(slice, days): &EvidenceRequest| {
+        let stamps = all.table(&slice.table).map(|state| &state.stamps);
+        let wanted = stamps.into_iter().flatten();
+        let wanted = wanted.filter(|(ds, _)| days.contains(**ds));
+        let evidence = wanted.map(|(ds, stamp)| {
+            let evidence = Evidence {
+                catalog: Some(*stamp),
+                files: None,
+            };
+            (*ds, evidence)
+        });
+        (slice.clone(), evidence.collect())
+    };
+    requests.iter().map(one).collect()
 }
 
 #[cfg(test)]

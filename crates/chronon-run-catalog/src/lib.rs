@@ -15,6 +15,7 @@ mod client;
 pub mod embedded;
 mod empty;
 mod error;
+mod evidence;
 mod fixture;
 mod landing;
 mod listing;
@@ -25,12 +26,13 @@ mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use chronon_run_core::{Ds, RangeSet};
+use chronon_run_core::{DayEvidence, Ds, RangeSet, Slice};
 
 pub use address::Uri;
 pub use chronon_run_core::{CatalogSnapshot, TableName};
 pub use client::Hive;
 pub use error::CatalogError;
+pub use evidence::EvidenceRequest;
 pub use names::{partition_name, partition_values};
 pub use write::NewTable;
 
@@ -128,6 +130,21 @@ impl Catalog {
         match self {
             Self::Hive(hive) => hive.empty_days(table, day_column, days),
             Self::Fixture(_) => Ok(RangeSet::new()),
+        }
+    }
+
+    /// What is seen of single partitions, day by day, for the asked-for days that are there. Fetched
+    /// in batches; the files are listed where they lie on this machine. A fixture tells its stamps.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
+    pub fn evidence(
+        &self,
+        requests: &[EvidenceRequest],
+    ) -> Result<BTreeMap<Slice, DayEvidence>, CatalogError> {
+        match self {
+            Self::Hive(hive) => hive.evidence(requests),
+            Self::Fixture(path) => Ok(fixture::evidence(&fixture::read(path)?, requests)),
         }
     }
 

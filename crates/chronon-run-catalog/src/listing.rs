@@ -139,7 +139,11 @@ async fn observe(
         .filter(|column| columns.contains(column))
         .map(along)
         .collect();
-    Ok(Some(TableState { info, partitions }))
+    Ok(Some(TableState {
+        info,
+        partitions,
+        ..TableState::default()
+    }))
 }
 
 fn info(table: &Table) -> TableInfo {

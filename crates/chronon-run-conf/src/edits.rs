@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use chronon_run_core::clean;
-use serde_json::{Map, Value};
+use chronon_run_core::{ConfType, Digest, StepKind, clean};
+use serde_json::{Map, Value, json};
 
 /// One edit of a join that the Driver notices.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -93,6 +93,141 @@ pub fn hashed(conf: &Value) -> BTreeMap<String, Value> {
     fixed.into_iter().chain(parts(conf)).collect()
 }
 
+/// The digest of what of a compiled conf decides about the rows of one step's table. Descriptions,
+/// schedules, topics and the order of the parts do not.
+#[must_use]
+pub fn content_digest(conf: &Value, conf_type: ConfType, step: &StepKind) -> i64 {
+    let content = match conf_type {
+        ConfType::Join => join_content(conf, step),
+        _ => own_content(conf),
+    };
+    let mut text = String::new();
+    write_sorted(&content, &mut text);
+    Digest::default().text(&text).value()
+}
+
+/// What of the content differs between two versions, in words.
+#[must_use]
+pub fn content_edits(
+    before: &Value,
+    after: &Value,
+    conf_type: ConfType,
+    step: &StepKind,
+) -> Vec<String> {
+    if conf_type != ConfType::Join {
+        return differing(&own_content(before), &own_content(after));
+    }
+    let mut found: Vec<String> = join_edits(before, after)
+        .into_iter()
+        .filter(|edit| edit.is_about(step))
+        .map(|edit| edit.to_string())
+        .collect();
+    let (old, new) = (mappings(before), mappings(after));
+    for (part, mapping) in old.iter().filter(|(part, _)| concerns(step, part)) {
+        let paths = new.get(part).map(|now| differing(mapping, now));
+        let paths = paths.unwrap_or_default();
+        found.extend(paths.iter().map(|path| format!("part {part}: {path}")));
+    }
+    found.extend(differing(&others(before), &others(after)));
+    found
+}
+
+impl Edit {
+    /// Whether the rows of a step's table follow from what was edited.
+    fn is_about(&self, step: &StepKind) -> bool {
+        match self {
+            Self::Left(_) | Self::Bootstraps(_) => true,
+            Self::Part(part, _) | Self::PartRemoved(part) | Self::PartAdded(part) => {
+                concerns(step, part)
+            }
+            Self::Derivations(_) => !matches!(step, StepKind::Left | StepKind::Part(_)),
+        }
+    }
+}
+
+/// Whether the part of a join counts for a step of it.
+fn concerns(step: &StepKind, part: &str) -> bool {
+    match step {
+        StepKind::Left => false,
+        StepKind::Part(own) => clean(own) == part,
+        _ => true,
+    }
+}
+
+fn join_content(conf: &Value, step: &StepKind) -> Value {
+    let keep = |found: BTreeMap<String, Value>| -> Value {
+        let kept = found.into_iter().filter(|(part, _)| concerns(step, part));
+        Value::Object(kept.collect())
+    };
+    let derived = !matches!(step, StepKind::Left | StepKind::Part(_));
+    json!({
+        "left": relevant(&conf["left"]),
+        "bootstrapParts": relevant(&conf["bootstrapParts"]),
+        "parts": keep(parts(conf)),
+        "mappings": keep(mappings(conf)),
+        "derivations": if derived { derivations(conf) } else { Value::Null },
+        "others": others(conf),
+    })
+}
+
+/// A GroupBy or a staging query, without what says which days it has.
+fn own_content(conf: &Value) -> Value {
+    let mut content = relevant(conf);
+    if let Some(fields) = content.as_object_mut() {
+        fields.remove("metaData");
+        if fields.contains_key("query") {
+            fields.remove("startPartition");
+            fields.remove("endPartition");
+        }
+    }
+    content
+}
+
+/// What a join has besides left side, bootstraps, parts and derivations.
+fn others(conf: &Value) -> Value {
+    const ELSEWHERE: [&str; 8] = [
+        "metaData",
+        "left",
+        "bootstrapParts",
+        "joinParts",
+        "onlineExternalParts",
+        "derivations",
+        "labelPart",
+        "labelParts",
+    ];
+    let mut rest = relevant(conf);
+    if let Some(fields) = rest.as_object_mut() {
+        fields.retain(|name, _| !ELSEWHERE.contains(&name.as_str()));
+    }
+    rest
+}
+
+/// What a JSON tree says, whatever the order of its fields.
+fn write_sorted(tree: &Value, out: &mut String) {
+    match tree {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
+            out.push('{');
+            for (name, value) in sorted {
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_sorted(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                write_sorted(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        other => out.push_str(&other.to_string()),
+    }
+}
+
 /// What differs between two versions of a GroupBy or staging query that changes its table; the Driver
 /// compares neither. Paths into the conf.
 #[must_use]
@@ -115,25 +250,43 @@ pub fn part_suffixes(conf: &Value) -> Vec<String> {
 
 /// Table suffix of each part → its GroupBy without the GroupBy's own `metaData`.
 fn parts(conf: &Value) -> BTreeMap<String, Value> {
+    let all = named_parts(conf).into_iter();
+    let without_names = all.filter_map(|(suffix, mut part)| {
+        let mut group_by = part.get_mut("groupBy")?.take();
+        group_by.as_object_mut()?.remove("metaData");
+        Some((suffix, relevant(&group_by)))
+    });
+    without_names.collect()
+}
+
+/// Table suffix of each part → what the join adds to its GroupBy.
+fn mappings(conf: &Value) -> BTreeMap<String, Value> {
+    let all = named_parts(conf).into_iter();
+    let own = all.filter_map(|(suffix, mut part)| {
+        let fields = part.as_object_mut()?;
+        fields.remove("groupBy");
+        fields.remove("prefix");
+        Some((suffix, relevant(&part)))
+    });
+    own.collect()
+}
+
+/// Table suffix of each part → the part, that of an external part included.
+fn named_parts(conf: &Value) -> BTreeMap<String, Value> {
     let list = |key: &str| conf[key].as_array().cloned().unwrap_or_default();
-    let regular = list("joinParts")
-        .into_iter()
-        .map(|part| (part["prefix"].clone(), part["groupBy"].clone()));
     let external = list("onlineExternalParts").into_iter().map(|part| {
         let group_by = part["source"]["offlineGroupBy"].clone();
-        (part["prefix"].clone(), group_by)
+        json!({"prefix": part["prefix"], "groupBy": group_by, "keyMapping": part["keyMapping"]})
     });
-    let named = regular
-        .chain(external)
-        .filter_map(|(prefix, mut group_by)| {
-            let name = clean(group_by["metaData"]["name"].as_str()?);
-            group_by.as_object_mut()?.remove("metaData");
-            let suffix = match prefix.as_str() {
-                Some(prefix) => format!("{prefix}_{name}"),
-                None => name,
-            };
-            Some((suffix, relevant(&group_by)))
-        });
+    let named = list("joinParts").into_iter().chain(external);
+    let named = named.filter_map(|part| {
+        let name = clean(part["groupBy"]["metaData"]["name"].as_str()?);
+        let suffix = match part["prefix"].as_str() {
+            Some(prefix) => format!("{prefix}_{name}"),
+            None => name,
+        };
+        Some((suffix, part))
+    });
     named.collect()
 }
 
@@ -285,6 +438,81 @@ mod tests {
             edited(|j| j["derivations"].as_array_mut().unwrap().reverse()),
             ["derivations: 0, 1"]
         );
+    }
+
+    /// What of an edit counts for the rows of a table, beyond what the Driver notices.
+    #[test]
+    fn the_content_is_what_decides_about_rows() {
+        let step = StepKind::Backfill;
+        let digest = |conf: &Value| content_digest(conf, ConfType::Join, &step);
+        let words = |edit: &dyn Fn(&mut Value)| {
+            let mut after = join();
+            edit(&mut after);
+            let words = content_edits(&join(), &after, ConfType::Join, &step);
+            assert_eq!(
+                digest(&join()) == digest(&after),
+                words.is_empty(),
+                "{words:?}"
+            );
+            words
+        };
+        let nothing: Vec<String> = Vec::new();
+        assert_eq!(
+            words(&|j| j["metaData"]["description"] = json!("x")),
+            nothing
+        );
+        assert_eq!(
+            words(&|j| j["joinParts"].as_array_mut().unwrap().reverse()),
+            nothing
+        );
+        assert_eq!(
+            words(&|j| j["left"]["events"]["topic"] = json!("y")),
+            nothing
+        );
+        assert_eq!(
+            words(&|j| j["joinParts"][0]["groupBy"]["metaData"]["team"] = json!("u")),
+            nothing
+        );
+        assert_eq!(
+            words(&|j| j["joinParts"][0]["keyMapping"] = json!({"a": "c"})),
+            ["part t_g: keyMapping.a"]
+        );
+        assert_eq!(words(&|j| j["rowIds"] = json!(["other"])), ["rowIds.0"]);
+        assert_eq!(
+            words(&|j| j["derivations"][1]["expression"] = json!("y + 2")),
+            ["derivations: 1"]
+        );
+    }
+
+    #[test]
+    fn a_step_of_a_join_follows_from_its_own_part() {
+        let mut after = join();
+        after["joinParts"][0]["groupBy"]["aggregations"][0]["operation"] = json!(7);
+        let same = |step: StepKind| {
+            let digest = |conf: &Value| content_digest(conf, ConfType::Join, &step);
+            let same = digest(&join()) == digest(&after);
+            assert_eq!(
+                content_edits(&join(), &after, ConfType::Join, &step).is_empty(),
+                same
+            );
+            same
+        };
+        assert!(!same(StepKind::Part("t_g".to_owned())));
+        assert!(same(StepKind::Part("p_t_h".to_owned())));
+        assert!(same(StepKind::Left));
+        assert!(!same(StepKind::Final));
+    }
+
+    #[test]
+    fn the_days_of_a_staging_query_are_not_its_content() {
+        let before = json!({"metaData": {"name": "t.s"}, "query": "SELECT 1", "startPartition": "2026-01-01"});
+        let mut after = before.clone();
+        after["startPartition"] = json!("2025-01-01");
+        let digest =
+            |conf: &Value| content_digest(conf, ConfType::StagingQuery, &StepKind::Backfill);
+        assert_eq!(digest(&before), digest(&after));
+        after["query"] = json!("SELECT 2");
+        assert_ne!(digest(&before), digest(&after));
     }
 
     #[test]

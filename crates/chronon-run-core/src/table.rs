@@ -103,6 +103,9 @@ pub struct TableState {
     pub info: TableInfo,
     /// Its partitions, by the day column that they were asked along.
     pub partitions: BTreeMap<String, Partitions>,
+    /// When each day was written last, in any unit: how a saved catalog tells rewritten days.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stamps: BTreeMap<Ds, i64>,
 }
 
 /// What a catalog showed at one moment.

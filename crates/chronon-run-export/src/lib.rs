@@ -13,6 +13,7 @@ mod status;
 pub use airflow::{AirflowError, AirflowExport, AirflowMajor, OwnOperators};
 pub use listing::{AssetRow, dot, listing, mermaid};
 pub use plan_text::{
-    archive_text, explanation_text, fate_text, open_text, plan_text, reason_text, waits_text,
+    archive_text, causes_text, explanation_text, fate_text, open_text, out_of_date_text, plan_text,
+    reason_text, waits_text,
 };
-pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};
+pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, StaleDays, status};

@@ -7,8 +7,8 @@ use std::{
 
 use chronon_run_core::{BEFORE, RangeSet, TableChanges, TableName};
 use chronon_run_plan::{
-    AssetPlan, Blame, ColumnsFate, Explanation, InputState, Need, Note, Plan, Reason, State, Step,
-    Wait,
+    AssetPlan, Blame, Cause, ChangedInput, ColumnsFate, Explanation, InputState, Need, Note, Plan,
+    Reason, State, Step, Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
@@ -166,6 +166,16 @@ fn note_text(out: &mut String, note: &Note) {
                 "  note      the Driver takes no first day here and fills {days} too"
             )
         }
+        Note::Unrecorded { days } => writeln!(
+            out,
+            "  unknown   {days} ({}): filled by another program or version; with which conf and inputs is not recorded",
+            counted(days.days(), "day")
+        ),
+        Note::BecomesStale { days } => writeln!(
+            out,
+            "  note      {days} ({}) will be out of date after this; `materialize --stale` fills it again",
+            counted(days.days(), "day")
+        ),
         Note::EditedOverFilled { days, because } => writeln!(
             out,
             "  note      edited since {days} was filled{}: the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute",
@@ -290,10 +300,32 @@ fn totals_text(plan: &Plan) -> String {
         days.join(", ")
     };
     format!(
-        "{}, {}; days: {days}",
+        "{}, {}; days: {days}{}",
         counted(plan.totals.assets, "asset"),
-        counted(plan.totals.steps, "step")
+        counted(plan.totals.steps, "step"),
+        freshness_text(plan)
     )
+}
+
+/// How many of the done days have no rows, and how many are out of date, with the oldest.
+fn freshness_text(plan: &Plan) -> String {
+    let done = |is: fn(&Reason) -> bool| {
+        let cells = plan.assets.iter().flat_map(|asset| &asset.cells);
+        let found = cells.filter(move |cells| cells.state == State::Done && is(&cells.reason));
+        let all: Vec<_> = found.map(|cells| cells.range).collect();
+        let count: u64 = all.iter().map(|range| u64::from(range.days())).sum();
+        let oldest = all.iter().map(|range| range.start).min();
+        oldest.map(|oldest| (count, oldest))
+    };
+    let empty = done(|reason| *reason == Reason::KnownEmpty);
+    let empty = empty.map(|(count, oldest)| format!("{count} without rows (oldest {oldest})"));
+    let stale = done(|reason| matches!(reason, Reason::Stale { .. }));
+    let stale = stale.map(|(count, oldest)| format!("{count} out of date (oldest {oldest})"));
+    let parts: Vec<String> = empty.into_iter().chain(stale).collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("; of the done {}", parts.join(", ")),
+    }
 }
 
 fn counted(count: u64, word: &str) -> String {
@@ -326,6 +358,10 @@ pub fn reason_text(reason: &Reason) -> String {
             format!("the Driver would fill {day} too, whose inputs are missing")
         }
         Reason::NotOverYet => "its end is in the future".to_owned(),
+        Reason::Stale { because } => format!("out of date: {}", causes_text(because)),
+        Reason::EmptyNoMore { because } => {
+            format!("known to have no rows until now: {}", causes_text(because))
+        }
         Reason::Recompute => "asked for with --recompute".to_owned(),
         Reason::AlwaysRedone => "redone each time".to_owned(),
         Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),
@@ -347,6 +383,65 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::LongRunning => "a long-running app, this plan does not start it".to_owned(),
         Reason::EngineCannot { why } => why.clone(),
     }
+}
+
+/// How many filled days a plan leaves out of date, as far as it knows, and what to do; `None` if none.
+#[must_use]
+pub fn out_of_date_text(plan: &Plan) -> Option<String> {
+    let of_asset = |asset: &AssetPlan| {
+        let stale = asset.cells.iter().filter(|cells| {
+            cells.state == State::Done && matches!(cells.reason, Reason::Stale { .. })
+        });
+        let stale: RangeSet = stale.map(|cells| cells.range).collect();
+        let becomes = asset.notes.iter().filter_map(|note| match note {
+            Note::BecomesStale { days } => Some(days),
+            _ => None,
+        });
+        becomes.fold(stale, |all, days| all.union(days))
+    };
+    let all: Vec<RangeSet> = plan.assets.iter().map(of_asset).collect();
+    let count: u64 = all.iter().map(RangeSet::days).sum();
+    let oldest = all.iter().filter_map(RangeSet::first).min()?;
+    let is = if count == 1 { "is" } else { "are" };
+    Some(format!(
+        "{} {is} out of date (oldest {oldest}); `chronon-run status --stale` says why, `materialize --stale` fills them again",
+        counted(count, "filled day")
+    ))
+}
+
+/// Why days are out of date, as a fragment of a sentence.
+#[must_use]
+pub fn causes_text(causes: &[Cause]) -> String {
+    let texts: Vec<String> = causes.iter().map(cause_text).collect();
+    texts.join("; ")
+}
+
+fn cause_text(cause: &Cause) -> String {
+    match cause {
+        Cause::ConfEdited { edits } if edits.is_empty() => "the conf was edited".to_owned(),
+        Cause::ConfEdited { edits } => format!("the conf was edited ({})", edits.join("; ")),
+        Cause::InputsChanged { inputs } => {
+            let texts: Vec<String> = inputs.iter().map(changed_text).collect();
+            texts.join("; ")
+        }
+        Cause::InputsFilledAgain { inputs } => {
+            let one = |(table, days): (&TableName, &RangeSet)| format!("{table} {days}");
+            let texts: Vec<String> = inputs.iter().map(one).collect();
+            format!("{} filled again", texts.join(", "))
+        }
+        Cause::Unfinished => "an attempt to fill it again did not end".to_owned(),
+        Cause::NothingRecorded => "what was seen of its inputs is not recorded".to_owned(),
+    }
+}
+
+fn changed_text(input: &ChangedInput) -> String {
+    let part = |days: &RangeSet, word: &str| (!days.is_empty()).then(|| format!("{days} {word}"));
+    let parts = [
+        part(&input.appeared, "appeared"),
+        part(&input.rewritten, "rewritten"),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{} {}", input.table, parts.join(", "))
 }
 
 fn blames(inputs: &[Blame]) -> String {

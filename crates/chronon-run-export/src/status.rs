@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chronon_run_core::{AssetId, Ds, PartitionRange, RangeSet, TableName};
-use chronon_run_plan::{AssetPlan, Plan, State};
+use chronon_run_plan::{AssetPlan, Cause, Note, Plan, Reason, State};
 use serde::Serialize;
 
 use crate::reason_text;
@@ -39,8 +39,16 @@ pub struct AssetStatus {
     pub asset: AssetId,
     /// Its table.
     pub table: TableName,
-    /// Filled days.
+    /// Filled days that are up to date, as far as is known.
     pub done: RangeSet,
+    /// Filled days that are out of date.
+    pub stale: RangeSet,
+    /// Days that are known to have no rows.
+    pub empty: RangeSet,
+    /// Those of the filled days of which nobody knows with which conf and from what they were made.
+    pub unrecorded: RangeSet,
+    /// Why days are out of date, oldest first.
+    pub why_stale: Vec<StaleDays>,
     /// Days that could be filled, and whose last attempt failed.
     pub failed: RangeSet,
     /// Other days that could be filled.
@@ -59,6 +67,15 @@ pub struct AssetStatus {
     pub last_attempt: Option<LastAttempt>,
 }
 
+/// Days that are out of date for the same causes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct StaleDays {
+    /// The days.
+    pub days: RangeSet,
+    /// Why.
+    pub because: Vec<Cause>,
+}
+
 /// The status of every asset of a plan over everything, in its order.
 #[must_use]
 pub fn status(plan: &Plan, facts: &Facts) -> Vec<AssetStatus> {
@@ -66,14 +83,47 @@ pub fn status(plan: &Plan, facts: &Facts) -> Vec<AssetStatus> {
     plan.assets.iter().map(one).collect()
 }
 
+fn why_stale(asset: &AssetPlan) -> Vec<StaleDays> {
+    let mut found: Vec<StaleDays> = Vec::new();
+    for cells in asset.cells.iter().filter(|c| c.state == State::Done) {
+        let Reason::Stale { because } = &cells.reason else {
+            continue;
+        };
+        let days = RangeSet::from(cells.range);
+        match found.iter_mut().find(|one| one.because == *because) {
+            Some(one) => one.days = one.days.union(&days),
+            None => found.push(StaleDays {
+                days,
+                because: because.clone(),
+            }),
+        }
+    }
+    found
+}
+
+fn unrecorded(asset: &AssetPlan) -> RangeSet {
+    let of_note = |note: &Note| match note {
+        Note::Unrecorded { days } => Some(days.clone()),
+        _ => None,
+    };
+    let mut notes = asset.notes.iter();
+    notes.find_map(of_note).unwrap_or_default()
+}
+
 impl AssetStatus {
     fn new(plan: &Plan, asset: &AssetPlan, facts: &Facts) -> Self {
         let failing = facts.failing.get(&asset.asset).cloned();
         let run = asset.days_in(State::Run);
         let failed = run.intersect(&failing.unwrap_or_default());
-        let done = asset.days_in(State::Done);
+        let filled = asset.days_in(State::Done);
+        let why_stale = why_stale(asset);
+        let stale = why_stale.iter().map(|one| &one.days);
+        let stale = stale.fold(RangeSet::new(), |all, days| all.union(days));
+        let empty = asset.cells.iter();
+        let empty = empty.filter(|cells| cells.reason == Reason::KnownEmpty);
+        let empty: RangeSet = empty.map(|cells| cells.range).collect();
         let uploaded = facts.uploaded.get(&asset.asset).copied();
-        let newest = uploaded.or(done.last());
+        let newest = uploaded.or(filled.last());
         let behind = |newest: Ds| plan.as_of.epoch_days() - newest.epoch_days();
         Self {
             asset: asset.asset.clone(),
@@ -84,7 +134,11 @@ impl AssetStatus {
                 .days_in(State::Waiting)
                 .union(&asset.days_in(State::Blocked)),
             excluded: asset.days_in(State::Excluded),
-            done,
+            done: filled.minus(&stale).minus(&empty),
+            stale,
+            empty,
+            unrecorded: unrecorded(asset),
+            why_stale,
             why_none: asset.excluded.as_ref().map(reason_text),
             newest,
             behind_days: newest.map(|newest| u32::try_from(behind(newest)).unwrap_or(0)),
@@ -93,11 +147,13 @@ impl AssetStatus {
     }
 
     /// The sets that a bar shows, what needs attention most first, with their characters.
-    fn sets(&self) -> [(&'static str, char, &RangeSet); 4] {
+    fn sets(&self) -> [(&'static str, char, &RangeSet); 6] {
         [
             ("failed", '!', &self.failed),
             ("missing", '-', &self.missing),
             ("waiting", '.', &self.waiting),
+            ("stale", '~', &self.stale),
+            ("no rows", 'o', &self.empty),
             ("done", '#', &self.done),
         ]
     }
@@ -132,10 +188,11 @@ impl AssetStatus {
     /// The days that are not done, as ranges; empty if all are.
     #[must_use]
     pub fn open_text(&self) -> String {
+        let filled = ["done", "stale", "no rows"];
         let open = self
             .sets()
             .into_iter()
-            .filter(|(word, _, days)| *word != "done" && !days.is_empty());
+            .filter(|(word, _, days)| !filled.contains(word) && !days.is_empty());
         let texts: Vec<String> = open
             .map(|(word, _, days)| format!("{word} {days}"))
             .collect();
@@ -156,7 +213,8 @@ impl AssetStatus {
 }
 
 /// What the characters of a bar mean.
-pub const BAR_LEGEND: &str = "# done  . waiting for inputs  ! failed  - missing";
+pub const BAR_LEGEND: &str =
+    "# done  ~ out of date  o without rows  . waiting for inputs  ! failed  - missing";
 
 #[cfg(test)]
 mod tests {
@@ -170,11 +228,15 @@ mod tests {
         AssetStatus {
             asset: "join/a.b/backfill".parse().unwrap(),
             table: "a.b".parse().unwrap(),
-            done: days("2026-01-01", "2026-01-20").union(&days("2026-01-22", "2026-01-24")),
+            done: days("2026-01-01", "2026-01-18").union(&days("2026-01-22", "2026-01-23")),
             failed: days("2026-01-25", "2026-01-25"),
             missing: days("2026-01-26", "2026-01-28"),
             waiting: days("2026-01-29", "2026-01-30"),
             excluded: days("2026-01-21", "2026-01-21"),
+            stale: days("2026-01-19", "2026-01-20"),
+            empty: days("2026-01-24", "2026-01-24"),
+            unrecorded: RangeSet::new(),
+            why_stale: Vec::new(),
             why_none: None,
             newest: Some("2026-01-24".parse().unwrap()),
             behind_days: Some(6),
@@ -185,8 +247,8 @@ mod tests {
     #[test]
     fn a_bar_shows_what_needs_attention() {
         let status = example();
-        assert_eq!(status.bar(60), "#################### ###!---..");
-        assert_eq!(status.bar(10), "########!-");
+        assert_eq!(status.bar(60), "##################~~ ##o!---..");
+        assert_eq!(status.bar(10), "######~o!-");
         assert_eq!(status.bar(1), "!");
         assert_eq!(
             status.open_text(),

@@ -193,7 +193,7 @@ impl Ledger {
     }
 }
 
-fn open(path: &Path) -> rusqlite::Result<(Connection, Access)> {
+pub(crate) fn open(path: &Path) -> rusqlite::Result<(Connection, Access)> {
     if let Some(folder) = path.parent() {
         // If this fails, opening the file says why.
         let _ = fs::create_dir_all(folder);

@@ -14,8 +14,10 @@
 
 mod history;
 mod ledger;
+mod provenance;
 mod record;
 mod schema;
 
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
 pub use ledger::Ledger;
+pub use provenance::{Look, Provenance};

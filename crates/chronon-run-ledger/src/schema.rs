@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -80,6 +80,47 @@ const MIGRATIONS: [&str; 4] = [
     // What a comparison of logged features found, as in the event stream; NULL if nothing was compared.
     "
     ALTER TABLE steps ADD COLUMN compared TEXT;
+    ",
+    // How each day was filled: one number for each attempt, in the order in which the attempts looked
+    // at their inputs, and for each day of an input the attempts that saw it first and saw it change.
+    "
+    CREATE TABLE contents (
+        conf INTEGER PRIMARY KEY,
+        content TEXT NOT NULL
+    );
+    CREATE TABLE looks (
+        look INTEGER PRIMARY KEY AUTOINCREMENT,
+        run TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        asset TEXT NOT NULL,
+        conf INTEGER NOT NULL,
+        inputs INTEGER NOT NULL
+    );
+    CREATE TABLE assets (
+        id INTEGER PRIMARY KEY,
+        asset TEXT NOT NULL UNIQUE
+    );
+    CREATE TABLE made_days (
+        asset INTEGER NOT NULL,
+        ds INTEGER NOT NULL,
+        look INTEGER NOT NULL,
+        unfinished INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (asset, ds)
+    ) WITHOUT ROWID;
+    CREATE TABLE slices (
+        id INTEGER PRIMARY KEY,
+        slice TEXT NOT NULL UNIQUE
+    );
+    CREATE TABLE seen_days (
+        slice INTEGER NOT NULL,
+        ds INTEGER NOT NULL,
+        files INTEGER,
+        catalog INTEGER,
+        born INTEGER NOT NULL,
+        changed INTEGER NOT NULL,
+        PRIMARY KEY (slice, ds)
+    ) WITHOUT ROWID;
     ",
 ];
 

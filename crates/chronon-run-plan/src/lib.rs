@@ -8,6 +8,7 @@ mod build;
 mod columns;
 mod dependency;
 mod explain;
+mod freshness;
 mod graph;
 mod link;
 mod need;
@@ -20,6 +21,9 @@ mod waits;
 pub use build::{AnyConf, BuildOptions, ConfView, DriverOptions, JoinFlow};
 pub use columns::{AssetColumns, ColumnsFate, note_columns};
 pub use explain::{Explanation, InputState, explain};
+pub use freshness::{
+    Cause, ChangedInput, Depth, Freshness, evidence_wanted, inputs_digest, inputs_seen,
+};
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use need::Need;
 pub use plan::{
@@ -29,5 +33,5 @@ pub use plan::{
 pub use planner::{
     ArchivedTables, AssetSettings, DriverWorld, History, Only, Request, World, first_hole, plan,
 };
-pub use select::{Selection, SelectionError};
+pub use select::{Selection, SelectionError, States};
 pub use waits::{Wait, usual_landing};

@@ -8,7 +8,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::columns::ColumnsFate;
+use crate::{columns::ColumnsFate, freshness::Cause};
 
 /// The version of the plan's JSON form. A reader refuses a newer one.
 pub const PLAN_VERSION: u32 = 1;
@@ -26,6 +26,9 @@ pub struct Plan {
     pub end_ds: Option<Ds>,
     /// Whether filled days are to be filled again.
     pub recompute: bool,
+    /// Whether only filled days that are out of date are filled again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
     /// Every selected asset, producers first.
     pub assets: Vec<AssetPlan>,
     /// What will be run, in an order that respects every need.
@@ -73,6 +76,17 @@ pub enum Note {
     Drops {
         /// The partitions, by table.
         tables: BTreeMap<TableName, RangeSet>,
+    },
+    /// Days that were filled by others, or before it was recorded: nobody knows with which conf and
+    /// from what.
+    Unrecorded {
+        /// The days.
+        days: RangeSet,
+    },
+    /// Filled days that are out of date once the plan has run: it fills what they were made of.
+    BecomesStale {
+        /// The days.
+        days: RangeSet,
     },
     /// The Driver would take the edited conf for another table: it renames these tables and
     /// computes them again (§5.5).
@@ -210,6 +224,16 @@ pub enum Reason {
     /// Run: the partition is not there, and lies left of the table's first one, which the
     /// Driver would take for retention and skip (§5.1).
     BeforeFirstPartition,
+    /// Done: filled, and out of date since. Run: filled again for that reason.
+    Stale {
+        /// Why.
+        because: Vec<Cause>,
+    },
+    /// Run: an earlier run found that the day has no rows, and its inputs have changed since.
+    EmptyNoMore {
+        /// Why.
+        because: Vec<Cause>,
+    },
     /// Run: asked for with `--recompute`.
     Recompute,
     /// Run: the table is rebuilt (`--rebuild`).

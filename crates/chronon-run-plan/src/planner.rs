@@ -1,6 +1,8 @@
 //! From graph, catalog snapshot and history to a [`Plan`]. Ranges all the way: cost grows with
 //! the number of holes, not of days.
 
+mod stale;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
@@ -9,6 +11,7 @@ use chronon_run_core::{
 };
 
 use crate::{
+    freshness::{Assessed, Freshness, assess},
     graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
     need::{Bounds, Need},
     plan::{
@@ -23,6 +26,8 @@ pub struct History {
     pub empty: BTreeMap<AssetId, RangeSet>,
     /// The day that each upload's table holds, and the newest day that each `kv` has loaded.
     pub uploaded: BTreeMap<AssetId, Ds>,
+    /// How days were made; `None` if there is no ledger.
+    pub freshness: Option<Freshness>,
 }
 
 /// Everything that a plan is made from, besides what the user asks for.
@@ -40,6 +45,17 @@ pub struct World<'a> {
     pub refused: &'a BTreeMap<AssetId, String>,
     /// What counts besides where the real Driver fills the tables; `None` for the `sql` engine.
     pub driver: Option<&'a DriverWorld>,
+}
+
+impl World<'_> {
+    /// The partitions of an asset's table as days of the asset.
+    pub(crate) fn observed_days(&self, asset: &Asset) -> RangeSet {
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        let days = self
+            .snapshot
+            .days(&asset.table, column, &asset.sub_partitions);
+        days.widen(-asset.shift, -asset.shift)
+    }
 }
 
 /// What is known of the real Driver's own decisions.
@@ -84,6 +100,8 @@ pub struct Request<'a> {
     pub as_of: Ds,
     /// Fill filled days again.
     pub recompute: bool,
+    /// Plan only filled days that are out of date, and what is made of them.
+    pub stale: bool,
     /// The days of each asset that may be planned; all, for an asset that is not there.
     pub only: &'a BTreeMap<AssetIndex, Only>,
     /// Settings by asset.
@@ -104,9 +122,15 @@ pub struct Only {
 /// The plan for `request`.
 #[must_use]
 pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
+    let (assessed, history) = assess(world, request);
+    let world = World {
+        history: &history,
+        ..world
+    };
     let mut planner = Planner {
         world,
         request,
+        assessed,
         filled: vec![None; world.graph.assets.len()],
         never: vec![RangeSet::new(); world.graph.assets.len()],
         steps_of: vec![Vec::new(); world.graph.assets.len()],
@@ -130,6 +154,7 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         start_ds: request.start_ds,
         end_ds: request.end_ds,
         recompute: request.recompute,
+        stale: request.stale,
         totals: totals(&assets, &steps),
         confs: confs(world.graph, &request.selected),
         observed: observed(world, &request.selected),
@@ -162,6 +187,8 @@ fn archive_alone(steps: &mut [Step], driver: &DriverWorld) {
 struct Planner<'a> {
     world: World<'a>,
     request: &'a Request<'a>,
+    /// Per asset: what is out of date.
+    assessed: Vec<Assessed>,
     /// Per planned asset: the days that it has once the plan has run.
     filled: Vec<Option<RangeSet>>,
     /// Per asset: days that will never exist.
@@ -197,6 +224,10 @@ impl Planner<'_> {
     fn asset(&mut self, index: AssetIndex) -> AssetPlan {
         let asset = &self.world.graph.assets[index];
         let made = match self.target(index) {
+            Ok(target) if self.request.stale => {
+                let target = self.only_stale(index, target);
+                self.cells(index, &target)
+            }
             Ok(target) => self.cells(index, &target),
             Err(reason) => Err(reason),
         };
@@ -207,7 +238,7 @@ impl Planner<'_> {
         AssetPlan {
             asset: asset.id.clone(),
             table: asset.table.clone(),
-            notes: self.notes(asset, &cells),
+            notes: self.notes(index, &cells),
             cells,
             excluded,
         }
@@ -345,7 +376,7 @@ impl Planner<'_> {
 
     fn cells(&mut self, index: AssetIndex, target: &Target) -> Result<Vec<Cells>, Reason> {
         let asset = &self.world.graph.assets[index];
-        let existing = self.done(asset, target);
+        let existing = self.done(index, target);
         let done = existing.days.intersect(&target.days);
         let never = self.never_exists(asset, &target.days).minus(&done);
         let rowless = self.rowless(asset, &target.days).minus(&done).minus(&never);
@@ -365,7 +396,7 @@ impl Planner<'_> {
         let run = todo.minus(&starved);
 
         let mut cells = Vec::new();
-        let refused = self.driver_refuses(asset, target, &run);
+        let refused = self.driver_refuses(index, target, &run);
         for (days, state, reason) in &refused {
             push(&mut cells, days, *state, reason);
         }
@@ -383,6 +414,7 @@ impl Planner<'_> {
             push(&mut cells, &passed, State::Done, &reason);
         }
         let done_otherwise = done.minus(&known_empty).minus(&passed);
+        let done_otherwise = self.push_stale(&mut cells, index, &done_otherwise, State::Done);
         push(&mut cells, &done_otherwise, State::Done, &existing.reason);
         let gates = asset.inputs.iter().filter(|input| input.gates);
         let gate_tables: BTreeSet<TableName> =
@@ -406,7 +438,9 @@ impl Planner<'_> {
         for (days, reason) in &target.outside {
             push(&mut cells, days, State::Excluded, reason);
         }
-        self.push_run(&mut cells, asset, &run);
+        let run_otherwise = self.push_stale(&mut cells, index, &run, State::Run);
+        let run_otherwise = self.push_reopened(&mut cells, index, &run_otherwise);
+        self.push_run(&mut cells, asset, &run_otherwise);
         self.push_starved(&mut cells, &starved, &starving);
         cells.sort_by_key(|cell: &Cells| cell.range);
 
@@ -422,7 +456,8 @@ impl Planner<'_> {
     }
 
     /// Days of `asset` that are filled, in the asset's own days.
-    fn done(&self, asset: &Asset, target: &Target) -> Done {
+    fn done(&self, index: AssetIndex, target: &Target) -> Done {
+        let asset = &self.world.graph.assets[index];
         if asset.day_column.is_none() {
             return self.uploaded(asset, target);
         }
@@ -436,6 +471,7 @@ impl Planner<'_> {
                 reason: Reason::PartitionExists,
             };
         }
+        let all = all.minus(&self.assessed[index].refilled);
         let passed = self.passed(asset).minus(&all);
         Done {
             days: all.union(&self.known_empty(asset)).union(&passed),
@@ -463,10 +499,11 @@ impl Planner<'_> {
     /// Days that the Driver will not or must not fill, though their inputs are there.
     fn driver_refuses(
         &self,
-        asset: &Asset,
+        index: AssetIndex,
         target: &Target,
         run: &RangeSet,
     ) -> Vec<(RangeSet, State, Reason)> {
+        let asset = &self.world.graph.assets[index];
         if self.world.driver.is_none() {
             return Vec::new();
         }
@@ -474,7 +511,7 @@ impl Planner<'_> {
         let observed = self.days_of(asset, &asset.table);
         let kept = match self.request.recompute {
             true => observed.minus(&target.days),
-            false => observed.clone(),
+            false => observed.minus(&self.assessed[index].refilled),
         };
         if let Some(first) = kept
             .first()
@@ -552,11 +589,12 @@ impl Planner<'_> {
     }
 
     /// What should be known of an asset besides its days' states.
-    fn notes(&self, asset: &Asset, cells: &[Cells]) -> Vec<Note> {
+    fn notes(&self, index: AssetIndex, cells: &[Cells]) -> Vec<Note> {
+        let asset = &self.world.graph.assets[index];
+        let mut notes = self.freshness_notes(index, cells);
         let Some(driver) = self.world.driver else {
-            return Vec::new();
+            return notes;
         };
-        let mut notes = Vec::new();
         let days_in = |state: State| -> RangeSet {
             let matching = cells.iter().filter(|cells| cells.state == state);
             matching.map(|cells| cells.range).collect()
@@ -578,7 +616,7 @@ impl Planner<'_> {
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
         }
-        if self.request.recompute {
+        if self.request.recompute || self.request.stale {
             let column = asset.day_column.as_deref().unwrap_or_default();
             let there = |table: &TableName| self.world.snapshot.days(table, column, &[]);
             let tables = asset.dropped_for(&run).into_iter();
@@ -612,8 +650,7 @@ impl Planner<'_> {
 
     /// The table's partitions as days of the asset.
     fn observed_days(&self, asset: &Asset) -> RangeSet {
-        self.days_of(asset, &asset.table)
-            .widen(-asset.shift, -asset.shift)
+        self.world.observed_days(asset)
     }
 
     /// Days of `days` that no input which decides about existence will ever have (§4.1).

@@ -1,5 +1,5 @@
 //! dbt's selection words over the asset graph: `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`,
-//! `tag:`, `path:`, `source:`, `table:`, globs; blanks are union, commas intersection.
+//! `tag:`, `path:`, `source:`, `table:`, `state:`, globs; blanks are union, commas intersection.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +26,18 @@ pub enum SelectionError {
         /// The unknown word.
         method: String,
     },
+    /// There is no such state.
+    #[error("`{term}`: there is no such state (known: {})", STATES.join(", "))]
+    UnknownState {
+        /// The whole selector.
+        term: String,
+    },
+    /// States are not known where the selector stands.
+    #[error("`{term}`: states are known to commands only")]
+    StatesUnknown {
+        /// The whole selector.
+        term: String,
+    },
     /// The glob does not parse, or nothing follows the method.
     #[error("`{0}` is not a selector")]
     Malformed(String),
@@ -39,7 +51,37 @@ pub enum SelectionError {
     },
 }
 
-const METHODS: [&str; 7] = ["team", "type", "mode", "tag", "path", "source", "table"];
+const METHODS: [&str; 8] = [
+    "team", "type", "mode", "tag", "path", "source", "table", "state",
+];
+
+/// The words after `state:`.
+const STATES: [&str; 4] = ["edited", "stale", "failed", "waiting"];
+
+/// The assets that have days in a state, for `state:` selectors.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct States {
+    /// Days filled with an earlier conf.
+    pub edited: BTreeSet<AssetIndex>,
+    /// Filled days that are out of date, for whatever cause.
+    pub stale: BTreeSet<AssetIndex>,
+    /// Days whose last attempt failed.
+    pub failed: BTreeSet<AssetIndex>,
+    /// Days that wait for inputs.
+    pub waiting: BTreeSet<AssetIndex>,
+}
+
+impl States {
+    fn of(&self, word: &str) -> Option<&BTreeSet<AssetIndex>> {
+        match word {
+            "edited" => Some(&self.edited),
+            "stale" => Some(&self.stale),
+            "failed" => Some(&self.failed),
+            "waiting" => Some(&self.waiting),
+            _ => None,
+        }
+    }
+}
 
 #[derive(Clone, Debug)]
 struct Term {
@@ -53,6 +95,7 @@ struct Term {
 enum Matcher {
     Name(GlobMatcher),
     Method(&'static str, GlobMatcher),
+    State(String),
 }
 
 impl Selection {
@@ -75,11 +118,36 @@ impl Selection {
     /// or all of them with `every_mode`.
     ///
     /// # Errors
-    /// If an included selector matches nothing.
+    /// If an included selector matches nothing, or asks for a state.
     pub fn resolve(
         &self,
         graph: &Graph,
         every_mode: bool,
+    ) -> Result<BTreeSet<AssetIndex>, SelectionError> {
+        match self.asks_for_state() {
+            Some(term) => Err(SelectionError::StatesUnknown { term }),
+            None => self.resolve_with(graph, every_mode, &States::default()),
+        }
+    }
+
+    /// The first selector by state, if there is one: then [`Selection::resolve_with`] is needed.
+    #[must_use]
+    pub fn asks_for_state(&self) -> Option<String> {
+        let mut terms = self.include.iter().chain(&self.exclude).flatten();
+        let by_state = terms.find(|term| term.is_state());
+        by_state.map(|term| term.text.clone())
+    }
+
+    /// The selected assets, where it is known which assets are in which state. A selector by state may
+    /// match nothing.
+    ///
+    /// # Errors
+    /// If another included selector matches nothing.
+    pub fn resolve_with(
+        &self,
+        graph: &Graph,
+        every_mode: bool,
+        states: &States,
     ) -> Result<BTreeSet<AssetIndex>, SelectionError> {
         let mut selected: BTreeSet<AssetIndex> = BTreeSet::new();
         if self.include.is_empty() {
@@ -88,14 +156,14 @@ impl Selection {
             );
         }
         for terms in &self.include {
-            let matched = intersection(graph, terms, every_mode, true)?;
-            if matched.is_empty() {
+            let matched = intersection(graph, terms, every_mode, true, states)?;
+            if matched.is_empty() && !terms.iter().any(Term::is_state) {
                 return Err(nothing(graph, terms));
             }
             selected.extend(matched);
         }
         for terms in &self.exclude {
-            for index in intersection(graph, terms, true, false)? {
+            for index in intersection(graph, terms, true, false, states)? {
                 selected.remove(&index);
             }
         }
@@ -126,8 +194,9 @@ fn intersection(
     terms: &[Term],
     every_mode: bool,
     narrow: bool,
+    states: &States,
 ) -> Result<BTreeSet<AssetIndex>, SelectionError> {
-    let mut sets = terms.iter().map(|term| term.resolve(graph));
+    let mut sets = terms.iter().map(|term| term.resolve(graph, states));
     let Some(first) = sets.next() else {
         return Ok(BTreeSet::new());
     };
@@ -175,6 +244,10 @@ impl Term {
         if value.is_empty() {
             return Err(malformed());
         }
+        if method == Some("state") && !STATES.contains(&value) {
+            let term = text.to_owned();
+            return Err(SelectionError::UnknownState { term });
+        }
         let glob = |pattern: &str| {
             let built = GlobBuilder::new(pattern).literal_separator(false).build();
             built
@@ -186,6 +259,7 @@ impl Term {
                 "path",
                 glob(&format!("{}*", value.trim_start_matches("./")))?,
             ),
+            Some("state") => Matcher::State(value.to_owned()),
             Some(method) => Matcher::Method(method, glob(value)?),
             None => Matcher::Name(glob(value)?),
         };
@@ -197,14 +271,21 @@ impl Term {
         })
     }
 
-    fn resolve(&self, graph: &Graph) -> BTreeSet<AssetIndex> {
-        let matched: BTreeSet<AssetIndex> = graph
-            .assets
-            .iter()
-            .enumerate()
-            .filter(|(_, asset)| self.matches(asset))
-            .map(|(index, _)| index)
-            .collect();
+    fn is_state(&self) -> bool {
+        matches!(self.matcher, Matcher::State(_))
+    }
+
+    fn resolve(&self, graph: &Graph, states: &States) -> BTreeSet<AssetIndex> {
+        let matched: BTreeSet<AssetIndex> = match &self.matcher {
+            Matcher::State(word) => states.of(word).cloned().unwrap_or_default(),
+            _ => graph
+                .assets
+                .iter()
+                .enumerate()
+                .filter(|(_, asset)| self.matches(asset))
+                .map(|(index, _)| index)
+                .collect(),
+        };
         let mut all = matched.clone();
         if let Some(depth) = self.ancestors {
             all.extend(walk(&matched, depth, |index| {
@@ -245,6 +326,7 @@ impl Term {
                 }),
                 _ => glob.is_match(asset.table.as_str()),
             },
+            Matcher::State(_) => false,
         }
     }
 
@@ -260,7 +342,7 @@ impl Term {
                     && self.text.contains(asset.id.step.word())
             }
             Matcher::Method("table", glob) => glob.is_match(asset.table.as_str()),
-            Matcher::Method(..) => false,
+            Matcher::Method(..) | Matcher::State(_) => false,
         }
     }
 }

@@ -288,6 +288,7 @@ fn plan_for(
             end_ds: None,
             as_of,
             recompute: false,
+            stale: false,
             only: &BTreeMap::new(),
             settings: &settings,
         },

@@ -126,7 +126,7 @@ pub(crate) enum LsOutput {
 #[derive(Args, Debug, Clone, Default)]
 pub(crate) struct SelectArgs {
     /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
-    /// `source:`, `table:`; a comma means "and", several mean "or".
+    /// `source:`, `table:`, `state:`; a comma means "and", several mean "or".
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
 
@@ -224,6 +224,11 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) rebuild: bool,
 
+    /// Plan only filled days that are out of date, because their conf was edited or their inputs were
+    /// written again, and what is downstream of them.
+    #[arg(long, conflicts_with = "recompute")]
+    pub(crate) stale: bool,
+
     /// Show one asset's inputs, with their state, on one day [default: the last].
     #[arg(long, value_name = "ASSET[@DS]")]
     pub(crate) explain: Option<AssetAt>,
@@ -282,7 +287,13 @@ pub(crate) struct MaterializeArgs {
     #[arg(long)]
     pub(crate) rebuild: bool,
 
-    /// Do not ask before `--rebuild`, or before `--recompute` with `kind = "chronon"` drops partitions.
+    /// Fill only filled days that are out of date again, because their conf was edited or their inputs
+    /// were written again, and what is downstream of them.
+    #[arg(long, conflicts_with = "recompute")]
+    pub(crate) stale: bool,
+
+    /// Do not ask before `--rebuild`, or before `--recompute` or `--stale` with `kind = "chronon"` drops
+    /// partitions.
     #[arg(long, short)]
     pub(crate) yes: bool,
 
@@ -291,7 +302,7 @@ pub(crate) struct MaterializeArgs {
     pub(crate) accept_archive: bool,
 
     /// Apply a plan saved by `plan --out`; refused if confs or partitions have changed since.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute", "stale"])]
     pub(crate) plan: Option<PathBuf>,
 
     /// How many steps run at once [default: `jobs` of workspace.toml].
@@ -410,6 +421,10 @@ pub(crate) struct StatusArgs {
     /// time zone].
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) as_of: Option<Ds>,
+
+    /// Show only the days that are out of date, and why.
+    #[arg(long)]
+    pub(crate) stale: bool,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chronon_run_conf::edits::{join_edits, unnoticed_edits};
 use chronon_run_core::{
     AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableChanges, TableName,
 };
@@ -10,7 +11,6 @@ use chronon_run_plan::{Asset, AssetColumns, AssetIndex, ColumnsFate};
 
 use crate::{
     context::Context,
-    edits::{Change, change},
     filled::{Records, conf_of},
 };
 
@@ -126,10 +126,9 @@ impl Looker<'_> {
         let (Some(filled), Some(conf)) = (filled, conf_of(self.context, &asset.id)) else {
             return false;
         };
-        let conf_type: ConfType = asset.id.conf.conf_type;
-        match change(conf_type, &filled, &conf) {
-            Change::Noticed(edits) => !edits.is_empty(),
-            Change::Unnoticed(edits) => !edits.is_empty(),
+        match asset.id.conf.conf_type {
+            ConfType::Join => !join_edits(&filled.conf, &conf).is_empty(),
+            _ => !unnoticed_edits(&filled.conf, &conf).is_empty(),
         }
     }
 }

@@ -15,12 +15,12 @@ use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph, JoinFlow,
-    Selection,
+    Selection, States,
 };
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output};
+use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning};
 
 /// A loaded workspace.
 pub(crate) struct Context {
@@ -133,8 +133,12 @@ impl Context {
     ) -> Result<BTreeSet<AssetIndex>, Failure> {
         let include: Vec<String> = args.selectors.iter().chain(&args.select).cloned().collect();
         let selection = Selection::parse(&include, &args.exclude).map_err(bad_selection)?;
+        let states = match selection.asks_for_state() {
+            Some(_) => planning::states(self)?,
+            None => States::default(),
+        };
         selection
-            .resolve(&self.graph, every_mode)
+            .resolve_with(&self.graph, every_mode, &states)
             .map_err(bad_selection)
     }
 

@@ -27,6 +27,7 @@ use crate::{
     context::Context,
     driver::{Driver, Start},
     filled::Records,
+    freshness::Recording,
     retrying,
     spark_sql::SparkSql,
     warehouse::Warehouse,
@@ -49,6 +50,7 @@ pub(crate) struct DriverWork<'a> {
     pub(crate) recompute: bool,
     /// What is known of the steps that were begun.
     pub(crate) begun: Mutex<BTreeMap<StepIndex, Begun>>,
+    pub(crate) recording: Recording<'a>,
 }
 
 /// What is known of a step that was begun.
@@ -72,6 +74,7 @@ impl Work for DriverWork<'_> {
             self.drop_caches(job, asset)?;
         }
         let snapshot = self.tables_of(index)?;
+        self.recording.look(job, attempt, asset, &snapshot);
         let column = asset.day_column.as_deref().unwrap_or_default();
         let days_of = |table: &TableName| snapshot.days(table, column, &[]);
         let step = Step {

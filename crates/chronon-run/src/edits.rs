@@ -57,22 +57,6 @@ impl Consequences {
     }
 }
 
-/// What a conf's edits do to its tables.
-pub(crate) enum Change {
-    /// Edits that the Driver notices.
-    Noticed(Vec<Edit>),
-    /// Edits that it does not notice, in words.
-    Unnoticed(Vec<String>),
-}
-
-/// What was edited since `filled`.
-pub(crate) fn change(conf_type: ConfType, filled: &Filled, now: &Value) -> Change {
-    match conf_type {
-        ConfType::Join => Change::Noticed(join_edits(&filled.conf, now)),
-        _ => Change::Unnoticed(unnoticed_edits(&filled.conf, now)),
-    }
-}
-
 struct Looker<'a> {
     context: &'a Context,
     records: Records,
@@ -92,10 +76,8 @@ impl Looker<'_> {
             (ConfType::GroupBy | ConfType::StagingQuery, StepKind::Backfill) => {
                 let filled = self.records.get(&asset.table);
                 let filled = filled.filter(|_| !self.days(&asset.table).is_empty());
-                let change = filled.map(|filled| change(asset.id.conf.conf_type, &filled, &conf));
-                if let Some(Change::Unnoticed(edits)) = change
-                    && !edits.is_empty()
-                {
+                let edits = filled.map(|filled| unnoticed_edits(&filled.conf, &conf));
+                if let Some(edits) = edits.filter(|edits| !edits.is_empty()) {
                     found.unnoticed.insert(asset.id.clone(), edits);
                 }
             }

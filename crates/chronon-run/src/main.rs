@@ -14,6 +14,7 @@ mod due;
 mod edits;
 mod failure;
 mod filled;
+mod freshness;
 mod hooks;
 mod installing;
 mod jars;

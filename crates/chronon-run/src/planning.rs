@@ -6,8 +6,9 @@ use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, StepKind, TableNa
 use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    AssetColumns, AssetIndex, AssetPlan, AssetSettings, ColumnsFate, DriverWorld, History, Note,
-    Only, Plan, Request, World, note_columns, plan,
+    ArchivedTables, AssetColumns, AssetIndex, AssetPlan, AssetSettings, Cause, ColumnsFate, Depth,
+    DriverWorld, Freshness, History, Note, Only, Plan, Reason, Request, State, States, World,
+    note_columns, plan,
 };
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     context::{Context, now_millis},
     edits::Consequences,
     failure::Failure,
-    kv,
+    freshness, kv,
     warehouse::Warehouse,
     work::preview,
 };
@@ -27,6 +28,10 @@ pub(crate) struct Wanted {
     pub(crate) select: SelectArgs,
     pub(crate) days: DayArgs,
     pub(crate) recompute: bool,
+    /// Only filled days that are out of date, and what is made of them.
+    pub(crate) stale: bool,
+    /// Whether to show which filled days are out of date.
+    pub(crate) compare: bool,
     /// Whether the Driver may rename tables whose conf was edited, and compute them again (§5.5).
     pub(crate) accept_archive: bool,
     /// Whether tables whose columns differ from the conf are rebuilt.
@@ -59,6 +64,7 @@ impl Wanted {
                 as_of: Some(saved.as_of),
             },
             recompute: saved.recompute,
+            stale: saved.stale,
             ..Self::default()
         }
     }
@@ -97,7 +103,7 @@ impl<'a> Planned<'a> {
         let mut planned = Self {
             context,
             snapshot: warehouse.snapshot(&context.workspace, &tables)?,
-            history: history(ledger),
+            history: History::default(),
             never: context.never(),
             refused: context.refused(&selected),
             driver: driver_world(context)?,
@@ -109,6 +115,7 @@ impl<'a> Planned<'a> {
         };
         planned.add_columns(&selected, wanted.rebuild, as_of);
         planned.add_edits(&selected);
+        planned.history = planned.history(&selected, wanted, warehouse, ledger);
         let settings = |index: AssetIndex| -> AssetSettings { context.settings(index) };
         planned.plan = plan(
             planned.world(),
@@ -118,6 +125,7 @@ impl<'a> Planned<'a> {
                 end_ds: wanted.days.ds.or(wanted.days.end_ds),
                 as_of,
                 recompute: wanted.recompute,
+                stale: wanted.stale,
                 only: &wanted.only,
                 settings: &settings,
             },
@@ -182,6 +190,39 @@ impl<'a> Planned<'a> {
         ))
     }
 
+    /// What the ledger knows. What is seen of the inputs is only asked for where it decides or is shown.
+    fn history(
+        &self,
+        selected: &BTreeSet<AssetIndex>,
+        wanted: &Wanted,
+        warehouse: &Warehouse,
+        ledger: Option<&mut Ledger>,
+    ) -> History {
+        let Some(ledger) = ledger else {
+            return History {
+                // Of filled days it is said that nothing is recorded.
+                freshness: wanted.compare.then(Freshness::default),
+                ..History::default()
+            };
+        };
+        let mut history = History {
+            empty: ledger.all_empty_days(),
+            uploaded: uploaded(ledger),
+            freshness: None,
+        };
+        let depth = match wanted.stale || wanted.compare {
+            true => Depth::FilledDays,
+            false => Depth::EmptyDays,
+        };
+        let world = World {
+            history: &history,
+            ..self.world()
+        };
+        let found = freshness::read(self.context, world, selected, warehouse, ledger, depth);
+        history.freshness = Some(found);
+        history
+    }
+
     /// What the Driver would do about confs that were edited. Where nobody is there to accept that tables
     /// are renamed, those assets are left alone.
     fn add_edits(&mut self, selected: &BTreeSet<AssetIndex>) {
@@ -233,6 +274,11 @@ impl<'a> Planned<'a> {
         ))
     }
 
+    /// What the Driver would rename of an asset, because its conf was edited.
+    pub(crate) fn archived(&self, asset: &AssetId) -> Option<&ArchivedTables> {
+        self.driver.as_ref()?.archived.get(asset)
+    }
+
     /// The partitions that a run with `--recompute` drops first.
     pub(crate) fn drops(&self) -> BTreeMap<TableName, RangeSet> {
         let notes = self.plan.assets.iter().flat_map(|asset| &asset.notes);
@@ -279,6 +325,48 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// Which assets are in which state, for `state:` selectors: a plan of everything tells.
+pub(crate) fn states(context: &Context) -> Result<States, Failure> {
+    let warehouse = Warehouse::look(&context.workspace)?;
+    let mut ledger = context.existing_ledger();
+    let wanted = Wanted {
+        every_mode: true,
+        compare: true,
+        accept_archive: true,
+        ..Wanted::default()
+    };
+    let planned = Planned::make(context, &wanted, &warehouse, ledger.as_mut())?;
+    let failing = ledger.as_mut().map(Ledger::failing_days);
+    let failing = failing.unwrap_or_default();
+    let mut states = States::default();
+    for asset in &planned.plan.assets {
+        let Some(index) = context.graph.find(&asset.asset) else {
+            continue;
+        };
+        let causes = asset.cells.iter().filter_map(|cells| match &cells.reason {
+            Reason::Stale { because } => Some(because),
+            _ => None,
+        });
+        let is_edit = |cause: &Cause| matches!(cause, Cause::ConfEdited { .. });
+        let edited = causes.clone().flatten().any(is_edit);
+        if edited || planned.archived(&asset.asset).is_some() {
+            states.edited.insert(index);
+        }
+        if edited || causes.clone().next().is_some() {
+            states.stale.insert(index);
+        }
+        if !asset.days_in(State::Waiting).is_empty() {
+            states.waiting.insert(index);
+        }
+        let failed = failing.get(&asset.asset);
+        let run = asset.days_in(State::Run);
+        if failed.is_some_and(|days| !days.intersect(&run).is_empty()) {
+            states.failed.insert(index);
+        }
+    }
+    Ok(states)
+}
+
 fn tables<'t>(names: impl Iterator<Item = &'t TableName>) -> String {
     let names: Vec<String> = names.map(ToString::to_string).collect();
     names.join(", ")
@@ -294,16 +382,6 @@ fn driver_world(context: &Context) -> Result<Option<DriverWorld>, Failure> {
         today: Some(today),
         ..DriverWorld::default()
     }))
-}
-
-fn history(ledger: Option<&mut Ledger>) -> History {
-    let Some(ledger) = ledger else {
-        return History::default();
-    };
-    History {
-        empty: ledger.all_empty_days(),
-        uploaded: uploaded(ledger),
-    }
 }
 
 /// The days that uploads and loads into the KV store have come to.
@@ -330,6 +408,7 @@ fn empty_plan(as_of: Ds) -> Plan {
         start_ds: None,
         end_ds: None,
         recompute: false,
+        stale: false,
         assets: Vec::new(),
         steps: Vec::new(),
         totals: chronon_run_plan::Totals::default(),

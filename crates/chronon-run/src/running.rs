@@ -18,8 +18,8 @@ use chronon_run_exec::{
     Backoff, Control, Job, Options, Retries, Summary, Work,
     lock::{self, LockError},
 };
-use chronon_run_export::open_text;
-use chronon_run_ledger::{AttemptRecord, Ledger, Pace};
+use chronon_run_export::{open_text, out_of_date_text};
+use chronon_run_ledger::{AttemptRecord, Ledger, Pace, Provenance};
 use chronon_run_plan::{Plan, State, Step};
 use chronon_run_process::Watchdog;
 use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
@@ -34,6 +34,7 @@ use crate::{
     driver::{self, Driver},
     driver_work::DriverWork,
     failure::Failure,
+    freshness::Recording,
     hooks::{self, Call, Hooks, StepHooks},
     jars,
     kv::{self, WithKv},
@@ -182,7 +183,15 @@ impl<'a> Running<'a> {
             driver::prepare_databases(self.context, self.warehouse, plan)?;
         }
         let watchdog = self.watchdog()?;
-        let work = self.work(plan, &sql, folders, applications, &watchdog);
+        let provenance = Provenance::open(&self.context.ledger_path());
+        let engine = Engine {
+            sql: &sql,
+            folders,
+            applications,
+            watchdog: &watchdog,
+            provenance: &provenance,
+        };
+        let work = self.work(plan, engine);
         let builder = (workspace.engine.fast_start != FastStart::Never)
             .then(|| Background::start(sql.spark(), &watchdog))
             .flatten();
@@ -202,7 +211,7 @@ impl<'a> Running<'a> {
                 &jobs,
                 work.as_ref(),
                 &self.options(folders, &watchdog),
-                &mut [&mut *ledger, screen.sink(), &mut told],
+                &mut [&mut *ledger, &mut &provenance, screen.sink(), &mut told],
                 self.control,
             )
         });
@@ -210,7 +219,11 @@ impl<'a> Running<'a> {
         if let (Some(builder), true) = (builder, was_interrupted(&summary)) {
             builder.end();
         }
-        for notice in ledger.take_notices() {
+        for notice in ledger
+            .take_notices()
+            .into_iter()
+            .chain(provenance.take_notices())
+        {
             note(&notice);
         }
         if let Some(view) = screen.view() {
@@ -224,54 +237,49 @@ impl<'a> Running<'a> {
     }
 
     /// The work of the workspace's engine, and that of the loader.
-    fn work<'w>(
-        &'w self,
-        plan: &'w Plan,
-        sql: &'w SparkSql<'w>,
-        folders: &Folders,
-        applications: &'w Applications,
-        watchdog: &'w Watchdog,
-    ) -> Box<dyn Work + 'w> {
+    fn work<'w>(&'w self, plan: &'w Plan, engine: Engine<'w>) -> Box<dyn Work + 'w> {
         Box::new(WithKv {
-            engine: self.engine(plan, sql, folders, applications, watchdog),
+            engine: self.engine(plan, engine),
             context: self.context,
             warehouse: self.warehouse,
-            folder: folders.run.clone(),
+            folder: engine.folders.run.clone(),
             steps: &plan.steps,
             failed: Mutex::default(),
         })
     }
 
     /// The work of the workspace's engine.
-    fn engine<'w>(
-        &'w self,
-        plan: &'w Plan,
-        sql: &'w SparkSql<'w>,
-        folders: &Folders,
-        applications: &'w Applications,
-        watchdog: &'w Watchdog,
-    ) -> Box<dyn Work + 'w> {
+    fn engine<'w>(&'w self, plan: &'w Plan, engine: Engine<'w>) -> Box<dyn Work + 'w> {
+        let Engine { sql, folders, .. } = engine;
+        let recording = Recording {
+            context: self.context,
+            warehouse: self.warehouse,
+            provenance: engine.provenance,
+            run: folders.id.clone(),
+        };
         if self.context.uses_driver() {
             return Box::new(DriverWork {
                 context: self.context,
                 warehouse: self.warehouse,
                 sql,
                 driver: Driver::new(self.context, Some(sql)),
-                applications,
-                watchdog,
+                applications: engine.applications,
+                watchdog: engine.watchdog,
                 folder: folders.run.clone(),
                 steps: &plan.steps,
-                recompute: plan.recompute,
+                recompute: plan.recompute || plan.stale,
                 begun: Mutex::default(),
+                recording,
             });
         }
         Box::new(SqlWork {
             context: self.context,
             warehouse: self.warehouse,
             sql,
-            applications,
+            applications: engine.applications,
             folder: folders.run.clone(),
             steps: &plan.steps,
+            recording,
         })
     }
 
@@ -287,6 +295,16 @@ impl<'a> Running<'a> {
             watchdog: Some(watchdog),
         }
     }
+}
+
+/// What the work of an engine is made with.
+#[derive(Clone, Copy)]
+struct Engine<'w> {
+    sql: &'w SparkSql<'w>,
+    folders: &'w Folders,
+    applications: &'w Applications,
+    watchdog: &'w Watchdog,
+    provenance: &'w Provenance,
 }
 
 /// How it went.
@@ -321,6 +339,9 @@ impl Ended {
         }
         if self.leaves_days_open() && !self.stopped() {
             note(open_text(&self.plan).trim_end());
+        }
+        if let Some(text) = out_of_date_text(&self.plan) {
+            note(&text);
         }
         Ok(())
     }

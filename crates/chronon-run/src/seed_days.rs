@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use chronon_run_core::{
-    CatalogSnapshot, Column, Diagnostic, Location, Partitions, TableInfo, TableState,
+    CatalogSnapshot, Column, DayEvidence, Diagnostic, Digest, Ds, Evidence, Location, Partitions,
+    RangeSet, Slice, TableInfo, TableState,
 };
 use chronon_run_engine::seeds::{self, Prepared, SeedError, State};
 use chronon_run_plan::Tables;
@@ -42,6 +43,7 @@ pub(crate) fn add_unloaded(
         let state = TableState {
             info: info(&prepared),
             partitions,
+            ..TableState::default()
         };
         snapshot.tables.insert(seed.table.clone(), Some(state));
     }
@@ -54,6 +56,38 @@ pub(crate) fn prepare(seed: &Seed) -> Result<Prepared, Failure> {
         let cure = error.cure();
         Failure::hinted(error, cure)
     })
+}
+
+/// What is seen of the days of a seed: their rows in the file, which are what is or will be loaded.
+/// With `loaded`, the catalog as it is now, rows that are not loaded yet never equal others. `None`
+/// where the file's days cannot be read.
+pub(crate) fn evidence(
+    seed: &Seed,
+    slice: &Slice,
+    wanted: &RangeSet,
+    loaded: Option<&CatalogSnapshot>,
+) -> Option<DayEvidence> {
+    if seed.format == SeedFormat::Parquet {
+        return None;
+    }
+    let prepared = seeds::prepare(of_workspace(seed)).ok()?;
+    let is_loaded = loaded.is_none_or(|snapshot| {
+        let table = snapshot.table(&seed.table).map(|state| &state.info);
+        matches!(prepared.state(table), State::Loaded | State::Foreign)
+    });
+    let salt = if is_loaded { "" } else { "not loaded" };
+    let declared = serde_json::to_string(&seed.columns).ok()?;
+    let empty = Digest::default().text(salt).text(&declared);
+    let digests = prepared.day_digests(&slice.day_column);
+    let day = |ds: Ds| {
+        let rows = digests.get(&ds).map_or("", String::as_str);
+        let evidence = Evidence {
+            files: Some(empty.text(rows).value()),
+            catalog: None,
+        };
+        (ds, evidence)
+    };
+    Some(wanted.iter().map(day).collect())
 }
 
 /// The table as it will be loaded.

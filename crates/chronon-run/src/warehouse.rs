@@ -1,6 +1,7 @@
 //! The catalog that a command looks at, and the Spark that writes to it.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -11,7 +12,7 @@ use chronon_run_catalog::{
     Catalog, CatalogError, Timeouts,
     embedded::{Embedded, Watched},
 };
-use chronon_run_core::CatalogSnapshot;
+use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice};
 use chronon_run_engine::spark::{
     self, Jvm, Spark, Surroundings,
     command::{LOG_CONFIG, log_config_path},
@@ -142,6 +143,31 @@ impl Warehouse {
         };
         seed_days::add_unloaded(&mut snapshot, workspace, tables)?;
         Ok(snapshot)
+    }
+
+    /// What is seen of single partitions of inputs. It only explains, so what cannot be learnt is left
+    /// out. `loaded` is the catalog as it is now, where seeds have been loaded already.
+    pub(crate) fn evidence(
+        &self,
+        workspace: &Workspace,
+        wanted: &BTreeMap<Slice, RangeSet>,
+        loaded: Option<&CatalogSnapshot>,
+    ) -> BTreeMap<Slice, DayEvidence> {
+        let mut found = BTreeMap::new();
+        let mut asked = Vec::new();
+        for (slice, days) in wanted {
+            let seed = workspace.seeds.iter().find(|s| s.table == slice.table);
+            match seed.and_then(|seed| seed_days::evidence(seed, slice, days, loaded)) {
+                Some(evidence) => {
+                    found.insert(slice.clone(), evidence);
+                }
+                None => asked.push((slice.clone(), days.clone())),
+            }
+        }
+        if let Some(catalog) = self.catalog.as_ref().filter(|_| !asked.is_empty()) {
+            found.extend(catalog.evidence(&asked).unwrap_or_default());
+        }
+        found
     }
 
     /// The catalog itself, if there is one yet.

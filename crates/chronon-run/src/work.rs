@@ -23,8 +23,8 @@ use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
 
 use crate::{
-    applications::Applications, context::Context, driver::Driver, filled::Records, retrying,
-    spark_sql::SparkSql, warehouse::Warehouse,
+    applications::Applications, context::Context, driver::Driver, filled::Records,
+    freshness::Recording, retrying, spark_sql::SparkSql, warehouse::Warehouse,
 };
 
 /// Runs the steps of one plan with the `sql` engine.
@@ -37,6 +37,7 @@ pub(crate) struct SqlWork<'a> {
     pub(crate) folder: PathBuf,
     /// The plan's steps, by index.
     pub(crate) steps: &'a [Step],
+    pub(crate) recording: Recording<'a>,
 }
 
 impl SqlWork<'_> {
@@ -97,8 +98,8 @@ impl SqlWork<'_> {
         catalog_of(self.warehouse)
     }
 
-    /// Compiles the step against what the catalog shows now.
-    fn script(&self, job: &Job) -> Result<String, WorkError> {
+    /// Compiles the step against what the catalog shows now, which is recorded.
+    fn script(&self, job: &Job, attempt: u32) -> Result<String, WorkError> {
         let step = self.step(job)?;
         let index = self.context.graph.find(&job.asset).unwrap_or_default();
         let tables = self.context.graph.tables_of(&BTreeSet::from([index]));
@@ -107,6 +108,8 @@ impl SqlWork<'_> {
             .map(|(table, columns)| (table, columns.into_iter().collect()))
             .collect();
         let snapshot = self.observe(&requests)?;
+        self.recording
+            .look(job, attempt, self.asset(job)?, &snapshot);
         let part = Step {
             range: job.range,
             ..step.clone()
@@ -219,7 +222,7 @@ impl Work for SqlWork<'_> {
         };
         let text = format!(
             "{}\n{counting}\n{}\n",
-            self.script(job)?.trim_end(),
+            self.script(job, attempt)?.trim_end(),
             session::ok_statement(&token)
         );
         fs::create_dir_all(&folder)

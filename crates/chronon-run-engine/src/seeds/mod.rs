@@ -163,6 +163,26 @@ impl Prepared {
         days.filter_map(|value| value.parse::<Ds>().ok()).collect()
     }
 
+    /// A digest of the rows of each day along one partition column. Days without rows are not there.
+    #[must_use]
+    pub fn day_digests(&self, column: &str) -> BTreeMap<Ds, String> {
+        let mut days: BTreeMap<Ds, String> = BTreeMap::new();
+        let Some(at) = self.partition_by.iter().position(|name| name == column) else {
+            return days;
+        };
+        for (values, digest) in &self.digests {
+            if let Some(Ok(ds)) = values.get(at).map(|value| value.parse()) {
+                let all = days.entry(ds).or_default();
+                // Which of the day's partitions counts, too.
+                for text in values.iter().chain([digest]) {
+                    all.push_str(text);
+                    all.push('/');
+                }
+            }
+        }
+        days
+    }
+
     /// The first row whose value of a partition column is no day, if none of the values is one.
     #[must_use]
     pub fn no_day(&self, column: &str) -> Option<(&std::path::Path, u64, &str)> {

@@ -93,6 +93,7 @@ fn catalog() -> CatalogSnapshot {
                 ..TableInfo::default()
             },
             partitions: [(partition, days)].into(),
+            ..TableState::default()
         };
         catalog.tables.insert(name.parse().unwrap(), Some(state));
     }
@@ -212,6 +213,7 @@ fn a_table_gets_new_columns_and_keeps_its_old_ones() {
     let state = TableState {
         info,
         partitions: [("ds".to_owned(), known)].into(),
+        ..TableState::default()
     };
     let join = "stays_out.stays_chain_parent_v1".parse().unwrap();
     tables.tables.insert(join, Some(state.clone()));

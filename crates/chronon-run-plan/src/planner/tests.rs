@@ -275,7 +275,7 @@ proptest! {
         let settings = |_| AssetSettings { step_days, lag: 0 };
         let plan = plan(
             World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, refused: &refused, driver: None },
-            &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, only: &BTreeMap::new(), settings: &settings },
+            &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, stale: false, only: &BTreeMap::new(), settings: &settings },
         );
 
         for (planned, expected) in plan.assets.iter().zip(world.oracle()) {
@@ -411,6 +411,7 @@ fn a_day_without_rows_is_no_day_further_down() {
             end_ds: None,
             as_of: day(LAST),
             recompute: false,
+            stale: false,
             only: &BTreeMap::new(),
             settings: &|_| AssetSettings {
                 step_days: 0,

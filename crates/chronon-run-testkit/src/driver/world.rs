@@ -98,6 +98,9 @@ impl Write {
             catalog.tables.insert(to.clone(), state);
             return;
         }
+        let all = catalog.tables.values().flatten();
+        let stamps = all.flat_map(|state| state.stamps.values());
+        let stamp = stamps.max().copied().unwrap_or(0) + 1;
         let slot = catalog.tables.entry(self.table().clone()).or_default();
         let state = slot.get_or_insert_with(|| self.new_table());
         match self {
@@ -116,6 +119,7 @@ impl Write {
                     .entry(column.clone())
                     .or_default()
                     .insert(others, days);
+                state.stamps.extend(days.iter().map(|ds| (ds, stamp)));
                 along_the_others(state, others, column, days);
             }
         }

@@ -1,28 +1,40 @@
 //! `chronon-run diff`: what the working tree would change of what was filled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, ConfType, RangeSet, StepKind, TableName, ds::format_instant};
-use chronon_run_plan::{AssetIndex, Selection};
+use chronon_run_core::{AssetId, RangeSet, TableName, ds::format_instant};
+use chronon_run_export::causes_text;
+use chronon_run_plan::{AssetPlan, Cause, Note, Reason, Selection, State};
 use serde::Serialize;
 
 use crate::{
     cli::{DiffArgs, Output},
     context::Context,
-    edits::{Change, Consequences, change},
     failure::Failure,
-    filled::{Filled, Records, conf_of},
+    filled::{Records, conf_of},
     output::{json, print},
+    planning::{Planned, Wanted},
     warehouse::Warehouse,
 };
+
+/// What is shown.
+#[derive(Serialize)]
+struct Diff {
+    /// Confs that were edited, or are no more.
+    confs: Vec<Edited>,
+    /// Days that are out of date for other causes than an edit.
+    stale: Vec<Outdated>,
+    /// Filled days of which nobody knows with which conf they were made.
+    unrecorded: BTreeMap<AssetId, RangeSet>,
+}
 
 /// One conf that was edited, or is no more.
 #[derive(Serialize)]
 struct Edited {
     /// `<type>/<conf name>`.
     conf: String,
-    /// When its tables were filled last, in milliseconds since the epoch.
-    filled_at: i64,
+    /// When its tables were filled last, in milliseconds since the epoch, if that is known.
+    filled_at: Option<i64>,
     /// What was edited, in words; empty if the conf is no more.
     edits: Vec<String>,
     /// Whether there is no such conf any more.
@@ -35,71 +47,118 @@ struct Edited {
     downstream: Vec<AssetId>,
 }
 
+/// Days of an asset that are out of date, though its conf is the same.
+#[derive(Serialize)]
+struct Outdated {
+    asset: AssetId,
+    days: RangeSet,
+    because: Vec<Cause>,
+}
+
 pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let context = Context::load()?;
-    let found = edited(&context, &context.select(&args.select, true)?)?;
+    let found = diff(&context, args)?;
     match args.output {
         Output::Json => print(&json(&found)?),
         Output::Text => print(&text(&context, &found)),
     }
 }
 
-fn edited(context: &Context, selected: &BTreeSet<AssetIndex>) -> Result<Vec<Edited>, Failure> {
+fn diff(context: &Context, args: &DiffArgs) -> Result<Diff, Failure> {
     let records = Records::of(context);
-    let tables = context.graph.tables_of(selected);
     let warehouse = Warehouse::look(&context.workspace)?;
-    let snapshot = warehouse.snapshot(&context.workspace, &tables)?;
-    let consequences = match context.uses_driver() {
-        true => Consequences::of(context, selected, &snapshot),
-        false => Consequences::default(),
+    let mut ledger = context.existing_ledger();
+    let wanted = Wanted {
+        select: args.select.clone(),
+        every_mode: true,
+        compare: true,
+        accept_archive: true,
+        ..Wanted::default()
     };
-    let mut found: BTreeMap<String, Edited> = BTreeMap::new();
-    for &index in selected {
-        let asset = &context.graph.assets[index];
-        let fills = matches!(
-            asset.id.step,
-            StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final
-        );
-        let record = records.get(&asset.table).filter(|_| fills);
-        let (Some(filled), Some(now)) = (record, conf_of(context, &asset.id)) else {
-            continue;
-        };
-        let edits = words(asset.id.conf.conf_type, &filled, &now);
-        if edits.is_empty() {
-            continue;
+    let planned = Planned::make(context, &wanted, &warehouse, ledger.as_mut())?;
+    let mut confs: BTreeMap<String, Edited> = BTreeMap::new();
+    let (mut stale, mut unrecorded) = (Vec::new(), BTreeMap::new());
+    for asset in &planned.plan.assets {
+        let filled_at = records.get(&asset.table).map(|filled| filled.at);
+        if let Some(archived) = planned.archived(&asset.asset) {
+            let entry = edited(context, &mut confs, &asset.asset, filled_at);
+            entry.archives = true;
+            add_words(&mut entry.edits, &archived.because);
+            entry.tables.extend(archived.tables.clone());
         }
-        let conf = asset.id.conf.to_string();
-        let entry = found.entry(conf.clone()).or_insert_with(|| Edited {
-            conf,
-            filled_at: filled.at,
-            edits,
-            gone: false,
-            archives: false,
-            tables: BTreeMap::new(),
-            downstream: downstream(context, &asset.id),
-        });
-        match consequences.archived.get(&asset.id) {
-            Some(archived) => {
-                entry.archives = true;
-                entry.tables.extend(archived.tables.clone());
-            }
-            None => {
-                let column = asset.day_column.as_deref().unwrap_or_default();
-                let days = snapshot.days(&asset.table, column, &asset.sub_partitions);
-                entry.tables.insert(asset.table.clone(), days);
+        for (days, because) in out_of_date(asset) {
+            let edit = because.iter().find_map(|cause| match cause {
+                Cause::ConfEdited { edits } => Some(edits),
+                _ => None,
+            });
+            let Some(words) = edit else {
+                stale.push(Outdated {
+                    asset: asset.asset.clone(),
+                    days,
+                    because,
+                });
+                continue;
+            };
+            let entry = edited(context, &mut confs, &asset.asset, filled_at);
+            add_words(&mut entry.edits, words);
+            let known = entry.tables.entry(asset.table.clone()).or_default();
+            *known = known.union(&days);
+        }
+        for note in &asset.notes {
+            if let Note::Unrecorded { days } = note {
+                unrecorded.insert(asset.asset.clone(), days.clone());
             }
         }
     }
-    let mut all: Vec<Edited> = found.into_values().collect();
-    all.extend(gone(context, &records));
-    Ok(all)
+    let gone = gone(context, &records);
+    Ok(Diff {
+        confs: confs.into_values().chain(gone).collect(),
+        stale,
+        unrecorded,
+    })
 }
 
-/// What was edited, in words.
-fn words(conf_type: ConfType, filled: &Filled, now: &serde_json::Value) -> Vec<String> {
-    match change(conf_type, filled, now) {
-        Change::Noticed(edits) => edits.iter().map(ToString::to_string).collect(),
-        Change::Unnoticed(paths) => paths,
+/// The days of an asset that are out of date, by cause.
+fn out_of_date(asset: &AssetPlan) -> Vec<(RangeSet, Vec<Cause>)> {
+    let stale = asset.cells.iter().filter(|c| c.state == State::Done);
+    let stale = stale.filter_map(|cells| match &cells.reason {
+        Reason::Stale { because } => Some((cells.range, because.clone())),
+        _ => None,
+    });
+    let mut found: Vec<(RangeSet, Vec<Cause>)> = Vec::new();
+    for (range, because) in stale {
+        match found.iter_mut().find(|(_, known)| *known == because) {
+            Some((days, _)) => *days = days.union(&range.into()),
+            None => found.push((range.into(), because)),
+        }
+    }
+    found
+}
+
+/// The entry of an asset's conf.
+fn edited<'m>(
+    context: &Context,
+    confs: &'m mut BTreeMap<String, Edited>,
+    asset: &AssetId,
+    filled_at: Option<i64>,
+) -> &'m mut Edited {
+    let conf = asset.conf.to_string();
+    confs.entry(conf.clone()).or_insert_with(|| Edited {
+        conf,
+        filled_at,
+        edits: Vec::new(),
+        gone: false,
+        archives: false,
+        tables: BTreeMap::new(),
+        downstream: downstream(context, asset),
+    })
+}
+
+fn add_words(known: &mut Vec<String>, words: &[String]) {
+    for word in words {
+        if !known.contains(word) {
+            known.push(word.clone());
+        }
     }
 }
 
@@ -125,7 +184,7 @@ fn gone(context: &Context, records: &Records) -> Vec<Edited> {
         let conf = filled.asset.conf.to_string();
         let entry = found.entry(conf.clone()).or_insert_with(|| Edited {
             conf,
-            filled_at: filled.at,
+            filled_at: Some(filled.at),
             edits: Vec::new(),
             gone: true,
             archives: false,
@@ -137,28 +196,39 @@ fn gone(context: &Context, records: &Records) -> Vec<Edited> {
     found.into_values().collect()
 }
 
-fn text(context: &Context, found: &[Edited]) -> String {
-    if found.is_empty() {
-        return "no conf was edited since its tables were filled\n".to_owned();
+fn text(context: &Context, found: &Diff) -> String {
+    let mut blocks: Vec<String> = found.confs.iter().map(|one| block(context, one)).collect();
+    if blocks.is_empty() {
+        blocks.push("no conf was edited since its tables were filled\n".to_owned());
     }
-    let blocks: Vec<String> = found.iter().map(|one| block(context, one)).collect();
+    let outdated = |one: &Outdated| {
+        let why = causes_text(&one.because);
+        format!("{} {} is out of date: {why}\n", one.asset, one.days)
+    };
+    let stale: String = found.stale.iter().map(outdated).collect();
+    let unknown = |(asset, days): (&AssetId, &RangeSet)| {
+        format!(
+            "{asset} {days}: filled by another program or version; with which conf is not recorded\n"
+        )
+    };
+    let unknown: String = found.unrecorded.iter().map(unknown).collect();
+    blocks.extend([stale, unknown].into_iter().filter(|text| !text.is_empty()));
     blocks.join("\n")
 }
 
 fn block(context: &Context, edited: &Edited) -> String {
-    let mut out = format!(
-        "{}, filled {}\n",
-        edited.conf,
-        format_instant(edited.filled_at)
-    );
+    let mut out = match edited.filled_at {
+        Some(at) => format!("{}, filled {}\n", edited.conf, format_instant(at)),
+        None => format!("{}\n", edited.conf),
+    };
     for edit in &edited.edits {
         out += &format!("  edited    {edit}\n");
     }
     let what = match (edited.gone, edited.archives, context.uses_driver()) {
-        (true, _, _) => "the conf is gone, nobody fills it any more",
+        (true, _, _) => "the conf is gone, so nothing fills it any more",
         (_, true, _) => "the Driver renames it and computes again",
         (_, false, true) => "the Driver does not notice and keeps its columns",
-        (_, false, false) => "filled with the earlier conf; --recompute fills them again",
+        (_, false, false) => "filled with the earlier conf; `materialize --stale` fills it again",
     };
     for (table, days) in &edited.tables {
         let days = match days.is_empty() {

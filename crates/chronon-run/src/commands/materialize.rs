@@ -34,6 +34,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
             select: args.select.clone(),
             days: args.days.clone(),
             recompute: args.recompute,
+            stale: args.stale,
             ..Wanted::default()
         },
     };

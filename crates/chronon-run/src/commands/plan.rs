@@ -23,6 +23,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         days: args.days.clone(),
         recompute: args.recompute,
         rebuild: args.rebuild,
+        stale: args.stale,
+        compare: true,
         ..Wanted::default()
     };
     let cell = args.explain.as_ref();

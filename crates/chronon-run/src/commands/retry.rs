@@ -121,6 +121,7 @@ fn wanted(context: &Context, earlier: &RunDetail) -> Result<Option<Wanted>, Fail
             ..DayArgs::default()
         },
         recompute: plan.recompute,
+        stale: plan.stale,
         every_mode: true,
         only,
         ..Wanted::default()

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, Ds, StepKind, ds::format_instant, event::Compared};
-use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, status};
+use chronon_run_core::{AssetId, Ds, RangeSet, StepKind, ds::format_instant, event::Compared};
+use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, causes_text, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_plan::{Asset, Input, State};
-use chronon_run_report::{comparison_text, differing_columns, outcome, table};
+use chronon_run_report::{comparison_text, count, differing_columns, outcome, table};
 use serde::Serialize;
 
 use crate::{
@@ -79,6 +79,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
             ..DayArgs::default()
         },
         every_mode: true,
+        compare: true,
         ..Wanted::default()
     };
     let warehouse = Warehouse::look(&context.workspace)?;
@@ -90,9 +91,13 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         Some(as_of) => Now::After(as_of),
         None => Now::Clock,
     };
+    let assets = status(&planned.plan, &facts);
+    if args.stale {
+        return show_stale(assets, args.output);
+    }
     let shown = Status {
         as_of: planned.plan.as_of,
-        assets: status(&planned.plan, &facts),
+        assets,
         online: online(&context, &planned, now, &facts, &streams),
         consistency: ledger.as_mut().map(last_comparisons).unwrap_or_default(),
     };
@@ -102,6 +107,45 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     match args.output {
         Output::Json => print(&json(&shown)?),
         Output::Text => print(&text(&shown)),
+    }
+}
+
+/// Only the assets that have days out of date.
+fn show_stale(mut assets: Vec<AssetStatus>, output: Output) -> Result<(), Failure> {
+    assets.retain(|asset| !asset.stale.is_empty());
+    match output {
+        Output::Json => print(&json(&assets)?),
+        Output::Text if assets.is_empty() => print("no filled day is known to be out of date\n"),
+        Output::Text => print(&assets.iter().map(stale_text).collect::<String>()),
+    }
+}
+
+/// How many days of an asset are out of date, the oldest, and why.
+fn stale_text(asset: &AssetStatus) -> String {
+    let mut text = format!("{}: {}\n", asset.asset, counted_days(&asset.stale));
+    for one in &asset.why_stale {
+        text += &format!("  {}: {}\n", one.days, causes_text(&one.because));
+    }
+    text
+}
+
+/// `3 days, oldest 2026-01-04`.
+fn counted_days(days: &RangeSet) -> String {
+    let count = count(days.days(), "day");
+    match days.first() {
+        Some(oldest) => format!("{count}, oldest {oldest}"),
+        None => count,
+    }
+}
+
+/// A headed list of one kind of filled days; nothing if there are none.
+fn filled_days(status: &Status, heading: &str, of: fn(&AssetStatus) -> &RangeSet) -> String {
+    let found = status.assets.iter().filter(|asset| !of(asset).is_empty());
+    let line = |asset: &AssetStatus| format!("  {}: {}\n", asset.asset, counted_days(of(asset)));
+    let lines: String = found.map(line).collect();
+    match lines.is_empty() {
+        true => lines,
+        false => format!("\n{heading}\n{lines}"),
     }
 }
 
@@ -321,6 +365,17 @@ fn text(status: &Status) -> String {
             text += &format!("  {asset}: {open}\n");
         }
     }
+    text += &filled_days(
+        status,
+        "out of date (`chronon-run status --stale` says why, `materialize --stale` fills them again)",
+        |asset| &asset.stale,
+    );
+    text += &filled_days(status, "known to have no rows", |asset| &asset.empty);
+    text += &filled_days(
+        status,
+        "filled by another program or version: with which conf and inputs is not recorded",
+        |asset| &asset.unrecorded,
+    );
     let excluded = status.assets.iter().filter_map(|asset| {
         let why = asset.why_none.as_ref().filter(|_| asset.newest.is_none())?;
         Some(format!("  {}: {why}\n", asset.asset))

@@ -1,0 +1,274 @@
+//! What the metastore and the local file system say of single partitions, so that one that was
+//! written again can be told from one that was not. Partitions are asked for in batches.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use chronon_run_core::{DayEvidence, Digest, Ds, Evidence, RangeSet, Slice};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use hive_metastore::Partition;
+use pilota::FastStr;
+
+use crate::{
+    CatalogError, Hive,
+    client::{CallError, Session},
+    names::{days_of, partition_values},
+};
+
+/// Calls in flight at once, over all tables.
+const CONCURRENCY: usize = 8;
+/// Partitions asked for in one call.
+const BATCH: usize = 400;
+/// What changes when a partition is written. `numRows` and the like may also change when a table is
+/// analysed, which changes no row.
+const NOTED: [&str; 3] = ["transient_lastDdlTime", "numFiles", "totalSize"];
+/// How deep the files of a partition may lie, so that a link that loops is left.
+const DEPTH: u32 = 8;
+
+/// Some days of a table whose evidence is wanted.
+pub type EvidenceRequest = (Slice, RangeSet);
+
+impl Hive {
+    /// See [`crate::Catalog::evidence`].
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
+    pub fn evidence(
+        &self,
+        requests: &[EvidenceRequest],
+    ) -> Result<BTreeMap<Slice, DayEvidence>, CatalogError> {
+        self.run(|session| evidence(session, requests.to_vec()))
+    }
+}
+
+async fn evidence(
+    session: Session,
+    requests: Vec<EvidenceRequest>,
+) -> Result<BTreeMap<Slice, DayEvidence>, CallError> {
+    let batches: Vec<(Slice, usize, Vec<FastStr>)> = stream::iter(requests)
+        .map(|(slice, days)| batches(session.clone(), slice, days))
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<Vec<_>>()
+        .await?
+        .into_iter()
+        .flatten()
+        .collect();
+    let mut answers = stream::iter(batches)
+        .map(|(slice, at, names)| look(session.clone(), slice, at, names))
+        .buffer_unordered(CONCURRENCY);
+    let mut found: BTreeMap<Slice, BTreeMap<Ds, Seen>> = BTreeMap::new();
+    while let Some((slice, seen)) = answers.try_next().await? {
+        let days = found.entry(slice).or_default();
+        for (day, one) in seen {
+            days.entry(day).or_default().push(one);
+        }
+    }
+    let days = |seen: BTreeMap<Ds, Seen>| seen.into_iter().map(|(ds, seen)| (ds, together(seen)));
+    Ok(found
+        .into_iter()
+        .map(|(slice, seen)| (slice, days(seen).collect()))
+        .collect())
+}
+
+/// The evidence of each partition of a day, with the partition's other values.
+type Seen = Vec<(String, Evidence)>;
+
+/// The names of the wanted partitions of one slice, in batches, and where the day stands in them.
+async fn batches(
+    session: Session,
+    slice: Slice,
+    wanted: RangeSet,
+) -> Result<Vec<(Slice, usize, Vec<FastStr>)>, CallError> {
+    let names = session.partition_names(&slice.table).await?;
+    let Some((at, days)) = days_of(names.unwrap_or_default(), &slice.day_column) else {
+        return Ok(Vec::new());
+    };
+    let has_all = |name: &FastStr| {
+        let mut wanted = slice.sub_partitions.iter();
+        wanted.all(|(column, value)| value_of(name, column).as_ref() == Some(value))
+    };
+    let names: Vec<FastStr> = days
+        .into_iter()
+        .filter(|(ds, _)| wanted.contains(*ds))
+        .flat_map(|(_, names)| names)
+        .filter(has_all)
+        .collect();
+    let batch = |names: &[FastStr]| (slice.clone(), at, names.to_vec());
+    Ok(names.chunks(BATCH).map(batch).collect())
+}
+
+fn value_of(name: &str, column: &str) -> Option<String> {
+    let mut pieces = name.split('/');
+    let piece = pieces.find(|piece| piece.split('=').next() == Some(column))?;
+    partition_values(piece).into_iter().next()
+}
+
+async fn look(
+    session: Session,
+    slice: Slice,
+    at: usize,
+    names: Vec<FastStr>,
+) -> Result<(Slice, Vec<(Ds, (String, Evidence))>), CallError> {
+    let namespace = FastStr::new(slice.table.namespace());
+    let table = FastStr::new(slice.table.name());
+    let future = session
+        .client
+        .get_partitions_by_names(namespace, table, names);
+    let partitions = session.demand("get_partitions_by_names", future).await?;
+    let one = |partition: &Partition| {
+        let values: Vec<&str> = partition.values.iter().flatten().map(|v| &**v).collect();
+        let ds = values.get(at)?.parse().ok()?;
+        Some((ds, (values.join("/"), of_partition(partition))))
+    };
+    Ok((slice, partitions.iter().filter_map(one).collect()))
+}
+
+fn of_partition(partition: &Partition) -> Evidence {
+    let storage = partition.sd.as_ref();
+    let location = storage.and_then(|storage| storage.location.as_deref());
+    let location = location.unwrap_or_default();
+    let parameters = partition.parameters.as_ref();
+    let noted = |name: &&str| parameters.and_then(|all| all.get(*name)).map(|v| &**v);
+    let mut digest = Digest::default().text(location);
+    for value in NOTED.iter().map(noted) {
+        digest = digest.text(value.unwrap_or_default());
+    }
+    let created = partition.create_time.unwrap_or_default().to_string();
+    Evidence {
+        files: local(location).and_then(|path| of_files(location, &path)),
+        catalog: Some(digest.text(&created).value()),
+    }
+}
+
+/// The evidence of all partitions of one day.
+fn together(mut seen: Seen) -> Evidence {
+    seen.sort();
+    let all = |of: fn(&Evidence) -> Option<i64>| {
+        let digests: Option<Vec<i64>> = seen.iter().map(|(_, one)| of(one)).collect();
+        let named = seen.iter().map(|(name, _)| name).zip(digests?);
+        let digest = named.fold(Digest::default(), |all, (name, digest)| {
+            all.text(name).text(&digest.to_string())
+        });
+        Some(digest.value())
+    };
+    Evidence {
+        files: all(|one| one.files),
+        catalog: all(|one| one.catalog),
+    }
+}
+
+/// The path of a location on this machine.
+fn local(location: &str) -> Option<PathBuf> {
+    let path = match location.strip_prefix("file:") {
+        Some(rest) => match rest.strip_prefix("//") {
+            Some(rest) => &rest[rest.find('/')?..],
+            None => rest,
+        },
+        None => location,
+    };
+    path.starts_with('/').then(|| PathBuf::from(path))
+}
+
+/// What lies in a partition's folder. `None` if it cannot be listed: it may be another machine's. A
+/// folder that is not there yet, in one that is, has no files.
+fn of_files(location: &str, folder: &Path) -> Option<i64> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        list(folder, DEPTH, &mut files)?;
+    } else if !folder.parent()?.exists() {
+        return None;
+    }
+    files.sort();
+    let digest = Digest::default().text(location);
+    Some(
+        files
+            .iter()
+            .fold(digest, |all, file| all.text(file))
+            .value(),
+    )
+}
+
+/// Adds name, size and time of every file that Spark would read.
+fn list(folder: &Path, depth: u32, files: &mut Vec<String>) -> Option<()> {
+    for entry in fs::read_dir(folder).ok()? {
+        let entry = entry.ok()?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(b"_") || name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let path = entry.path();
+        let metadata = fs::metadata(&path).ok()?;
+        if metadata.is_dir() {
+            list(&path, depth.checked_sub(1)?, files)?;
+            continue;
+        }
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok();
+        let modified = modified.unwrap_or_default().as_nanos();
+        files.push(format!("{} {} {modified}", path.display(), metadata.len()));
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_of_this_machine() {
+        let path = |text: &str| local(text).map(|path| path.display().to_string());
+        assert_eq!(path("file:/a/b").as_deref(), Some("/a/b"));
+        assert_eq!(path("file:///a/b").as_deref(), Some("/a/b"));
+        assert_eq!(path("file://localhost/a/b").as_deref(), Some("/a/b"));
+        assert_eq!(path("/a/b").as_deref(), Some("/a/b"));
+        assert_eq!(path("hdfs://n:8020/a"), None);
+        assert_eq!(path("s3a://bucket/a"), None);
+    }
+
+    #[test]
+    fn files_that_come_and_change_are_seen_and_hidden_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = || of_files("x", folder.path()).unwrap();
+        let empty = of();
+        fs::write(folder.path().join("_SUCCESS"), "").unwrap();
+        fs::write(folder.path().join(".part-0.crc"), "x").unwrap();
+        assert_eq!(of(), empty);
+        fs::write(folder.path().join("part-0"), "x").unwrap();
+        let one = of();
+        assert_ne!(one, empty);
+        fs::write(folder.path().join("part-0"), "xy").unwrap();
+        assert_ne!(of(), one);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_made_yet_is_empty_and_one_elsewhere_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let partition = folder.path().join("ds=2026-01-01");
+        let before = of_files("x", &partition);
+        fs::create_dir(&partition).unwrap();
+        assert_eq!(of_files("x", &partition), before);
+        assert!(before.is_some());
+        assert_eq!(of_files("x", Path::new("/no/such/table/ds=1")), None);
+    }
+
+    #[test]
+    fn partitions_of_a_day_count_together_whatever_their_order() {
+        let one = |name: &str, files: Option<i64>| {
+            let evidence = Evidence {
+                files,
+                catalog: Some(1),
+            };
+            (name.to_owned(), evidence)
+        };
+        let there = together(vec![one("a", Some(1)), one("b", Some(2))]);
+        assert_eq!(together(vec![one("b", Some(2)), one("a", Some(1))]), there);
+        assert_ne!(together(vec![one("a", Some(1))]), there);
+        assert_eq!(
+            together(vec![one("a", Some(1)), one("b", None)]).files,
+            None
+        );
+    }
+}

@@ -1,0 +1,329 @@
+//! How each day was filled: with which conf, and what its inputs looked like before.
+//!
+//! Steps are prepared by several threads while the run's own thread writes events, so this has a
+//! connection of its own to the same file. It keeps the ledger's promise: recording never fails a run.
+//! What could not be recorded is unknown, never taken for fresh.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use chronon_run_core::{
+    AssetId, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange, RangeSet, SeenDay, Slice,
+    event::{Event, Sink, StepIndex, What},
+};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+
+use crate::{Ledger, ledger::open, schema::Access};
+
+/// An attempt that is about to be started, and what it was seen to start from.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// The step's place in the plan.
+    pub step: StepIndex,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What it fills.
+    pub asset: &'a AssetId,
+    /// The days that it fills.
+    pub range: PartitionRange,
+    /// Digest of the conf's content.
+    pub conf: i64,
+    /// The conf's content, as text.
+    pub content: &'a str,
+    /// Digest of what the asset's inputs are.
+    pub inputs: i64,
+    /// What was seen of the input days that the attempt needs.
+    pub seen: &'a BTreeMap<Slice, DayEvidence>,
+}
+
+/// Writes down how days are filled, for one run.
+#[derive(Debug)]
+pub struct Provenance {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    connection: Option<Connection>,
+    /// The looks of each step that is under way, first to last.
+    looks: BTreeMap<StepIndex, (AssetId, Vec<(PartitionRange, i64)>)>,
+    notices: Vec<String>,
+}
+
+impl Provenance {
+    /// Opens the ledger at `path` a second time. Never fails: look at [`Provenance::take_notices`].
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let mut state = State::default();
+        match open(path) {
+            Ok((connection, Access::Write)) => state.connection = Some(connection),
+            // The ledger itself says why.
+            Ok((_, Access::ReadOnly)) | Err(_) => {}
+        }
+        Self {
+            path: path.to_owned(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Records what an attempt starts from. Until [`Sink::emit`] sees the step's end, its days that
+    /// were filled before count as unfinished.
+    pub fn look(&self, look: &Look<'_>) {
+        let mut state = self.state();
+        let Some(connection) = state.connection.as_mut() else {
+            return;
+        };
+        match begin(connection, look) {
+            Ok(number) => {
+                let entry = state.looks.entry(look.step);
+                let entry = entry.or_insert_with(|| (look.asset.clone(), Vec::new()));
+                entry.1.push((look.range, number));
+            }
+            Err(error) => self.notice(&mut state, &error),
+        }
+    }
+
+    /// What went wrong since the last call, as sentence fragments.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().notices)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notice(&self, state: &mut State, error: &rusqlite::Error) {
+        let path = self.path.display();
+        let text = format!("cannot record in `{path}` how days are filled: {error}");
+        if !state.notices.contains(&text) {
+            state.notices.push(text);
+        }
+    }
+}
+
+impl Sink for &Provenance {
+    fn emit(&mut self, event: &Event) {
+        let What::StepFinished {
+            step,
+            filled,
+            empty,
+            ..
+        } = &event.what
+        else {
+            return;
+        };
+        let mut state = self.state();
+        let Some((asset, looks)) = state.looks.remove(step) else {
+            return;
+        };
+        let Some(connection) = state.connection.as_mut() else {
+            return;
+        };
+        if let Err(error) = end(connection, &asset, &looks, &filled.union(empty)) {
+            self.notice(&mut state, &error);
+        }
+    }
+}
+
+fn begin(connection: &mut Connection, look: &Look<'_>) -> rusqlite::Result<i64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction
+        .prepare_cached("INSERT OR IGNORE INTO contents (conf, content) VALUES (?1, ?2)")?
+        .execute(params![look.conf, look.content])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO looks (run, step, attempt, asset, conf, inputs)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            look.run,
+            look.step,
+            look.attempt,
+            look.asset.to_string(),
+            look.conf,
+            look.inputs
+        ])?;
+    let number = transaction.last_insert_rowid();
+    for (slice, days) in look.seen {
+        see(&transaction, &slice.to_string(), days, number)?;
+    }
+    transaction
+        .prepare_cached(
+            "UPDATE made_days SET unfinished = 1 WHERE ds BETWEEN ?2 AND ?3
+             AND asset = (SELECT id FROM assets WHERE asset = ?1)",
+        )?
+        .execute(params![
+            look.asset.to_string(),
+            look.range.start.epoch_days(),
+            look.range.end.epoch_days()
+        ])?;
+    transaction.commit()?;
+    Ok(number)
+}
+
+/// Writes down the days that look different from what was seen last.
+fn see(
+    connection: &Connection,
+    slice: &str,
+    days: &DayEvidence,
+    number: i64,
+) -> rusqlite::Result<()> {
+    let id = id_of(connection, "slices", "slice", slice)?;
+    let known: BTreeMap<Ds, Evidence> = connection
+        .prepare_cached("SELECT ds, files, catalog FROM seen_days WHERE slice = ?1")?
+        .query_map(params![id], |row| {
+            Ok((Ds::from_epoch_days(row.get(0)?), evidence(row, 1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO seen_days (slice, ds, files, catalog, born, changed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+         ON CONFLICT DO UPDATE SET files = excluded.files, catalog = excluded.catalog,
+            changed = CASE WHEN ?6 THEN excluded.changed ELSE changed END",
+    )?;
+    for (ds, now) in days {
+        let before = known.get(ds);
+        let differs = before.is_some_and(|before| now.differs(*before));
+        // Evidence of another kind is kept for the next comparison.
+        if before != Some(now) {
+            let day = ds.epoch_days();
+            insert.execute(params![id, day, now.files, now.catalog, number, differs])?;
+        }
+    }
+    Ok(())
+}
+
+fn end(
+    connection: &mut Connection,
+    asset: &AssetId,
+    looks: &[(PartitionRange, i64)],
+    days: &RangeSet,
+) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let id = id_of(&transaction, "assets", "asset", &asset.to_string())?;
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO made_days (asset, ds, look) VALUES (?1, ?2, ?3)",
+        )?;
+        for ds in days.iter() {
+            // A day is filled by the last attempt that was about it.
+            let last = looks.iter().rev().find(|(range, _)| range.contains(ds));
+            if let Some((_, number)) = last {
+                insert.execute(params![id, ds.epoch_days(), number])?;
+            }
+        }
+    }
+    transaction
+        .prepare_cached(
+            "DELETE FROM looks WHERE asset = ?1 AND look NOT IN
+                (SELECT look FROM made_days WHERE asset = ?2)",
+        )?
+        .execute(params![asset.to_string(), id])?;
+    transaction.commit()
+}
+
+/// The number under which a text is kept in one of the tables of names.
+fn id_of(connection: &Connection, table: &str, column: &str, text: &str) -> rusqlite::Result<i64> {
+    let sql = format!("SELECT id FROM {table} WHERE {column} = ?1");
+    let mut select = connection.prepare_cached(&sql)?;
+    if let Some(id) = select
+        .query_row(params![text], |row| row.get(0))
+        .optional()?
+    {
+        return Ok(id);
+    }
+    let sql = format!("INSERT INTO {table} ({column}) VALUES (?1)");
+    connection.prepare_cached(&sql)?.execute(params![text])?;
+    Ok(connection.last_insert_rowid())
+}
+
+fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<Evidence> {
+    Ok(Evidence {
+        files: row.get(at)?,
+        catalog: row.get(at + 1)?,
+    })
+}
+
+impl Ledger {
+    /// How every day was filled, as far as runs recorded it.
+    pub fn memory(&mut self) -> Memory {
+        let memory = self.attempt("read how days were filled", |connection| {
+            Ok(Memory {
+                made: made(connection)?,
+                seen: seen(connection)?,
+            })
+        });
+        memory.unwrap_or_default()
+    }
+
+    /// The content of a conf that some day was filled with, by its digest.
+    pub fn conf_content(&mut self, conf: i64) -> Option<String> {
+        let sql = "SELECT content FROM contents WHERE conf = ?1";
+        self.attempt("read a conf", |connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let row = statement.query_row(params![conf], |row| row.get(0));
+            row.optional()
+        })
+        .flatten()
+    }
+}
+
+fn made(connection: &Connection) -> rusqlite::Result<BTreeMap<AssetId, BTreeMap<Ds, MadeDay>>> {
+    let sql = "SELECT a.asset, d.ds, d.look, l.conf, l.inputs, d.unfinished
+        FROM made_days d JOIN assets a ON a.id = d.asset JOIN looks l ON l.look = d.look
+        ORDER BY d.asset, d.ds";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut all: BTreeMap<String, BTreeMap<Ds, MadeDay>> = BTreeMap::new();
+    let mut current: Option<(String, BTreeMap<Ds, MadeDay>)> = None;
+    while let Some(row) = rows.next()? {
+        let asset = row.get_ref(0)?.as_str()?;
+        if current.as_ref().is_none_or(|(name, _)| name != asset) {
+            all.extend(current.replace((asset.to_owned(), BTreeMap::new())));
+        }
+        let made = MadeDay {
+            attempt: row.get(2)?,
+            conf: row.get(3)?,
+            inputs: row.get(4)?,
+            unfinished: row.get(5)?,
+        };
+        if let Some((_, days)) = &mut current {
+            days.insert(Ds::from_epoch_days(row.get(1)?), made);
+        }
+    }
+    all.extend(current);
+    // An asset of a kind that this version does not know is none of its own.
+    let known = all.into_iter();
+    Ok(known
+        .filter_map(|(asset, days)| Some((asset.parse().ok()?, days)))
+        .collect())
+}
+
+fn seen(connection: &Connection) -> rusqlite::Result<BTreeMap<String, BTreeMap<Ds, SeenDay>>> {
+    let mut names = connection.prepare_cached("SELECT id, slice FROM slices")?;
+    let names: Vec<(i64, String)> = names
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT ds, files, catalog, born, changed FROM seen_days WHERE slice = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut all = BTreeMap::new();
+    for (id, slice) in names {
+        let day = |row: &Row<'_>| {
+            let seen = SeenDay {
+                evidence: evidence(row, 1)?,
+                born: row.get(3)?,
+                changed: row.get(4)?,
+            };
+            Ok((Ds::from_epoch_days(row.get(0)?), seen))
+        };
+        let days = statement.query_map(params![id], day)?;
+        all.insert(slice, days.collect::<rusqlite::Result<_>>()?);
+    }
+    Ok(all)
+}

@@ -1,0 +1,320 @@
+//! The comparison, asset by asset, producers first.
+
+use std::collections::BTreeMap;
+
+use chronon_run_core::{Ds, MadeDay, PartitionRange, RangeSet, Slice, TableName};
+
+use super::versions::Versions;
+use super::{
+    Cause, ChangedInput, Freshness, days_of, followed, inputs_digest, needed_of, slice_of,
+};
+use crate::{
+    graph::{Asset, AssetIndex, Input},
+    need::{Bounds, Need},
+    planner::{History, Request, World},
+};
+
+/// What is out of date of one asset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Assessed {
+    /// Days known to have no rows, until now.
+    pub(crate) reopened: Vec<(RangeSet, Vec<Cause>)>,
+    /// Filled days that are out of date.
+    pub(crate) stale: Vec<(RangeSet, Vec<Cause>)>,
+    /// Filled days of which nothing is recorded.
+    pub(crate) unknown: RangeSet,
+    /// With `--stale`: the filled days that are filled again.
+    pub(crate) refilled: RangeSet,
+}
+
+impl Assessed {
+    /// The days of which `pairs` tell.
+    pub(crate) fn days(pairs: &[(RangeSet, Vec<Cause>)]) -> RangeSet {
+        let days = pairs.iter().map(|(days, _)| days);
+        days.fold(RangeSet::new(), |all, days| all.union(days))
+    }
+}
+
+/// What is out of date of every selected asset, and the history without the days that are known to
+/// have no rows no more.
+pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>, History) {
+    let mut history = History {
+        empty: world.history.empty.clone(),
+        uploaded: world.history.uploaded.clone(),
+        freshness: None,
+    };
+    let mut all = vec![Assessed::default(); world.graph.assets.len()];
+    let Some(freshness) = &world.history.freshness else {
+        return (all, history);
+    };
+    let mut assessor = Assessor {
+        world,
+        freshness,
+        versions: BTreeMap::new(),
+    };
+    for &index in &request.selected {
+        let asset = &world.graph.assets[index];
+        if asset.day_column.is_none() {
+            continue;
+        }
+        let mut found = assessor.own(asset);
+        follow_reopened(world, asset, &all, &mut found);
+        if request.stale {
+            follow_refilled(world, asset, &all, &mut found);
+        }
+        let reopened = Assessed::days(&found.reopened);
+        if let Some(empty) = history.empty.get_mut(&asset.id) {
+            *empty = empty.minus(&reopened);
+        }
+        all[index] = found;
+    }
+    (all, history)
+}
+
+struct Assessor<'a> {
+    world: World<'a>,
+    freshness: &'a Freshness,
+    versions: BTreeMap<Slice, Versions>,
+}
+
+impl Assessor<'_> {
+    /// What is out of date of an asset by itself.
+    fn own(&mut self, asset: &Asset) -> Assessed {
+        let observed = self.world.observed_days(asset);
+        let empty = self.world.history.empty.get(&asset.id).cloned();
+        let empty = empty.unwrap_or_default().minus(&observed);
+        let nothing = BTreeMap::new();
+        let made = self.freshness.memory.made.get(&asset.id);
+        let made = made.unwrap_or(&nothing);
+        if !made.is_empty() {
+            self.load_versions(asset);
+        }
+        let compared = Compared {
+            assessor: self,
+            asset,
+            inputs_now: inputs_digest(asset),
+        };
+        // A partition of a day that was left without is another program's.
+        let left_without = self.world.history.empty.get(&asset.id);
+        let left_without = left_without.map(|days| days.intersect(&observed));
+        let recorded: RangeSet = made.keys().copied().collect();
+        let recorded = recorded.minus(&left_without.unwrap_or_default());
+        Assessed {
+            unknown: observed.minus(&recorded),
+            stale: compared.group(&observed.intersect(&recorded), made, false),
+            reopened: compared.group(&empty, made, true),
+            refilled: RangeSet::new(),
+        }
+    }
+
+    fn load_versions(&mut self, asset: &Asset) {
+        for input in asset.inputs.iter().filter(|i| i.need != Need::Table) {
+            let slice = slice_of(input);
+            let freshness = self.freshness;
+            let there = days_of(input, self.world.snapshot);
+            self.versions.entry(slice).or_insert_with_key(|slice| {
+                let seen = freshness.memory.seen.get(&slice.to_string());
+                Versions::new(&there, seen, freshness.now.get(slice))
+            });
+        }
+    }
+}
+
+/// One asset under comparison.
+struct Compared<'a, 'w> {
+    assessor: &'a Assessor<'w>,
+    asset: &'a Asset,
+    inputs_now: i64,
+}
+
+/// Why one day is out of date, without the days of its inputs.
+#[derive(Clone, PartialEq, Eq, Default)]
+struct Verdict {
+    nothing_recorded: bool,
+    unfinished: bool,
+    /// The digest of the earlier conf.
+    edited: Option<i64>,
+    /// Places of the inputs that changed.
+    inputs: Vec<usize>,
+}
+
+impl Compared<'_, '_> {
+    /// The days that are out of date, joined where they are so for the same causes.
+    fn group(
+        &self,
+        days: &RangeSet,
+        made: &BTreeMap<Ds, MadeDay>,
+        empty: bool,
+    ) -> Vec<(RangeSet, Vec<Cause>)> {
+        let mut runs: Vec<(PartitionRange, Verdict, i64)> = Vec::new();
+        for ds in days.iter() {
+            let made = made.get(&ds);
+            let verdict = self.verdict(ds, made, empty);
+            if verdict == Verdict::default() {
+                continue;
+            }
+            let attempt = made.map_or(0, |made| made.attempt);
+            match runs.last_mut() {
+                Some((range, last, oldest)) if range.end.plus(1) == ds && *last == verdict => {
+                    range.end = ds;
+                    *oldest = attempt.min(*oldest);
+                }
+                _ => runs.push((PartitionRange::day(ds), verdict, attempt)),
+            }
+        }
+        runs.into_iter()
+            .map(|(range, verdict, oldest)| (range.into(), self.causes(range, &verdict, oldest)))
+            .collect()
+    }
+
+    fn verdict(&self, ds: Ds, made: Option<&MadeDay>, empty: bool) -> Verdict {
+        let Some(made) = made else {
+            return Verdict {
+                nothing_recorded: empty,
+                ..Verdict::default()
+            };
+        };
+        let conf = self.assessor.freshness.confs.get(&self.asset.id);
+        // Other inputs than then are an edit too, of days that have no rows; a filled day was made by
+        // another version of this program.
+        let other_inputs = made.inputs != self.inputs_now;
+        let edited = conf.is_some_and(|conf| *conf != made.conf) || (empty && other_inputs);
+        let inputs = self.asset.inputs.iter().enumerate();
+        let inputs = inputs.filter(|(_, input)| !other_inputs && (!empty || self.decides(input)));
+        let inputs = inputs.filter(|(_, input)| self.changed(input, ds, made.attempt));
+        Verdict {
+            nothing_recorded: false,
+            unfinished: made.unfinished && !empty,
+            edited: edited.then_some(made.conf),
+            inputs: inputs.map(|(place, _)| place).collect(),
+        }
+    }
+
+    /// Whether an input can give rows to a day that has none. A join has the rows of its left side.
+    fn decides(&self, input: &Input) -> bool {
+        let has_gates = self.asset.inputs.iter().any(|input| input.gates);
+        let is_join = self.asset.id.conf.conf_type == chronon_run_core::ConfType::Join;
+        input.gates || !is_join || !has_gates
+    }
+
+    fn changed(&self, input: &Input, ds: Ds, attempt: i64) -> bool {
+        let Some((versions, needed)) = self.needed(input, PartitionRange::day(ds)) else {
+            return false;
+        };
+        versions.changed_in(needed, attempt)
+    }
+
+    fn needed(&self, input: &Input, range: PartitionRange) -> Option<(&Versions, PartitionRange)> {
+        let versions = self.assessor.versions.get(&slice_of(input))?;
+        let needed = needed_of(input, range, Ds::from_epoch_days(versions.first()))?;
+        Some((versions, needed))
+    }
+
+    fn causes(&self, range: PartitionRange, verdict: &Verdict, oldest: i64) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        if verdict.nothing_recorded {
+            causes.push(Cause::NothingRecorded);
+        }
+        if let Some(conf) = verdict.edited {
+            let edits = self.assessor.freshness.edits.get(&self.asset.id);
+            let edits = edits.and_then(|edits| edits.get(&conf)).cloned();
+            causes.push(Cause::ConfEdited {
+                edits: edits.unwrap_or_default(),
+            });
+        }
+        if verdict.unfinished {
+            causes.push(Cause::Unfinished);
+        }
+        let mut inputs: BTreeMap<TableName, ChangedInput> = BTreeMap::new();
+        for input in verdict
+            .inputs
+            .iter()
+            .map(|&place| &self.asset.inputs[place])
+        {
+            let Some((versions, needed)) = self.needed(input, range) else {
+                continue;
+            };
+            let (appeared, rewritten) = versions.changes(needed, oldest);
+            let table = input.spec.table.clone();
+            let entry = inputs.entry(table.clone());
+            let entry = entry.or_insert_with(|| ChangedInput {
+                table,
+                appeared: RangeSet::new(),
+                rewritten: RangeSet::new(),
+            });
+            entry.appeared = entry.appeared.union(&appeared);
+            entry.rewritten = entry.rewritten.union(&rewritten);
+        }
+        if !inputs.is_empty() {
+            causes.push(Cause::InputsChanged {
+                inputs: inputs.into_values().collect(),
+            });
+        }
+        causes
+    }
+}
+
+/// Days without rows of which an input was without rows and is looked at again.
+fn follow_reopened(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
+    let empty = world.history.empty.get(&asset.id).cloned();
+    let already = Assessed::days(&found.reopened);
+    let rest = empty
+        .unwrap_or_default()
+        .minus(&already)
+        .minus(&world.observed_days(asset));
+    let of = |producer: AssetIndex| Assessed::days(&all[producer].reopened);
+    found.reopened.extend(following(world, asset, &rest, &of));
+}
+
+/// Filled days of which an input is filled again; with those that are out of date themselves.
+fn follow_refilled(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
+    let observed = world.observed_days(asset);
+    let archived = world
+        .driver
+        .and_then(|driver| driver.archived.get(&asset.id)?.tables.get(&asset.table));
+    let own = Assessed::days(&found.stale).union(&archived.cloned().unwrap_or_default());
+    let of = |producer: AssetIndex| {
+        let found = &all[producer];
+        found.refilled.union(&Assessed::days(&found.reopened))
+    };
+    let further = following(world, asset, &observed.minus(&own), &of);
+    found.refilled = own.union(&Assessed::days(&further));
+    found.stale.extend(further);
+}
+
+/// The days of `days` that need a day of an input that is filled again.
+fn following(
+    world: World<'_>,
+    asset: &Asset,
+    days: &RangeSet,
+    again: &dyn Fn(AssetIndex) -> RangeSet,
+) -> Vec<(RangeSet, Vec<Cause>)> {
+    let Some(domain) = days.hull() else {
+        return Vec::new();
+    };
+    let mut runs: Vec<(RangeSet, Vec<Cause>)> = Vec::new();
+    let mut touched = RangeSet::new();
+    let mut inputs: BTreeMap<TableName, RangeSet> = BTreeMap::new();
+    for input in &asset.inputs {
+        let Some(producer) = input.producer else {
+            continue;
+        };
+        let shift = world.graph.assets[producer].shift;
+        let again = again(producer).widen(shift, shift);
+        let bounds = Bounds {
+            from: input.from,
+            until: input.until,
+        };
+        let outputs = followed(input.need).outputs_of(&again, bounds, domain);
+        let outputs = outputs.intersect(days);
+        if !outputs.is_empty() {
+            touched = touched.union(&outputs);
+            let known = inputs.entry(input.spec.table.clone()).or_default();
+            *known = known.union(&again);
+        }
+    }
+    if !touched.is_empty() {
+        runs.push((touched, vec![Cause::InputsFilledAgain { inputs }]));
+    }
+    runs
+}

@@ -1,0 +1,200 @@
+//! Which filled days are out of date, and which days without rows have to be looked at again.
+//!
+//! A day is compared with how it was made ([`Memory`]): the conf's content, and what was seen of the
+//! input days that it needs. The comparison is a question for the newest change in a range of days
+//! (`versions.rs`), so that it costs the same for a window of a year as for one day.
+
+mod assess;
+mod versions;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, DayEvidence, Digest, Ds, Memory, PartitionRange, RangeSet, Slice,
+    TableName,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    graph::{Asset, AssetIndex, Input},
+    need::Need,
+    planner::World,
+};
+
+pub(crate) use assess::{Assessed, assess};
+
+/// How days were made, and what the same things look like now.
+#[derive(Clone, Debug, Default)]
+pub struct Freshness {
+    /// How days were made.
+    pub memory: Memory,
+    /// What is seen now of the input days that were asked for, see [`evidence_wanted`].
+    pub now: BTreeMap<Slice, DayEvidence>,
+    /// The digest of each asset's conf as it is now. An asset that is not there is not compared.
+    pub confs: BTreeMap<AssetId, i64>,
+    /// What was edited since a conf had a digest, in words.
+    pub edits: BTreeMap<AssetId, BTreeMap<i64, Vec<String>>>,
+}
+
+/// Why a day is out of date.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Cause {
+    /// The conf was edited after the day was filled.
+    ConfEdited {
+        /// What, in words.
+        edits: Vec<String>,
+    },
+    /// Input partitions appeared or were written again after the day was filled.
+    InputsChanged {
+        /// Which.
+        inputs: Vec<ChangedInput>,
+    },
+    /// The plan fills days again that it was made of.
+    InputsFilledAgain {
+        /// The tables and the days.
+        inputs: BTreeMap<TableName, RangeSet>,
+    },
+    /// An attempt to fill the day again began and did not end.
+    Unfinished,
+    /// An earlier version of this program found no rows, and did not record what it saw.
+    NothingRecorded,
+}
+
+/// Days of one input that are no longer what they were.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChangedInput {
+    /// The table.
+    pub table: TableName,
+    /// Days that were not there.
+    pub appeared: RangeSet,
+    /// Days that were written again.
+    pub rewritten: RangeSet,
+}
+
+/// How much of the evidence a command needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// That of days without rows: they decide what runs.
+    EmptyDays,
+    /// That of every filled day.
+    FilledDays,
+}
+
+/// The input days of which evidence is wanted before a plan is made: those that recorded days of the
+/// selected assets were made of and that are there now.
+#[must_use]
+pub fn evidence_wanted(
+    world: World<'_>,
+    selected: &BTreeSet<AssetIndex>,
+    memory: &Memory,
+    depth: Depth,
+) -> BTreeMap<Slice, RangeSet> {
+    let mut wanted: BTreeMap<Slice, RangeSet> = BTreeMap::new();
+    for asset in selected.iter().map(|&index| &world.graph.assets[index]) {
+        let Some(made) = memory.made.get(&asset.id) else {
+            continue;
+        };
+        let empty = world.history.empty.get(&asset.id).cloned();
+        let days: RangeSet = match depth {
+            Depth::EmptyDays => empty.unwrap_or_default(),
+            Depth::FilledDays => {
+                let observed = world.observed_days(asset);
+                observed.union(&empty.unwrap_or_default())
+            }
+        };
+        let days: RangeSet = days.iter().filter(|ds| made.contains_key(ds)).collect();
+        for (slice, days) in inputs_seen(asset, &days, world.snapshot) {
+            let all = wanted.entry(slice).or_default();
+            *all = all.union(&days);
+        }
+    }
+    wanted.retain(|_, days| !days.is_empty());
+    wanted
+}
+
+/// The input days that are there and that `days` of an asset are made of.
+#[must_use]
+pub fn inputs_seen(
+    asset: &Asset,
+    days: &RangeSet,
+    snapshot: &CatalogSnapshot,
+) -> BTreeMap<Slice, RangeSet> {
+    let mut seen: BTreeMap<Slice, RangeSet> = BTreeMap::new();
+    for input in &asset.inputs {
+        let there = days_of(input, snapshot);
+        let needed: RangeSet = days
+            .ranges()
+            .iter()
+            .filter_map(|range| needed_of(input, *range, there.first()?))
+            .collect();
+        let found = seen.entry(slice_of(input)).or_default();
+        *found = found.union(&needed.intersect(&there));
+    }
+    seen
+}
+
+/// What the inputs of an asset are, apart from what they hold: as long as it is the same, days that
+/// were not seen were not there.
+#[must_use]
+pub fn inputs_digest(asset: &Asset) -> i64 {
+    let mut texts: Vec<String> = Vec::new();
+    for input in asset.inputs.iter().filter(|i| i.need != Need::Table) {
+        let mut text = slice_of(input).to_string();
+        // Infallible: writing to a String.
+        let _ = write!(text, " {:?} {:?} {:?}", input.need, input.from, input.until);
+        texts.push(text);
+    }
+    texts.sort();
+    texts.dedup();
+    let digest = texts.iter();
+    digest
+        .fold(Digest::default(), |all, text| all.text(text))
+        .value()
+}
+
+pub(crate) fn slice_of(input: &Input) -> Slice {
+    Slice {
+        table: input.spec.table.clone(),
+        day_column: input.day_column.clone(),
+        sub_partitions: input.spec.sub_partitions.clone(),
+    }
+}
+
+fn days_of(input: &Input, snapshot: &CatalogSnapshot) -> RangeSet {
+    let spec = &input.spec;
+    snapshot.days(&spec.table, &input.day_column, &spec.sub_partitions)
+}
+
+/// The days of an input, from `first` on, that the days of `range` are made of. Unlike what is waited
+/// for, history before the first partition counts: it may appear.
+fn needed_of(input: &Input, range: PartitionRange, first: Ds) -> Option<PartitionRange> {
+    let needed = match input.need {
+        Need::Days { lo, hi } => range.widen(lo, hi)?,
+        Need::Since { hi } => PartitionRange::new(first, range.end.plus(hi))?,
+        // What is read besides is the newest partition of the moment, of which no day is made alone.
+        Need::Newest { hi } => range.widen(hi, hi)?,
+        Need::Table => return None,
+    };
+    let start = input
+        .from
+        .map_or(needed.start, |from| from.max(needed.start));
+    let end = input
+        .until
+        .map_or(needed.end, |until| until.min(needed.end));
+    PartitionRange::new(start, end)
+}
+
+/// The need by which changes are followed downstream.
+fn followed(need: Need) -> Need {
+    match need {
+        Need::Newest { hi } => Need::Days { lo: hi, hi },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,530 @@
+//! Any order of landing, rewriting, editing, running and being killed ends with the tables that one
+//! clean backfill makes, and with nothing left to do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, ConfType, DayEvidence, Ds, Evidence, PartitionRange, Partitions,
+    RangeSet, Slice, StepKind, TableName, TableSpec, TableState,
+    event::{Event, Outcome, Sink, StepInfo, What},
+};
+use chronon_run_ledger::{Ledger, Look, Provenance};
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    AssetSettings, Cause, Fill, Graph, History, Plan, Reason, Request, Role, State, Step, plan,
+};
+
+const LAST: i32 = 8;
+
+fn day(n: i32) -> Ds {
+    Ds::from_epoch_days(n)
+}
+
+fn table(name: &str) -> TableName {
+    TableName::new("db", name).unwrap()
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+enum Act {
+    /// A partition of a source is written, for the first time or again; without rows if not `rows`.
+    Land {
+        source: usize,
+        day: i32,
+        rows: bool,
+    },
+    Edit(usize),
+    Run,
+    RunStale,
+    /// The first step of a run begins and is killed.
+    Killed {
+        stale: bool,
+    },
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let land = (0..2_usize, 0..=LAST, prop::bool::weighted(0.8));
+    let act = prop_oneof![
+        6 => land.prop_map(|(source, day, rows)| Act::Land { source, day, rows }),
+        1 => (0..3_usize).prop_map(Act::Edit),
+        3 => Just(Act::Run),
+        2 => Just(Act::RunStale),
+        1 => any::<bool>().prop_map(|stale| Act::Killed { stale }),
+    ];
+    prop::collection::vec(act, 1..24)
+}
+
+/// What a day holds: enough to tell it from every other way to make it. `None`: no rows.
+type Content = Option<String>;
+
+/// Sources, tables, and the program's own memory of them.
+struct Lab {
+    graph: Graph,
+    /// What each table's partitions hold, and when they were written.
+    tables: BTreeMap<TableName, BTreeMap<i32, (Content, i64)>>,
+    confs: [i64; 3],
+    clock: i64,
+    runs: u32,
+    ledger: Ledger,
+    provenance: Provenance,
+    _folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// `a0` has a window over `s0`; `a1` has a window over `a0` and all of `s1`; `a2` reads `a1`.
+    fn new(windows: [i32; 2]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let days = |lo: i32| Need::Days { lo: -lo, hi: 0 };
+        let assets = vec![
+            asset(0, vec![input("s0", days(windows[0]), None, true)]),
+            asset(
+                1,
+                vec![
+                    input("a0", days(windows[1]), Some(0), true),
+                    input("s1", Need::Since { hi: 0 }, None, false),
+                ],
+            ),
+            asset(2, vec![input("a1", days(0), Some(1), true)]),
+        ];
+        let by_id = assets.iter().enumerate();
+        let by_id = by_id.map(|(at, asset)| (asset.id.clone(), at)).collect();
+        Self {
+            graph: Graph {
+                readers: vec![BTreeSet::new(); assets.len()],
+                assets,
+                by_id,
+            },
+            tables: BTreeMap::new(),
+            confs: [1; 3],
+            clock: 0,
+            runs: 0,
+            ledger: Ledger::open(&path),
+            provenance: Provenance::open(&path),
+            _folder: folder,
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Land { source, day, rows } => {
+                let content = rows.then(|| format!("v{}", self.clock));
+                self.write(&table(&format!("s{source}")), day, content);
+            }
+            Act::Edit(asset) => self.confs[asset] += 1,
+            Act::Run => self.run(false),
+            Act::RunStale => self.run(true),
+            Act::Killed { stale } => {
+                let plan = self.plan(stale);
+                if let Some(step) = plan.steps.first() {
+                    self.begin(&plan);
+                    self.look(step);
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, table: &TableName, day: i32, content: Content) {
+        self.clock += 1;
+        let days = self.tables.entry(table.clone()).or_default();
+        days.insert(day, (content, self.clock));
+    }
+
+    fn snapshot(&self) -> CatalogSnapshot {
+        let state = |days: &BTreeMap<i32, (Content, i64)>| {
+            let days = days.keys().map(|&n| day(n)).collect();
+            Some(TableState {
+                partitions: BTreeMap::from([("ds".to_owned(), Partitions::of_days(days))]),
+                ..TableState::default()
+            })
+        };
+        let tables = self.tables.iter();
+        CatalogSnapshot {
+            tables: tables
+                .map(|(name, days)| (name.clone(), state(days)))
+                .collect(),
+        }
+    }
+
+    fn evidence(&self, wanted: &BTreeMap<Slice, RangeSet>) -> BTreeMap<Slice, DayEvidence> {
+        let one = |slice: &Slice, days: &RangeSet| {
+            let known = self.tables.get(&slice.table);
+            let stamp = |ds: Ds| Some(known?.get(&ds.epoch_days())?.1);
+            days.iter()
+                .map(|ds| {
+                    let catalog = stamp(ds);
+                    (
+                        ds,
+                        Evidence {
+                            files: None,
+                            catalog,
+                        },
+                    )
+                })
+                .collect()
+        };
+        let wanted = wanted.iter();
+        wanted
+            .map(|(slice, days)| (slice.clone(), one(slice, days)))
+            .collect()
+    }
+
+    fn plan(&mut self, stale: bool) -> Plan {
+        let snapshot = self.snapshot();
+        let mut history = History {
+            empty: self.ledger.all_empty_days(),
+            ..History::default()
+        };
+        let selected: BTreeSet<usize> = (0..self.graph.assets.len()).collect();
+        let (never, refused, only) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let memory = self.ledger.memory();
+        let depth = if stale {
+            Depth::FilledDays
+        } else {
+            Depth::EmptyDays
+        };
+        let world = world_of(&self.graph, &snapshot, &history, &never, &refused);
+        let wanted = evidence_wanted(world, &selected, &memory, depth);
+        let ids = self.graph.assets.iter().map(|asset| asset.id.clone());
+        history.freshness = Some(Freshness {
+            memory,
+            now: self.evidence(&wanted),
+            confs: ids.zip(self.confs).collect(),
+            edits: BTreeMap::new(),
+        });
+        let settings = |_| AssetSettings {
+            step_days: 3,
+            lag: 0,
+        };
+        let request = Request {
+            selected,
+            start_ds: None,
+            end_ds: None,
+            as_of: day(LAST),
+            recompute: false,
+            stale,
+            only: &only,
+            settings: &settings,
+        };
+        let world = world_of(&self.graph, &snapshot, &history, &never, &refused);
+        plan(world, &request)
+    }
+
+    fn begin(&mut self, plan: &Plan) {
+        self.runs += 1;
+        let steps = plan.steps.iter().map(|step| StepInfo {
+            step: step.index,
+            asset: step.asset.clone(),
+            range: step.range,
+        });
+        self.tell(What::RunStarted {
+            run: self.runs.to_string(),
+            steps: steps.collect(),
+            jobs: 1,
+        });
+    }
+
+    fn tell(&mut self, what: What) {
+        let event = Event { at: 0, what };
+        self.ledger.emit(&event);
+        Sink::flush(&mut self.ledger);
+        (&self.provenance).emit(&event);
+    }
+
+    fn run(&mut self, stale: bool) {
+        let plan = self.plan(stale);
+        self.begin(&plan);
+        for step in &plan.steps {
+            self.look(step);
+            let (filled, empty) = self.fill(step);
+            self.tell(What::StepFinished {
+                step: step.index,
+                outcome: Outcome::Succeeded,
+                filled,
+                empty,
+                bad: RangeSet::new(),
+                compared: Vec::new(),
+            });
+        }
+    }
+
+    fn look(&self, step: &Step) {
+        let index = self.graph.find(&step.asset).unwrap();
+        let asset = &self.graph.assets[index];
+        let wanted = inputs_seen(asset, &step.range.into(), &self.snapshot());
+        self.provenance.look(&Look {
+            run: &self.runs.to_string(),
+            step: step.index,
+            attempt: 1,
+            asset: &asset.id,
+            range: step.range,
+            conf: self.confs[index],
+            content: "",
+            inputs: inputs_digest(asset),
+            seen: &self.evidence(&wanted),
+        });
+    }
+
+    fn fill(&mut self, step: &Step) -> (RangeSet, RangeSet) {
+        let index = self.graph.find(&step.asset).unwrap();
+        let name = self.graph.assets[index].table.clone();
+        let (mut filled, mut empty) = (Vec::new(), Vec::new());
+        for ds in step.range.iter() {
+            let tables = |table: &TableName, n: i32| self.tables.get(table)?.get(&n)?.0.clone();
+            let content = self.content(index, ds.epoch_days(), &tables);
+            if content.is_some() {
+                filled.push(ds);
+                self.write(&name, ds.epoch_days(), content);
+            } else {
+                empty.push(ds);
+                self.tables
+                    .entry(name.clone())
+                    .or_default()
+                    .remove(&ds.epoch_days());
+            }
+        }
+        (filled.into_iter().collect(), empty.into_iter().collect())
+    }
+
+    /// A day has rows if its own day of the deciding input has, and holds what is in its windows.
+    fn content(&self, index: usize, n: i32, of: &dyn Fn(&TableName, i32) -> Content) -> Content {
+        let asset = &self.graph.assets[index];
+        of(&asset.inputs[0].spec.table, n)?;
+        let mut text = format!("conf{}", self.confs[index]);
+        for input in &asset.inputs {
+            let first = match input.need {
+                Need::Days { lo, .. } => n + lo,
+                _ => 0,
+            };
+            let days = (first..=n).filter_map(|d| Some((d, of(&input.spec.table, d)?)));
+            for (d, content) in days {
+                text += &format!("[{d} {content}]");
+            }
+        }
+        Some(text)
+    }
+
+    /// What one clean backfill would make now.
+    fn clean(&self, index: usize) -> BTreeMap<i32, String> {
+        let sources = |table: &TableName, n: i32| self.tables.get(table)?.get(&n)?.0.clone();
+        let below = index.checked_sub(1).map(|below| self.clean(below));
+        let of = |table: &TableName, n: i32| match &below {
+            Some(below) if table.name().starts_with('a') => below.get(&n).cloned(),
+            _ => sources(table, n),
+        };
+        (0..=LAST)
+            .filter_map(|n| Some((n, self.content(index, n, &of)?)))
+            .collect()
+    }
+
+    fn filled(&self, index: usize) -> BTreeMap<i32, String> {
+        let days = self.tables.get(&self.graph.assets[index].table);
+        let days = days.into_iter().flatten();
+        days.filter_map(|(n, (content, _))| Some((*n, content.clone()?)))
+            .collect()
+    }
+}
+
+fn world_of<'a>(
+    graph: &'a Graph,
+    snapshot: &'a CatalogSnapshot,
+    history: &'a History,
+    never: &'a BTreeMap<TableName, RangeSet>,
+    refused: &'a BTreeMap<AssetId, String>,
+) -> World<'a> {
+    World {
+        graph,
+        snapshot,
+        history,
+        never,
+        refused,
+        driver: None,
+    }
+}
+
+fn input(name: &str, need: Need, producer: Option<usize>, gates: bool) -> Input {
+    Input {
+        spec: TableSpec {
+            table: table(name),
+            sub_partitions: Vec::new(),
+        },
+        day_column: "ds".to_owned(),
+        role: Role::Dependency,
+        need,
+        from: None,
+        until: None,
+        gates,
+        producer,
+    }
+}
+
+fn asset(number: usize, inputs: Vec<Input>) -> Asset {
+    let name = format!("a{number}");
+    Asset {
+        id: AssetId::new(ConfType::StagingQuery, &name, StepKind::Backfill),
+        path: name.clone().into(),
+        digest: String::new(),
+        team: String::new(),
+        tags: BTreeSet::new(),
+        schedule: None,
+        table: table(&name),
+        sub_partitions: Vec::new(),
+        day_column: Some("ds".to_owned()),
+        also_writes: Vec::new(),
+        shift: 0,
+        fill: Fill::Daily,
+        from: Some(day(0)),
+        until: None,
+        inputs,
+        embedded_group_bys: BTreeSet::new(),
+        embeds: BTreeSet::new(),
+        also_locks: Vec::new(),
+        towards: None,
+        family: name,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn any_order_of_acts_ends_with_one_clean_backfill(
+        windows in [0..4_i32, 0..3_i32], acts in acts(),
+    ) {
+        let mut lab = Lab::new(windows);
+        acts.iter().for_each(|act| lab.act(act));
+        for source in 0..2 {
+            for n in 0..=LAST {
+                if lab.tables.get(&table(&format!("s{source}"))).is_none_or(|days| !days.contains_key(&n)) {
+                    lab.act(&Act::Land { source, day: n, rows: true });
+                }
+            }
+        }
+        lab.run(false);
+        lab.run(true);
+        for index in 0..3 {
+            prop_assert_eq!(lab.filled(index), lab.clean(index), "a{}", index);
+        }
+        for stale in [false, true] {
+            let plan = lab.plan(stale);
+            prop_assert!(plan.steps.is_empty(), "{:?}", plan.assets);
+        }
+    }
+}
+
+/// The reasons of the cells of an asset in a state.
+fn reasons(plan: &Plan, asset: usize, state: State) -> Vec<(RangeSet, Reason)> {
+    let cells = plan.assets[asset].cells.iter().filter(|c| c.state == state);
+    cells.map(|c| (c.range.into(), c.reason.clone())).collect()
+}
+
+fn days(first: i32, last: i32) -> RangeSet {
+    PartitionRange::new(day(first), day(last)).into()
+}
+
+/// A lab whose sources have every day, and whose tables are filled.
+fn filled_lab() -> Lab {
+    let mut lab = Lab::new([1, 0]);
+    for source in 0..2 {
+        for n in 0..=LAST {
+            let rows = (source, n) != (0, 4);
+            lab.act(&Act::Land {
+                source,
+                day: n,
+                rows,
+            });
+        }
+    }
+    lab.run(false);
+    lab
+}
+
+#[test]
+fn a_day_without_rows_is_planned_again_once_its_input_changes_with_what_had_none_for_it() {
+    let mut lab = filled_lab();
+    let plan = lab.plan(false);
+    assert!(plan.steps.is_empty());
+    assert_eq!(
+        reasons(&plan, 0, State::Done)[1],
+        (days(4, 4), Reason::KnownEmpty)
+    );
+    lab.act(&Act::Land {
+        source: 0,
+        day: 4,
+        rows: true,
+    });
+    let plan = lab.plan(false);
+    let changed = ChangedInput {
+        table: table("s0"),
+        appeared: RangeSet::new(),
+        rewritten: days(4, 4),
+    };
+    let because = vec![Cause::InputsChanged {
+        inputs: vec![changed],
+    }];
+    assert_eq!(
+        reasons(&plan, 0, State::Run),
+        [(days(4, 4), Reason::EmptyNoMore { because })]
+    );
+    let of: Vec<RangeSet> = plan.steps.iter().map(|step| step.range.into()).collect();
+    assert_eq!(of, [days(4, 4), days(4, 4), days(4, 4)], "all three assets");
+}
+
+#[test]
+fn a_day_is_stale_until_it_is_filled_again_whatever_else_is_filled() {
+    let mut lab = filled_lab();
+    lab.act(&Act::Edit(2));
+    lab.act(&Act::Land {
+        source: 0,
+        day: 6,
+        rows: true,
+    });
+    for _ in 0..2 {
+        let plan = lab.plan(true);
+        let of = |asset: usize| -> RangeSet {
+            reasons(&plan, asset, State::Run)
+                .into_iter()
+                .flat_map(|(days, _)| days.ranges().to_vec())
+                .collect()
+        };
+        assert_eq!(of(0), days(6, 7));
+        assert_eq!(of(1), days(6, 7));
+        assert_eq!(
+            of(2),
+            days(0, 3).union(&days(5, LAST)),
+            "the edit is about all of them"
+        );
+        lab.run(false);
+    }
+    lab.run(true);
+    assert!(lab.plan(true).steps.is_empty());
+}
+
+#[test]
+fn days_of_others_are_unknown_and_not_stale() {
+    let mut lab = filled_lab();
+    lab.write(&table("a2"), 4, Some("by hand".to_owned()));
+    let plan = lab.plan(true);
+    assert!(plan.steps.is_empty());
+    assert_eq!(
+        plan.assets[2].notes,
+        [crate::Note::Unrecorded { days: days(4, 4) }]
+    );
+}
+
+#[test]
+fn without_a_ledger_nothing_is_stale() {
+    let mut lab = filled_lab();
+    lab.act(&Act::Edit(0));
+    let path = lab._folder.path().join("other.db");
+    lab.ledger = Ledger::open(&path);
+    assert!(lab.plan(true).steps.is_empty());
+    let again = lab.plan(false);
+    let ranges = again.steps.iter().map(|step| RangeSet::from(step.range));
+    assert_eq!(
+        ranges.collect::<Vec<_>>(),
+        vec![days(4, 4); 3],
+        "days without rows are looked at again"
+    );
+}

@@ -1,0 +1,128 @@
+//! Reads what the planner compares days by, and records it before a step starts: the content of
+//! confs, what is seen of input partitions, what the ledger remembers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_conf::edits::{content_digest, content_edits};
+use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice, event::StepIndex};
+use chronon_run_exec::Job;
+use chronon_run_ledger::{Ledger, Look, Provenance};
+use chronon_run_plan::{
+    Asset, AssetIndex, Depth, Freshness, World, evidence_wanted, inputs_digest, inputs_seen,
+};
+use serde_json::Value;
+
+use crate::{context::Context, filled::conf_of, warehouse::Warehouse};
+
+/// Everything that the planner needs to tell which days of `selected` are out of date.
+pub(crate) fn read(
+    context: &Context,
+    world: World<'_>,
+    selected: &BTreeSet<AssetIndex>,
+    warehouse: &Warehouse,
+    ledger: &mut Ledger,
+    depth: Depth,
+) -> Freshness {
+    let memory = ledger.memory();
+    let wanted = evidence_wanted(world, selected, &memory, depth);
+    let now = warehouse.evidence(&context.workspace, &wanted, None);
+    let mut freshness = Freshness {
+        memory,
+        now,
+        ..Freshness::default()
+    };
+    let mut contents = Contents::default();
+    for &index in selected {
+        let asset = &context.graph.assets[index];
+        contents.compare(context, asset, ledger, &mut freshness);
+    }
+    freshness
+}
+
+/// Confs of earlier days, each read once.
+#[derive(Default)]
+struct Contents {
+    earlier: BTreeMap<i64, Option<Value>>,
+}
+
+impl Contents {
+    /// Adds the digest of an asset's conf, and what was edited since its days were filled.
+    fn compare(
+        &mut self,
+        context: &Context,
+        asset: &Asset,
+        ledger: &mut Ledger,
+        freshness: &mut Freshness,
+    ) {
+        let Some(made) = freshness.memory.made.get(&asset.id) else {
+            return;
+        };
+        let Some(conf) = conf_of(context, &asset.id) else {
+            return;
+        };
+        let conf_type = asset.id.conf.conf_type;
+        let digest = content_digest(&conf, conf_type, &asset.id.step);
+        let earlier: BTreeSet<i64> = made.values().map(|made| made.conf).collect();
+        let mut edits = BTreeMap::new();
+        for before in earlier.into_iter().filter(|before| *before != digest) {
+            let read = self.earlier.entry(before).or_insert_with(|| {
+                let text = ledger.conf_content(before)?;
+                serde_json::from_str(&text).ok()
+            });
+            let words = read
+                .as_ref()
+                .map(|then| content_edits(then, &conf, conf_type, &asset.id.step));
+            edits.insert(before, words.unwrap_or_default());
+        }
+        freshness.confs.insert(asset.id.clone(), digest);
+        freshness.edits.insert(asset.id.clone(), edits);
+    }
+}
+
+/// Records what the steps of one run start from.
+pub(crate) struct Recording<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) provenance: &'a Provenance,
+    pub(crate) run: String,
+}
+
+impl Recording<'_> {
+    /// Looks at the inputs of an attempt that is about to start. What changes from now on is seen as
+    /// changed, even if the attempt still reads it.
+    pub(crate) fn look(&self, job: &Job, attempt: u32, asset: &Asset, snapshot: &CatalogSnapshot) {
+        if asset.day_column.is_none() {
+            return;
+        }
+        let Some(conf) = conf_of(self.context, &asset.id) else {
+            return;
+        };
+        let wanted = inputs_seen(asset, &RangeSet::from(job.range), snapshot);
+        let mut seen = self
+            .warehouse
+            .evidence(&self.context.workspace, &wanted, Some(snapshot));
+        note_presence(&mut seen, &wanted);
+        let step: StepIndex = job.step;
+        self.provenance.look(&Look {
+            run: &self.run,
+            step,
+            attempt,
+            asset: &asset.id,
+            range: job.range,
+            conf: content_digest(&conf, asset.id.conf.conf_type, &asset.id.step),
+            content: &conf.to_string(),
+            inputs: inputs_digest(asset),
+            seen: &seen,
+        });
+    }
+}
+
+/// A day that is there counts as seen, whatever could be learnt of it.
+fn note_presence(seen: &mut BTreeMap<Slice, DayEvidence>, there: &BTreeMap<Slice, RangeSet>) {
+    for (slice, days) in there {
+        let known = seen.entry(slice.clone()).or_default();
+        for ds in days.iter() {
+            known.entry(ds).or_default();
+        }
+    }
+}
