@@ -407,11 +407,11 @@ fn status_names_the_first_missing_link_and_knows_what_is_not_done_here() {
     let daily = r#""customJson": "{"#;
     driven.workspace.edit(conf, daily, weekly);
     upload("2026-01-24");
-    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-24 → upload 2026-01-24 → KV not loaded here");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-24 (6d) → upload 2026-01-24 (6d) → KV not loaded here");
     driven.workspace.edit(conf, weekly, daily);
-    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-24 → KV not loaded here; missing: the upload of 2026-01-30");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 (0s) → upload 2026-01-24 (6d, LATE) → KV not loaded here; missing: the upload of 2026-01-30");
     upload("2026-01-30");
-    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-30 → KV not loaded here");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 (0s) → upload 2026-01-30 (0s) → KV not loaded here");
 
     // Somebody wants it loaded.
     driven.workspace.write("load.py", LOAD);
@@ -419,9 +419,9 @@ fn status_names_the_first_missing_link_and_knows_what_is_not_done_here() {
     driven
         .workspace
         .write("workspace.toml", &format!("{settings}\n{HOOK}"));
-    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-30 → KV none; missing: the load of 2026-01-30 into the KV store");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 (0s) → upload 2026-01-30 (0s) → KV none (LATE); missing: the load of 2026-01-30 into the KV store");
     driven
         .run(&["materialize", KV, "--ds", "2026-01-30"])
         .expect(0);
-    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 → upload 2026-01-30 → KV 2026-01-30");
+    assert_snapshot!(line(), @"stays.listings.dim_v1: offline 2026-01-30 (0s) → upload 2026-01-30 (0s) → KV 2026-01-30 (0s)");
 }

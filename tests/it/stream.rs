@@ -14,7 +14,7 @@ use crate::spark_cluster::{Spark, master};
 use crate::support::{Screen, Workspace, signal, steady, wait_until};
 
 const APP: &str = "chronon_group_bys_streaming_production_stays.bookings.guest_v1";
-const RECORD: &str =
+pub(crate) const RECORD: &str =
     ".chronon-run/streaming/chronon_group_bys_streaming_production_stays.bookings.guest_v1.json";
 
 /// An app that lives until it is ended, with a child of its own.

@@ -242,6 +242,30 @@ pub fn unnoticed_edits(before: &Value, after: &Value) -> Vec<String> {
     differing(&content(before), &content(after))
 }
 
+/// What differs between two versions of a GroupBy that its streaming app reads: everything but
+/// `metaData`, topics included. Paths into the conf.
+#[must_use]
+pub fn streaming_edits(before: &Value, after: &Value) -> Vec<String> {
+    differing(&streamed(before), &streamed(after))
+}
+
+/// What of a compiled GroupBy its streaming app reads: of each `metaData` only the name, and no fields
+/// that say nothing.
+#[must_use]
+pub fn streamed(tree: &Value) -> Value {
+    match tree {
+        Value::Object(fields) => {
+            let kept = fields.iter().map(|(name, value)| match name.as_str() {
+                "metaData" if value.is_object() => (name.clone(), value["name"].clone()),
+                _ => (name.clone(), streamed(value)),
+            });
+            Value::Object(kept.filter(|(_, value)| !is_nothing(value)).collect())
+        }
+        Value::Array(items) => items.iter().map(streamed).collect(),
+        other => other.clone(),
+    }
+}
+
 /// The suffixes of the tables of a compiled join's parts (§3).
 #[must_use]
 pub fn part_suffixes(conf: &Value) -> Vec<String> {
@@ -525,5 +549,24 @@ mod tests {
             unnoticed_edits(&before, &after),
             ["aggregations.0.operation"]
         );
+    }
+
+    #[test]
+    fn a_streaming_app_reads_the_topic_and_nothing_of_meta_data_but_the_name() {
+        let conf = |topic: &str, team: &str, window: u32| {
+            serde_json::json!({
+                "metaData": {"name": "t.g", "team": team, "dependencies": [team]},
+                "sources": [{"events": {"table": "a.b", "topic": topic}}],
+                "aggregations": [{"windows": [{"length": window}]}],
+                "accuracy": null,
+            })
+        };
+        let before = conf("a", "x", 7);
+        assert!(streaming_edits(&before, &conf("a", "y", 7)).is_empty());
+        assert_eq!(
+            streaming_edits(&before, &conf("b", "x", 8)),
+            ["sources.0.events.topic", "aggregations.0.windows.0.length"]
+        );
+        assert!(streaming_edits(&streamed(&before), &before).is_empty());
     }
 }

@@ -110,6 +110,13 @@ pub fn format_instant(millis: i64) -> String {
         .to_string()
 }
 
+/// Milliseconds since the epoch of `2026-01-31T00:00:01.5Z` or another time of RFC 3339.
+#[must_use]
+pub fn parse_instant(text: &str) -> Option<i64> {
+    let parsed = DateTime::parse_from_rfc3339(text).ok()?;
+    Some(parsed.timestamp_millis())
+}
+
 impl FromStr for Ds {
     type Err = DsError;
 

@@ -10,3 +10,4 @@ pub mod sample;
 pub mod seeds;
 pub mod spark;
 pub mod sql;
+pub mod streaming;

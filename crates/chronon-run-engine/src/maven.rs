@@ -303,6 +303,12 @@ pub fn sha256(path: &Path) -> io::Result<String> {
     checksum::<Sha256>(path)
 }
 
+/// The SHA-256 of a text in hexadecimal digits.
+pub(crate) fn text_sha256(text: &str) -> String {
+    let digits = Sha256::digest(text.as_bytes());
+    digits.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn place(coordinates: &Coordinates, cache: &Path) -> PathBuf {
     let folder = cache.join("jars").join(coordinates.folder());
     folder.join(coordinates.file_name())

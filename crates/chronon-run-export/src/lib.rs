@@ -7,11 +7,13 @@
 
 mod airflow;
 mod listing;
+mod online;
 mod plan_text;
 mod status;
 
 pub use airflow::{AirflowError, AirflowExport, AirflowMajor, OwnOperators};
 pub use listing::{AssetRow, dot, listing, mermaid};
+pub use online::{Link, PathFacts, StreamFacts, links};
 pub use plan_text::{
     archive_text, causes_text, explanation_text, fate_text, open_text, out_of_date_text, plan_text,
     reason_text, waits_text,

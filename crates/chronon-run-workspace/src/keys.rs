@@ -547,6 +547,30 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "hooks",
+        key: "on_stream_down",
+        kind: "list of words",
+        default: None,
+        example: r#"["python3", "hooks/page.py", "{app_name}", "{reason}"]"#,
+        meaning: "Run by `stream` once when an app that ran has stopped working: its process is gone, its query is over, or a start died soon. Known: `{event}` (`stream_down`, `stream_stalled`, `stream_restarted`), `{asset}`, `{app_name}`, `{reason}`; the whole event is on stdin as JSON.",
+    },
+    Key {
+        section: "hooks",
+        key: "on_stream_stalled",
+        kind: "list of words",
+        default: None,
+        example: r#"["python3", "hooks/page.py", "{app_name}", "{reason}"]"#,
+        meaning: "Run by `stream` once when an app has made no progress for `stalled_after`; as `on_stream_down`.",
+    },
+    Key {
+        section: "hooks",
+        key: "on_stream_restarted",
+        kind: "list of words",
+        default: None,
+        example: r#"["python3", "hooks/notify.py", "{app_name}", "{reason}"]"#,
+        meaning: "Run by `stream` when an app that ran before was started again and has lived for `settle`; as `on_stream_down`.",
+    },
+    Key {
+        section: "hooks",
         key: "timeout",
         kind: "duration",
         default: Some(r#""10m""#),
@@ -600,6 +624,30 @@ pub(crate) const KEYS: &[Key] = &[
         default: Some(r#""1m""#),
         example: r#""1m""#,
         meaning: "How long to wait after the first start that died within `settle`; doubled each time.",
+    },
+    Key {
+        section: "streaming",
+        key: "stalled_after",
+        kind: "duration",
+        default: Some(r#""10m""#),
+        example: r#""10m""#,
+        meaning: "After so long without progress an app is stalled. An app started by `command` that prints no progress at all is taken for stalled only if this key is there.",
+    },
+    Key {
+        section: "streaming",
+        key: "restart_stalled",
+        kind: "truth value",
+        default: Some("false"),
+        example: "true",
+        meaning: "Whether a stalled app is ended and started again; otherwise it is only reported, with exit code 1.",
+    },
+    Key {
+        section: "streaming",
+        key: "restart_outdated",
+        kind: "truth value",
+        default: Some("true"),
+        example: "false",
+        meaning: "Whether an app that was started with another conf, jar, class or settings than today's is started again, as soon as the upload with today's conf has been loaded.",
     },
     Key {
         section: "airflow",
@@ -865,8 +913,11 @@ mod tests {
             workspace.repo = workspace.repo.strip_prefix(&root).unwrap().to_owned();
             workspace.state_dir = workspace.state_dir.strip_prefix(&root).unwrap().to_owned();
         }
-        // Only that somebody wrote the master down tells the two apart.
+        // Only that these two keys are named tells the files apart.
         assert!(std::mem::take(&mut documented.engine.names_master));
+        assert!(std::mem::take(
+            &mut documented.streaming.names_stalled_after
+        ));
         assert_eq!(documented, empty);
 
         let hive = "[catalog]\nkind = \"hive\"\nuri = \"thrift://a:1\"\n";

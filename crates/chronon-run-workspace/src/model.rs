@@ -361,6 +361,12 @@ pub struct Hooks {
     pub on_failure: Option<Vec<String>>,
     /// Run when something waits for inputs.
     pub on_waiting: Option<Vec<String>>,
+    /// Run when a streaming app has stopped working.
+    pub on_stream_down: Option<Vec<String>>,
+    /// Run when a streaming app makes no progress any more.
+    pub on_stream_stalled: Option<Vec<String>>,
+    /// Run when a streaming app that ran before was started again.
+    pub on_stream_restarted: Option<Vec<String>>,
     /// How long a hook may take; never zero.
     pub timeout: Duration,
 }
@@ -372,6 +378,9 @@ impl Default for Hooks {
             on_success: None,
             on_failure: None,
             on_waiting: None,
+            on_stream_down: None,
+            on_stream_stalled: None,
+            on_stream_restarted: None,
             timeout: 10 * MINUTE,
         }
     }
@@ -392,6 +401,14 @@ pub struct Streaming {
     pub tries: u32,
     /// How long to wait before the second start; doubled each time.
     pub backoff: Duration,
+    /// After so long without progress an app is stalled; never zero.
+    pub stalled_after: Duration,
+    /// Whether `stalled_after` is named: then it counts for apps that never printed progress, too.
+    pub names_stalled_after: bool,
+    /// Whether a stalled app is ended and started again.
+    pub restart_stalled: bool,
+    /// Whether an app that was started with another conf, jar, class or settings is started again.
+    pub restart_outdated: bool,
 }
 
 impl Default for Streaming {
@@ -403,6 +420,10 @@ impl Default for Streaming {
             settle: MINUTE,
             tries: 5,
             backoff: MINUTE,
+            stalled_after: 10 * MINUTE,
+            names_stalled_after: false,
+            restart_stalled: false,
+            restart_outdated: true,
         }
     }
 }

@@ -448,6 +448,9 @@ pub(crate) struct StreamArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+
+    #[command(flatten)]
+    pub(crate) metrics: MetricsArgs,
 }
 
 /// What a run does once a step has failed for good.

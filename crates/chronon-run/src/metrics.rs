@@ -45,7 +45,7 @@ pub(crate) fn write(
 }
 
 /// Whoever reads the file sees the old or the new text, never a half.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     // Only names that end with .prom are collected.
     name.push(format!(".{}.new", std::process::id()));

@@ -137,8 +137,7 @@ impl<'a> Running<'a> {
 
     /// The process that ends the children if this one is killed.
     fn watchdog(&self) -> Result<Watchdog, Failure> {
-        let grace = self.context.workspace.run.grace;
-        Watchdog::start(&own_program()?, &[cli::WATCHDOG], grace).map_err(Failure::setup)
+        own_watchdog(self.context.workspace.run.grace)
     }
 
     /// Runs `on_waiting` for what waits now that everything is over.
@@ -563,4 +562,9 @@ fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
         roomy: false,
         cost: pace.unwrap_or(1),
     }
+}
+
+/// The process that ends the children of this one if it is killed.
+pub(crate) fn own_watchdog(grace: Duration) -> Result<Watchdog, Failure> {
+    Watchdog::start(&own_program()?, &[cli::WATCHDOG], grace).map_err(Failure::setup)
 }

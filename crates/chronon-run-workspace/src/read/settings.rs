@@ -47,6 +47,9 @@ pub(crate) const STREAMING_WORDS: [&str; 4] = ["group_by", "conf", "app_name", "
 /// What `{…}` may stand for in the other hooks.
 pub(crate) const EVENT_WORDS: [&str; 4] = ["event", "run", "asset", "ds"];
 
+/// What `{…}` may stand for in the hooks of streaming apps.
+pub(crate) const STREAM_WORDS: [&str; 4] = ["event", "asset", "app_name", "reason"];
+
 #[derive(Clone, Copy, PartialEq)]
 enum CatalogKind {
     Embedded,
@@ -195,6 +198,9 @@ pub(super) fn hooks(section: &Section<'_>) -> Hooks {
         on_success: template(section.get("on_success"), &EVENT_WORDS),
         on_failure: template(section.get("on_failure"), &EVENT_WORDS),
         on_waiting: template(section.get("on_waiting"), &EVENT_WORDS),
+        on_stream_down: template(section.get("on_stream_down"), &STREAM_WORDS),
+        on_stream_stalled: template(section.get("on_stream_stalled"), &STREAM_WORDS),
+        on_stream_restarted: template(section.get("on_stream_restarted"), &STREAM_WORDS),
         timeout: section
             .some_duration("timeout")
             .unwrap_or(Hooks::default().timeout),
@@ -212,6 +218,16 @@ pub(super) fn streaming(section: &Section<'_>) -> Streaming {
         settle: section.duration("settle").unwrap_or(or.settle),
         tries: section.number("tries", 1).unwrap_or(or.tries),
         backoff: section.duration("backoff").unwrap_or(or.backoff),
+        stalled_after: section
+            .some_duration("stalled_after")
+            .unwrap_or(or.stalled_after),
+        names_stalled_after: section.get("stalled_after").is_some(),
+        restart_stalled: section
+            .boolean("restart_stalled")
+            .unwrap_or(or.restart_stalled),
+        restart_outdated: section
+            .boolean("restart_outdated")
+            .unwrap_or(or.restart_outdated),
     };
     let asks = matches!(out.list_apps, ListApps::Spark | ListApps::Yarn);
     if let (true, None, Some(list_apps)) = (asks, url, list_apps) {

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, Ds, RangeSet, StepKind, ds::format_instant, event::Compared};
+use chronon_run_core::{AssetId, Ds, RangeSet, ds::format_instant, event::Compared};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, causes_text, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
-use chronon_run_plan::{Asset, Input, State};
 use chronon_run_report::{comparison_text, count, differing_columns, outcome, table};
 use serde::Serialize;
 
 use crate::{
     cli::{DayArgs, Output, StatusArgs},
     context::Context,
-    due::{Now, last_due},
+    due::Now,
     failure::Failure,
+    online::{self, Online},
     output::{json, note, print},
     planning::{Planned, Wanted},
-    streaming::{self, Health},
+    streaming::{self, AppStatus},
     warehouse::Warehouse,
 };
 
@@ -39,35 +39,6 @@ struct LastComparison {
     join: String,
     ds: Ds,
     columns: Vec<Compared>,
-}
-
-/// The way of one online GroupBy from its sources to whoever fetches it.
-#[derive(Serialize)]
-struct Online {
-    group_by: String,
-    /// The last day that all its sources have, up to the last one that its upload is due for.
-    offline: Option<Ds>,
-    /// The day that the upload table holds.
-    upload: Option<Ds>,
-    /// The newest day that was loaded into the KV store.
-    kv: Option<Ds>,
-    /// Whether loads are made here: there is a hook `kv_upload`. Of others nothing is known.
-    kv_hook: bool,
-    /// How its streaming app is; `None` if it needs none.
-    stream: Option<Health>,
-    /// The last day on which what was fetched was compared, in any join that has it; `None` if none
-    /// compares.
-    consistency: Option<Progress>,
-    /// The first link of these that is behind or not there; `None` if all is well.
-    missing: Option<String>,
-}
-
-/// How far a comparison of fetched features has come.
-#[derive(Serialize)]
-struct Progress {
-    join: String,
-    /// The last day, if there is one.
-    newest: Option<Ds>,
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
@@ -98,7 +69,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     let shown = Status {
         as_of: planned.plan.as_of,
         assets,
-        online: online(&context, &planned, now, &facts, &streams),
+        online: online::paths(&context, &planned, now, &facts.uploaded, &streams),
         consistency: ledger.as_mut().map(last_comparisons).unwrap_or_default(),
     };
     for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
@@ -149,6 +120,20 @@ fn filled_days(status: &Status, heading: &str, of: fn(&AssetStatus) -> &RangeSet
     }
 }
 
+/// How every streaming app is. If they cannot be listed, the rest is shown all the same.
+fn streams(context: &Context, ledger: Option<&mut Ledger>) -> Vec<AppStatus> {
+    let apps = streaming::apps_of(context, 0..context.graph.assets.len());
+    if apps.is_empty() {
+        return Vec::new();
+    }
+    streaming::look(context, &apps, ledger).unwrap_or_else(|failure| {
+        if let Failure::Setup { message, .. } | Failure::OutOfReach { message } = &failure {
+            note(&format!("the streaming apps cannot be listed: {message}"));
+        }
+        Vec::new()
+    })
+}
+
 fn facts(ledger: &mut Ledger) -> Facts {
     let last = ledger.last_attempts().into_iter();
     let mut uploaded = ledger.uploaded();
@@ -188,152 +173,6 @@ fn last_attempt(attempt: AttemptRecord) -> LastAttempt {
         run: attempt.run,
         range: attempt.range,
         outcome: how,
-    }
-}
-
-/// How every streaming app is. Whoever cannot be asked is no reason to show nothing.
-fn streams(context: &Context, ledger: Option<&mut Ledger>) -> BTreeMap<String, Health> {
-    let apps = streaming::apps_of(context, 0..context.graph.assets.len());
-    if apps.is_empty() {
-        return BTreeMap::new();
-    }
-    let found = streaming::look(context, &apps, ledger).unwrap_or_else(|failure| {
-        if let Failure::Setup { message, .. } = &failure {
-            note(&format!("the streaming apps cannot be listed: {message}"));
-        }
-        Vec::new()
-    });
-    let found = found.into_iter();
-    found
-        .map(|status| (status.asset.conf.name, status.health))
-        .collect()
-}
-
-fn online(
-    context: &Context,
-    planned: &Planned<'_>,
-    now: Now,
-    facts: &Facts,
-    streams: &BTreeMap<String, Health>,
-) -> Vec<Online> {
-    let uploads = planned.plan.assets.iter().filter_map(|planned| {
-        let index = context.graph.find(&planned.asset)?;
-        let asset = &context.graph.assets[index];
-        (asset.id.step == StepKind::Upload).then_some((index, asset))
-    });
-    uploads
-        .map(|(index, upload)| {
-            let uploaded = facts.uploaded.get(&upload.id).copied();
-            // Of one that is never due, what it has is all there is to expect.
-            let due = last_due(context, now, index).or(uploaded);
-            let name = upload.id.conf.name.clone();
-            let offline = last_of_sources(upload, planned);
-            let offline = offline.map(|day| due.map_or(day, |due| day.min(due)));
-            let kv = AssetId::new(upload.id.conf.conf_type, &name, StepKind::Kv);
-            let mut online = Online {
-                offline,
-                upload: uploaded,
-                kv: facts.uploaded.get(&kv).copied(),
-                kv_hook: context.workspace.hooks.kv_upload.is_some(),
-                stream: streams.get(&name).copied(),
-                consistency: compared(context, planned, &name),
-                group_by: name,
-                missing: None,
-            };
-            online.missing = online.missing(due);
-            online
-        })
-        .collect()
-}
-
-/// The comparison that has come least far, of all joins that have this GroupBy.
-fn compared(context: &Context, planned: &Planned<'_>, group_by: &str) -> Option<Progress> {
-    let comparisons = planned.plan.assets.iter().filter_map(|planned| {
-        let asset = &context.graph.assets[context.graph.find(&planned.asset)?];
-        let wanted =
-            asset.id.step == StepKind::Consistency && asset.embedded_group_bys.contains(group_by);
-        wanted.then(|| Progress {
-            join: asset.id.conf.name.clone(),
-            newest: planned.days_in(State::Done).last(),
-        })
-    });
-    comparisons.min_by_key(|compared| compared.newest)
-}
-
-/// The last day that every source of an upload has.
-fn last_of_sources(upload: &Asset, planned: &Planned<'_>) -> Option<Ds> {
-    let last = |input: &Input| {
-        let spec = &input.spec;
-        let snapshot = &planned.snapshot;
-        let days = snapshot.days(&spec.table, &input.day_column, &spec.sub_partitions);
-        // A source that has ended is complete.
-        let last = days.last();
-        if last.is_some() && last >= input.until && input.until.is_some() {
-            return Some(planned.plan.as_of);
-        }
-        last
-    };
-    let days: Option<Vec<Ds>> = upload.inputs.iter().map(last).collect();
-    days?.into_iter().min()
-}
-
-impl Online {
-    /// The first link that is behind `due`, the last day its upload is due for, or not there.
-    fn missing(&self, due: Option<Ds>) -> Option<String> {
-        let Some(offline) = self.offline else {
-            return Some("a day that all its sources have".to_owned());
-        };
-        if due.is_some() && self.upload.is_none_or(|upload| upload < offline) {
-            return Some(format!("the upload of {offline}"));
-        }
-        if self.kv_hook && self.kv < self.upload {
-            let day = self.upload.unwrap_or(offline);
-            return Some(format!("the load of {day} into the KV store"));
-        }
-        if let Some(health) = self.stream
-            && health != Health::Running
-        {
-            return Some(format!("the streaming app, which {}", health_text(health)));
-        }
-        if let Some(Progress { join, newest: None }) = &self.consistency {
-            return Some(format!("a comparison of what {join} fetched"));
-        }
-        let due = due.filter(|due| offline < *due)?;
-        Some(format!("sources of {due}"))
-    }
-
-    fn text(&self) -> String {
-        let day = |day: Option<Ds>| day.map_or_else(|| "none".to_owned(), |day| day.to_string());
-        let mut text = format!("{}: offline {}", self.group_by, day(self.offline));
-        text += &format!(" → upload {} → KV ", day(self.upload));
-        match self.kv_hook || self.kv.is_some() {
-            true => text += &day(self.kv),
-            false => text += "not loaded here",
-        }
-        if let Some(health) = self.stream {
-            text += &format!(" → stream {}", health_text(health));
-        }
-        if let Some(compared) = &self.consistency {
-            text += &format!(" → consistency {}", day(compared.newest));
-        }
-        match &self.missing {
-            Some(missing) => text + &format!("; missing: {missing}\n"),
-            None => text + "\n",
-        }
-    }
-}
-
-/// How an app is, as the end of a sentence.
-fn health_text(health: Health) -> &'static str {
-    match health {
-        Health::Running => "runs",
-        Health::Starting => "is starting",
-        Health::Unlisted => "lives and is listed by nobody",
-        Health::Twice => "runs twice",
-        Health::Absent => "does not run",
-        Health::NotUploaded => "waits for the first upload",
-        Health::BackingOff => "died soon and will be started again",
-        Health::GivenUp => "died too often",
     }
 }
 

@@ -2,13 +2,18 @@
 
 use chronon_run_core::ds::format_instant;
 use chronon_run_exec::signals;
-use chronon_run_report::table;
+use chronon_run_export::Link;
+use chronon_run_ledger::Ledger;
+use chronon_run_report::{duration, table};
+use serde::Serialize;
 
 use crate::{
     cli::{Output, StreamArgs},
-    context::Context,
+    context::{Context, now_millis},
     failure::Failure,
+    online::{self, Online},
     output::{json, note, print},
+    stream_metrics,
     streaming::{self, App, AppStatus, Health},
 };
 
@@ -16,18 +21,28 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
     let context = Context::load()?;
     let apps = apps(&context, args)?;
     let mut ledger = context.existing_ledger();
-    let ledger = ledger.as_mut();
     let states = if args.status {
-        streaming::look(&context, &apps, ledger)?
+        streaming::look(&context, &apps, ledger.as_mut())?
     } else if args.stop {
-        streaming::stop(&context, &apps, ledger)?
+        streaming::stop(&context, &apps, ledger.as_mut())?
     } else {
         let (_listener, control) = signals::listen()?;
-        streaming::keep(&context, &apps, ledger, &control)?
+        streaming::keep(&context, &apps, ledger.as_mut(), &control)?
     };
+    let figures = args.metrics.metrics_file.as_deref();
+    let paths = match args.status || figures.is_some() {
+        true => paths(&context, &apps, ledger.as_mut(), &states),
+        false => Vec::new(),
+    };
+    if let Some(file) = figures {
+        stream_metrics::write(file, &states, &paths);
+    }
     match args.output {
-        Output::Json => print(&json(&states)?)?,
-        Output::Text if args.status => print(&text(&states))?,
+        Output::Json => print(&json(&with_paths(&states, &paths))?)?,
+        Output::Text if args.status => {
+            let paths: String = paths.iter().map(Online::text).collect();
+            print(&format!("{}\n{paths}", text(&states)))?;
+        }
         Output::Text if args.stop => {}
         Output::Text => tell(&states),
     }
@@ -49,12 +64,66 @@ fn apps(context: &Context, args: &StreamArgs) -> Result<Vec<App>, Failure> {
     Ok(apps)
 }
 
+/// An app, and the path of its GroupBy.
+#[derive(Serialize)]
+struct WithPath<'a> {
+    #[serde(flatten)]
+    app: &'a AppStatus,
+    /// Each link of the path with its age; empty if nothing is known of it.
+    path: &'a [Link],
+}
+
+fn with_paths<'a>(states: &'a [AppStatus], paths: &'a [Online]) -> Vec<WithPath<'a>> {
+    let with = |app: &'a AppStatus| {
+        let path = paths
+            .iter()
+            .find(|path| path.group_by == app.asset.conf.name);
+        let path = path.map_or(&[][..], |path| &path.links);
+        WithPath { app, path }
+    };
+    states.iter().map(with).collect()
+}
+
+/// The paths of the apps' GroupBys. If the catalog does not answer, the apps are shown all the same.
+fn paths(
+    context: &Context,
+    apps: &[App],
+    ledger: Option<&mut Ledger>,
+    states: &[AppStatus],
+) -> Vec<Online> {
+    if apps.is_empty() {
+        return Vec::new();
+    }
+    let paths = online::of_apps(context, ledger, states);
+    paths.unwrap_or_else(|failure| {
+        if let Failure::Setup { message, .. } | Failure::OutOfReach { message } = &failure {
+            note(&format!("how far the uploads are is not known: {message}"));
+        }
+        Vec::new()
+    })
+}
+
 /// What is not as it should be.
 fn tell(states: &[AppStatus]) {
     for state in states {
         let name = &state.app_name;
         match state.health {
-            Health::Running | Health::Starting | Health::Absent => {}
+            Health::Absent if state.failures > 0 => note(&format!(
+                "{name} does not run: {}; log: {}",
+                remark(state),
+                log(state)
+            )),
+            Health::Running | Health::Starting | Health::Absent | Health::Over => {}
+            Health::Stalled => note(&format!(
+                "error: {name} is stalled: {}; log: {}",
+                streaming::stalled(state),
+                log(state)
+            )),
+            Health::Outdated if state.restart_waits => note(&format!(
+                "{name} is outdated: {}; it is started again once the upload with today's conf has been loaded",
+                state.outdated.join(", ")
+            )),
+            Health::Outdated => {}
             Health::Unlisted => note(&format!(
                 "{name}: {} lives, but nobody lists an app of this name",
                 state.running.join(", ")
@@ -86,7 +155,7 @@ fn tell(states: &[AppStatus]) {
 
 fn outcome(states: &[AppStatus]) -> Result<(), Failure> {
     let any = |wanted: &[Health]| states.iter().any(|state| wanted.contains(&state.health));
-    if any(&[Health::Twice, Health::GivenUp]) {
+    if any(&[Health::Twice, Health::GivenUp, Health::Stalled]) {
         return Err(Failure::StepFailed);
     }
     if any(&[
@@ -94,7 +163,9 @@ fn outcome(states: &[AppStatus]) -> Result<(), Failure> {
         Health::Unlisted,
         Health::NotUploaded,
         Health::BackingOff,
-    ]) {
+        Health::Over,
+    ]) || states.iter().any(|state| state.restart_waits)
+    {
         return Err(Failure::Waiting);
     }
     Ok(())
@@ -109,16 +180,54 @@ fn text(states: &[AppStatus]) -> String {
                 word(state.health).to_owned(),
                 state.running.join(", "),
                 state.started.map(format_instant).unwrap_or_default(),
+                progress(state),
+                lag(state),
                 remark(state),
             ]
         })
         .collect();
-    table(&["app", "state", "runs as", "started", ""], &rows)
+    table(
+        &["app", "state", "runs as", "started", "progress", "lag", ""],
+        &rows,
+    )
+}
+
+/// The last progress: its age and rate.
+fn progress(state: &AppStatus) -> String {
+    let Some(progress) = &state.progress else {
+        return state.alive_at.map(age).unwrap_or_default();
+    };
+    let mut text = progress.at.map(age).unwrap_or_default();
+    if let Some(rate) = progress.processed_rows_per_second {
+        text += &format!(", {rate:.1} rows/s");
+    }
+    text
+}
+
+/// How far the app is behind its topic.
+fn lag(state: &AppStatus) -> String {
+    let lag = state.progress.as_ref().map(|progress| &progress.lag);
+    let Some(records) = lag.and_then(|lag| lag.records) else {
+        return String::new();
+    };
+    let mut text = format!("{records} records");
+    if let Some(millis) = lag.and_then(|lag| lag.millis).filter(|_| records > 0) {
+        text += &format!(", {}", duration(u64::try_from(millis).unwrap_or_default()));
+    }
+    text
+}
+
+fn age(at: i64) -> String {
+    let age = now_millis().saturating_sub(at);
+    format!("{} ago", duration(u64::try_from(age).unwrap_or_default()))
 }
 
 fn word(health: Health) -> &'static str {
     match health {
         Health::Running => "running",
+        Health::Stalled => "stalled",
+        Health::Over => "query over",
+        Health::Outdated => "outdated",
         Health::Starting => "starting",
         Health::Unlisted => "not listed",
         Health::Twice => "runs twice",
@@ -135,14 +244,18 @@ fn remark(state: &AppStatus) -> String {
             1 => "its last start".to_owned(),
             failures => format!("its last {failures} starts"),
         };
-        let message = state.message.as_deref().unwrap_or("nobody saw why");
-        format!("{starts} died soon ({message})")
+        let message = state.message.as_deref().unwrap_or("the cause is not known");
+        format!("{starts} failed ({message})")
     };
     match (state.health, state.next_try) {
         (Health::BackingOff, Some(at)) => {
             format!("{}, next try from {}", died(), format_instant(at))
         }
         (Health::BackingOff | Health::GivenUp, _) => died(),
+        (Health::Absent, _) if state.failures > 0 => died(),
+        (Health::Stalled, _) => streaming::stalled(state),
+        (Health::Over, _) => state.message.clone().unwrap_or_default(),
+        (Health::Outdated, _) => format!("started with another {}", state.outdated.join(", ")),
         _ => String::new(),
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use chronon_run_core::{ds::format_instant, event::ProcessId};
+use chronon_run_engine::streaming::StartedWith;
 use serde::{Deserialize, Serialize};
 
 use crate::{context::Context, failure::Failure};
@@ -17,7 +18,7 @@ use super::{App, millis};
 const LOGS: usize = 10;
 
 /// The last start of an app.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Record {
     /// Its command line, secrets masked.
@@ -37,6 +38,14 @@ pub(super) struct Record {
     pub(super) failed_at: Option<i64>,
     /// Why.
     pub(super) message: Option<String>,
+    /// What it was started with; unknown of starts by earlier versions.
+    pub(super) started_with: Option<StartedWith>,
+    /// Why it was ended to be started again.
+    pub(super) restart: Option<String>,
+    /// Whether the hook `on_stream_down` was called, and it has not settled since.
+    pub(super) down: bool,
+    /// Whether the hook `on_stream_stalled` was called, and it has made no progress since.
+    pub(super) stalled: bool,
 }
 
 impl Record {
@@ -60,9 +69,12 @@ impl Record {
             .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))
     }
 
-    /// It lived long enough.
-    pub(super) fn settled(&mut self) {
+    /// It lived long enough. One that has not made progress, and should, keeps its failures.
+    pub(super) fn settled(&mut self, heard: bool) {
         self.pending = false;
+        if !heard {
+            return;
+        }
         self.failures = 0;
         self.failed_at = None;
         self.message = None;
@@ -121,7 +133,7 @@ fn logs(folder: &Path, name: &str) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(of_app).collect()
 }
 
-fn file_name(app: &str) -> String {
+pub(super) fn file_name(app: &str) -> String {
     let plain = |c: char| match c {
         'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
         _ => '_',
@@ -147,7 +159,9 @@ mod tests {
         assert_eq!(waits, [60_000, 120_000, 240_000, 480_000]);
         record.failures = 200;
         assert!(record.next_try(backoff).unwrap() > 0);
-        record.settled();
+        record.settled(false);
+        assert_eq!(record.failures, 200);
+        record.settled(true);
         assert_eq!(record.next_try(backoff), None);
     }
 }
