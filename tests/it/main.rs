@@ -35,6 +35,7 @@ mod seeds;
 mod seeing;
 mod spark_cluster;
 mod spark_example;
+mod spark_late_rows;
 mod spark_unattended;
 mod staged;
 mod status;

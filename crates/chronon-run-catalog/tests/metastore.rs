@@ -20,7 +20,7 @@ use chronon_run_catalog::{
     Catalog, CatalogError, Hive, NewTable, TableName, Timeouts,
     embedded::{Embedded, EmbeddedError, Lease},
 };
-use chronon_run_core::{Column, Ds};
+use chronon_run_core::{Column, DayEvidence, Ds, PartitionRange, RangeSet, Slice};
 use chronon_run_engine::spark::{Spark, Surroundings, archive::Archive, locate};
 
 fn spark() -> Spark {
@@ -232,6 +232,7 @@ fn changes_are_listed(lease: &Lease) {
     assert_eq!(days.first(), Some("2024-01-03".parse().unwrap()));
 
     landings_are_remembered(&hive);
+    written_partitions_are_told(&hive);
 
     let mut unpartitioned = events();
     unpartitioned.table = table("data.dimension");
@@ -270,6 +271,49 @@ fn landings_are_remembered(hive: &Hive) {
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(landed.is_empty(), "{name}: {landed:?}");
     }
+}
+
+/// A file that is written into a partition's folder changes that day alone; so does a partition that
+/// is made anew. All days are told in a few calls.
+fn written_partitions_are_told(hive: &Hive) {
+    let slice = |sub_partitions: Vec<(String, String)>| Slice {
+        table: table("data.events"),
+        day_column: "ds".to_owned(),
+        sub_partitions,
+    };
+    let all: RangeSet =
+        PartitionRange::new("2024-01-01".parse().unwrap(), "2028-01-01".parse().unwrap()).into();
+    let hour = ("hr".to_owned(), "10:00".to_owned());
+    let other = ("hr".to_owned(), "11:00".to_owned());
+    let look = |sub_partitions| {
+        let request = (slice(sub_partitions), all.clone());
+        let mut found = hive.evidence(std::slice::from_ref(&request)).unwrap();
+        found.remove(&request.0).unwrap_or_default()
+    };
+    let started = Instant::now();
+    let before = look(Vec::new());
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert_eq!(before.len(), 1198);
+    assert!(before.values().all(|one| one.catalog.is_some()));
+    assert_eq!(look(vec![hour.clone()]).len(), 1198);
+    assert!(look(vec![other]).is_empty());
+
+    let request = [(table("data.events"), Vec::new())];
+    let snapshot = hive.snapshot(&request).unwrap();
+    let location = snapshot.table(&request[0].0).unwrap().info.location.clone();
+    let location = location.unwrap();
+    let folder = Path::new(location.trim_start_matches("file:")).join("ds=2025-05-05/hr=10%3A00");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("part-0"), "rows").unwrap();
+    let changed = |before: &DayEvidence| -> Vec<String> {
+        let after = look(Vec::new());
+        let days = after.iter();
+        let days = days.filter(|(ds, now)| now.differs(before[*ds]));
+        days.map(|(ds, _)| ds.to_string()).collect()
+    };
+    assert_eq!(changed(&before), ["2025-05-05"]);
+    assert!(changed(&look(Vec::new())).is_empty());
 }
 
 /// Nothing listens on the first address: the second answers.

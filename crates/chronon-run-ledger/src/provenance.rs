@@ -39,6 +39,26 @@ pub struct Look<'a> {
     pub inputs: i64,
     /// What was seen of the input days that the attempt needs.
     pub seen: &'a BTreeMap<Slice, DayEvidence>,
+    /// The days of the asset that exist already.
+    pub there: &'a RangeSet,
+}
+
+/// A look that was recorded.
+#[derive(Debug)]
+struct Looked {
+    attempt: u32,
+    range: PartitionRange,
+    number: i64,
+    there: RangeSet,
+    succeeded: bool,
+}
+
+impl Looked {
+    /// Whether the day, which exists now, is known to be of this attempt: a failed one may have left a
+    /// day as it was.
+    fn has_made(&self, ds: Ds) -> bool {
+        self.range.contains(ds) && (self.succeeded || !self.there.contains(ds))
+    }
 }
 
 /// Writes down how days are filled, for one run.
@@ -52,7 +72,7 @@ pub struct Provenance {
 struct State {
     connection: Option<Connection>,
     /// The looks of each step that is under way, first to last.
-    looks: BTreeMap<StepIndex, (AssetId, Vec<(PartitionRange, i64)>)>,
+    looks: BTreeMap<StepIndex, (AssetId, Vec<Looked>)>,
     notices: Vec<String>,
 }
 
@@ -83,7 +103,13 @@ impl Provenance {
             Ok(number) => {
                 let entry = state.looks.entry(look.step);
                 let entry = entry.or_insert_with(|| (look.asset.clone(), Vec::new()));
-                entry.1.push((look.range, number));
+                entry.1.push(Looked {
+                    attempt: look.attempt,
+                    range: look.range,
+                    number,
+                    there: look.there.clone(),
+                    succeeded: false,
+                });
             }
             Err(error) => self.notice(&mut state, &error),
         }
@@ -109,23 +135,44 @@ impl Provenance {
 
 impl Sink for &Provenance {
     fn emit(&mut self, event: &Event) {
-        let What::StepFinished {
-            step,
-            filled,
-            empty,
-            ..
-        } = &event.what
-        else {
-            return;
-        };
+        match &event.what {
+            What::AttemptFinished {
+                step,
+                attempt,
+                outcome,
+                ..
+            } if outcome.succeeded() => self.note_success(*step, *attempt),
+            What::StepFinished {
+                step,
+                filled,
+                empty,
+                ..
+            } => self.finish(*step, &filled.union(empty)),
+            _ => {}
+        }
+    }
+}
+
+impl Provenance {
+    fn note_success(&self, step: StepIndex, attempt: u32) {
         let mut state = self.state();
-        let Some((asset, looks)) = state.looks.remove(step) else {
+        let looks = state.looks.get_mut(&step).into_iter();
+        let looks = looks.flat_map(|(_, looks)| looks);
+        for look in looks.filter(|look| look.attempt == attempt) {
+            look.succeeded = true;
+        }
+    }
+
+    /// Records how `days`, which exist or have no rows now that the step is over, were made.
+    fn finish(&self, step: StepIndex, days: &RangeSet) {
+        let mut state = self.state();
+        let Some((asset, looks)) = state.looks.remove(&step) else {
             return;
         };
         let Some(connection) = state.connection.as_mut() else {
             return;
         };
-        if let Err(error) = end(connection, &asset, &looks, &filled.union(empty)) {
+        if let Err(error) = end(connection, &asset, &looks, days) {
             self.notice(&mut state, &error);
         }
     }
@@ -202,7 +249,7 @@ fn see(
 fn end(
     connection: &mut Connection,
     asset: &AssetId,
-    looks: &[(PartitionRange, i64)],
+    looks: &[Looked],
     days: &RangeSet,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -212,10 +259,9 @@ fn end(
             "INSERT OR REPLACE INTO made_days (asset, ds, look) VALUES (?1, ?2, ?3)",
         )?;
         for ds in days.iter() {
-            // A day is filled by the last attempt that was about it.
-            let last = looks.iter().rev().find(|(range, _)| range.contains(ds));
-            if let Some((_, number)) = last {
-                insert.execute(params![id, ds.epoch_days(), number])?;
+            let last = looks.iter().rev().find(|look| look.has_made(ds));
+            if let Some(look) = last {
+                insert.execute(params![id, ds.epoch_days(), look.number])?;
             }
         }
     }

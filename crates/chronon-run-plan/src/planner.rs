@@ -473,6 +473,8 @@ impl Planner<'_> {
         }
         let all = all.minus(&self.assessed[index].refilled);
         let passed = self.passed(asset).minus(&all);
+        // The output's day goes, too, so that the part is filled again.
+        let passed = passed.minus(&self.assessed[index].refilled);
         Done {
             days: all.union(&self.known_empty(asset)).union(&passed),
             observed: all,

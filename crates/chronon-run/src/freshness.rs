@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::edits::{content_digest, content_edits};
-use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice, event::StepIndex};
+use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice};
 use chronon_run_exec::Job;
 use chronon_run_ledger::{Ledger, Look, Provenance};
 use chronon_run_plan::{
@@ -91,9 +91,9 @@ impl Recording<'_> {
     /// Looks at the inputs of an attempt that is about to start. What changes from now on is seen as
     /// changed, even if the attempt still reads it.
     pub(crate) fn look(&self, job: &Job, attempt: u32, asset: &Asset, snapshot: &CatalogSnapshot) {
-        if asset.day_column.is_none() {
+        let Some(column) = &asset.day_column else {
             return;
-        }
+        };
         let Some(conf) = conf_of(self.context, &asset.id) else {
             return;
         };
@@ -102,10 +102,11 @@ impl Recording<'_> {
             .warehouse
             .evidence(&self.context.workspace, &wanted, Some(snapshot));
         note_presence(&mut seen, &wanted);
-        let step: StepIndex = job.step;
+        let days = snapshot.days(&asset.table, column, &asset.sub_partitions);
+        let days = days.widen(-asset.shift, -asset.shift);
         self.provenance.look(&Look {
             run: &self.run,
-            step,
+            step: job.step,
             attempt,
             asset: &asset.id,
             range: job.range,
@@ -113,6 +114,7 @@ impl Recording<'_> {
             content: &conf.to_string(),
             inputs: inputs_digest(asset),
             seen: &seen,
+            there: &days,
         });
     }
 }

@@ -264,6 +264,7 @@ impl Lab {
             content: "",
             inputs: inputs_digest(asset),
             seen: &self.evidence(&wanted),
+            there: &RangeSet::new(),
         });
     }
 
@@ -527,4 +528,92 @@ fn without_a_ledger_nothing_is_stale() {
         vec![days(4, 4); 3],
         "days without rows are looked at again"
     );
+}
+
+/// A year of 200 assets with windows of up to a year, every day of which is recorded.
+#[test]
+fn a_year_of_many_assets_is_compared_at_once() {
+    let last = 364;
+    let year: RangeSet = days(0, last);
+    let windows = [1, 7, 30, 365];
+    let mut assets: Vec<Asset> = (0..200)
+        .map(|number| {
+            let lo = -windows[number % windows.len()];
+            let sources = [format!("s{}", number % 50), format!("s{}", 50 + number % 7)];
+            let inputs = sources.map(|name| input(&name, Need::Days { lo, hi: 0 }, None, true));
+            asset(number, inputs.to_vec())
+        })
+        .collect();
+    for asset in &mut assets {
+        asset.until = Some(day(last));
+    }
+    let state = || {
+        Some(TableState {
+            partitions: BTreeMap::from([("ds".to_owned(), Partitions::of_days(year.clone()))]),
+            ..TableState::default()
+        })
+    };
+    let outputs = assets.iter().map(|asset| asset.table.clone());
+    let sources = (0..57).map(|number| table(&format!("s{number}")));
+    let snapshot = CatalogSnapshot {
+        tables: outputs.chain(sources).map(|name| (name, state())).collect(),
+    };
+    let mut memory = Memory::default();
+    for asset in &assets {
+        let made = chronon_run_core::MadeDay {
+            attempt: 1,
+            conf: 1,
+            inputs: inputs_digest(asset),
+            unfinished: false,
+        };
+        let made = year.iter().map(|ds| (ds, made)).collect();
+        memory.made.insert(asset.id.clone(), made);
+        for input in &asset.inputs {
+            let seen = chronon_run_core::SeenDay {
+                evidence: Evidence::default(),
+                born: 1,
+                changed: 1,
+            };
+            let seen = year.iter().map(|ds| (ds, seen)).collect();
+            memory.seen.insert(slice_of(input).to_string(), seen);
+        }
+    }
+    let by_id = assets.iter().enumerate();
+    let by_id = by_id.map(|(at, asset)| (asset.id.clone(), at)).collect();
+    let graph = Graph {
+        readers: vec![BTreeSet::new(); assets.len()],
+        assets,
+        by_id,
+    };
+    let history = History {
+        freshness: Some(Freshness {
+            memory,
+            ..Freshness::default()
+        }),
+        ..History::default()
+    };
+    let (never, refused, only) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let settings = |_| AssetSettings {
+        step_days: 30,
+        lag: 0,
+    };
+    let request = Request {
+        selected: (0..200).collect(),
+        start_ds: None,
+        end_ds: None,
+        as_of: day(last),
+        recompute: false,
+        stale: false,
+        only: &only,
+        settings: &settings,
+    };
+    let started = std::time::Instant::now();
+    let plan = plan(
+        world_of(&graph, &snapshot, &history, &never, &refused),
+        &request,
+    );
+    let took = started.elapsed();
+    assert!(plan.steps.is_empty());
+    println!("200 assets of 365 days compared in {took:?}");
+    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }

@@ -1,0 +1,219 @@
+//! How days were filled, as the ledger remembers it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::{
+    AssetId, DayEvidence, Ds, Evidence, PartitionRange, RangeSet, Slice,
+    event::{Event, Outcome, Sink, What},
+};
+use chronon_run_ledger::{Ledger, Look, Provenance};
+
+fn day(n: i32) -> Ds {
+    Ds::from_epoch_days(20_000 + n)
+}
+
+fn range(first: i32, last: i32) -> PartitionRange {
+    PartitionRange::new(day(first), day(last)).unwrap()
+}
+
+fn asset(number: usize) -> AssetId {
+    format!("group_by/team.a{number}/backfill").parse().unwrap()
+}
+
+fn slice(number: usize) -> Slice {
+    Slice {
+        table: format!("lake.s{number}").parse().unwrap(),
+        day_column: "ds".to_owned(),
+        sub_partitions: Vec::new(),
+    }
+}
+
+fn evidence(range: PartitionRange, stamp: i64) -> DayEvidence {
+    let seen = Evidence {
+        files: None,
+        catalog: Some(stamp),
+    };
+    range.iter().map(|ds| (ds, seen)).collect()
+}
+
+struct Book {
+    folder: tempfile::TempDir,
+    provenance: Provenance,
+    step: u32,
+    /// The asset's days before the attempt.
+    there: RangeSet,
+}
+
+impl Book {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            provenance: Provenance::open(&folder.path().join("ledger.db")),
+            folder,
+            step: 0,
+            there: RangeSet::new(),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::open(&self.path().join("ledger.db"))
+    }
+
+    fn look(&self, number: usize, range: PartitionRange, seen: &BTreeMap<Slice, DayEvidence>) {
+        self.provenance.look(&Look {
+            run: "20260101-000000",
+            step: self.step,
+            attempt: 1,
+            asset: &asset(number),
+            range,
+            conf: 7,
+            content: "{}",
+            inputs: 8,
+            seen,
+            there: &self.there,
+        });
+    }
+
+    fn attempt_ends(&self, attempt: u32, outcome: Outcome) {
+        let what = What::AttemptFinished {
+            step: self.step,
+            attempt,
+            outcome,
+            millis: 0,
+            message: None,
+            retry_in: None,
+            next: None,
+            may_write: false,
+        };
+        (&self.provenance).emit(&Event { at: 0, what });
+    }
+
+    fn end(&mut self, filled: RangeSet) {
+        let what = What::StepFinished {
+            step: self.step,
+            outcome: Outcome::Succeeded,
+            filled,
+            empty: RangeSet::new(),
+            bad: RangeSet::new(),
+            compared: Vec::new(),
+        };
+        (&self.provenance).emit(&Event { at: 0, what });
+        self.step += 1;
+    }
+}
+
+#[test]
+fn a_day_is_filled_by_the_last_attempt_that_was_about_it() {
+    let mut book = Book::new();
+    let seen = |stamp| BTreeMap::from([(slice(0), evidence(range(0, 3), stamp))]);
+    book.look(0, range(0, 3), &seen(1));
+    book.look(0, range(0, 1), &seen(1));
+    book.look(0, range(2, 3), &seen(2));
+    book.end(range(0, 2).into());
+    let memory = book.ledger().memory();
+    let attempts: Vec<(Ds, i64)> = memory.made[&asset(0)]
+        .iter()
+        .map(|(ds, made)| (*ds, made.attempt))
+        .collect();
+    assert_eq!(attempts, [(day(0), 2), (day(1), 2), (day(2), 3)]);
+    let seen = memory.seen[&slice(0).to_string()][&day(0)];
+    assert_eq!((seen.born, seen.changed), (1, 3));
+    assert_eq!(book.ledger().conf_content(7).as_deref(), Some("{}"));
+    assert_eq!(book.ledger().conf_content(6), None);
+}
+
+#[test]
+fn an_attempt_whose_end_was_not_seen_leaves_its_days_unfinished() {
+    let mut book = Book::new();
+    book.look(0, range(0, 3), &BTreeMap::new());
+    book.end(range(0, 3).into());
+    book.look(0, range(1, 2), &BTreeMap::new());
+    let unfinished = |book: &Book| -> Vec<bool> {
+        let memory = book.ledger().memory();
+        memory.made[&asset(0)]
+            .values()
+            .map(|made| made.unfinished)
+            .collect()
+    };
+    assert_eq!(unfinished(&book), [false, true, true, false]);
+    book.end(range(1, 1).into());
+    assert_eq!(unfinished(&book), [false, false, true, false]);
+}
+
+/// The catalog shows days that a failed attempt has left as they were.
+#[test]
+fn a_failed_attempt_makes_only_the_days_that_were_not_there() {
+    let mut book = Book::new();
+    book.look(0, range(0, 1), &BTreeMap::new());
+    book.end(range(0, 1).into());
+    book.there = range(0, 2).into();
+    book.look(0, range(0, 3), &BTreeMap::new());
+    book.attempt_ends(1, Outcome::Failed { code: 1 });
+    book.end(range(0, 3).into());
+    let made = |book: &Book| -> Vec<(Ds, i64, bool)> {
+        let memory = book.ledger().memory();
+        let days = memory.made[&asset(0)].iter();
+        days.map(|(ds, made)| (*ds, made.attempt, made.unfinished))
+            .collect()
+    };
+    let expected = [(day(0), 1, true), (day(1), 1, true), (day(3), 2, false)];
+    assert_eq!(made(&book), expected, "day 2 was filled by others");
+    book.look(0, range(0, 3), &BTreeMap::new());
+    book.attempt_ends(1, Outcome::Succeeded);
+    book.end(range(0, 3).into());
+    assert!(
+        made(&book)
+            .iter()
+            .all(|(_, attempt, unfinished)| *attempt == 3 && !unfinished)
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_fails_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    fs::create_dir(&path).unwrap();
+    let mut book = Book {
+        provenance: Provenance::open(&path),
+        folder,
+        step: 0,
+        there: RangeSet::new(),
+    };
+    book.look(0, range(0, 3), &BTreeMap::new());
+    book.end(range(0, 3).into());
+}
+
+/// A year of 200 assets with two inputs each.
+#[test]
+fn a_year_of_many_assets_is_small_and_read_at_once() {
+    let mut book = Book::new();
+    let year = range(0, 364);
+    for number in 0..200 {
+        let inputs = [2 * number, 2 * number + 1];
+        let seen = inputs.map(|input| (slice(input), evidence(year, 1)));
+        book.look(number, year, &seen.into());
+        book.end(year.into());
+    }
+    let started = Instant::now();
+    let memory = book.ledger().memory();
+    let took = started.elapsed();
+    assert_eq!(memory.made.len(), 200);
+    assert_eq!(memory.seen.len(), 400);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let files = fs::read_dir(book.path()).unwrap();
+    let bytes: u64 = files
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(bytes < 40_000_000, "{bytes} bytes");
+    println!("{bytes} bytes with the write-ahead log, read in {took:?}");
+}
