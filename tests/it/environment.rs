@@ -21,7 +21,7 @@ const NOBODY: u32 = 65_534;
 
 /// A workspace whose names, literals and values are not ASCII, with one seed, one staging query and
 /// one GroupBy. The staging query also writes what its JVM was told.
-fn workspace() -> Workspace {
+pub(crate) fn workspace() -> Workspace {
     let workspace = Workspace::outside_tmp("Wörk späce");
     workspace.write(
         "workspace.toml",
@@ -239,4 +239,99 @@ fn a_user_without_a_name_is_told_what_to_do() {
         screen.text()
     );
     assert!(screen.stderr.contains("/etc/passwd"), "{}", screen.text());
+}
+
+/// A machine without Spark, whose metastore has been there before, and a `python3` that notes that
+/// it was called.
+struct Bare {
+    workspace: Workspace,
+    home: Workspace,
+}
+
+impl Bare {
+    fn new() -> Self {
+        let bare = Self {
+            workspace: workspace(),
+            home: Workspace::empty(),
+        };
+        bare.workspace
+            .write(".chronon-run/metastore/db/service.properties", "");
+        bare.home.write(
+            "bin/python3",
+            &format!(
+                "#!/bin/sh\necho \"$@\" >> {}\nexit 1\n",
+                bare.home.path("calls").display()
+            ),
+        );
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(bare.home.path("bin/python3"), executable).unwrap();
+        bare
+    }
+
+    fn run(&self, args: &[&str]) -> Screen {
+        let mut command = self.workspace.command(args);
+        command
+            .env("PATH", self.home.path("bin"))
+            .env("CHRONON_RUN_CACHE", self.home.path("cache"))
+            .env_remove("JAVA_HOME");
+        Screen::new(command.output().unwrap(), self.workspace.root())
+    }
+}
+
+#[test]
+fn a_question_downloads_nothing() {
+    let bare = Bare::new();
+    for (args, code) in [
+        (&["plan"][..], 2),
+        (&["status"], 2),
+        (&["ready", "shop.clean.v1", "--ds", "2026-01-01"], 2),
+        (&["materialize", "--dry-run"], 2),
+        (&["check"], 0),
+        (&["ls"], 0),
+    ] {
+        let screen = bare.run(args).expect(code);
+        if code == 2 {
+            let said = "Spark 3.3.1 (281 MB) and Java 17 (37 MB)";
+            assert!(screen.stderr.contains(said), "{}", screen.text());
+            assert!(
+                screen.stderr.contains("engine install"),
+                "{}",
+                screen.text()
+            );
+        }
+    }
+    assert!(!bare.home.path("calls").exists());
+    assert!(!bare.home.path("cache").exists());
+}
+
+#[test]
+fn a_download_is_announced_with_its_size() {
+    let bare = Bare::new();
+    let screen = bare.run(&["materialize"]).expect(2);
+    let first = screen.stderr.lines().next().unwrap();
+    assert!(
+        first.starts_with("downloading Spark 3.3.1 (281 MB) and Java 17 (37 MB) with pip"),
+        "{}",
+        screen.text()
+    );
+    assert!(bare.home.read("calls").contains("pyspark==3.3.1"));
+}
+
+#[test]
+fn a_java_that_does_not_fit_is_reported_with_the_versions() {
+    let bare = Bare::new();
+    bare.home.write("jdk/release", "JAVA_VERSION=\"21.0.2\"\n");
+    bare.home.write("jdk/bin/java", "#!/bin/sh\n");
+    let jdk = bare.home.path("jdk").display().to_string();
+    bare.workspace.edit(
+        "workspace.toml",
+        "[engine]",
+        &format!("[engine]\njava_home = \"{jdk}\""),
+    );
+    let screen = bare.run(&["materialize"]).expect(2);
+    let said = format!(
+        "error: Java 21.0.2 ({jdk}, from JAVA_HOME) does not run Spark 3.3.1, which needs Java 8, 11 or 17"
+    );
+    assert!(screen.stderr.contains(&said), "{}", screen.text());
+    assert!(!bare.home.path("calls").exists(), "{}", screen.text());
 }

@@ -29,6 +29,7 @@ mod nothing_lost;
 mod online;
 mod point_in_time;
 mod reference;
+mod relocated;
 mod retries;
 mod scripted;
 mod seeds;

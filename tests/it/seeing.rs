@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use crate::support::Workspace;
+use crate::{
+    staged::Staged,
+    support::{Screen, Workspace},
+};
 
 #[test]
 fn ls_shows_every_asset() {
@@ -116,4 +119,24 @@ fn the_json_plan_is_versioned() {
         plan["assets"][0]["cells"][0]["reason"]["kind"],
         "table_missing"
     );
+}
+
+#[test]
+fn completions_end_with_their_reader() {
+    let staged = Staged::chain();
+    for shell in ["bash", "zsh", "fish"] {
+        let mut command = staged.command(&["completions", shell]);
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let screen = Screen::new(child.wait_with_output().unwrap(), staged.workspace.root());
+        assert_eq!((screen.code, screen.stderr.as_str()), (Some(0), ""));
+    }
+    let script = staged.run(&["completions", "bash"]).expect(0).stdout;
+    assert!(!script.contains("__watchdog") && !script.contains("build-archives"));
+    let typo = staged.run(&["build-archive"]).expect(2);
+    assert!(!typo.stderr.contains("__build"), "{}", typo.text());
 }

@@ -62,6 +62,20 @@ impl Workspace {
         }
     }
 
+    /// A workspace in a folder of this name inside this one, created now.
+    pub(crate) fn within(self, name: &str) -> Self {
+        let root = self.root.join(name);
+        fs::create_dir(&root).unwrap();
+        Self { root, ..self }
+    }
+
+    /// Moves the workspace to another name in the same folder.
+    pub(crate) fn renamed(self, name: &str) -> Self {
+        let root = self.root.with_file_name(name);
+        fs::rename(&self.root, &root).unwrap();
+        Self { root, ..self }
+    }
+
     /// A copy of `examples/<name>`, without what earlier runs left there.
     pub(crate) fn example(name: &str) -> Self {
         Self::copy_of(&repository().join("examples").join(name))

@@ -16,6 +16,7 @@ mod history;
 mod ledger;
 mod provenance;
 mod record;
+mod relocate;
 mod schema;
 
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};

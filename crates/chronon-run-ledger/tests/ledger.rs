@@ -507,3 +507,29 @@ fn two_writers_at_once_lose_nothing() {
             .all(|run| run.state == RunState::Finished && run.succeeded == 1)
     );
 }
+
+#[test]
+fn a_copy_of_a_ledger_has_its_own_logs_and_nothing_that_runs() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    let me = chronon_run_process::identify(std::process::id());
+    tell(
+        &mut ledger,
+        [started("r1"), starting(0, 1), spawned(0, 1, me)],
+    );
+    let log = |ledger: &mut Ledger| ledger.run("r1").unwrap().steps[0].attempts[0].log.clone();
+    let before = log(&mut ledger);
+    let root = before.parent().unwrap().to_owned();
+    let other = (root.with_file_name("never"), "/nowhere".into());
+    ledger.relocate(&[other, (root, "/copy/of it".into())]);
+    let after = log(&mut ledger);
+    assert_eq!(
+        after,
+        std::path::Path::new("/copy/of it").join(before.file_name().unwrap())
+    );
+    ledger.disown_running(2_000_000);
+    assert!(ledger.survivors().is_empty());
+    let detail = ledger.run("r1").unwrap();
+    assert_eq!(detail.record.state, RunState::Crashed);
+    assert_eq!(detail.steps[0].attempts[0].finished, Some(2_000_000));
+}

@@ -19,6 +19,7 @@ mod parse;
 mod pins;
 mod read;
 mod reference;
+mod state;
 
 pub use init::{RepoFacts, init_text};
 pub use load::{FILE_NAME, Loaded};
@@ -28,3 +29,4 @@ pub use model::{
 };
 pub use pins::{Pins, PinsError};
 pub use reference::reference;
+pub use state::{Arrival, Relocation, StateFolder};

@@ -76,17 +76,12 @@ pub(crate) enum Command {
         /// Which.
         topic: ReferenceTopic,
     },
-    /// Ends the children of a run that was killed.
-    #[command(name = WATCHDOG, hide = true)]
-    Watchdog,
-    /// Builds the class-data archives in the background of a run.
-    #[command(name = BUILD_ARCHIVES, hide = true)]
-    BuildArchives,
 }
 
-/// The hidden command that the watchdog process runs.
+// No subcommands, so that they are neither completed nor suggested.
+/// The only argument of the watchdog process, which ends the children of a run that was killed.
 pub(crate) const WATCHDOG: &str = "__watchdog";
-/// The hidden command that the builder of class-data archives runs.
+/// The only argument of the process that builds class-data archives in the background of a run.
 pub(crate) const BUILD_ARCHIVES: &str = "__build-archives";
 
 /// Which document `reference` prints.

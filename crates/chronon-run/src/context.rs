@@ -20,7 +20,9 @@ use chronon_run_plan::{
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning};
+use crate::{
+    cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning, state,
+};
 
 /// A loaded workspace.
 pub(crate) struct Context {
@@ -96,6 +98,7 @@ impl Context {
         let loaded =
             Workspace::load(&file).map_err(|findings| Failure::Findings(near(findings)))?;
         let mut workspace = loaded.workspace;
+        state::settle(&workspace)?;
         jars::resolve(&mut workspace);
         let mut findings: Vec<Diagnostic> = near(loaded.warnings);
         let own_findings = findings.len();

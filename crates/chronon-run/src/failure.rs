@@ -57,6 +57,24 @@ impl Failure {
         }
     }
 
+    /// What is wrong, in one line; empty where that was already reported.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Setup { message, .. }
+            | Self::OutOfReach { message }
+            | Self::Differs { message }
+            | Self::Locked { message } => message.clone(),
+            Self::Findings(findings) => findings
+                .iter()
+                .map(|finding| finding.message.clone())
+                .collect::<Vec<_>>()
+                .join("; "),
+            Self::StepFailed | Self::Waiting | Self::Interrupted(_) | Self::BrokenPipe => {
+                String::new()
+            }
+        }
+    }
+
     /// The documented exit code (design §7).
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -9,7 +9,7 @@ use chronon_run_engine::spark::{Jvm, Scratch};
 use chronon_run_process::{User, allows_execution, is_writable};
 use chronon_run_workspace::Workspace;
 
-use crate::{failure::Failure, warehouse::surroundings};
+use crate::{failure::Failure, state, warehouse::surroundings};
 
 /// The folders of this process's JVMs; removed when it is dropped.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ pub(crate) fn scratch_root(workspace: &Workspace) -> PathBuf {
 /// The folders of a streaming app, which outlives the process that starts it: its own, and the same
 /// at each start.
 pub(crate) fn of_app(workspace: &Workspace, app: &str) -> Result<Jvm, Failure> {
+    state::create(workspace)?;
     check_user(&User::current())?;
     let jvm = Jvm {
         home: home(&workspace.state_dir),

@@ -33,6 +33,7 @@ mod sampling;
 mod seed_days;
 mod seeding;
 mod spark_sql;
+mod state;
 mod stream_metrics;
 mod streaming;
 mod warehouse;
@@ -50,19 +51,42 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let installed = match cli.command {
-        // It outlives the run that it watches.
-        Command::Watchdog => Ok(()),
-        _ => signals::install(),
+    let done = match own_process() {
+        Some(done) => done,
+        None => {
+            let cli = Cli::parse();
+            signals::install()
+                .map_err(Failure::setup)
+                .and_then(|()| run(&cli))
+        }
     };
-    match installed.map_err(Failure::setup).and_then(|()| run(&cli)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let failure = of_stop(failure);
             tell(&failure);
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// What a copy of the program does that the program itself has started. The watchdog takes no
+/// signals: it outlives the run that it watches.
+fn own_process() -> Option<Result<(), Failure>> {
+    let mut arguments = env::args_os().skip(1);
+    let (argument, None) = (arguments.next()?, arguments.next()) else {
+        return None;
+    };
+    match argument.to_str()? {
+        cli::WATCHDOG => {
+            chronon_run_process::watchdog_main(io::stdin().lock());
+            Some(Ok(()))
+        }
+        cli::BUILD_ARCHIVES => {
+            let installed = signals::install().map_err(Failure::setup);
+            Some(installed.and_then(|()| archives::builder_main()))
+        }
+        _ => None,
     }
 }
 
@@ -101,20 +125,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Engine(command) => commands::engine::run(command),
         Command::Export(command) => commands::export::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Cli::command(),
-                "chronon-run",
-                &mut io::stdout(),
-            );
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "chronon-run", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
         }
         Command::Reference { topic } => commands::reference::run(*topic),
-        Command::Watchdog => {
-            chronon_run_process::watchdog_main(io::stdin().lock());
-            Ok(())
-        }
-        Command::BuildArchives => archives::builder_main(),
     }
 }
 

@@ -14,7 +14,7 @@ use chronon_run_catalog::{
 };
 use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice};
 use chronon_run_engine::spark::{
-    self, Jvm, Spark, Surroundings,
+    self, Found, Java, Jvm, Origin, Spark, Surroundings,
     command::{LOG_CONFIG, log_config_path},
     common_env, common_options,
 };
@@ -28,7 +28,7 @@ use crate::{
     installing::Installing,
     machine::{self, Machine},
     output::note,
-    seed_days,
+    seed_days, state,
 };
 
 /// Where partitions are listed.
@@ -57,12 +57,23 @@ impl Warehouse {
                     machine: OnceLock::new(),
                 })
             }
-            _ => Self::open(workspace),
+            CatalogSettings::Embedded { idle } => {
+                state::create(workspace)?;
+                Self::open_embedded(workspace, *idle, installed_spark(workspace)?)
+            }
+            CatalogSettings::Hive { .. } | CatalogSettings::Fixture { .. } => {
+                Self::connect(workspace)
+            }
         }
     }
 
     /// To write to: finds or installs Spark, and starts the embedded metastore.
     pub(crate) fn open(workspace: &Workspace) -> Result<Self, Failure> {
+        state::create(workspace)?;
+        Self::connect(workspace)
+    }
+
+    fn connect(workspace: &Workspace) -> Result<Self, Failure> {
         match &workspace.catalog {
             CatalogSettings::Hive { uri, timeout } => {
                 let timeouts = Timeouts {
@@ -88,13 +99,15 @@ impl Warehouse {
                     machine: OnceLock::new(),
                 })
             }
-            CatalogSettings::Embedded { idle } => Self::open_embedded(workspace, *idle),
+            CatalogSettings::Embedded { idle } => {
+                machine::check_user(&User::current())?;
+                Self::open_embedded(workspace, *idle, find_spark(workspace)?)
+            }
         }
     }
 
-    fn open_embedded(workspace: &Workspace, idle: Duration) -> Result<Self, Failure> {
+    fn open_embedded(workspace: &Workspace, idle: Duration, spark: Spark) -> Result<Self, Failure> {
         machine::check_user(&User::current())?;
-        let spark = find_spark(workspace)?;
         let archive = archive(Purpose::Metastore, &spark);
         let mut java_options = common_options();
         java_options.extend(archive.map(|archive| archive.options()).unwrap_or_default());
@@ -108,7 +121,18 @@ impl Warehouse {
             idle,
             start: START,
         };
+        let changes = state::relocations(workspace)?;
+        if !changes.is_empty() {
+            embedded.relocate(&changes).map_err(Failure::setup)?;
+            state::relocated(workspace)?;
+        }
         let lease = embedded.join().map_err(Failure::setup)?;
+        if let Some(aside) = lease.replaced() {
+            note(&format!(
+                "warning: the metastore's database was incomplete (its creation was interrupted, or files of it were removed); it is now {} and a new one is used. Tables have to be filled again",
+                aside.display()
+            ));
+        }
         let lease = embedded.watch(lease, |what| note(&what));
         let lease = lease.map_err(Failure::setup)?;
         let uri = lease.uri().to_owned();
@@ -256,11 +280,64 @@ pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
 
 /// The workspace's Spark, installed if there is none.
 pub(crate) fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
-    install_spark(&surroundings(Some(workspace)))
+    let surroundings = surroundings(Some(workspace));
+    if let Some(home) = &workspace.engine.java_home {
+        let found = spark::find(&surroundings).map_err(Failure::setup)?;
+        let used = found.java.as_ref().is_some_and(|java| java.home == *home);
+        if !used {
+            let why = found.unfit_text();
+            let why = why.unwrap_or_else(|| format!("{} has no bin/java", home.display()));
+            return Err(Failure::hinted(
+                why,
+                "correct `java_home` under [engine] in workspace.toml, or remove it to have a Java found or installed",
+            ));
+        }
+    }
+    install_spark(&surroundings)
+}
+
+/// The workspace's Spark, if it can be had without a download: a question downloads nothing.
+fn installed_spark(workspace: &Workspace) -> Result<Spark, Failure> {
+    let found = spark::find(&surroundings(Some(workspace))).map_err(Failure::setup)?;
+    let missing = downloads(&found);
+    match (found.spark, found.java) {
+        (Some(spark), Some(java)) => Ok(Spark { spark, java }),
+        _ => Err(Failure::hinted(
+            format!(
+                "the tables of this workspace are in its own metastore, which cannot be read without {missing}"
+            ),
+            "`chronon-run engine install` downloads it once; or set `spark_home` under [engine], SPARK_HOME or JAVA_HOME to one that is there",
+        )),
+    }
+}
+
+/// What is missing, with its size.
+fn downloads(found: &Found) -> String {
+    let missing: Vec<String> = found
+        .downloads()
+        .into_iter()
+        .map(|(what, bytes)| format!("{what} ({} MB)", bytes / 1_000_000))
+        .collect();
+    missing.join(" and ")
 }
 
 /// The Spark of these surroundings, installed with progress on stderr if there is none.
 pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failure> {
+    let found = spark::find(surroundings).map_err(Failure::setup)?;
+    let is_named = |java: &Java| java.origin == Origin::Environment;
+    if let Some(why) = found.unfit_text()
+        && (found.java.is_none() || found.unfit.iter().any(is_named))
+    {
+        note(&format!("warning: {why}; another one is used"));
+    }
+    if !found.downloads().is_empty() {
+        let place = surroundings.cache.as_deref().unwrap_or(Path::new(""));
+        note(&format!(
+            "downloading {} with pip into {}, once",
+            downloads(&found),
+            place.display()
+        ));
+    }
     let mut shown = Installing::default();
     let found = spark::locate(surroundings, &mut |progress| shown.update(progress));
     shown.finish();

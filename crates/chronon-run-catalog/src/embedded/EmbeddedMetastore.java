@@ -1,5 +1,6 @@
 import java.io.BufferedReader;
 import java.io.File;
+import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.FileReader;
 import java.io.IOException;
@@ -217,7 +218,11 @@ public class EmbeddedMetastore {
         public void processContext(ServerContext context, TTransport in, TTransport out) {}
     }
 
-    /** Ends the process once nobody has used it for a while, or its directory is gone. */
+    /**
+     * Ends the process once nobody has used it for a while; and at once, whoever uses it, when its
+     * state file is gone or another server's: then its directory was removed, moved or replaced. The
+     * database is not closed in that case, because closing it would write into that place again.
+     */
     private class Watcher extends Thread {
         Watcher() {
             setDaemon(true);
@@ -228,12 +233,14 @@ public class EmbeddedMetastore {
                 long idleSince = System.nanoTime();
                 while (true) {
                     Thread.sleep(200L);
+                    if (!isOurs()) {
+                        Runtime.getRuntime().halt(0);
+                    }
                     if (connections.get() > 0) {
                         idleSince = System.nanoTime();
                         continue;
                     }
-                    boolean idle = (System.nanoTime() - idleSince) / 1000000L >= idleMillis;
-                    if (!idle && state.exists()) {
+                    if ((System.nanoTime() - idleSince) / 1000000L < idleMillis) {
                         continue;
                     }
                     // A newcomer believes in its connection only if the state file is still there
@@ -248,6 +255,19 @@ public class EmbeddedMetastore {
                 error.printStackTrace();
                 System.exit(1);
             }
+        }
+    }
+
+    /** Whether the state file is the one that this process wrote. */
+    private boolean isOurs() {
+        byte[] text = new byte[200];
+        try {
+            FileInputStream in = new FileInputStream(state);
+            int length = in.read(text);
+            in.close();
+            return length > 0 && new String(text, 0, length, "UTF-8").contains(token);
+        } catch (IOException gone) {
+            return false;
         }
     }
 

@@ -15,9 +15,12 @@
 //! end in the system's table of sockets, and closes those of other users.
 //!
 //! The server ends after [`Embedded::idle`] without a connection, or at once when its directory
-//! is gone. Derby recovers by itself after a hard kill.
+//! is gone or another server's. Derby recovers by itself after a hard kill; a database whose
+//! creation was cut short is put aside, see [`Lease::replaced`].
 
+mod database;
 mod rehearsal;
+mod relocate;
 mod watch;
 
 use std::{
@@ -44,6 +47,12 @@ const POLL: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_secs(10);
 /// A log larger than this (in bytes) is put aside at the next start.
 const LOG_LIMIT: u64 = 1 << 20;
+/// The file in which a server says where it is, in its directory.
+pub const STATE_FILE: &str = "metastore.json";
+/// The file on which a server holds a lock, in its directory.
+const LOCK_FILE: &str = "metastore.lock";
+/// The folder of the database, in its directory.
+const DATABASE: &str = "db";
 /// The server's folder for temporary files, in its directory.
 const TEMPORARY: &str = "tmp";
 /// Variables by which the user's own Hive would be configured instead.
@@ -81,6 +90,7 @@ pub struct Lease {
     port: u16,
     pid: u32,
     started: bool,
+    replaced: Option<PathBuf>,
     connection: TcpStream,
 }
 
@@ -95,6 +105,12 @@ impl Lease {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Where the database was put that was there before and was incomplete: this one is new.
+    #[must_use]
+    pub fn replaced(&self) -> Option<&Path> {
+        self.replaced.as_deref()
     }
 
     /// Whether this call started the server, rather than finding it running.
@@ -151,6 +167,8 @@ struct Server {
     process: Detached,
     /// Where its part of the log begins, in bytes.
     log_start: u64,
+    /// Where an incomplete database was put.
+    replaced: Option<PathBuf>,
 }
 
 /// What the server writes about itself.
@@ -174,7 +192,10 @@ impl Embedded {
         let mut server: Option<Server> = None;
         loop {
             if let Some(mut lease) = self.attach() {
-                lease.started = server.is_some_and(|server| server.process.id().pid == lease.pid);
+                if let Some(server) = server {
+                    lease.started = server.process.id().pid == lease.pid;
+                    lease.replaced = server.replaced;
+                }
                 return Ok(lease);
             }
             if let Some(server) = &mut server {
@@ -200,7 +221,7 @@ impl Embedded {
     }
 
     fn state(&self) -> PathBuf {
-        self.directory.join("metastore.json")
+        self.directory.join(STATE_FILE)
     }
 
     /// Connects to the server that the state file names, if it is really there and ours.
@@ -214,6 +235,7 @@ impl Embedded {
             port: state.port,
             pid: state.pid,
             started: false,
+            replaced: None,
             connection,
         })
     }
@@ -224,7 +246,7 @@ impl Embedded {
 
     /// The lock, unless a server lives (or another process is starting one).
     fn try_lock(&self) -> Result<Option<File>, EmbeddedError> {
-        let path = self.directory.join("metastore.lock");
+        let path = self.directory.join(LOCK_FILE);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -245,16 +267,25 @@ impl Embedded {
         // be jobs that still look for it at its port.
         let port = self.read_state().map_or(0, |state| state.port);
         let _ = fs::remove_file(self.state());
+        let replaced = database::put_aside_if_incomplete(&self.directory.join(DATABASE))?;
         self.write("EmbeddedMetastore.java", SOURCE)?;
+        let server = self.start_java(lock, self.arguments(port))?;
+        Ok(Server { replaced, ..server })
+    }
+
+    /// Starts Java in the metastore's directory, with its log and environment, and with `lock` as its
+    /// standard input. `arguments` are a source file, the class in it, and what its `main` takes.
+    fn start_java(&self, lock: File, arguments: Vec<String>) -> Result<Server, EmbeddedError> {
         self.write("log4j2.properties", LOG_CONFIG)?;
         self.clear_temporary()?;
         let log = self.open_log()?;
         let log_start = log.metadata().map_or(0, |log| log.len());
-        let mut argv = vec![self.java.display().to_string()];
-        argv.extend(self.arguments(port)?);
         let clear = |variable: &&str| ((*variable).to_owned(), None);
         let mut env: Vec<_> = FOREIGN_CONFIG.iter().map(clear).collect();
         env.extend(self.env.iter().cloned());
+        let mut argv = vec![self.java.display().to_string()];
+        argv.extend(self.compiling()?);
+        argv.extend(arguments);
         let command = CommandLine {
             argv,
             env,
@@ -268,12 +299,31 @@ impl Embedded {
                 other => io::Error::other(other),
             },
         })?;
-        Ok(Server { process, log_start })
+        Ok(Server {
+            process,
+            log_start,
+            replaced: None,
+        })
     }
 
-    fn arguments(&self, port: u16) -> Result<Vec<String>, EmbeddedError> {
+    fn arguments(&self, port: u16) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
         let inside = |name: &str| text(&self.directory.join(name));
+        vec![
+            inside("EmbeddedMetastore.java"),
+            "EmbeddedMetastore".to_owned(),
+            inside(STATE_FILE),
+            format!("{:016x}", RandomState::new().hash_one(Instant::now())),
+            self.idle.as_millis().to_string(),
+            inside(DATABASE),
+            text(&self.warehouse),
+            port.to_string(),
+        ]
+    }
+
+    /// JVM options, and the compiler's class, which takes a source file and a class.
+    fn compiling(&self) -> Result<Vec<String>, EmbeddedError> {
+        let inside = |name: &str| self.directory.join(name).display().to_string();
         let mut arguments = self.java_options.clone();
         arguments.extend([
             "-Xmx512m".to_owned(),
@@ -283,14 +333,6 @@ impl Embedded {
             "-cp".to_owned(),
             self.class_path()?,
             "org.codehaus.janino.SimpleCompiler".to_owned(),
-            inside("EmbeddedMetastore.java"),
-            "EmbeddedMetastore".to_owned(),
-            inside("metastore.json"),
-            format!("{:016x}", RandomState::new().hash_one(Instant::now())),
-            self.idle.as_millis().to_string(),
-            inside("db"),
-            text(&self.warehouse),
-            port.to_string(),
         ]);
         Ok(arguments)
     }
@@ -387,6 +429,13 @@ impl Embedded {
         }
         Ok(())
     }
+}
+
+/// Whether a server has this directory now, or is being started.
+#[must_use]
+pub fn is_running(directory: &Path) -> bool {
+    File::open(directory.join(LOCK_FILE))
+        .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
 /// The line of a Java log that tells most: the last cause, else the last error, else the last line.

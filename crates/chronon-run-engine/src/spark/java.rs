@@ -52,23 +52,52 @@ impl Java {
     /// Whether a Spark of this version runs on it, by Spark's own documentation.
     #[must_use]
     pub fn runs_spark(&self, spark_version: &str) -> bool {
-        let mut numbers = spark_version.split('.').map(str::parse::<u32>);
-        let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-            return false;
+        supported(spark_version).contains(&self.major)
+    }
+
+    /// Version and place, in words.
+    #[must_use]
+    pub(super) fn text(&self) -> String {
+        let origin = match self.origin {
+            Origin::Workspace => ", from `java_home` of workspace.toml",
+            Origin::Environment => ", from JAVA_HOME",
+            Origin::Path => ", from PATH",
+            Origin::Installed => "",
         };
-        let versions: &[u32] = match (major, minor) {
-            (..3, _) => &[8],
-            (3, ..=2) => &[8, 11],
-            (3, _) => &[8, 11, 17],
-            _ => &[17, 21],
-        };
-        versions.contains(&self.major)
+        format!("Java {} ({}{origin})", self.version, self.home.display())
     }
 
     /// Whether it can write and read class-data archives of an application (JEP 350).
     #[must_use]
     pub fn archives_classes(&self) -> bool {
         self.major >= 13
+    }
+}
+
+/// The feature versions of Java that a Spark of this version runs on, by Spark's own documentation.
+pub(super) fn supported(spark_version: &str) -> &'static [u32] {
+    let mut numbers = spark_version.split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+        return &[];
+    };
+    match (major, minor) {
+        (..3, _) => &[8],
+        (3, ..=2) => &[8, 11],
+        (3, _) => &[8, 11, 17],
+        _ => &[17, 21],
+    }
+}
+
+/// The same in words: `Java 8, 11 or 17`.
+pub(super) fn supported_text(spark_version: &str) -> String {
+    let versions: Vec<String> = supported(spark_version)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    match versions.split_last() {
+        None => "a Java that is not known".to_owned(),
+        Some((only, [])) => format!("Java {only}"),
+        Some((last, others)) => format!("Java {} or {last}", others.join(", ")),
     }
 }
 

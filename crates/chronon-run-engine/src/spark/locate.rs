@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Java,
     install::{self, Progress, SPARK_VERSION},
+    java,
 };
 
 /// Where to look. Everything that comes from the environment is a value here.
@@ -135,6 +136,37 @@ pub struct Found {
     pub spark: Option<SparkHome>,
     /// A Java for it (or for the Spark that would be installed), unless one has to be installed.
     pub java: Option<Java>,
+    /// Javas that would have been used before it, and do not run this Spark.
+    pub unfit: Vec<Java>,
+}
+
+impl Found {
+    /// The version of the Spark, or of the one that would be installed.
+    #[must_use]
+    pub fn spark_version(&self) -> &str {
+        let spark = self.spark.as_ref();
+        spark.map_or(SPARK_VERSION, |spark| &spark.version)
+    }
+
+    /// What has to be downloaded, with its size in bytes.
+    #[must_use]
+    pub fn downloads(&self) -> Vec<(&'static str, u64)> {
+        install::downloads(self.spark.is_none(), self.java.is_none())
+    }
+
+    /// The unfit Javas, in words: each with its place, and which are needed instead. `None` if there
+    /// is none.
+    #[must_use]
+    pub fn unfit_text(&self) -> Option<String> {
+        let javas: Vec<String> = self.unfit.iter().map(Java::text).collect();
+        let version = self.spark_version();
+        let needed = java::supported_text(version);
+        (!javas.is_empty()).then(|| {
+            let verb = if javas.len() == 1 { "does" } else { "do" };
+            let javas = javas.join(" and ");
+            format!("{javas} {verb} not run Spark {version}, which needs {needed}")
+        })
+    }
 }
 
 /// Why there is no usable Spark.
@@ -151,6 +183,18 @@ pub enum SparkError {
         key: &'static str,
         /// What is not there, relative to the directory.
         missing: &'static str,
+    },
+    /// There is no Java for a Spark, and the one that is installed does not fit either.
+    #[error(
+        "no Java for Spark {spark} was found: it needs {needed}{found}; set JAVA_HOME to such a Java"
+    )]
+    NoJava {
+        /// The version of the Spark.
+        spark: String,
+        /// The Javas that it runs on, in words.
+        needed: String,
+        /// Those that were found, in words.
+        found: String,
     },
     /// There is nowhere to install to.
     #[error(
@@ -209,8 +253,8 @@ pub enum SparkError {
 pub fn find(surroundings: &Surroundings) -> Result<Found, SparkError> {
     let spark = find_spark(surroundings)?;
     let version = spark.as_ref().map_or(SPARK_VERSION, |spark| &spark.version);
-    let java = find_java(surroundings, version);
-    Ok(Found { spark, java })
+    let (java, unfit) = find_java(surroundings, version);
+    Ok(Found { spark, java, unfit })
 }
 
 /// As [`find`], and installs what is missing into the cache, telling `progress` how far it is.
@@ -225,10 +269,12 @@ pub fn locate(
     if let Found {
         spark: Some(spark),
         java: Some(java),
+        ..
     } = find(surroundings)?
     {
         return Ok(Spark { spark, java });
     }
+    check_java(&find(surroundings)?)?;
     let _lock = install::lock(surroundings, progress)?;
     let found = find(surroundings)?;
     let spark = match found.spark {
@@ -240,6 +286,23 @@ pub fn locate(
         None => install::java(surroundings, progress)?,
     };
     Ok(Spark { spark, java })
+}
+
+/// Fails where installing a Java would not help.
+fn check_java(found: &Found) -> Result<(), SparkError> {
+    let version = found.spark_version();
+    if found.java.is_some() || java::supported(version).contains(&install::JAVA_MAJOR) {
+        return Ok(());
+    }
+    let javas: Vec<String> = found.unfit.iter().map(Java::text).collect();
+    Err(SparkError::NoJava {
+        spark: version.to_owned(),
+        needed: java::supported_text(version),
+        found: match javas.is_empty() {
+            true => String::new(),
+            false => format!(", found only {}", javas.join(" and ")),
+        },
+    })
 }
 
 fn find_spark(surroundings: &Surroundings) -> Result<Option<SparkHome>, SparkError> {
@@ -308,7 +371,8 @@ fn spark_of(submit: &Path) -> Option<SparkHome> {
     })
 }
 
-fn find_java(surroundings: &Surroundings, spark_version: &str) -> Option<Java> {
+/// The first Java that runs this Spark, and those before it that do not.
+fn find_java(surroundings: &Surroundings, spark_version: &str) -> (Option<Java>, Vec<Java>) {
     let named = surroundings
         .java_home
         .clone()
@@ -321,11 +385,16 @@ fn find_java(surroundings: &Surroundings, spark_version: &str) -> Option<Java> {
         .cache
         .as_deref()
         .map(|cache| (install::java_directory(cache), Origin::Installed));
-    [named, on_path, installed]
-        .into_iter()
-        .flatten()
-        .filter_map(|(home, origin)| Java::at(&home, origin))
-        .find(|java| java.runs_spark(spark_version))
+    let mut unfit = Vec::new();
+    let candidates = [named, on_path, installed].into_iter().flatten();
+    for (home, origin) in candidates {
+        match Java::at(&home, origin) {
+            Some(java) if java.runs_spark(spark_version) => return (Some(java), unfit),
+            Some(java) => unfit.push(java),
+            None => {}
+        }
+    }
+    (None, unfit)
 }
 
 #[cfg(test)]
@@ -432,8 +501,35 @@ mod tests {
             path: Some(dir.join("right/bin").into()),
             ..Surroundings::default()
         };
-        let java = find(&surroundings).unwrap().java.unwrap();
+        let found = find(&surroundings).unwrap();
+        let java = found.java.as_ref().unwrap();
         assert_eq!((java.major, java.origin), (17, Origin::Path));
+        let text = found.unfit_text().unwrap();
+        assert!(text.starts_with("Java 21.0.1 ("), "{text}");
+        assert!(
+            text.ends_with("Spark 3.3.1, which needs Java 8, 11 or 17"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_spark_for_which_no_java_can_be_installed_says_which_it_needs() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        fake_spark(&dir.join("old"), "2.4.8");
+        fake_java(&dir.join("jdk"), "17.0.9");
+        let surroundings = Surroundings {
+            spark_home: Some(dir.join("old")),
+            java_home: Some(dir.join("jdk")),
+            cache: Some(dir.join("cache")),
+            ..Surroundings::default()
+        };
+        let message = locate(&surroundings, &mut |_| ()).unwrap_err().to_string();
+        assert!(
+            message.contains("Spark 2.4.8 was found: it needs Java 8, found only Java 17.0.9"),
+            "{message}"
+        );
+        assert!(!dir.join("cache").exists(), "nothing is downloaded");
     }
 
     #[test]

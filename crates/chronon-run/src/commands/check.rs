@@ -69,13 +69,12 @@ fn known_spark(context: &Context) -> Option<Spark> {
 /// Sources that neither a conf nor a seed fills and that the catalog does not have.
 fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     let sources: Tables = context.graph.sources();
-    let warehouse = Warehouse::look(&context.workspace)?;
-    let snapshot = match warehouse.snapshot(&context.workspace, &sources) {
+    let warehouse = Warehouse::look(&context.workspace);
+    let snapshot = warehouse.and_then(|found| found.snapshot(&context.workspace, &sources));
+    let snapshot = match snapshot {
         Ok(snapshot) => snapshot,
         Err(failure) => {
-            if let Failure::Setup { message, .. } | Failure::OutOfReach { message } = &failure {
-                note(&format!("the inputs are not checked: {message}"));
-            }
+            note(&format!("the inputs are not checked: {}", failure.text()));
             return Ok(Vec::new());
         }
     };

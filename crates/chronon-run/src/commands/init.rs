@@ -4,9 +4,9 @@ use std::{env, fs, path::Path};
 
 use chronon_run_conf::ConfRepo;
 use chronon_run_plan::{BuildOptions, Graph};
-use chronon_run_workspace::{RepoFacts, init_text};
+use chronon_run_workspace::{RepoFacts, Workspace, init_text};
 
-use crate::{cli::InitArgs, context::views, failure::Failure, output::note};
+use crate::{cli::InitArgs, context::views, failure::Failure, output::note, state};
 
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     let file = env::current_dir()?.join("workspace.toml");
@@ -28,9 +28,19 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     let text = init_text(&facts(&args.repo));
     fs::write(&file, text)
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", file.display())))?;
+    ignore_state(&file);
     note(&format!("wrote {}", file.display()));
     note("next: `chronon-run check`, then `chronon-run plan`");
     Ok(())
+}
+
+/// Nothing in the state folder is for git. The first run sees to it too.
+fn ignore_state(file: &Path) {
+    if let Ok(loaded) = Workspace::load(file)
+        && let Err(failure) = state::create(&loaded.workspace)
+    {
+        note(&failure.text());
+    }
 }
 
 /// What the repo tells: teams, and the tables that nobody in it fills.

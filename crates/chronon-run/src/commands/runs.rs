@@ -92,6 +92,16 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<(), Failure> {
             "`chronon-run runs` lists what was run",
         )
     })?;
+    if found.log.as_os_str().is_empty() && args.output == Output::Text {
+        let why = found.message.as_deref().unwrap_or("no reason was recorded");
+        return Err(Failure::hinted(
+            format!(
+                "{asset} {} has no log: attempt {} of run {} could not be started: {why}",
+                found.range, found.attempt, found.run
+            ),
+            format!("`chronon-run runs show {}` shows the whole run", found.run),
+        ));
+    }
     if args.path {
         return print(&format!("{}\n", found.log.display()));
     }
