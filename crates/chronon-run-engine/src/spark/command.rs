@@ -304,8 +304,6 @@ mod tests {
         --conf
         spark.hadoop.hive.exec.local.scratchdir=/w/scratch/local
         --conf
-        spark.hadoop.hive.downloaded.resources.dir=/w/scratch/resources
-        --conf
         spark.driver.host=127.0.0.1
         --conf
         spark.driver.bindAddress=127.0.0.1
@@ -319,7 +317,7 @@ mod tests {
             .env
             .iter()
             .find(|(key, _)| key == "SPARK_SUBMIT_OPTS");
-        insta::assert_snapshot!(options.unwrap().1.as_deref().unwrap(), @r#"-Da=b -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Duser.timezone=UTC "-Dlog4j2.configurationFile=/w/my logs/log4j2.properties""#);
+        insta::assert_snapshot!(options.unwrap().1.as_deref().unwrap(), @r#"-Da=b -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "-Dlog4j2.configurationFile=/w/my logs/log4j2.properties" -Dfile.encoding=UTF-8 -Dsun.jnu.encoding=UTF-8 -Dsun.stdout.encoding=UTF-8 -Dsun.stderr.encoding=UTF-8 -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Duser.timezone=UTC -XX:-UsePerfData -Djava.io.tmpdir=/w/scratch/tmp"#);
     }
 
     #[test]

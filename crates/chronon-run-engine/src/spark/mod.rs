@@ -12,6 +12,7 @@ mod java;
 mod jvm;
 mod locate;
 pub mod log;
+mod quote;
 mod scratch;
 pub mod session;
 
