@@ -109,10 +109,11 @@ fn column_findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     let offline: BTreeSet<usize> = offline
         .filter(|&index| !context.has_errors(index))
         .collect();
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = Warehouse::look(&context.workspace);
     let tables = context.graph.tables_of(&offline);
     // That it is out of reach was said already.
-    let Ok(snapshot) = warehouse.snapshot(&context.workspace, &tables) else {
+    let snapshot = warehouse.and_then(|found| found.snapshot(&context.workspace, &tables));
+    let Ok(snapshot) = snapshot else {
         return Ok(Vec::new());
     };
     let day = context.as_of(None)?;
