@@ -20,9 +20,7 @@ use chronon_run_plan::{
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{
-    cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning, state,
-};
+use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning, state};
 
 /// A loaded workspace.
 pub(crate) struct Context {
