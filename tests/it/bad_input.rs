@@ -272,10 +272,20 @@ fn a_full_disk() {
         let screen = staged.run(&["materialize"]);
         assert!(matches!(screen.code, Some(0..=2)), "{}", screen.text());
         assert!(!screen.stderr.contains("panicked"), "{}", screen.text());
+        let runs = staged.run(&["runs"]);
+        assert!(!runs.stderr.contains("damaged"), "{}", runs.text());
     }
+    let before = staged.run(&["runs"]).expect(0).stdout;
     fs::remove_file(state.join("filler")).unwrap();
     staged.run(&["materialize"]).expect(0);
     assert_eq!(staged.filled("three"), all_days());
+    // Whatever was recorded is there with space again.
+    let after = staged.run(&["runs"]).expect(0);
+    for line in before.lines().skip(2) {
+        let run = line.split_whitespace().next().unwrap();
+        assert!(after.stdout.contains(run), "{run}: {}", after.text());
+    }
+    assert!(!after.stderr.contains("damaged"), "{}", after.text());
 }
 
 /// `check` of any workspace.toml and any conf ends with a verdict, never with a panic.

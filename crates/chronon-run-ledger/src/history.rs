@@ -11,10 +11,10 @@ use chronon_run_core::{
     event::{CancelReason, Compared, Outcome, ProcessId, SkipReason, StepIndex},
 };
 use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
-use rusqlite::{Connection, Error, OptionalExtension, Row, params, types::Type};
+use rusqlite::{Connection, Error, Row, ToSql, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Ledger;
+use crate::{Ledger, state};
 
 /// How far a run came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -165,9 +165,6 @@ impl Pace {
     }
 }
 
-/// How many of an asset's last steps make its pace.
-const PACE_STEPS: u32 = 20;
-
 const ATTEMPT_COLUMNS: &str = "a.run, a.step, s.asset, coalesce(a.first, s.first),
     coalesce(a.last, s.last), a.attempt, a.started, a.finished, a.abandoned, a.millis, a.outcome,
     a.message, a.argv, a.log, a.application, a.may_write";
@@ -183,39 +180,24 @@ impl Ledger {
     /// The last `limit` runs, newest first.
     pub fn runs(&mut self, limit: u32) -> Vec<RunRecord> {
         let sql = format!("SELECT {RUN_COLUMNS} FROM runs r ORDER BY seq DESC LIMIT ?1");
-        self.attempt("read the runs", |connection| {
-            rows(connection, &sql, params![limit], run_record)
-        })
-        .unwrap_or_default()
+        self.rows("read the runs", &sql, params![limit], run_record)
     }
 
     /// One run with its steps and attempts; `None` if there is no such run.
     pub fn run(&mut self, run: &str) -> Option<RunDetail> {
         let sql = format!("SELECT {RUN_COLUMNS} FROM runs r WHERE run = ?1");
-        self.attempt("read a run", |connection| {
-            let record = connection
-                .prepare_cached(&sql)?
-                .query_row(params![run], run_record)
-                .optional()?;
-            let Some(record) = record else {
-                return Ok(None);
-            };
-            let mut steps = rows(
-                connection,
-                "SELECT step, asset, first, last, outcome, skipped, filled, empty, bad
-                 FROM steps WHERE run = ?1 ORDER BY step",
-                params![run],
-                step_record,
-            )?;
-            for attempt in attempts_where(connection, "a.run = ?1", params![run])? {
-                let index = steps.binary_search_by_key(&attempt.step, |step| step.step);
-                if let Ok(index) = index {
-                    steps[index].attempts.push(attempt);
-                }
+        let record = self.rows("read a run", &sql, params![run], run_record);
+        let record = record.into_iter().next()?;
+        let sql = "SELECT step, asset, first, last, outcome, skipped, filled, empty, bad
+             FROM steps WHERE run = ?1 ORDER BY step";
+        let mut steps = self.rows("read a run", sql, params![run], step_record);
+        for attempt in self.attempts_where("read a run", "a.run = ?1", params![run]) {
+            let index = steps.binary_search_by_key(&attempt.step, |step| step.step);
+            if let Some(step) = index.ok().and_then(|index| steps.get_mut(index)) {
+                step.attempts.push(attempt);
             }
-            Ok(Some(RunDetail { record, steps }))
-        })
-        .flatten()
+        }
+        Some(RunDetail { record, steps })
     }
 
     /// Every attempt at an asset, or at one of its days, oldest first.
@@ -226,11 +208,22 @@ impl Ledger {
         };
         let condition = "s.asset = ?1 AND coalesce(a.first, s.first) <= ?3
             AND coalesce(a.last, s.last) >= ?2";
-        self.attempt("read the attempts", |connection| {
-            let asset = asset.to_string();
-            attempts_where(connection, condition, params![asset, first, last])
-        })
-        .unwrap_or_default()
+        let asset = asset.to_string();
+        self.attempts_where("read the attempts", condition, params![asset, first, last])
+    }
+
+    fn attempts_where(
+        &mut self,
+        what: &str,
+        condition: &str,
+        params: &[&dyn ToSql],
+    ) -> Vec<AttemptRecord> {
+        let sql = format!(
+            "SELECT {ATTEMPT_COLUMNS}
+             FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
+             WHERE {condition} ORDER BY r.seq, a.step, a.attempt"
+        );
+        self.rows(what, &sql, params, attempt_record)
     }
 
     /// Ends the processes that dead runs left behind (TERM, up to `grace`, KILL), then what they
@@ -268,8 +261,12 @@ impl Ledger {
     pub fn survivors(&mut self) -> Vec<Survivor> {
         let sql = format!(
             "SELECT {ATTEMPT_COLUMNS}, r.boot, r.pid, r.pid_ticks, a.pid, a.pid_ticks
-             FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-             WHERE a.finished IS NULL OR a.may_write ORDER BY a.started"
+             FROM (
+                SELECT run, step, attempt FROM attempts WHERE finished IS NULL
+                UNION SELECT run, step, attempt FROM attempts WHERE may_write <> 0
+             ) open CROSS JOIN attempts a USING (run, step, attempt)
+                JOIN steps s USING (run, step) JOIN runs r USING (run)
+             ORDER BY a.started"
         );
         let boot = boot_id();
         let survivor = |row: &Row<'_>| {
@@ -291,10 +288,8 @@ impl Ledger {
                 may_write: None,
             }))
         };
-        let all = self.attempt("look for survivors", |connection| {
-            rows(connection, &sql, params![], survivor)
-        });
-        all.into_iter().flatten().flatten().collect()
+        let all = self.rows("look for survivors", &sql, params![], survivor);
+        all.into_iter().flatten().collect()
     }
 
     /// Notes at `at` (milliseconds since the epoch) that an attempt will never finish, and whether
@@ -317,42 +312,30 @@ impl Ledger {
 
     /// How long the last successful steps of every asset took.
     pub fn paces(&mut self) -> BTreeMap<AssetId, Pace> {
-        let sql = "
-            SELECT asset, count(*), sum(days), sum(millis) FROM (
-                SELECT s.asset, s.last - s.first + 1 AS days, a.millis,
-                    row_number() OVER (PARTITION BY s.asset ORDER BY r.seq DESC, a.step DESC, a.attempt DESC) AS age
-                FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-                WHERE a.outcome = '{\"kind\":\"succeeded\"}'
-            ) WHERE age <= ?1 GROUP BY asset";
+        let sql = "SELECT asset, pace FROM asset_state WHERE pace <> '[]'";
         let pace = |row: &Row<'_>| {
+            let last: Vec<(u64, u64)> = optional_json(row, 1)?.unwrap_or_default();
             let pace = Pace {
-                steps: row.get(1)?,
-                days: row.get(2)?,
-                millis: row.get(3)?,
+                steps: last.len() as u64,
+                days: last.iter().map(|(days, _)| days).sum(),
+                millis: last.iter().map(|(_, millis)| millis).sum(),
             };
             Ok((parsed(row, 0)?, pace))
         };
-        let all = self.attempt("read the durations", |connection| {
-            rows(connection, sql, params![PACE_STEPS], pace)
-        });
-        all.into_iter().flatten().collect()
+        let all = self.rows("read the durations", sql, params![], pace);
+        all.into_iter().collect()
     }
 
     /// The day that each upload's table holds: that of its last attempt, if it succeeded. An upload
     /// replaces its whole table, so after a failure nobody knows what is in it (§5.4).
     pub fn uploaded(&mut self) -> BTreeMap<AssetId, Ds> {
         let sql = "
-            SELECT asset, last FROM (
-                SELECT s.asset, s.last, a.outcome,
-                    row_number() OVER (PARTITION BY s.asset ORDER BY r.seq DESC, a.step DESC, a.attempt DESC) AS age
-                FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-                WHERE s.asset LIKE '%/upload'
-            ) WHERE age = 1 AND outcome = '{\"kind\":\"succeeded\"}'";
+            SELECT s.asset, s.last FROM asset_state t
+                JOIN attempts a USING (run, step, attempt) JOIN steps s USING (run, step)
+            WHERE t.asset LIKE '%/upload' AND a.outcome = '{\"kind\":\"succeeded\"}'";
         let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
-        let all = self.attempt("read the uploads", |connection| {
-            rows(connection, sql, params![], day)
-        });
-        all.into_iter().flatten().collect()
+        let all = self.rows("read the uploads", sql, params![], day);
+        all.into_iter().collect()
     }
 
     /// What the last comparison of each join's logged features found, of all days that it was about.
@@ -364,11 +347,9 @@ impl Ledger {
             let compared = optional_json(row, 1)?.unwrap_or_default();
             Ok((parsed(row, 0)?, compared))
         };
-        let all = self.attempt("read the comparisons", |connection| {
-            rows(connection, sql, params![], found)
-        });
+        let all = self.rows("read the comparisons", sql, params![], found);
         // Later ones take the place of earlier ones.
-        all.into_iter().flatten().collect()
+        all.into_iter().collect()
     }
 
     /// The newest day that each `kv` has loaded into the KV store. A day that was uploaded again since,
@@ -377,16 +358,14 @@ impl Ledger {
         let sql = "
             SELECT s.asset, max(s.last)
             FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-            WHERE s.asset LIKE '%/kv' AND a.outcome = '{\"kind\":\"succeeded\"}' AND NOT EXISTS (
+            WHERE s.asset IN (SELECT asset FROM asset_state WHERE asset LIKE '%/kv') AND a.outcome = '{\"kind\":\"succeeded\"}' AND NOT EXISTS (
                 SELECT 1 FROM attempts b JOIN steps u USING (run, step) JOIN runs q USING (run)
                 WHERE u.asset = substr(s.asset, 1, length(s.asset) - 2) || 'upload'
                     AND u.last = s.last AND (q.seq, u.step) > (r.seq, s.step)
             ) GROUP BY s.asset";
         let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
-        let all = self.attempt("read the loads", |connection| {
-            rows(connection, sql, params![], day)
-        });
-        all.into_iter().flatten().collect()
+        let all = self.rows("read the loads", sql, params![], day);
+        all.into_iter().collect()
     }
 
     /// Days of `asset` that are legitimately without rows, as far as runs saw.
@@ -398,11 +377,9 @@ impl Ledger {
     pub fn all_empty_days(&mut self) -> BTreeMap<AssetId, RangeSet> {
         let sql = "SELECT asset, ds FROM empty_days ORDER BY asset, ds";
         let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
-        let all = self.attempt("read the empty days", |connection| {
-            rows(connection, sql, params![], day)
-        });
+        let all = self.rows("read the empty days", sql, params![], day);
         let mut days: BTreeMap<AssetId, Vec<Ds>> = BTreeMap::new();
-        for (asset, ds) in all.into_iter().flatten() {
+        for (asset, ds) in all {
             days.entry(asset).or_default().push(ds);
         }
         let sets = days.into_iter();
@@ -428,44 +405,27 @@ impl Ledger {
 
     /// The last attempt at every asset: those that failed, were abandoned or still run too.
     pub fn last_attempts(&mut self) -> BTreeMap<AssetId, AttemptRecord> {
-        let condition = "(a.run, a.step, a.attempt) IN (
-            SELECT run, step, attempt FROM (
-                SELECT a.run, a.step, a.attempt, row_number() OVER (
-                    PARTITION BY s.asset ORDER BY r.seq DESC, a.step DESC, a.attempt DESC
-                ) AS age FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-            ) WHERE age = 1)";
-        let all = self.attempt("read the last attempts", |connection| {
-            attempts_where(connection, condition, params![])
-        });
-        let all = all.into_iter().flatten();
+        let sql = format!(
+            "SELECT {ATTEMPT_COLUMNS}
+             FROM asset_state t CROSS JOIN attempts a USING (run, step, attempt)
+                JOIN steps s USING (run, step) JOIN runs r USING (run)"
+        );
+        let all = self.rows("read the last attempts", &sql, params![], attempt_record);
+        let all = all.into_iter();
         all.map(|attempt| (attempt.asset.clone(), attempt))
             .collect()
     }
 
     /// Days of every asset whose last attempt failed.
     pub fn failing_days(&mut self) -> BTreeMap<AssetId, RangeSet> {
-        let sql = "SELECT s.asset, coalesce(a.first, s.first), coalesce(a.last, s.last), a.outcome
-            FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-            WHERE a.outcome IS NOT NULL AND a.outcome <> '{\"kind\":\"interrupted\"}'
-            ORDER BY r.seq, a.step, a.attempt";
-        let attempt = |row: &Row<'_>| {
-            let outcome: Option<Outcome> = optional_json(row, 3)?;
-            let succeeded = outcome.is_some_and(|outcome| outcome.succeeded());
-            Ok((parsed(row, 0)?, range(row, 1)?, succeeded))
+        let sql = "SELECT asset, failing FROM asset_state WHERE failing <> '[]'";
+        let failing = |row: &Row<'_>| {
+            let days: RangeSet = optional_json(row, 1)?.unwrap_or_default();
+            Ok((parsed(row, 0)?, days))
         };
-        let all = self.attempt("read what failed", |connection| {
-            rows(connection, sql, params![], attempt)
-        });
-        let mut failing: BTreeMap<AssetId, RangeSet> = BTreeMap::new();
-        for (asset, range, succeeded) in all.into_iter().flatten() {
-            let days = failing.entry(asset).or_default();
-            *days = match succeeded {
-                true => days.minus(&range.into()),
-                false => days.union(&range.into()),
-            };
-        }
-        failing.retain(|_, days| !days.is_empty());
-        failing
+        let all = self.rows("read what failed", sql, params![], failing);
+        let found = all.into_iter();
+        found.filter(|(_, days)| !days.is_empty()).collect()
     }
 
     /// The runs that alone tell how far something without partitions is: of every upload and every
@@ -480,10 +440,10 @@ impl Ledger {
                 FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
                 WHERE s.asset LIKE '%/upload' OR s.asset LIKE '%/kv'
             ) WHERE age = 1";
-        let all = self.attempt("read which runs are needed", |connection| {
-            rows(connection, sql, params![], |row| row.get(0))
+        let all = self.rows("read which runs are needed", sql, params![], |row| {
+            row.get(0)
         });
-        all.into_iter().flatten().collect()
+        all.into_iter().collect()
     }
 
     /// Forgets all but the newest `keep` runs, and returns the ids of the forgotten ones, whose
@@ -510,37 +470,23 @@ impl Ledger {
                     transaction.prepare_cached(&sql)?.execute(params![run])?;
                 }
             }
+            state::rebuild(&transaction)?;
             transaction.commit()?;
-            forgotten = old;
+            forgotten.clone_from(&old);
             Ok(())
         });
+        if !forgotten.is_empty() {
+            self.change("give back the space of pruned runs", give_back);
+        }
         forgotten
     }
 }
 
-fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    connection
-        .prepare_cached(sql)?
-        .query_map(params, read)?
-        .collect()
-}
-
-fn attempts_where(
-    connection: &Connection,
-    condition: &str,
-    params: impl rusqlite::Params,
-) -> rusqlite::Result<Vec<AttemptRecord>> {
-    let sql = format!(
-        "SELECT {ATTEMPT_COLUMNS}
-         FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-         WHERE {condition} ORDER BY r.seq, a.step, a.attempt"
-    );
-    rows(connection, &sql, params, attempt_record)
+/// Makes the file as small as what is in it.
+fn give_back(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.execute_batch("VACUUM")?;
+    // What others read at the moment stays in the log until they are done.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {

@@ -1,38 +1,45 @@
-//! The file: opening it, surviving its troubles.
+//! Recording and reading, and what happens when the file fails.
 
 use std::{
-    ffi::OsString,
-    fs::{self, File},
-    io::{self, Read},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use chronon_run_core::event::{Event, Sink, What};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, Row, ToSql};
 
 use crate::{
-    record::insert,
-    schema::{Access, migrate},
+    damage::{self, Aside},
+    open::{self, Readable, explain, is_damage, is_transient},
+    record::{Begin, insert},
+    schema::Access,
 };
 
-/// How long one process waits for another that is writing.
-const BUSY: Duration = Duration::from_secs(10);
-/// Pages in the write-ahead log before it is copied back (which syncs the disk).
-const CHECKPOINT_PAGES: u32 = 8_000;
+/// Between two attempts to open a file for writing that could not be written.
+const REOPEN: Duration = Duration::from_secs(5);
+/// Events that are kept for a file that cannot be written at the moment.
+const PENDING: usize = 200_000;
+/// How often opening starts again because another process has replaced the file meanwhile.
+const REPLACED: usize = 3;
 
 /// The history of one workspace. See the crate's page for what it promises.
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
     file: Option<(Connection, Access)>,
+    /// A private copy that is read instead of the file.
+    copy: Option<tempfile::TempDir>,
     notices: Vec<String>,
-    /// The current run's beginning, to be told again to a file that is begun anew.
+    /// Why the file cannot be written at the moment, to be reported once something is to be written.
+    unwritable: Option<String>,
+    /// When opening for writing failed last.
+    failed_at: Option<Instant>,
+    /// The current run's beginning, to be recorded again in a file that replaces a damaged one.
     run: Option<(String, Event)>,
     /// Taken and not yet written.
     pending: Vec<Event>,
     /// How often a damaged file was replaced.
-    began_anew: usize,
+    replaced: usize,
 }
 
 impl Sink for Ledger {
@@ -59,12 +66,15 @@ impl Ledger {
         let mut ledger = Self {
             path: path.to_owned(),
             file: None,
+            copy: None,
             notices: Vec::new(),
+            unwritable: None,
+            failed_at: None,
             run: None,
             pending: Vec::new(),
-            began_anew: 0,
+            replaced: 0,
         };
-        ledger.connect();
+        ledger.connect(false);
         ledger
     }
 
@@ -72,6 +82,7 @@ impl Ledger {
     pub fn record(&mut self, event: &Event) {
         if let What::RunStarted { run, .. } = &event.what {
             self.flush();
+            self.pending.clear();
             self.run = Some((run.clone(), event.clone()));
         }
         // Neither changes a row.
@@ -81,25 +92,34 @@ impl Ledger {
     }
 
     /// Writes down every event taken so far, as one transaction. When this returns they would
-    /// survive a hard kill.
+    /// survive a hard kill, unless a notice says that they could not be written; then the next call
+    /// tries again.
     pub fn flush(&mut self) {
-        let events = std::mem::take(&mut self.pending);
         let Some((run, beginning)) = self.run.clone() else {
+            self.pending.clear();
             return;
         };
-        if events.is_empty() || !matches!(self.file, Some((_, Access::Write))) {
+        if self.pending.is_empty() || !self.is_writable() {
+            self.pending.truncate(PENDING);
             return;
         }
-        let before = self.began_anew;
-        self.attempt("record the run", |connection| {
-            insert(connection, &run, &events)
-        });
-        if self.began_anew > before {
-            self.attempt("record the run", |connection| {
-                insert(connection, &run, &[beginning])?;
-                insert(connection, &run, &events)
-            });
+        let events = std::mem::take(&mut self.pending);
+        let before = self.replaced;
+        let mut written = self.write(&run, &events, Begin::Replace);
+        if !written && self.replaced > before {
+            // The new file knows of the run at most what could be read of the damaged one.
+            written = self.write(&run, &[beginning], Begin::Keep)
+                && self.write(&run, &events, Begin::Keep);
         }
+        if !written && matches!(self.file, Some((_, Access::Write))) {
+            self.pending = events;
+            self.pending.truncate(PENDING);
+        }
+    }
+
+    fn write(&mut self, run: &str, events: &[Event], begin: Begin) -> bool {
+        let insert = |connection: &mut Connection| insert(connection, run, events, begin);
+        self.once("record the run", insert).is_some()
     }
 
     /// What went wrong since the last call, as sentence fragments.
@@ -107,74 +127,190 @@ impl Ledger {
         std::mem::take(&mut self.notices)
     }
 
-    /// Runs `action` on the file, if there is one; its failure becomes a notice and `None`.
+    /// Every row of a query that can be understood; a notice says how many could not.
+    pub(crate) fn rows<T>(
+        &mut self,
+        what: &str,
+        sql: &str,
+        params: &[&dyn ToSql],
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Vec<T> {
+        let found = self.attempt(what, |connection| {
+            let (mut good, mut bad) = (Vec::new(), Vec::new());
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            while let Some(row) = rows.next()? {
+                match read(row) {
+                    Ok(value) => good.push(value),
+                    Err(error) => bad.push(error.to_string()),
+                }
+            }
+            Ok((good, bad))
+        });
+        let (good, bad) = found.unwrap_or_default();
+        if let Some(first) = bad.first() {
+            self.notice(format!(
+                "cannot {what} completely: {} of `{}` not valid and left out ({first})",
+                match bad.len() {
+                    1 => "1 row is".to_owned(),
+                    rows => format!("{rows} rows are"),
+                },
+                self.path.display()
+            ));
+        }
+        good
+    }
+
+    /// Runs `action` on the file, if there is one, and once more on what could be read of a file that
+    /// turns out to be damaged. A failure becomes a notice and `None`.
     pub(crate) fn attempt<T>(
+        &mut self,
+        what: &str,
+        mut action: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Option<T> {
+        let before = self.replaced;
+        self.once(what, &mut action).or_else(|| {
+            let again = self.replaced > before;
+            again.then(|| self.once(what, &mut action)).flatten()
+        })
+    }
+
+    fn once<T>(
         &mut self,
         what: &str,
         action: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Option<T> {
         let (connection, _) = self.file.as_mut()?;
         match action(connection) {
-            Ok(value) => Some(value),
-            Err(error) if is_damage(&error) => {
-                self.begin_anew(&error.to_string());
-                None
-            }
-            Err(error) => {
-                self.notice(format!(
-                    "cannot {what} in `{}`: {error}",
-                    self.path.display()
-                ));
-                None
-            }
+            Ok(value) => return Some(value),
+            Err(error) if is_damage(&error) => self.connect(true),
+            Err(error) => self.notice(format!(
+                "cannot {what} in `{}`: {}",
+                self.path.display(),
+                explain(&error)
+            )),
         }
+        None
     }
 
     /// The same, but nothing happens to a file that must not be written.
     pub(crate) fn change(
         &mut self,
         what: &str,
-        action: impl FnOnce(&mut Connection) -> rusqlite::Result<()>,
+        action: impl FnMut(&mut Connection) -> rusqlite::Result<()>,
     ) {
-        if matches!(self.file, Some((_, Access::Write))) {
+        if self.is_writable() {
             self.attempt(what, action);
         }
     }
 
-    fn connect(&mut self) {
-        if is_truncated(&self.path) {
-            return self.begin_anew("it is shorter than it says");
+    /// Whether something can be written now. A file that could not be written is tried again after a
+    /// while: space or access may be back.
+    fn is_writable(&mut self) -> bool {
+        if matches!(self.file, Some((_, Access::Write))) {
+            return true;
         }
-        match open(&self.path) {
-            Ok(file) => {
-                if file.1 == Access::ReadOnly {
-                    self.notice(format!(
-                        "`{}` was written by a newer version; this run is not recorded there",
-                        self.path.display()
-                    ));
-                }
-                self.file = Some(file);
+        let due = self.failed_at.is_some_and(|at| at.elapsed() >= REOPEN);
+        if due {
+            self.connect(false);
+        }
+        if let Some(why) = self.unwritable.take() {
+            self.notice(why);
+        }
+        matches!(self.file, Some((_, Access::Write)))
+    }
+
+    /// Opens the file. One that is `suspect` (SQLite has reported damage) is checked as a whole.
+    fn connect(&mut self, suspect: bool) {
+        self.file = None;
+        for _ in 0..REPLACED {
+            let found = damage::identity(&self.path);
+            let error = match open::writable(&self.path, suspect) {
+                Ok(file) => return self.opened(file),
+                Err(error) => error,
+            };
+            if !is_damage(&error) {
+                return self.read_only(&error);
             }
-            Err(error) if is_damage(&error) => self.begin_anew(&error.to_string()),
-            Err(error) => self.give_up(&error.to_string()),
+            match damage::set_aside(&self.path, found) {
+                Aside::Moved(aside) => return self.begin_anew(&aside, &error),
+                Aside::Replaced => {}
+                Aside::Kept(why) => return self.read_damaged(&error, &why),
+            }
+        }
+        self.give_up("other processes keep replacing it");
+    }
+
+    fn opened(&mut self, (connection, access): (Connection, Access)) {
+        if access == Access::ReadOnly {
+            self.notice(format!(
+                "`{}` was written by a newer version; this run is not recorded there",
+                self.path.display()
+            ));
+        }
+        self.failed_at = None;
+        self.unwritable = None;
+        self.copy = None;
+        self.file = Some((connection, access));
+    }
+
+    /// Begins a new file with what can be read of the damaged one, which is now `aside`.
+    fn begin_anew(&mut self, aside: &Path, why: &rusqlite::Error) {
+        self.replaced += 1;
+        match open::writable(&self.path, false) {
+            Ok((mut connection, access)) => {
+                let read = damage::salvage(aside, &mut connection);
+                self.file = Some((connection, access));
+                self.notice(format!(
+                    "the ledger was damaged ({why}); it is kept as `{}` and a new one was begun; \
+                     {read}; tables are not affected",
+                    aside.display()
+                ));
+            }
+            Err(error) => {
+                self.notice(format!(
+                    "the ledger was damaged ({why}); it is kept as `{}`",
+                    aside.display()
+                ));
+                self.give_up(&explain(&error));
+            }
         }
     }
 
-    /// Moves the damaged file aside and begins a new one.
-    fn begin_anew(&mut self, why: &str) {
-        self.file = None;
-        self.began_anew += 1;
-        match move_aside(&self.path) {
-            Ok(aside) => self.notice(format!(
-                "the ledger was damaged ({why}); it is now `{}` and a new one was begun; \
-                 tables are not affected",
-                aside.display()
-            )),
-            Err(error) => return self.give_up(&format!("damaged ({why}), and {error}")),
+    /// Reads what can be read of a damaged file that must stay where it is.
+    fn read_damaged(&mut self, error: &rusqlite::Error, why: &str) {
+        self.replaced += 1;
+        let Ok(mut memory) = open::in_memory() else {
+            return self.give_up(&error.to_string());
+        };
+        let read = damage::salvage(&self.path, &mut memory);
+        self.file = Some((memory, Access::ReadOnly));
+        self.notice(format!(
+            "the ledger `{}` is damaged ({error}) and stays as it is ({why}): {read}; nothing is \
+             recorded",
+            self.path.display()
+        ));
+    }
+
+    /// Reads a file that cannot be written, e.g. because it belongs to another user or the disk is full.
+    fn read_only(&mut self, error: &rusqlite::Error) {
+        if is_transient(error) {
+            self.failed_at = Some(Instant::now());
         }
-        match open(&self.path) {
-            Ok(file) => self.file = Some(file),
-            Err(error) => self.give_up(&error.to_string()),
+        match open::readable(&self.path) {
+            Ok(Readable { connection, copy }) => {
+                self.file = Some((connection, Access::ReadOnly));
+                self.copy = copy;
+                self.unwritable = Some(format!(
+                    "cannot record in `{}`: {}",
+                    self.path.display(),
+                    explain(error)
+                ));
+            }
+            Err(damaged) if is_damage(&damaged) => {
+                self.read_damaged(&damaged, "it cannot be written");
+            }
+            Err(_) => self.give_up(&explain(error)),
         }
     }
 
@@ -185,79 +321,10 @@ impl Ledger {
         ));
     }
 
-    /// The same trouble at every event is said once.
-    fn notice(&mut self, notice: String) {
+    /// The same notice at every event is given once.
+    pub(crate) fn notice(&mut self, notice: String) {
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
         }
     }
-}
-
-pub(crate) fn open(path: &Path) -> rusqlite::Result<(Connection, Access)> {
-    if let Some(folder) = path.parent() {
-        // If this fails, opening the file says why.
-        let _ = fs::create_dir_all(folder);
-    }
-    let mut connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    let access = migrate(&mut connection)?;
-    Ok((connection, access))
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
-}
-
-/// Whether the file is shorter than its own header says. SQLite would notice only when it
-/// needs one of the missing pages.
-fn is_truncated(path: &Path) -> bool {
-    let mut header = [0_u8; 32];
-    let Ok(mut file) = File::open(path) else {
-        return false;
-    };
-    let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
-        return false;
-    };
-    if file.read_exact(&mut header).is_err() {
-        // An empty file is a database without tables; a few bytes are none.
-        return length > 0;
-    }
-    let number = |at: usize, width: usize| {
-        let bytes = &header[at..at + width];
-        bytes
-            .iter()
-            .fold(0_u64, |value, &byte| value << 8 | u64::from(byte))
-    };
-    let page_size = match number(16, 2) {
-        1 => 65_536,
-        size => size,
-    };
-    length < page_size * number(28, 4)
-}
-
-/// Renames the file and its companions; returns its new name.
-fn move_aside(path: &Path) -> io::Result<PathBuf> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.unwrap_or_default().as_millis();
-    let beside = |path: &Path, suffix: &str| {
-        let mut name = OsString::from(path);
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let aside = beside(path, &format!(".damaged-{now}"));
-    fs::rename(path, &aside)?;
-    for companion in ["-wal", "-shm"] {
-        let from = beside(path, companion);
-        if from.exists() {
-            fs::rename(&from, beside(&aside, companion))?;
-        }
-    }
-    Ok(aside)
 }

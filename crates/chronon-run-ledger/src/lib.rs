@@ -3,8 +3,10 @@
 //!
 //! Invariant: the ledger never fails a run. The warehouse is the truth and the ledger only
 //! explains it, so every trouble with the file becomes a notice ([`Ledger::take_notices`]) and
-//! the answer "nothing known". A damaged file is moved aside and a new one begun; a file of a
-//! newer version is read as far as possible and never written.
+//! the answer "nothing known". Whether a file is damaged is for SQLite to say. A damaged file is
+//! renamed, unless a process has it open, and a new one begins with every row of it that can be
+//! read. A file that cannot be written, also one of a newer version, is read as far as possible. A
+//! row that is not valid is left out and hides no other.
 //!
 //! What was recorded survives a hard kill of the process from the moment `flush` returns (the
 //! write-ahead log is in the kernel's hands then); a power failure may cost the last moments.
@@ -12,12 +14,15 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod damage;
 mod history;
 mod ledger;
+mod open;
 mod provenance;
 mod record;
 mod relocate;
 mod schema;
+mod state;
 
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
 pub use ledger::Ledger;

@@ -16,7 +16,7 @@ use chronon_run_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use crate::{Ledger, ledger::open, schema::Access};
+use crate::{Ledger, open, schema::Access};
 
 /// An attempt that is about to be started, and what it was seen to start from.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +81,7 @@ impl Provenance {
     #[must_use]
     pub fn open(path: &Path) -> Self {
         let mut state = State::default();
-        match open(path) {
+        match open::writable(path, false) {
             Ok((connection, Access::Write)) => state.connection = Some(connection),
             // The ledger itself says why.
             Ok((_, Access::ReadOnly)) | Err(_) => {}

@@ -8,24 +8,50 @@ use chronon_run_process::{boot_id, identify};
 use rusqlite::{Connection, Error, TransactionBehavior, params};
 use serde::Serialize;
 
+use crate::state;
+
+/// What happens to a run that is in the file when it begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It is another one, of the same name, and replaced.
+    Replace,
+    /// It is this one, as far as it could be read of a damaged file.
+    Keep,
+}
+
+impl Begin {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Replace => "INSERT OR REPLACE",
+            Self::Keep => "INSERT OR IGNORE",
+        }
+    }
+}
+
 /// Writes down what `events` say of `run`, all or nothing.
 pub(crate) fn insert(
     connection: &mut Connection,
     run: &str,
     events: &[Event],
+    how: Begin,
 ) -> rusqlite::Result<()> {
     // Writing from the start, so that waiting for another writer is possible.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for event in events {
-        insert_one(&transaction, run, event)?;
+        insert_one(&transaction, run, event, how)?;
     }
     transaction.commit()
 }
 
-fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Result<()> {
+fn insert_one(
+    connection: &Connection,
+    run: &str,
+    event: &Event,
+    how: Begin,
+) -> rusqlite::Result<()> {
     let at = event.at;
     match &event.what {
-        What::RunStarted { run, steps, jobs } => begin(connection, run, at, *jobs, steps),
+        What::RunStarted { run, steps, jobs } => begin(connection, run, at, *jobs, steps, how),
         What::AttemptStarting {
             step,
             attempt,
@@ -49,7 +75,8 @@ fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Re
                     range.start.epoch_days(),
                     range.end.epoch_days()
                 ],
-            )
+            )?;
+            state::begin(connection, run, *step, *attempt)
         }
         What::AttemptSpawned {
             step,
@@ -79,27 +106,30 @@ fn insert_one(connection: &Connection, run: &str, event: &Event) -> rusqlite::Re
             message,
             may_write,
             ..
-        } => execute(
-            connection,
-            // There is no row yet if the attempt could not even be prepared.
-            "INSERT INTO attempts
+        } => {
+            execute(
+                connection,
+                // There is no row yet if the attempt could not even be prepared.
+                "INSERT INTO attempts
                 (run, step, attempt, started, finished, millis, outcome, message, may_write)
              VALUES (?1, ?2, ?3, ?4 - ?5, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO UPDATE SET
                 finished = excluded.finished, millis = excluded.millis,
                 outcome = excluded.outcome, message = excluded.message,
                 may_write = excluded.may_write",
-            params![
-                run,
-                step,
-                attempt,
-                at,
-                millis,
-                json(outcome)?,
-                message,
-                may_write
-            ],
-        ),
+                params![
+                    run,
+                    step,
+                    attempt,
+                    at,
+                    millis,
+                    json(outcome)?,
+                    message,
+                    may_write
+                ],
+            )?;
+            state::end(connection, run, *step, *attempt, outcome)
+        }
         What::StepFinished {
             step,
             outcome,
@@ -151,20 +181,25 @@ fn begin(
     at: i64,
     jobs: u32,
     steps: &[StepInfo],
+    how: Begin,
 ) -> rusqlite::Result<()> {
+    let verb = how.verb();
     let me = identify(std::process::id());
     execute(
         connection,
-        "INSERT OR REPLACE INTO runs (run, started, jobs, boot, pid, pid_ticks, seq)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT coalesce(max(seq), 0) + 1 FROM runs))",
+        &format!(
+            "{verb} INTO runs (run, started, jobs, boot, pid, pid_ticks, seq)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT coalesce(max(seq), 0) + 1 FROM runs))"
+        ),
         params![run, at, jobs, boot_id(), me.pid, me.start_ticks],
     )?;
     for info in steps {
         let PartitionRange { start, end } = info.range;
         execute(
             connection,
-            "INSERT OR REPLACE INTO steps (run, step, asset, first, last)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            &format!(
+                "{verb} INTO steps (run, step, asset, first, last) VALUES (?1, ?2, ?3, ?4, ?5)"
+            ),
             params![
                 run,
                 info.step,

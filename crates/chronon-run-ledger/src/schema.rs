@@ -2,9 +2,11 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::state;
+
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -122,7 +124,36 @@ const MIGRATIONS: [&str; 5] = [
         PRIMARY KEY (slice, ds)
     ) WITHOUT ROWID;
     ",
+    // What is asked of every asset, kept with each attempt (`state.rs`), and indexes for the few rows
+    // that are looked for among all: a history of a million steps is not read as a whole.
+    "
+    CREATE TABLE asset_state (
+        asset TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        run TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        failing TEXT NOT NULL DEFAULT '[]',
+        pace TEXT NOT NULL DEFAULT '[]'
+    ) WITHOUT ROWID;
+    CREATE INDEX runs_by_seq ON runs (seq);
+    CREATE INDEX steps_compared ON steps (run) WHERE compared IS NOT NULL;
+    CREATE INDEX attempts_may_write ON attempts (run) WHERE may_write <> 0;
+    ",
 ];
+
+/// The version that has `asset_state`.
+const WITH_STATE: usize = 6;
+
+/// The version that is written.
+pub(crate) const VERSION: usize = MIGRATIONS.len();
+
+/// Gives runs of a file that does not number them the order of their clock.
+pub(crate) const NUMBER_RUNS: &str = "
+    UPDATE runs SET seq = (
+        SELECT count(*) FROM runs other
+        WHERE (other.started, other.run) <= (runs.started, runs.run)
+    );";
 
 /// How far a file can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -147,11 +178,15 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<Access> {
     for script in missing {
         transaction.execute_batch(script)?;
     }
+    if found < WITH_STATE {
+        state::rebuild(&transaction)?;
+    }
     transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
     transaction.commit()?;
     Ok(Access::Write)
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
+/// The version of a file.
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }

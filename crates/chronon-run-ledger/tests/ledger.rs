@@ -446,7 +446,9 @@ fn a_file_cut_at_any_point_never_stops_a_run() {
             .take_notices()
             .iter()
             .any(|notice| notice.contains("damaged"));
-        assert!(told || cut == 0, "cut at {cut}");
+        // Less than a page may be missing of what no row needs.
+        let whole = ledger.run("r1").is_some();
+        assert!(told || whole || cut == 0, "cut at {cut}");
     }
 }
 

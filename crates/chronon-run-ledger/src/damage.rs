@@ -1,0 +1,279 @@
+//! A file that SQLite cannot use: it is kept under another name, and what can be read of it is read.
+//!
+//! Invariant: a file that any process has open is never renamed. Every connection in WAL mode holds a
+//! lock on its file as long as it lives, so an exclusive lock proves that there is none.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, types::Value};
+
+use crate::{
+    open::{beside, raw},
+    state,
+};
+
+/// Where SQLite's locks on a file are.
+const LOCKS: i64 = 0x4000_0000;
+/// How many bytes they take.
+const LOCK_BYTES: i64 = 512;
+
+/// Which file a path names: device and inode.
+pub(crate) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// What became of a damaged file.
+pub(crate) enum Aside {
+    /// It has this name now.
+    Moved(PathBuf),
+    /// Another process has put another file in its place.
+    Replaced,
+    /// It stays, for this reason.
+    Kept(String),
+}
+
+/// Renames the damaged file, which was `found` under `path`, and its companions.
+pub(crate) fn set_aside(path: &Path, found: Option<(u64, u64)>) -> Aside {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Aside::Replaced,
+        Err(error) => return Aside::Kept(error.to_string()),
+    };
+    if let Err(why) = lock(&file) {
+        return Aside::Kept(why);
+    }
+    let opened = file.metadata().ok().map(|file| (file.dev(), file.ino()));
+    if found.is_some() && opened != found || opened != identity(path) {
+        return Aside::Replaced;
+    }
+    match rename(path) {
+        Ok(aside) => Aside::Moved(aside),
+        Err(error) => Aside::Kept(error.to_string()),
+    }
+}
+
+/// Takes the lock that proves that no connection to the file is open. It ends with `file`.
+fn lock(file: &File) -> Result<(), String> {
+    let wanted = libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: LOCKS,
+        l_len: LOCK_BYTES,
+        l_pid: 0,
+    };
+    #[cfg(target_os = "linux")]
+    let argument = FcntlArg::F_OFD_SETLK(&wanted);
+    #[cfg(not(target_os = "linux"))]
+    let argument = FcntlArg::F_SETLK(&wanted);
+    match fcntl(file, argument) {
+        Ok(_) => Ok(()),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => {
+            Err("another process has it open".to_owned())
+        }
+        Err(error) => Err(format!("cannot lock it: {error}")),
+    }
+}
+
+fn rename(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_millis();
+    let free = |number: &u128| !beside(path, &format!(".damaged-{number}")).exists();
+    let number = (now..).find(free).unwrap_or(now);
+    let aside = beside(path, &format!(".damaged-{number}"));
+    fs::rename(path, &aside)?;
+    for companion in ["-wal", "-shm"] {
+        let from = beside(path, companion);
+        if from.exists() {
+            fs::rename(&from, beside(&aside, companion))?;
+        }
+    }
+    Ok(aside)
+}
+
+/// How much could be read of a damaged file.
+pub(crate) struct Salvaged {
+    runs: u64,
+    rows: u64,
+}
+
+impl fmt::Display for Salvaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.rows, self.runs) {
+            (0, _) => write!(f, "nothing of it could be read"),
+            (rows, 1) => write!(f, "1 run of it ({rows} rows) could be read"),
+            (rows, runs) => write!(f, "{runs} runs of it ({rows} rows) could be read"),
+        }
+    }
+}
+
+/// What is read of a damaged file. How days were filled is not: numbers that compare with each other
+/// would be missing, and a day may be unknown but never wrongly up to date.
+const HISTORY: [&str; 4] = ["runs", "steps", "attempts", "empty_days"];
+
+/// Copies every row of the history that can be read of the file at `from`.
+pub(crate) fn salvage(from: &Path, into: &mut Connection) -> Salvaged {
+    match raw(from) {
+        Ok(source) => copy_tables(&source.connection, into, |table| HISTORY.contains(&table)),
+        Err(_) => Salvaged { runs: 0, rows: 0 },
+    }
+}
+
+/// Copies every row that can be read of `from`, which may be of an earlier version. What is in `into`
+/// already stays, and counts as later.
+pub(crate) fn copy(from: &Connection, into: &mut Connection) -> Salvaged {
+    copy_tables(from, into, |_| true)
+}
+
+fn copy_tables(
+    from: &Connection,
+    into: &mut Connection,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Salvaged {
+    let mut read = Salvaged { runs: 0, rows: 0 };
+    // Nothing of the source is lost if this fails: it stays as it is.
+    let _ = copy_all(from, into, &is_wanted, &mut read);
+    read
+}
+
+fn copy_all(
+    from: &Connection,
+    into: &mut Connection,
+    is_wanted: &dyn Fn(&str) -> bool,
+    read: &mut Salvaged,
+) -> rusqlite::Result<()> {
+    let transaction = into.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let newest = "SELECT max(seq) FROM runs";
+    let newest: Option<i64> = from.query_row(newest, [], |row| row.get(0)).unwrap_or(None);
+    let later = "UPDATE runs SET seq = seq + ?1";
+    transaction.execute(later, [newest.unwrap_or(0).max(0)])?;
+    let mut runs = BTreeSet::new();
+    for table in tables(&transaction)? {
+        let columns = columns(&transaction, &table)?;
+        let known = self::columns(from, &table).unwrap_or_default();
+        if !is_wanted(&table) {
+            continue;
+        }
+        let shared: Vec<String> = columns
+            .into_iter()
+            .filter(|it| known.contains(it))
+            .collect();
+        if !shared.is_empty() {
+            let mut copied = Table {
+                from,
+                into: &transaction,
+                table: &table,
+                columns: &shared,
+                runs: &mut runs,
+                rows: 0,
+            };
+            copied.copy()?;
+            read.rows += copied.rows;
+            if table == "runs" {
+                read.runs = copied.rows;
+            }
+        }
+    }
+    if !columns(from, "runs")
+        .unwrap_or_default()
+        .iter()
+        .any(|it| it == "seq")
+    {
+        transaction.execute_batch(crate::schema::NUMBER_RUNS)?;
+    }
+    state::rebuild(&transaction)?;
+    transaction.commit()
+}
+
+/// Names of the tables, that of the runs first; what is derived from others is left out.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
+        AND name <> 'asset_state' ORDER BY name <> 'runs', name";
+    let mut statement = connection.prepare(sql)?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    names.collect()
+}
+
+fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
+    let names = statement.query_map([table], |row| row.get(0))?;
+    names.collect()
+}
+
+/// One table that is copied.
+struct Table<'a> {
+    from: &'a Connection,
+    into: &'a Connection,
+    table: &'a str,
+    columns: &'a [String],
+    /// Runs that are known to have been there.
+    runs: &'a mut BTreeSet<String>,
+    rows: u64,
+}
+
+impl Table<'_> {
+    /// Forwards up to the first page that cannot be read; if there is one, also backwards, and every
+    /// run by itself.
+    fn copy(&mut self) -> rusqlite::Result<()> {
+        let list = self.columns.join(", ");
+        let all = format!("SELECT {list} FROM {}", self.table);
+        if self.query(&all, &[])? {
+            return Ok(());
+        }
+        let key = match self.columns.first() {
+            Some(first) if self.table == "empty_days" => format!("{first} DESC, ds DESC"),
+            Some(first) => format!("{first} DESC"),
+            None => return Ok(()),
+        };
+        self.query(&format!("{all} ORDER BY {key}"), &[])?;
+        if self.columns.iter().any(|column| column == "run") {
+            for run in self.runs.clone() {
+                self.query(&format!("{all} WHERE run = ?1"), &[&run])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the rows of one query; whether all of them could be read.
+    fn query(&mut self, sql: &str, params: &[&dyn ToSql]) -> rusqlite::Result<bool> {
+        let marks = vec!["?"; self.columns.len()].join(", ");
+        let list = self.columns.join(", ");
+        let insert = format!(
+            "INSERT OR IGNORE INTO {} ({list}) VALUES ({marks})",
+            self.table
+        );
+        let mut insert = self.into.prepare_cached(&insert)?;
+        let Ok(mut statement) = self.from.prepare(sql) else {
+            return Ok(false);
+        };
+        let Ok(mut rows) = statement.query(params) else {
+            return Ok(false);
+        };
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(true),
+                Err(_) => return Ok(false),
+            };
+            let values: rusqlite::Result<Vec<Value>> =
+                (0..self.columns.len()).map(|at| row.get(at)).collect();
+            // A row that is no row is left out.
+            let Ok(values) = values else { continue };
+            let run = self.columns.iter().position(|column| column == "run");
+            if let Some(Value::Text(run)) = run.and_then(|at| values.get(at)) {
+                self.runs.insert(run.clone());
+            }
+            let added = insert.execute(rusqlite::params_from_iter(values));
+            self.rows += added.optional().ok().flatten().unwrap_or(0) as u64;
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Ways to open the file: for writing, for reading only, and as a copy.
+
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
+use tempfile::TempDir;
+
+use crate::{
+    damage,
+    schema::{Access, VERSION, migrate, version},
+};
+
+/// How long one process waits for another that is writing.
+const BUSY: Duration = Duration::from_secs(10);
+/// Between two attempts at something for which SQLite does not wait itself.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Pages in the write-ahead log before it is copied back (which syncs the disk).
+const CHECKPOINT_PAGES: u32 = 8_000;
+
+/// Opens the file, or begins it (folder included), and brings it up to date. A file that is `suspect` is
+/// checked as a whole.
+pub(crate) fn writable(path: &Path, suspect: bool) -> rusqlite::Result<(Connection, Access)> {
+    create(path);
+    if is_no_header(path) {
+        return Err(failure(ffi::SQLITE_NOTADB, "file is not a database"));
+    }
+    let began = Instant::now();
+    loop {
+        match write_ahead(path) {
+            // Beginning a file needs it alone, and SQLite does not wait for that.
+            Err(error) if is_busy(&error) && began.elapsed() < BUSY => thread::sleep(PAUSE),
+            Err(error) => return Err(error),
+            Ok(mut connection) => {
+                let access = migrate(&mut connection)?;
+                if suspect {
+                    check(&connection)?;
+                }
+                return Ok((connection, access));
+            }
+        }
+    }
+}
+
+fn write_ahead(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    let mode: String =
+        connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?;
+    if mode != "wal" {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+    }
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if connection.is_readonly("main")? {
+        return Err(failure(
+            ffi::SQLITE_READONLY,
+            "attempt to write a readonly database",
+        ));
+    }
+    Ok(connection)
+}
+
+/// Makes the file with the permissions that the umask leaves, which SQLite's own files beside it then
+/// get too; SQLite alone would not let a group write.
+fn create(path: &Path) {
+    if let Some(folder) = path.parent() {
+        // If this or the next fails, opening the file says why.
+        let _ = fs::create_dir_all(folder);
+    }
+    let mut options = OpenOptions::new();
+    let _ = options.write(true).create_new(true).mode(0o666).open(path);
+}
+
+/// Whether the file is less than the header of a database, with nothing beside it from which SQLite would
+/// complete it: SQLite would write over it.
+fn is_no_header(path: &Path) -> bool {
+    let is_short =
+        fs::metadata(path).is_ok_and(|file| file.is_file() && (1..100).contains(&file.len()));
+    is_short
+        && !["-journal", "-wal"]
+            .iter()
+            .any(|name| beside(path, name).exists())
+}
+
+/// Whether SQLite finds the whole file in order.
+fn check(connection: &Connection) -> rusqlite::Result<()> {
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        found => Err(failure(ffi::SQLITE_CORRUPT, found)),
+    }
+}
+
+/// A file that is only read.
+pub(crate) struct Readable {
+    pub(crate) connection: Connection,
+    /// Where a copy of it is, if it cannot be read in place.
+    pub(crate) copy: Option<TempDir>,
+}
+
+/// Opens a file for reading, also in a folder that cannot be written: in place together with its
+/// write-ahead log, alone if there is no log, else as a copy.
+pub(crate) fn readable(path: &Path) -> rusqlite::Result<Readable> {
+    let found = raw(path)?;
+    match version(&found.connection)? {
+        older if older < VERSION => {
+            let mut connection = in_memory()?;
+            damage::copy(&found.connection, &mut connection);
+            Ok(Readable {
+                connection,
+                copy: None,
+            })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// The same whatever the version, and also if the file is shorter than it says.
+pub(crate) fn raw(path: &Path) -> rusqlite::Result<Readable> {
+    let log = beside(path, "-wal");
+    let is_logged = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+    let opened = read(&uri(path, "mode=ro")).or_else(|error| match is_logged {
+        false if !is_damage(&error) => read(&uri(path, "mode=ro&immutable=1")),
+        _ => Err(error),
+    });
+    match opened {
+        Ok(connection) => Ok(Readable {
+            connection,
+            copy: None,
+        }),
+        Err(error) if is_logged && !is_damage(&error) => copied(path).map_err(|_| error),
+        Err(error) => Err(error),
+    }
+}
+
+fn copied(path: &Path) -> rusqlite::Result<Readable> {
+    let failed = |error: io::Error| failure(ffi::SQLITE_CANTOPEN, &error.to_string());
+    let folder = TempDir::new().map_err(failed)?;
+    let copy = folder.path().join("ledger.db");
+    fs::copy(path, &copy).map_err(failed)?;
+    fs::copy(beside(path, "-wal"), beside(&copy, "-wal")).map_err(failed)?;
+    Ok(Readable {
+        connection: read(&uri(&copy, "mode=rw"))?,
+        copy: Some(folder),
+    })
+}
+
+fn read(uri: &str) -> rusqlite::Result<Connection> {
+    let flags = match uri.contains("mode=ro") {
+        true => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        false => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let flags = flags | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.busy_timeout(BUSY)?;
+    // Reads what is there of a file that is shorter than it says.
+    connection.pragma_update(None, "writable_schema", true)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn uri(path: &Path, query: &str) -> String {
+    let mut text = "file:".to_owned();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' => text.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => text.push(char::from(byte)),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    format!("{text}?{query}")
+}
+
+/// A ledger without a file.
+pub(crate) fn in_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// The file beside `path` whose name has `suffix` more.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Whether SQLite says that the file is damaged.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+fn is_busy(error: &Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// Whether writing may be possible later.
+pub(crate) fn is_transient(error: &Error) -> bool {
+    is_busy(error)
+        || matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::ReadOnly
+            )
+        )
+}
+
+/// The error, with what to do about a file system on which SQLite cannot lock.
+pub(crate) fn explain(error: &Error) -> String {
+    let extended = match error {
+        Error::SqliteFailure(failure, _) => failure.extended_code,
+        _ => 0,
+    };
+    match extended {
+        ffi::SQLITE_PROTOCOL
+        | ffi::SQLITE_IOERR_LOCK
+        | ffi::SQLITE_IOERR_RDLOCK
+        | ffi::SQLITE_IOERR_UNLOCK
+        | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK
+        | ffi::SQLITE_IOERR_SHMLOCK
+        | ffi::SQLITE_IOERR_SHMMAP => format!(
+            "{error}: its file system has no locks (a network file system?); set `state_dir` to a \
+             folder on a local disk"
+        ),
+        ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_WRITE => {
+            format!("{error}; is the disk full?")
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn failure(code: i32, why: &str) -> Error {
+    Error::SqliteFailure(ffi::Error::new(code), Some(why.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_named() {
+        for code in [
+            ffi::SQLITE_IOERR_LOCK,
+            ffi::SQLITE_PROTOCOL,
+            ffi::SQLITE_IOERR_SHMMAP,
+        ] {
+            assert!(
+                explain(&failure(code, "no lock")).contains("`state_dir`"),
+                "{code}"
+            );
+        }
+        assert_eq!(
+            explain(&failure(ffi::SQLITE_FULL, "disk full")),
+            "disk full"
+        );
+    }
+
+    #[test]
+    fn a_path_in_a_uri_keeps_its_characters() {
+        let path = Path::new("/a b/50%?#ö");
+        assert_eq!(
+            uri(path, "mode=ro"),
+            "file:/a%20b/50%25%3F%23%C3%B6?mode=ro"
+        );
+    }
+}

@@ -1,0 +1,502 @@
+//! What was recorded is there after a kill at any write, power loss, damage, and beside other processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::{
+    PartitionRange, RangeSet,
+    event::{Event, Outcome, StepInfo, What},
+};
+use chronon_run_ledger::Ledger;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+const DAMAGED: &str = "damaged";
+
+fn day() -> PartitionRange {
+    let ds = "2026-01-01".parse().unwrap();
+    PartitionRange::new(ds, ds).unwrap()
+}
+
+/// One run of `steps` steps, all of them well.
+fn run(id: &str, steps: u32) -> Vec<What> {
+    let info = |step| StepInfo {
+        step,
+        asset: format!("group_by/team.a{step}/backfill").parse().unwrap(),
+        range: day(),
+    };
+    let mut events = vec![What::RunStarted {
+        run: id.to_owned(),
+        steps: (0..steps).map(info).collect(),
+        jobs: 1,
+    }];
+    for step in 0..steps {
+        events.push(What::AttemptStarting {
+            step,
+            attempt: 1,
+            range: day(),
+            argv: vec!["x".repeat(200)],
+            log: "a.log".into(),
+        });
+        events.push(What::AttemptFinished {
+            step,
+            attempt: 1,
+            outcome: Outcome::Succeeded,
+            millis: 5,
+            message: None,
+            retry_in: None,
+            next: None,
+            may_write: false,
+        });
+        events.push(What::StepFinished {
+            step,
+            outcome: Outcome::Succeeded,
+            filled: RangeSet::from(day()),
+            empty: RangeSet::new(),
+            bad: RangeSet::new(),
+            compared: Vec::new(),
+        });
+    }
+    events.push(What::RunFinished {
+        succeeded: true,
+        millis: 9,
+    });
+    events
+}
+
+fn tell(ledger: &mut Ledger, events: Vec<What>) {
+    for what in events {
+        ledger.record(&Event { at: 7, what });
+    }
+    ledger.flush();
+}
+
+fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("ledger.db")
+}
+
+fn log(path: &Path) -> PathBuf {
+    path.with_extension("db-wal")
+}
+
+/// Opens a copy of the two files (no shared memory: the machine has lost its power) and returns the runs
+/// that are finished and the notices.
+fn after_power_loss(database: &[u8], log_bytes: &[u8]) -> (Vec<String>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(file(&folder), database).unwrap();
+    fs::write(log(&file(&folder)), log_bytes).unwrap();
+    let mut ledger = Ledger::open(&file(&folder));
+    let runs = ledger.runs(1_000).into_iter();
+    let runs = runs.filter(|run| run.finished.is_some());
+    let mut runs: Vec<String> = runs.map(|run| run.run).collect();
+    runs.sort();
+    (runs, ledger.take_notices())
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("r{number:03}")).collect()
+}
+
+#[test]
+fn every_transaction_survives_a_kill_after_it_and_a_torn_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    for number in 0..12 {
+        tell(&mut ledger, run(&format!("r{number:03}"), 6));
+        let (database, log_bytes) = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
+        let (runs, notices) = after_power_loss(&database, &log_bytes);
+        assert_eq!((runs, notices), (names(number + 1), Vec::new()));
+    }
+    let (database, log_bytes) = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
+    let mut before = 0;
+    for cut in (0..log_bytes.len()).step_by(6_007).chain([log_bytes.len()]) {
+        let (runs, notices) = after_power_loss(&database, &log_bytes[..cut]);
+        assert_eq!(notices, Vec::<String>::new(), "cut at {cut}");
+        assert_eq!(runs, names(runs.len()), "a prefix, cut at {cut}");
+        assert!(runs.len() >= before, "never less with more, cut at {cut}");
+        before = runs.len();
+    }
+    assert_eq!(before, 12);
+}
+
+#[test]
+fn a_checkpoint_that_stops_at_any_page_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    tell(&mut ledger, run("r000", 8));
+    let copy = |name: &Path| fs::read(name).unwrap_or_default();
+    let (old, log_bytes) = (copy(&path), copy(&log(&path)));
+    let raw = Connection::open(&path).unwrap();
+    raw.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
+        .unwrap();
+    let new = copy(&path);
+    assert!(
+        new.len() > old.len() + 8 * 4096,
+        "there is something to copy back"
+    );
+    for pages in 0..=new.len() / 4096 {
+        let mut now = new[..pages * 4096].to_vec();
+        now.extend(old.get(now.len()..).unwrap_or_default());
+        let (runs, notices) = after_power_loss(&now, &log_bytes);
+        assert_eq!((runs, notices), (names(1), Vec::new()), "{pages} pages");
+    }
+}
+
+#[test]
+fn reading_beside_a_checkpoint_never_finds_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut most = 0;
+            while most < 40 {
+                let mut ledger = Ledger::open(&path);
+                let found = ledger.runs(100).len();
+                assert_eq!(ledger.take_notices(), Vec::<String>::new());
+                assert!(found >= most);
+                most = found;
+            }
+        });
+        for number in 0..40 {
+            tell(&mut ledger, run(&format!("r{number:03}"), 5));
+            let raw = Connection::open(&path).unwrap();
+            let _ = raw.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn twenty_at_once_begin_one_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    thread::scope(|scope| {
+        for number in 0..20 {
+            let path = &path;
+            scope.spawn(move || {
+                let mut ledger = Ledger::open(path);
+                tell(&mut ledger, run(&format!("r{number:03}"), 3));
+                assert_eq!(ledger.take_notices(), Vec::<String>::new());
+            });
+        }
+    });
+    assert_eq!(Ledger::open(&path).runs(100).len(), 20);
+}
+
+fn aside(folder: &TempDir) -> usize {
+    let names = fs::read_dir(folder.path()).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let companion = |name: &String| name.ends_with("-wal") || name.ends_with("-shm");
+    names
+        .filter(|name| name.contains(DAMAGED) && !companion(name))
+        .count()
+}
+
+/// Fills some pages with garbage, by `wanted` pages' numbers.
+fn spoil(path: &Path, pages: impl IntoIterator<Item = usize>) {
+    let mut bytes = fs::read(path).unwrap();
+    for page in pages {
+        bytes[page * 4096..(page + 1) * 4096].fill(0xa5);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_can_be_read_of_a_damaged_file_is_in_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    for number in 0..40 {
+        tell(&mut ledger, run(&format!("r{number:03}"), 20));
+    }
+    drop(ledger);
+    let pages = fs::read(&path).unwrap().len() / 4096;
+    // Leaves of the large tables; the roots are at the beginning.
+    spoil(&path, [pages / 2, pages - 5]);
+    let mut ledger = Ledger::open(&path);
+    tell(&mut ledger, run("r900", 20));
+    let steps: u32 = ledger.runs(100).iter().map(|run| run.steps).sum();
+    let details = ledger.runs(100).into_iter();
+    let attempts: usize = details
+        .filter_map(|run| ledger.run(&run.run))
+        .flat_map(|detail| detail.steps)
+        .map(|step| step.attempts.len())
+        .sum();
+    let notices = ledger.take_notices();
+    assert_eq!(ledger.runs(100).len(), 41, "{notices:?}");
+    assert!(
+        steps > 700 && attempts > 600,
+        "{steps} {attempts} {notices:?}"
+    );
+    assert_eq!(ledger.runs(1)[0].run, "r900", "the newest stays the newest");
+    assert!(
+        notices.iter().any(|it| it.contains("40 runs of it")),
+        "{notices:?}"
+    );
+    assert_eq!(aside(&folder), 1);
+}
+
+#[test]
+#[ignore = "helper process of a_damaged_file_that_is_open_stays_where_it_is"]
+fn helper_holds() {
+    let path = PathBuf::from(std::env::var_os("LEDGER").unwrap());
+    let mut ledger = Ledger::open(&path);
+    println!("{} is open", ledger.runs(9).len());
+    let mut end = String::new();
+    std::io::stdin().read_line(&mut end).unwrap();
+}
+
+#[test]
+fn a_damaged_file_that_is_open_stays_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    tell(&mut Ledger::open(&path), run("r000", 3));
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "helper_holds", "--ignored", "--nocapture"])
+        .env("LEDGER", &path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("1 is open")));
+    let mut header = fs::read(&path).unwrap();
+    header[..16].fill(0);
+    fs::write(&path, header).unwrap();
+    let mut ledger = Ledger::open(&path);
+    tell(&mut ledger, run("r001", 3));
+    let notices = ledger.take_notices();
+    assert!(
+        notices[0].contains("another process has it open"),
+        "{notices:?}"
+    );
+    assert_eq!(aside(&folder), 0);
+    drop((ledger, holder.stdin.take()));
+    assert!(holder.wait().unwrap().success());
+    let mut ledger = Ledger::open(&path);
+    assert!(ledger.take_notices()[0].contains("it is kept as"));
+    assert_eq!(aside(&folder), 1);
+}
+
+#[test]
+fn one_row_that_is_not_valid_hides_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    for id in ["r000", "r001", "r002"] {
+        tell(&mut ledger, run(id, 3));
+    }
+    let raw = Connection::open(&path).unwrap();
+    raw.execute_batch(
+        "UPDATE runs SET cancelled = 'why' WHERE run = 'r001';
+         UPDATE steps SET asset = 'x' WHERE run = 'r000' AND step = 1;
+         UPDATE attempts SET outcome = x'ff' WHERE run = 'r000' AND step = 0;
+         UPDATE asset_state SET failing = 'never', pace = '7' WHERE asset LIKE '%a1/%';
+         INSERT INTO empty_days VALUES ('?', 3, 'r000'), ('group_by/team.a0/backfill', 4, 'r000');",
+    )
+    .unwrap();
+    let runs: Vec<String> = ledger.runs(9).into_iter().map(|run| run.run).collect();
+    assert_eq!(runs, ["r002", "r000"]);
+    let detail = ledger.run("r000").unwrap();
+    let steps: Vec<u32> = detail.steps.iter().map(|step| step.step).collect();
+    assert_eq!(steps, [0, 2]);
+    assert_eq!(detail.steps[1].attempts.len(), 1);
+    assert_eq!(ledger.last_attempts().len(), 3);
+    assert_eq!(ledger.paces().len(), 2);
+    assert_eq!(ledger.all_empty_days().len(), 1);
+    let notices = ledger.take_notices();
+    assert!(
+        notices.iter().all(|it| it.contains("left out")),
+        "{notices:?}"
+    );
+    assert!(notices[0].contains("1 row is"), "{notices:?}");
+    assert_eq!(aside(&folder), 0);
+}
+
+#[test]
+fn pruning_gives_the_space_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    for number in 0..60 {
+        tell(&mut ledger, run(&format!("r{number:03}"), 50));
+    }
+    let raw = Connection::open(&path).unwrap();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
+    let size =
+        || fs::metadata(&path).unwrap().len() + fs::metadata(log(&path)).map_or(0, |log| log.len());
+    let before = size();
+    assert_eq!(ledger.prune(1).len(), 59);
+    assert_eq!(ledger.take_notices(), Vec::<String>::new());
+    assert!(size() * 8 < before, "{before} bytes, now {}", size());
+    assert_eq!(ledger.last_attempts().len(), 50);
+}
+
+/// Copies this program where another user can start it.
+fn as_another_user(test: &str, path: &Path) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("program");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut command = Command::new(program);
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env("LEDGER", path)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    text
+}
+
+#[test]
+#[ignore = "helper process of a_reader_without_write_access_sees_everything"]
+fn helper_reads() {
+    let path = PathBuf::from(std::env::var_os("LEDGER").unwrap());
+    let mut ledger = Ledger::open(&path);
+    let runs = ledger.runs(100).len();
+    let steps = ledger.run("r000").map_or(0, |run| run.steps.len());
+    let silent = ledger.take_notices().is_empty();
+    tell(&mut ledger, run("r900", 1));
+    let told = ledger.take_notices();
+    println!("{runs} runs, {steps} steps, {silent}, {told:?}");
+}
+
+#[test]
+fn a_reader_without_write_access_sees_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let path = state.join("ledger.db");
+    let mut ledger = Ledger::open(&path);
+    let open_up = |mode| {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        for entry in fs::read_dir(&state).unwrap() {
+            let mode = fs::Permissions::from_mode(mode & 0o644);
+            fs::set_permissions(entry.unwrap().path(), mode).unwrap();
+        }
+        fs::set_permissions(&state, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let expected = "1 runs, 4 steps, true, [\"cannot record in";
+    tell(&mut ledger, run("r000", 4));
+    open_up(0o555);
+    let beside = as_another_user("helper_reads", &path);
+    assert!(beside.contains(expected), "beside a writer: {beside}");
+    open_up(0o755);
+    // A killed writer leaves a log; without the shared memory nothing can be read in place.
+    let log_bytes = fs::read(log(&path)).unwrap();
+    let database = fs::read(&path).unwrap();
+    drop(ledger);
+    let closed = || {
+        open_up(0o555);
+        let text = as_another_user("helper_reads", &path);
+        open_up(0o755);
+        text
+    };
+    let closed_text = closed();
+    assert!(
+        closed_text.contains(expected),
+        "after a writer: {closed_text}"
+    );
+    fs::write(&path, database).unwrap();
+    fs::write(log(&path), log_bytes).unwrap();
+    let killed = closed();
+    assert!(killed.contains(expected), "after a kill: {killed}");
+}
+
+#[test]
+#[ignore = "helper process of files_have_the_permissions_that_the_umask_leaves"]
+fn helper_writes() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o002));
+    let path = PathBuf::from(std::env::var_os("LEDGER").unwrap());
+    let mut ledger = Ledger::open(&path);
+    tell(&mut ledger, run("r000", 1));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    println!("{:o} {:o}", mode(&path), mode(&log(&path)));
+}
+
+#[test]
+fn files_have_the_permissions_that_the_umask_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let text = as_another_user("helper_writes", &file(&folder));
+    assert!(text.contains("664 664"), "{text}");
+}
+
+/// A ledger of 50 assets as an earlier version wrote it, with `steps` steps in runs of 100.
+fn generated(path: &Path, steps: u32) {
+    drop(Ledger::open(path));
+    let raw = Connection::open(path).unwrap();
+    raw.execute_batch(&format!(
+        "CREATE TEMP TABLE n AS WITH RECURSIVE c(i) AS
+            (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i + 1 < {steps}) SELECT i FROM c;
+         INSERT INTO runs (run, started, jobs, boot, pid, pid_ticks, finished, succeeded, seq)
+            SELECT printf('r%06d', i / 100), i, 4, 'b', 1, 1, i + 9, 1, i / 100 + 1 FROM n WHERE i % 100 = 0;
+         INSERT INTO steps (run, step, asset, first, last, finished, outcome, filled, empty, bad)
+            SELECT printf('r%06d', i / 100), i % 100, 'group_by/team.a' || (i % 50) || '/backfill',
+                18000 + i / 50, 18000 + i / 50, i, '{{\"kind\":\"succeeded\"}}', '[]', '[]', '[]' FROM n;
+         INSERT INTO attempts (run, step, attempt, started, argv, log, finished, millis, outcome, message)
+            SELECT printf('r%06d', i / 100), i % 100, 1, i, '[\"spark-submit\"]', 'x.log', i + 5, 5,
+                CASE WHEN i % 97 = 0 AND i < 2000 THEN '{{\"kind\":\"failed\",\"code\":1}}'
+                    ELSE '{{\"kind\":\"succeeded\"}}' END, NULL FROM n;
+         DROP TABLE asset_state; DROP INDEX runs_by_seq; DROP INDEX steps_compared;
+         DROP INDEX attempts_may_write; PRAGMA user_version = 5;"
+    ))
+    .unwrap();
+}
+
+/// How long `status` and the beginning of a run ask, and what they find.
+fn questions(path: &Path) -> (Duration, usize) {
+    let began = Instant::now();
+    let mut ledger = Ledger::open(path);
+    let found = ledger.last_attempts().len()
+        + ledger.failing_days().len()
+        + ledger.uploaded().len()
+        + ledger.loaded().len()
+        + ledger.compared().len()
+        + ledger.all_empty_days().len()
+        + ledger.survivors().len()
+        + ledger.paces().len()
+        + ledger.runs(1).len();
+    assert_eq!(ledger.take_notices(), Vec::<String>::new());
+    (began.elapsed(), found)
+}
+
+#[test]
+fn questions_take_no_longer_with_a_long_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let (short, long) = (folder.path().join("a.db"), folder.path().join("b.db"));
+    generated(&short, 2_000);
+    generated(&long, 200_000);
+    // The first look brings the file up to date.
+    let (_, found) = (questions(&short), questions(&long).1);
+    assert!(found > 150, "{found}");
+    let fastest = |path| (0..5).map(|_| questions(path).0).min().unwrap();
+    let (few, many) = (fastest(&short), fastest(&long));
+    assert!(
+        many < few * 8 + Duration::from_millis(20),
+        "{few:?} for 2,000 steps, {many:?} for 200,000"
+    );
+}
