@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::{MASK, looks_secret, mask, mask_text};
+
 /// One child process to start: an argv vector (never a shell string) and its surroundings.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CommandLine {
@@ -15,52 +17,44 @@ pub struct CommandLine {
     pub cwd: Option<PathBuf>,
 }
 
-/// What stands in place of a value that looks secret.
-pub const MASK: &str = "***";
-
-/// Whether a variable or property of this name probably holds a secret.
-#[must_use]
-pub fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "credential",
-        "access.key",
-        "access_key",
-        "api_key",
-        "apikey",
-        "private",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
-}
-
 impl CommandLine {
-    /// The same command with values that look secret masked, for logs, plans and the ledger:
-    /// environment values, and the value of `key=value` arguments.
+    /// The same command with secrets masked, for logs, plans and the ledger: environment values, the
+    /// value of `key=value` and `--key value` arguments, and what [`mask_text`] finds elsewhere.
     #[must_use]
     pub fn masked(&self) -> Self {
-        let argument = |argument: &String| match argument.split_once('=') {
-            Some((key, _)) if looks_secret(key) => format!("{key}={MASK}"),
-            _ => argument.clone(),
-        };
+        let mut argv: Vec<String> = Vec::with_capacity(self.argv.len());
+        let mut is_value = false;
+        for argument in &self.argv {
+            argv.push(match is_value {
+                true => MASK.to_owned(),
+                false => masked_argument(argument),
+            });
+            is_value = argument.starts_with("--")
+                && !argument.contains('=')
+                && looks_secret(argument.trim_start_matches('-'));
+        }
         let variable = |(key, value): &(String, Option<String>)| {
-            let hidden = value.is_some() && looks_secret(key);
-            let value = if hidden {
-                Some(MASK.to_owned())
-            } else {
-                value.clone()
-            };
+            let value = value.as_ref().map(|value| mask(key, value));
             (key.clone(), value)
         };
         Self {
-            argv: self.argv.iter().map(argument).collect(),
+            argv,
             env: self.env.iter().map(variable).collect(),
             cwd: self.cwd.clone(),
         }
+    }
+}
+
+fn masked_argument(argument: &str) -> String {
+    match argument.split_once('=') {
+        Some((key, value)) if !key.contains(char::is_whitespace) && !key.contains("://") => {
+            // As an option of a JVM, `-Dkey=value`.
+            format!(
+                "{key}={}",
+                mask(key.strip_prefix("-D").unwrap_or(key), value)
+            )
+        }
+        _ => mask_text(argument),
     }
 }
 
@@ -91,6 +85,10 @@ mod tests {
                 "spark-submit".into(),
                 "spark.hadoop.fs.s3a.secret.key=abc".into(),
                 "two words".into(),
+                "--conf".into(),
+                "spark.driver.extraJavaOptions=-Da.password=abc".into(),
+                "--password".into(),
+                "abc".into(),
             ],
             env: vec![
                 ("DB_PASSWORD".into(), Some("x".into())),
@@ -100,7 +98,8 @@ mod tests {
         };
         assert_eq!(
             command.masked().to_string(),
-            "spark-submit spark.hadoop.fs.s3a.secret.key=*** 'two words'"
+            "spark-submit spark.hadoop.fs.s3a.secret.key=*** 'two words' \
+             --conf spark.driver.extraJavaOptions=-Da.password=*** --password ***"
         );
         assert_eq!(command.masked().env[0].1.as_deref(), Some(MASK));
     }

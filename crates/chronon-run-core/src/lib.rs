@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod name;
 pub mod range;
 pub mod schedule;
+pub mod secret;
 pub mod table;
 
 pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::event::Outcome;
+use chronon_run_core::{event::Outcome, secret::mask_text};
 use chronon_run_process::{Child, Exit, Group, LogMode, Session, SessionOutcome};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -317,6 +317,8 @@ impl Worker<'_> {
                 report.message = Some(said + &why);
             }
         }
+        // A log may quote a URL with its password.
+        report.message = report.message.map(|message| mask_text(&message));
         if report.outcome == Outcome::Interrupted {
             return report;
         }

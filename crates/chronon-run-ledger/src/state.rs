@@ -21,6 +21,15 @@ struct State {
     pace: Vec<(u64, u64)>,
 }
 
+/// The last attempt at one asset.
+#[derive(Default)]
+struct Last {
+    seq: i64,
+    run: String,
+    step: i64,
+    attempt: i64,
+}
+
 /// An attempt that has ended.
 struct Ended {
     range: Option<PartitionRange>,
@@ -118,7 +127,7 @@ pub(crate) fn end(
 /// are left out.
 pub(crate) fn rebuild(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM asset_state", [])?;
-    let mut all: BTreeMap<String, (State, (i64, String, i64, i64))> = BTreeMap::new();
+    let mut all: BTreeMap<String, (State, Last)> = BTreeMap::new();
     let mut runs = connection.prepare("SELECT run, seq FROM runs ORDER BY seq")?;
     let mut attempts = connection.prepare(
         "SELECT s.asset, a.step, a.attempt, coalesce(a.first, s.first), coalesce(a.last, s.last),
@@ -137,7 +146,12 @@ pub(crate) fn rebuild(connection: &Connection) -> rusqlite::Result<()> {
                 continue;
             };
             let (state, last) = all.entry(asset).or_default();
-            *last = (seq, run.clone(), step, attempt);
+            *last = Last {
+                seq,
+                run: run.clone(),
+                step,
+                attempt,
+            };
             if let Ok(Some(ended)) = ended(row) {
                 state.add(&ended);
             }
@@ -147,7 +161,13 @@ pub(crate) fn rebuild(connection: &Connection) -> rusqlite::Result<()> {
         "INSERT INTO asset_state (asset, seq, run, step, attempt, failing, pace)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    for (asset, (state, (seq, run, step, attempt))) in all {
+    for (asset, (state, last)) in all {
+        let Last {
+            seq,
+            run,
+            step,
+            attempt,
+        } = last;
         let (failing, pace) = (to_json(&state.failing)?, to_json(&state.pace)?);
         insert.execute(params![asset, seq, run, step, attempt, failing, pace])?;
     }

@@ -1,0 +1,370 @@
+//! What is secret: the one place that decides it, by the name of a setting and by what its value holds.
+//!
+//! Everything that is shown or stored goes through [`mask`] or [`mask_text`]. What stays secret by neither
+//! name nor form (a password in a free text) cannot be known; such a setting needs a name that says so.
+
+/// What stands in place of a secret.
+pub const MASK: &str = "***";
+
+/// Parts of a name, in lower case and without separators, of which each makes its value secret.
+const SECRET_PARTS: [&str; 21] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "accesskey",
+    "accountkey",
+    "apikey",
+    "privatekey",
+    "encryptionkey",
+    "signingkey",
+    "sharedkey",
+    "masterkey",
+    "keymaterial",
+    "sasl.jaas",
+    "saskey",
+    "connectionstring",
+    "authorization",
+    "basic.auth.user.info",
+    "pemprivate",
+];
+
+/// Whole words of a name that make its value secret.
+const SECRET_WORDS: [&str; 6] = ["pwd", "pass", "sas", "pat", "privkey", "pin"];
+
+/// Last words of a name that say that its value only tells of a secret: where it is, how long it lives,
+/// how it is made or who gives it out.
+const ABOUT: [&str; 42] = [
+    "provider",
+    "path",
+    "file",
+    "location",
+    "class",
+    "type",
+    "enabled",
+    "endpoint",
+    "url",
+    "uri",
+    "timeout",
+    "ttl",
+    "lifetime",
+    "interval",
+    "renewal",
+    "expiry",
+    "expiration",
+    "algorithm",
+    "length",
+    "size",
+    "bits",
+    "id",
+    "alias",
+    "name",
+    "version",
+    "mode",
+    "format",
+    "count",
+    "max",
+    "min",
+    "limit",
+    "ratio",
+    "ms",
+    "seconds",
+    "config",
+    "impl",
+    "factory",
+    "iterations",
+    "service",
+    "issuer",
+    "audience",
+    "scope",
+];
+
+/// Names that the rules above would take for secret, or for harmless, and are not.
+const EXCEPTIONS: [(&str, bool); 10] = [
+    ("kerberos.renewal.credentials", false),
+    ("sasl.jaas.config", true),
+    ("fs.s3a.aws.credentials.provider", false),
+    ("fs.s3a.access.key", true),
+    ("aws_access_key_id", true),
+    ("fs.azure.account.oauth2.client.id", false),
+    ("spark.authenticate", false),
+    ("awsaccesskeyid", true),
+    ("spark.kerberos.access.hadoopfilesystems", false),
+    ("basic.auth.credentials.source", false),
+];
+
+/// Whether a variable or property of this name holds a secret.
+#[must_use]
+pub fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let exception = EXCEPTIONS.iter().find(|(known, _)| name.ends_with(known));
+    if let Some((_, secret)) = exception {
+        return *secret;
+    }
+    let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    // Storage accounts and containers follow the setting's own name.
+    let azure = name.contains("fs.azure.sas.") || name.contains("fs.azure.account.key");
+    if azure {
+        return !name.ends_with("keyprovider") && !name.ends_with(".type");
+    }
+    if words.last().is_some_and(|last| is_about(last)) {
+        return false;
+    }
+    let joined: String = words.concat();
+    SECRET_PARTS
+        .iter()
+        .any(|part| name.contains(part) || joined.contains(part))
+        || words.iter().any(|word| SECRET_WORDS.contains(word))
+}
+
+fn is_about(word: &str) -> bool {
+    let exact = ABOUT
+        .iter()
+        .any(|about| word == *about || word.strip_suffix('s').is_some_and(|one| one == *about));
+    // tokenProvider, passwordFile.
+    exact
+        || [
+            "provider", "path", "file", "location", "endpoint", "enabled", "lifetime", "length",
+            "type", "name", "ratio",
+        ]
+        .iter()
+        .any(|about| word.len() > about.len() && word.ends_with(about))
+}
+
+/// The value of the setting `name` as it may be shown.
+#[must_use]
+pub fn mask(name: &str, value: &str) -> String {
+    if looks_secret(name) && !value.is_empty() {
+        return MASK.to_owned();
+    }
+    mask_text(value)
+}
+
+/// Whether [`mask`] hides anything.
+#[must_use]
+pub fn holds_secret(name: &str, value: &str) -> bool {
+    mask(name, value) != value
+}
+
+/// A text with the secrets that can be told by their form masked: `password=` in URLs, JDBC and connection
+/// strings and JVM options, `user:password@`, `Bearer` and `Basic` headers, signatures of URLs, private
+/// keys, and tokens of well-known services.
+#[must_use]
+pub fn mask_text(text: &str) -> String {
+    if text.contains("PRIVATE KEY") && text.contains("-----BEGIN") {
+        return mask_text(&mask_pem(text));
+    }
+    let quoted = mask_quoted(text);
+    let text = quoted.as_str();
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let word_end = rest.find(is_gap).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(word_end);
+        let gap_end = after.find(|c| !is_gap(c)).unwrap_or(after.len());
+        let (gap, next) = after.split_at(gap_end);
+        let is_scheme = ["bearer", "basic"]
+            .contains(&word.trim_matches(is_quote).to_ascii_lowercase().as_str())
+            || ends_with_scheme(word);
+        shown.push_str(&mask_word(word));
+        shown.push_str(gap);
+        rest = next;
+        if is_scheme && !gap.is_empty() {
+            let end = rest.find(is_gap).unwrap_or(rest.len());
+            let (token, tail) = rest.split_at(end);
+            shown.push_str(if token.len() >= 6 { MASK } else { token });
+            rest = tail;
+        }
+    }
+    shown
+}
+
+/// `name="value"` and `"name": "value"`, whose value may have blanks.
+fn mask_quoted(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(is_quote) {
+        let (before, opened) = rest.split_at(at);
+        let (quote, inside) = opened.split_at(1);
+        shown.push_str(before);
+        shown.push_str(quote);
+        let length = closing(inside, quote);
+        let value = &inside[..length];
+        let hide = !value.is_empty() && value != MASK && names_secret(&shown[..shown.len() - 1]);
+        shown.push_str(if hide { MASK } else { "" });
+        rest = if hide { &inside[length..] } else { inside };
+        if hide && let Some(closed) = rest.strip_prefix(quote) {
+            shown.push_str(quote);
+            rest = closed;
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Where the quote ends that has just begun.
+fn closing(text: &str, quote: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if quote.starts_with(c) => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Whether a text ends with the name of a secret and `=` or `:`.
+fn names_secret(text: &str) -> bool {
+    let Some(text) = text.trim_end().strip_suffix(['=', ':']) else {
+        return false;
+    };
+    let text = text.trim_end().trim_end_matches(is_quote);
+    let begin = text.rfind(|c: char| !(c.is_alphanumeric() || "._-".contains(c)));
+    let name = begin.map_or(text, |at| text.get(at..).unwrap_or_default());
+    looks_secret(name.trim_start_matches("-D"))
+}
+
+fn ends_with_scheme(word: &str) -> bool {
+    let word = word.trim_start_matches(is_quote).to_ascii_lowercase();
+    [
+        ":bearer", "=bearer", ":basic", "=basic", "\"bearer", "'bearer",
+    ]
+    .iter()
+    .any(|end| word.ends_with(end))
+}
+
+fn is_gap(c: char) -> bool {
+    c.is_whitespace()
+}
+
+fn is_quote(c: char) -> bool {
+    c == '"' || c == '\''
+}
+
+fn mask_pem(text: &str) -> String {
+    let Some(begin) = text.find("-----BEGIN") else {
+        return text.to_owned();
+    };
+    let end = text[begin..].rfind("-----END").and_then(|at| {
+        let at = begin + at + 8;
+        Some(at + text.get(at..)?.find("-----")? + 5)
+    });
+    let after = end.and_then(|end| text.get(end..)).unwrap_or_default();
+    format!("{}{MASK}{after}", &text[..begin])
+}
+
+/// One word without blanks: user and password of a URL, then every `name=value` in it, then tokens.
+fn mask_word(word: &str) -> String {
+    let word = mask_user_info(word);
+    let mut shown = String::with_capacity(word.len());
+    let mut rest = word.as_str();
+    loop {
+        let end = rest.find(is_separator).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        shown.push_str(&mask_part(part));
+        let mut characters = after.chars();
+        match characters.next() {
+            Some(separator) => shown.push(separator),
+            None => return shown,
+        }
+        rest = characters.as_str();
+    }
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(
+        c,
+        '&' | ';' | '?' | ',' | '"' | '\'' | '(' | ')' | '{' | '}'
+    )
+}
+
+/// `name=value`, `-Dname=value`, `name:value` of JSON and headers, or a bare value.
+fn mask_part(part: &str) -> String {
+    if let Some(at) = part.find('=') {
+        let (name, value) = (&part[..at], &part[at + 1..]);
+        let bare = name.trim_start_matches("-D").trim_start_matches('-');
+        let bare = bare.rsplit(['/', ':']).next().unwrap_or(bare);
+        let query = [
+            "sig",
+            "signature",
+            "x-amz-signature",
+            "x-goog-signature",
+            "sharedaccesssignature",
+        ]
+        .contains(&bare.to_ascii_lowercase().as_str());
+        if !value.is_empty() && value != MASK && (looks_secret(bare) || query) {
+            return format!("{name}={MASK}");
+        }
+        // -Dspark.x=-Dy.password=z
+        return format!("{name}={}", mask_part_value(value));
+    }
+    mask_part_value(part)
+}
+
+fn mask_part_value(value: &str) -> String {
+    if value.contains('=') {
+        return mask_part(value);
+    }
+    if is_token(value) {
+        return MASK.to_owned();
+    }
+    value.to_owned()
+}
+
+/// Forms that well-known services give their tokens and keys.
+fn is_token(value: &str) -> bool {
+    let starts = |prefix: &str, length: usize| {
+        value.strip_prefix(prefix).is_some_and(|rest| {
+            rest.len() >= length
+                && rest
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_-./+=".contains(c))
+        })
+    };
+    starts("AKIA", 16)
+        || starts("ASIA", 16)
+        || starts("ghp_", 20)
+        || starts("github_pat_", 20)
+        || starts("glpat-", 16)
+        || starts("xoxb-", 16)
+        || starts("dapi", 32)
+        || starts("ya29.", 16)
+        || starts("AIza", 30)
+        || starts("sk-", 20)
+        || (starts("eyJ", 20) && value.matches('.').count() == 2)
+}
+
+/// `scheme://user:password@host` and `scheme:user/password@host`.
+fn mask_user_info(word: &str) -> String {
+    let mut shown = word.to_owned();
+    let mut from = 0;
+    while let Some(found) = shown.get(from..).and_then(|rest| rest.find("://")) {
+        let begin = from + found + 3;
+        let authority = &shown[begin..];
+        let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());
+        // A password may hold a slash or a question mark that is not escaped.
+        let at = authority[..end].rfind('@').or_else(|| {
+            let colon = authority[..end].find(':')?;
+            let port = &authority[colon + 1..end];
+            let is_port = port.chars().all(|c| c.is_ascii_digit()) && !port.is_empty();
+            if is_port { None } else { authority.find('@') }
+        });
+        if let Some(at) = at
+            && let Some(colon) = authority[..at].find(':')
+        {
+            let (user, host) = (authority[..colon].to_owned(), authority[at..].to_owned());
+            shown = format!("{}{user}:{MASK}{host}", &shown[..begin]);
+        }
+        from = begin;
+    }
+    shown
+}
+
+#[cfg(test)]
+#[path = "secret_tests.rs"]
+mod tests;

@@ -1,0 +1,322 @@
+//! Real settings of Spark, Hadoop, S3, Azure, GCS, Kafka, JDBC and Snowflake, and near-misses.
+
+use super::*;
+
+const S: &str = "hunter2SECRET";
+
+/// Name and value; every `hunter2SECRET` in the value is secret.
+const SECRET: &[(&str, &str)] = &[
+    ("spark.hadoop.fs.s3a.secret.key", "hunter2SECRET"),
+    ("spark.hadoop.fs.s3a.access.key", "hunter2SECRET"),
+    ("spark.hadoop.fs.s3a.session.token", "hunter2SECRET"),
+    ("spark.hadoop.fs.s3a.encryption.key", "hunter2SECRET"),
+    (
+        "spark.hadoop.fs.s3a.server-side-encryption.key",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.fs.s3a.bucket.acme.secret.key",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.fs.s3a.bucket.acme.access.key",
+        "hunter2SECRET",
+    ),
+    ("spark.hadoop.fs.s3a.proxy.password", "hunter2SECRET"),
+    ("fs.s3n.awsSecretAccessKey", "hunter2SECRET"),
+    ("fs.s3n.awsAccessKeyId", "hunter2SECRET"),
+    ("spark.executorEnv.AWS_SECRET_ACCESS_KEY", "hunter2SECRET"),
+    ("spark.executorEnv.AWS_ACCESS_KEY_ID", "hunter2SECRET"),
+    ("AWS_SESSION_TOKEN", "hunter2SECRET"),
+    (
+        "spark.hadoop.fs.azure.account.key.acme.dfs.core.windows.net",
+        "hunter2SECRET",
+    ),
+    (
+        "fs.azure.account.key.acme.blob.core.windows.net",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.fs.azure.sas.c.acme.blob.core.windows.net",
+        "hunter2SECRET",
+    ),
+    (
+        "fs.azure.sas.fixed.token.acme.dfs.core.windows.net",
+        "hunter2SECRET",
+    ),
+    ("fs.azure.account.oauth2.client.secret", "hunter2SECRET"),
+    (
+        "fs.azure.account.oauth2.client.secret.acme.dfs.core.windows.net",
+        "hunter2SECRET",
+    ),
+    ("fs.azure.account.oauth2.refresh.token", "hunter2SECRET"),
+    ("fs.azure.account.oauth2.user.password", "hunter2SECRET"),
+    ("AZURE_STORAGE_KEY_SAS", "hunter2SECRET"),
+    ("AZURE_STORAGE_CONNECTION_STRING", "hunter2SECRET"),
+    ("AZURE_CLIENT_SECRET", "hunter2SECRET"),
+    (
+        "spark.hadoop.fs.gs.auth.service.account.private.key",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.google.cloud.auth.service.account.private.key",
+        "hunter2SECRET",
+    ),
+    ("spark.hadoop.fs.gs.auth.client.secret", "hunter2SECRET"),
+    ("spark.hadoop.fs.gs.auth.refresh.token", "hunter2SECRET"),
+    ("spark.hadoop.fs.gs.encryption.key", "hunter2SECRET"),
+    ("spark.hadoop.fs.gs.proxy.password", "hunter2SECRET"),
+    ("spark.authenticate.secret", "hunter2SECRET"),
+    ("spark.ssl.keyPassword", "hunter2SECRET"),
+    ("spark.ssl.keyStorePassword", "hunter2SECRET"),
+    ("spark.ssl.trustStorePassword", "hunter2SECRET"),
+    ("spark.ssl.historyServer.keyStorePassword", "hunter2SECRET"),
+    ("spark.ui.proxy.signingKey", "hunter2SECRET"),
+    ("spark.executorEnv.SIGNING_KEY", "hunter2SECRET"),
+    (
+        "spark.kubernetes.authenticate.submission.oauthToken",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.kubernetes.authenticate.driver.oauthToken",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.javax.jdo.option.ConnectionPassword",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.hive.server2.keystore.password",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.hadoop.hive.metastore.token.signature.secret",
+        "hunter2SECRET",
+    ),
+    (
+        "hadoop.security.group.mapping.ldap.bind.password",
+        "hunter2SECRET",
+    ),
+    ("ssl.server.keystore.keypassword", "hunter2SECRET"),
+    ("dfs.web.authentication.signature.secret", "hunter2SECRET"),
+    (
+        "kafka.sasl.jaas.config",
+        "PlainLoginModule required username=\"u\" password=\"hunter2SECRET\";",
+    ),
+    ("kafka.ssl.keystore.password", "hunter2SECRET"),
+    ("kafka.ssl.key.password", "hunter2SECRET"),
+    ("kafka.ssl.truststore.password", "hunter2SECRET"),
+    (
+        "kafka.ssl.keystore.key",
+        "-----BEGIN PRIVATE KEY-----\nhunter2SECRET\n-----END PRIVATE KEY-----",
+    ),
+    ("schema.registry.basic.auth.user.info", "u:hunter2SECRET"),
+    ("kafka.sasl.oauthbearer.client.secret", "hunter2SECRET"),
+    ("sfPassword", "hunter2SECRET"),
+    ("spark.snowflake.sfPassword", "hunter2SECRET"),
+    ("pem_private_key", "hunter2SECRET"),
+    ("sfToken", "hunter2SECRET"),
+    ("snowflake.private.key.passphrase", "hunter2SECRET"),
+    ("SNOWSQL_PWD", "hunter2SECRET"),
+    ("PGPASSWORD", "hunter2SECRET"),
+    ("MYSQL_PWD", "hunter2SECRET"),
+    ("DB_PASS", "hunter2SECRET"),
+    ("spark.acme.pwd", "hunter2SECRET"),
+    ("spark.acme.passphrase", "hunter2SECRET"),
+    ("REDIS_PASSWORD", "hunter2SECRET"),
+    ("spark.redis.auth.password", "hunter2SECRET"),
+    ("spark.cassandra.auth.password", "hunter2SECRET"),
+    ("es.net.http.auth.pass", "hunter2SECRET"),
+    (
+        "spark.mongodb.connection.uri",
+        "mongodb://u:hunter2SECRET@h:27017/d",
+    ),
+    ("DATABRICKS_TOKEN", "hunter2SECRET"),
+    ("GITHUB_PAT", "hunter2SECRET"),
+    ("NPM_AUTH_TOKEN", "hunter2SECRET"),
+    ("OPENAI_API_KEY", "hunter2SECRET"),
+    ("x.apiKey", "hunter2SECRET"),
+    (
+        "spark.jdbc.url",
+        "jdbc:postgresql://h:5432/d?user=u&password=hunter2SECRET&ssl=true",
+    ),
+    (
+        "spark.hadoop.javax.jdo.option.ConnectionURL",
+        "jdbc:mysql://h/db?user=u&password=hunter2SECRET",
+    ),
+    (
+        "url",
+        "jdbc:sqlserver://h:1433;databaseName=d;user=u;password=hunter2SECRET;encrypt=true",
+    ),
+    (
+        "url",
+        "jdbc:snowflake://a.snowflakecomputing.com/?user=u&password=hunter2SECRET&db=d",
+    ),
+    ("url", "jdbc:redshift://h:5439/d?UID=u&PWD=hunter2SECRET"),
+    (
+        "url",
+        "https://acme.blob.core.windows.net/c?sv=2020&sig=hunter2SECRET",
+    ),
+    (
+        "url",
+        "https://b.s3.amazonaws.com/k?X-Amz-Signature=hunter2SECRET",
+    ),
+    (
+        "spark.jars",
+        "https://user:hunter2SECRET@repo/x.jar,https://repo/y.jar",
+    ),
+    (
+        "spark.jars.repositories",
+        "https://user:hunter2SECRET@repo/maven",
+    ),
+    ("http_proxy", "http://u:hunter2SECRET@proxy:3128"),
+    ("redis", "redis://:hunter2SECRET@h:6379/0"),
+    ("amqp", "amqps://u:hunter2SECRET@h/v"),
+    (
+        "spark.driver.extraJavaOptions",
+        "-Xmx2g -Djavax.net.ssl.trustStorePassword=hunter2SECRET -Da=b",
+    ),
+    (
+        "spark.executor.extraJavaOptions",
+        "-Dhttp.proxyPassword=hunter2SECRET",
+    ),
+    ("spark.acme.auth", "Bearer hunter2SECRET"),
+    ("header", "Authorization: Basic hunter2SECRET"),
+    ("header", "x-auth:Bearer hunter2SECRET"),
+    (
+        "conn",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hunter2SECRET==;EndpointSuffix=x",
+    ),
+    (
+        "conn",
+        "Endpoint=sb://n/;SharedAccessKeyName=r;SharedAccessKey=hunter2SECRET=",
+    ),
+    (
+        "json",
+        "{\"user\":\"u\",\"private_key\":\"-----BEGIN RSA PRIVATE KEY-----\\nhunter2SECRET\\n-----END RSA PRIVATE KEY-----\\n\"}",
+    ),
+];
+
+/// What must stay readable.
+const HARMLESS: &[(&str, &str)] = &[
+    ("spark.app.name", "team.a"),
+    ("spark.sql.shuffle.partitions", "200"),
+    (
+        "spark.hadoop.fs.s3a.aws.credentials.provider",
+        "com.amazonaws.auth.InstanceProfileCredentialsProvider",
+    ),
+    ("spark.hadoop.fs.s3a.endpoint", "http://127.0.0.1:9000"),
+    (
+        "spark.hadoop.hadoop.security.credential.provider.path",
+        "jceks://file/etc/x.jceks",
+    ),
+    ("spark.authenticate", "true"),
+    ("spark.authenticate.secret.file", "/etc/secret"),
+    ("spark.authenticate.secretBitLength", "256"),
+    ("spark.ssl.keyStore", "/etc/keystore.jks"),
+    ("spark.ssl.keyStoreType", "JKS"),
+    ("spark.kerberos.keytab", "/etc/u.keytab"),
+    ("spark.kerberos.principal", "u@REALM"),
+    ("spark.security.credentials.hive.enabled", "false"),
+    ("spark.security.credentials.renewalRatio", "0.75"),
+    ("spark.kerberos.renewal.credentials", "keytab"),
+    ("hive.cluster.delegation.token.renew-interval", "86400000"),
+    (
+        "yarn.resourcemanager.delegation.token.max-lifetime",
+        "604800000",
+    ),
+    ("spark.hadoop.fs.azure.account.auth.type", "OAuth"),
+    ("fs.azure.account.oauth2.client.id", "b6b2c2f4"),
+    (
+        "fs.azure.account.oauth2.client.endpoint",
+        "https://login.microsoftonline.com/t/oauth2/token",
+    ),
+    ("fs.azure.sas.token.provider.type", "com.acme.Provider"),
+    ("kafka.bootstrap.servers", "h1:9092,h2:9092"),
+    ("kafka.security.protocol", "SASL_SSL"),
+    ("kafka.sasl.mechanism", "PLAIN"),
+    ("kafka.ssl.keystore.location", "/etc/k.jks"),
+    ("basic.auth.credentials.source", "USER_INFO"),
+    ("sfURL", "acme.snowflakecomputing.com"),
+    ("sfUser", "u"),
+    ("url", "jdbc:postgresql://h:5432/d?user=u&ssl=true"),
+    ("url", "https://host:8080/a@b"),
+    (
+        "spark.driver.extraJavaOptions",
+        "-Xmx2g -Duser.timezone=UTC -XX:+UseG1GC",
+    ),
+    (
+        "spark.hadoop.hive.metastore.uris",
+        "thrift://a:9083,thrift://b:9083",
+    ),
+    ("spark.sql.warehouse.dir", "s3a://bucket/warehouse"),
+    ("spark.jars.packages", "org.apache.hadoop:hadoop-aws:3.3.1"),
+    ("spark.memory.fraction", "0.6"),
+    ("mail", "a@b.example"),
+    ("sql", "SELECT key, pass_count FROM t WHERE a = 1"),
+    ("spark.compass.enabled", "true"),
+    ("spark.bypass.merge", "true"),
+    ("HOME", "/home/token"),
+];
+
+#[test]
+fn secrets_are_masked() {
+    assert!(SECRET.len() >= 80);
+    for (name, value) in SECRET {
+        let shown = mask(name, value);
+        assert!(
+            !shown.contains(S) && shown.contains(MASK),
+            "{name}={value}: {shown}"
+        );
+        assert_eq!(mask(name, &shown), shown, "masking twice changes nothing");
+    }
+}
+
+#[test]
+fn what_is_no_secret_stays() {
+    let masked: Vec<_> = HARMLESS
+        .iter()
+        .filter(|(name, value)| holds_secret(name, value))
+        .collect();
+    assert!(masked.is_empty(), "{masked:?}");
+}
+
+#[test]
+fn what_surrounds_a_secret_stays() {
+    for (text, shown) in [
+        (
+            "jdbc:mysql://h/db?user=u&password=p1&a=b",
+            "jdbc:mysql://h/db?user=u&password=***&a=b",
+        ),
+        (
+            "https://u:p@h/x.jar,https://r/y.jar",
+            "https://u:***@h/x.jar,https://r/y.jar",
+        ),
+        ("https://u:p/q?r@h/x", "https://u:***@h/x"),
+        ("-Da.password=p -Xmx1g", "-Da.password=*** -Xmx1g"),
+        (
+            "Authorization: Bearer abcdefgh, x",
+            "Authorization: Bearer *** x",
+        ),
+    ] {
+        assert_eq!(mask_text(text), shown);
+    }
+}
+
+#[test]
+fn any_text_is_masked_without_a_panic() {
+    for text in [
+        "",
+        "=",
+        "://",
+        "://:@",
+        "é://ö:ü@ß?sig=ä",
+        "-----BEGIN PRIVATE KEY",
+        "a=b=c=d",
+        "Bearer ",
+        "Bearer",
+    ] {
+        let _ = mask_text(text);
+        let _ = mask(text, text);
+    }
+}
