@@ -43,3 +43,4 @@ mod status;
 mod stream;
 mod support;
 mod tables;
+mod terminal;

@@ -14,7 +14,7 @@ use chronon_run_process::{Group, Tail, Watchdog};
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use crate::{
-    Job, JobsError, Sink, StageProgress, Work,
+    Job, JobsError, ScriptMark, Sink, StageProgress, Work,
     pieces::{Next, Pieces},
     queue::{Position, Queue},
     sink::Sinks,
@@ -189,6 +189,8 @@ struct Running {
     kill_at: Option<Instant>,
     tail: Option<Tail>,
     progress: Option<StageProgress>,
+    /// Statements of its script that have ended; `None`: it has not begun.
+    statements: Option<usize>,
     application: Option<String>,
 }
 
@@ -528,7 +530,7 @@ impl Coordinator<'_> {
         let Some(running) = &mut self.slots[slot].running else {
             return;
         };
-        let seen = running.look_at_log(self.work);
+        let seen = running.look_at_log(self.work, &self.jobs[running.position]);
         let step = self.queue.step(running.position);
         let attempt = self.attempts[running.position];
         if let Some(application) = seen.application {
@@ -558,6 +560,7 @@ impl Running {
             kill_at: None,
             tail: None,
             progress: None,
+            statements: None,
             application: None,
         }
     }
@@ -578,21 +581,24 @@ impl Running {
     }
 
     /// What the log tells that was not known.
-    fn look_at_log(&mut self, work: &dyn Work) -> Seen {
+    fn look_at_log(&mut self, work: &dyn Work, job: &Job) -> Seen {
         let (Some(_), Some(tail)) = (&self.group, &mut self.tail) else {
             return Seen::default();
         };
         // A log that cannot be read shows nothing, and that is all.
         let lines = tail.last_lines(TICK_BYTES).unwrap_or_default();
         let unknown = self.application.is_none();
-        let look = || Seen {
-            progress: lines.iter().rev().find_map(|line| work.progress(line)),
+        let mut statements = self.statements;
+        let is_first_look = self.progress.is_none();
+        let mut look = || Seen {
+            progress: progress(work, job, &lines, &mut statements, is_first_look),
             application: unknown
                 .then(|| lines.iter().find_map(|line| work.application(line)))
                 .flatten(),
         };
         // A reader of logs that panics must not stop the run.
-        let mut seen = catch_unwind(AssertUnwindSafe(look)).unwrap_or_default();
+        let mut seen = catch_unwind(AssertUnwindSafe(&mut look)).unwrap_or_default();
+        self.statements = statements;
         match (&seen.progress, &self.progress) {
             (Some(_), known) if seen.progress != *known => {
                 self.progress.clone_from(&seen.progress);
@@ -603,6 +609,36 @@ impl Running {
             self.application.clone_from(&seen.application);
         }
         seen
+    }
+}
+
+/// What the newest lines tell: the stages that run, else the statement.
+fn progress(
+    work: &dyn Work,
+    job: &Job,
+    lines: &[String],
+    ended: &mut Option<usize>,
+    is_first_look: bool,
+) -> Option<StageProgress> {
+    let mut stages = None;
+    let mut is_news = is_first_look;
+    for line in lines {
+        let mark = work.mark(line);
+        is_news |= mark.is_some();
+        match mark {
+            Some(ScriptMark::Begins) => *ended = Some(0),
+            Some(ScriptMark::Ended) => (*ended, stages) = (Some(ended.unwrap_or(0) + 1), None),
+            None => stages = work.progress(line).or(stages),
+        }
+    }
+    let statement = work.statement(job, *ended);
+    match (stages, statement) {
+        (Some(stages), Some(statement)) => Some(StageProgress {
+            stage: format!("{}, {}", statement.stage, stages.stage),
+            ..stages
+        }),
+        (Some(stages), None) => Some(stages),
+        (None, statement) => statement.filter(|_| is_news),
     }
 }
 

@@ -31,4 +31,6 @@ pub use chronon_run_core::event::Sink;
 pub use coordinator::{Control, OnFailure, Options, Summary, run};
 pub use job::{Backoff, Job, Retries};
 pub use queue::JobsError;
-pub use work::{Marker, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError};
+pub use work::{
+    Marker, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
+};

@@ -62,6 +62,20 @@ pub trait Work: Sync {
         None
     }
 
+    /// What a line of a log says of the statements of the attempt's script, if anything. Called
+    /// by the coordinator; must be quick and do no I/O.
+    fn mark(&self, line: &str) -> Option<ScriptMark> {
+        let _ = line;
+        None
+    }
+
+    /// How far the attempt is once `ended` statements of its script have ended (`None`: it has not
+    /// begun); none if it has no script. Called by the coordinator; must be quick and do no I/O.
+    fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
+        let _ = (job, ended);
+        None
+    }
+
     /// Whether an attempt that ended like this is worth another, as far as [`Job::retries`]
     /// allows. Not asked for interrupted attempts. `log` is absent if there was no child.
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
@@ -169,6 +183,15 @@ pub enum RetryDecision {
     Split,
     /// No.
     GiveUp,
+}
+
+/// What a line of a log means for the count of a script's statements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ScriptMark {
+    /// The script begins: what was counted before belongs to something else.
+    Begins,
+    /// One more statement has ended.
+    Ended,
 }
 
 /// How far an attempt is.

@@ -1,7 +1,7 @@
 //! Live lines at the bottom of a terminal.
 //!
-//! What they say is computed by pure functions from the view and the time; `indicatif` only
-//! keeps them in place. A thread redraws them a few times a second.
+//! What they say is computed by pure functions from the view and the time; `indicatif` draws them
+//! by the templates below. A thread redraws them a few times a second.
 
 use std::{
     collections::BTreeMap,
@@ -14,20 +14,90 @@ use std::{
 };
 
 use chronon_run_core::event::{Event, Sink, StepIndex};
+use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    Phase, RunView, StepView,
+    Phase, RunView, StepView, activity,
     lines::{Starts, attempt_note, describe},
     words::duration,
 };
 
-/// Running steps that are shown; the others are counted.
+/// Running steps that are shown at most; the others are counted.
 const MOST_LINES: usize = 8;
 /// Between two redraws.
-const REDRAW: Duration = Duration::from_millis(200);
-/// Width of a drawn bar, in characters.
-const WIDTH: usize = 20;
+const REDRAW: Duration = Duration::from_millis(100);
+/// Terminals that are narrower show no bars for steps.
+const NARROW: u16 = 60;
+/// Terminals that are wider show the whole ids of steps and wider bars.
+const WIDE: u16 = 120;
+/// What spinners and bars are made of; every terminal has these.
+pub(crate) const SPINNER: &str = "|/-\\ ";
+const BAR: &str = "=>-";
+
+/// One line at the bottom of the terminal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Line {
+    kind: Kind,
+    /// What it is about; cut if the terminal is too narrow.
+    text: String,
+    /// Done and all; all is 0 where it is not known.
+    progress: (u64, u64),
+    /// What is right of the bar.
+    note: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Step,
+    More,
+    Total,
+}
+
+impl Line {
+    /// The template for a terminal of this width.
+    fn template(&self, width: u16) -> &'static str {
+        let is_known = self.progress.1 > 0;
+        match self.kind {
+            Kind::More => "  {wide_msg:.dim}",
+            Kind::Step if width >= WIDE && is_known => {
+                "{spinner:.cyan} {wide_msg} {bar:20.green/dim} {pos:>3}/{len:<3} {prefix:.dim}"
+            }
+            Kind::Step if width >= NARROW && is_known => {
+                "{spinner:.cyan} {wide_msg} {bar:8.green/dim} {prefix:.dim}"
+            }
+            Kind::Step => "{spinner:.cyan} {wide_msg} {prefix:.dim}",
+            Kind::Total if width >= NARROW => {
+                "{spinner:.cyan} {bar:20.green/dim} {pos}/{len} {wide_msg}"
+            }
+            Kind::Total => "{pos}/{len} {wide_msg}",
+        }
+    }
+
+    /// Puts it on `bar`, which shows `before` now: only what is new, because each change is drawn.
+    fn show(&self, bar: &ProgressBar, width: u16, before: Option<(&Self, u16)>) {
+        let is_new = |differs: &dyn Fn(&Self, u16) -> bool| {
+            before.is_none_or(|(line, width)| differs(line, width))
+        };
+        let template = self.template(width);
+        // The templates have no part that could be wrong.
+        if is_new(&|line, width| line.template(width) != template)
+            && let Ok(style) = ProgressStyle::with_template(template)
+        {
+            bar.set_style(style.tick_chars(SPINNER).progress_chars(BAR));
+        }
+        if is_new(&|line, _| line.progress != self.progress) {
+            bar.set_length(self.progress.1);
+            bar.set_position(self.progress.0);
+        }
+        if is_new(&|line, _| line.note != self.note) {
+            bar.set_prefix(self.note.clone());
+        }
+        if is_new(&|line, _| line.text != self.text) {
+            bar.set_message(self.text.clone());
+        }
+    }
+}
 
 /// Progress on a terminal's stderr: one line per running step, one for the whole; what ended
 /// scrolls away above. Dropping it clears the live lines.
@@ -43,7 +113,10 @@ struct Live {
     view: RunView,
     expected: BTreeMap<StepIndex, u64>,
     multi: MultiProgress,
-    lines: Vec<ProgressBar>,
+    /// Each with what it shows and for which width.
+    lines: Vec<(ProgressBar, Line, u16)>,
+    /// Rows and columns of the terminal.
+    size: fn() -> (u16, u16),
 }
 
 impl Bars {
@@ -51,15 +124,24 @@ impl Bars {
     /// as the ledger knows; it makes the total's ETA.
     #[must_use]
     pub fn new(expected: BTreeMap<StepIndex, u64>) -> Self {
-        Self::on(ProgressDrawTarget::stderr(), expected)
+        Self::on(ProgressDrawTarget::stderr(), expected, || {
+            console::Term::stderr().size()
+        })
     }
 
-    fn on(target: ProgressDrawTarget, expected: BTreeMap<StepIndex, u64>) -> Self {
+    fn on(
+        target: ProgressDrawTarget,
+        expected: BTreeMap<StepIndex, u64>,
+        size: fn() -> (u16, u16),
+    ) -> Self {
+        let multi = MultiProgress::with_draw_target(target);
+        *activity::live() = Some(activity::Live::Many(multi.clone()));
         let shared = Arc::new(Mutex::new(Live {
             view: RunView::default(),
             expected,
-            multi: MultiProgress::with_draw_target(target),
+            multi,
             lines: Vec::new(),
+            size,
         }));
         let (stop, stopped) = mpsc::channel::<()>();
         let live = Arc::clone(&shared);
@@ -93,7 +175,7 @@ impl Sink for Bars {
         if let Some(text) = describe(&live.view, event, Starts::Hidden) {
             for line in text.lines() {
                 // A terminal that is gone shows nothing.
-                let _ = live.multi.println(line);
+                let _ = live.multi.println(coloured(line));
             }
         }
     }
@@ -107,9 +189,10 @@ impl Drop for Bars {
             let _ = thread.join();
         }
         let live = lock(&self.shared);
-        for line in &live.lines {
-            line.finish_and_clear();
+        for (bar, ..) in &live.lines {
+            bar.finish_and_clear();
         }
+        *activity::live() = None;
     }
 }
 
@@ -119,77 +202,137 @@ impl Live {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let texts = live_lines(&self.view, &self.expected, now);
+        let (rows, columns) = (self.size)();
+        let texts = live_lines(&self.view, &self.expected, now, (rows, columns));
         while self.lines.len() > texts.len() {
-            if let Some(line) = self.lines.pop() {
-                line.finish_and_clear();
-                self.multi.remove(&line);
+            if let Some((bar, ..)) = self.lines.pop() {
+                bar.finish_and_clear();
+                self.multi.remove(&bar);
             }
         }
-        while self.lines.len() < texts.len() {
-            let line = self.multi.add(ProgressBar::new_spinner());
-            // The template has no part that could be wrong.
-            if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
-                line.set_style(style);
+        for (place, line) in texts.into_iter().enumerate() {
+            match self.lines.get_mut(place) {
+                Some((bar, shown, width)) => {
+                    line.show(bar, columns, Some((shown, *width)));
+                    (*shown, *width) = (line, columns);
+                    bar.tick();
+                }
+                None => {
+                    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+                    line.show(&bar, columns, None);
+                    let bar = self.multi.add(bar);
+                    bar.tick();
+                    self.lines.push((bar, line, columns));
+                }
             }
-            self.lines.push(line);
-        }
-        for (line, text) in self.lines.iter().zip(texts) {
-            line.set_message(text);
-            line.tick();
         }
     }
 }
 
-/// What is at the bottom of the terminal at `now`; nothing before and after the run.
-fn live_lines(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> Vec<String> {
+/// What is at the bottom of a terminal of so many rows and columns at `now`; nothing before and
+/// after the run.
+fn live_lines(
+    view: &RunView,
+    expected: &BTreeMap<StepIndex, u64>,
+    now: i64,
+    (rows, columns): (u16, u16),
+) -> Vec<Line> {
     if view.steps.is_empty() || view.finished.is_some() {
         return Vec::new();
     }
     let running = view.running();
-    let shown = running.iter().take(MOST_LINES);
-    let mut lines: Vec<String> = shown
-        .map(|(since, step)| running_line(step, elapsed(*since, now)))
+    // One line for the total, one for those that are counted, one for the cursor.
+    let most = usize::from(rows.saturating_sub(3)).clamp(1, MOST_LINES);
+    let shown = running.iter().take(most);
+    let mut lines: Vec<Line> = shown
+        .map(|(since, step)| running_line(step, elapsed(*since, now), columns))
         .collect();
-    if running.len() > MOST_LINES {
-        lines.push(format!("  and {} more", running.len() - MOST_LINES));
+    if running.len() > most {
+        lines.push(Line {
+            kind: Kind::More,
+            text: format!("and {} more", running.len() - most),
+            progress: (0, 0),
+            note: String::new(),
+        });
     }
     lines.push(total_line(view, expected, now));
     lines
 }
 
-fn running_line(step: &StepView, elapsed: u64) -> String {
-    let progress = match &step.progress {
-        Some((done, total, stage)) => {
-            format!(
-                "  {} {done}/{total} {stage}",
-                bar(u64::from(*done), u64::from(*total))
-            )
-        }
-        None => String::new(),
-    };
+fn running_line(step: &StepView, elapsed: u64, columns: u16) -> Line {
     let attempt = attempt_note(step.attempt);
-    format!(
-        "  {}{attempt}{progress}  {}",
-        step.name(),
-        duration(elapsed)
-    )
+    let progress = match &step.progress {
+        Some((done, total, _)) => (u64::from(*done), u64::from(*total)),
+        None => (0, 0),
+    };
+    let stage = step.progress.as_ref().map(|(.., stage)| stage.as_str());
+    let elapsed = duration(elapsed);
+    let (text, note) = match stage {
+        Some(stage) if columns >= WIDE => (format!("{}{attempt}  {stage}", step.name()), elapsed),
+        Some(stage) => {
+            let note = format!("{}  {elapsed}", short_stage(stage, progress));
+            (step.short_name() + &attempt, note)
+        }
+        None if columns >= WIDE => (step.name() + &attempt, elapsed),
+        None => (step.short_name() + &attempt, elapsed),
+    };
+    Line {
+        kind: Kind::Step,
+        text,
+        progress,
+        note,
+    }
 }
 
-fn total_line(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> String {
-    let (over, all) = (view.over(), view.steps.len());
+/// `statement 4 of 11 (out.a), stage 3` in few words: `stage 3 2/8`.
+fn short_stage(stage: &str, (done, all): (u64, u64)) -> String {
+    let last = stage.rsplit(", stage").next().unwrap_or(stage);
+    if last.len() < stage.len() {
+        return format!("stage{last} {done}/{all}");
+    }
+    match stage.split_once(" (") {
+        Some((statement, _)) => statement.replace(" of ", "/"),
+        None if stage.starts_with("statement") => stage.replace(" of ", "/"),
+        None if stage.starts_with("stage") => format!("{stage} {done}/{all}"),
+        None => stage.to_owned(),
+    }
+}
+
+fn total_line(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> Line {
     let waits = |step: &&StepView| matches!(step.phase, Phase::Retrying(_));
     let retrying = match view.steps.values().filter(waits).count() {
         0 => String::new(),
-        number => format!(", {number} waiting for a retry"),
+        number => style(format!(", {number} waiting for a retry"))
+            .for_stderr()
+            .yellow()
+            .to_string(),
     };
     let eta = match remaining(view, expected, now) {
         Some(millis) => format!(", about {} left", duration(millis)),
         None => String::new(),
     };
     let elapsed = duration(elapsed(view.started, now));
-    let bar = bar(over as u64, all as u64);
-    format!("{bar} {over}/{all} steps  {elapsed}{eta}{retrying}")
+    Line {
+        kind: Kind::Total,
+        text: format!("steps  {elapsed}{eta}{retrying}"),
+        progress: (view.over() as u64, view.steps.len() as u64),
+        note: String::new(),
+    }
+}
+
+/// A line of what happened, its first word in the colour of what it means.
+fn coloured(line: &str) -> String {
+    let word = line.split(' ').next().unwrap_or_default();
+    let style = |text: &str| style(text.to_owned()).for_stderr();
+    let shown = match word {
+        "done" | "part" => style(word).green(),
+        "failed" => style(word).red().bold(),
+        "retry" | "skip" | "stopping:" => style(word).yellow(),
+        // Details, such as where a log is.
+        "note" | "" => return style(line).dim().to_string(),
+        _ => return line.to_owned(),
+    };
+    format!("{shown}{}", &line[word.len()..])
 }
 
 /// Wall time left in milliseconds, by the expected times and, where there is none, by the
@@ -215,12 +358,6 @@ fn remaining(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> O
 fn elapsed(since: i64, now: i64) -> u64 {
     // A clock that was set back shows no time, not a huge one.
     u64::try_from(now.saturating_sub(since)).unwrap_or(0)
-}
-
-fn bar(done: u64, all: u64) -> String {
-    let full = done.min(all).saturating_mul(WIDTH as u64).checked_div(all);
-    let full = usize::try_from(full.unwrap_or(0)).unwrap_or(WIDTH);
-    format!("[{}{}]", "#".repeat(full), "-".repeat(WIDTH - full))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod activity;
 mod bars;
 mod comparison;
 pub mod diagnostics;
@@ -21,6 +22,7 @@ mod test_run;
 mod view;
 mod words;
 
+pub use activity::{Activity, above, can_redraw};
 pub use bars::Bars;
 pub use comparison::{comparison_text, differing_columns};
 pub use lines::{JsonLines, Lines};

@@ -161,6 +161,27 @@ impl StepView {
         format!("{}  {}", self.info.asset, self.info.range)
     }
 
+    /// The same for narrow screens: no type, and no mode if it is a backfill.
+    #[must_use]
+    pub fn short_name(&self) -> String {
+        let id = self.info.asset.to_string();
+        let id = id.split_once('/').map_or(id.as_str(), |(_, rest)| rest);
+        let id = id.strip_suffix("/backfill").unwrap_or(id);
+        let (start, end) = (
+            self.info.range.start.to_string(),
+            self.info.range.end.to_string(),
+        );
+        // The year of the last day only if it is another one.
+        let end_alone = match (start.get(..5), end.get(..5)) {
+            (Some(a), Some(b)) if a == b => end[5..].to_owned(),
+            _ => end.clone(),
+        };
+        match start == end {
+            true => format!("{id}  {start}"),
+            false => format!("{id}  {start}..{end_alone}"),
+        }
+    }
+
     /// The days of its last attempt, if they are not all of its days: ` (2026-01-02)`.
     #[must_use]
     pub fn part(&self) -> String {

@@ -15,7 +15,7 @@ use chronon_run_core::{
     event::{Outcome, StepIndex},
 };
 use chronon_run_exec::{
-    Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
+    Job, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, Step};
 
@@ -113,6 +113,14 @@ impl Work for WithKv<'_> {
 
     fn progress(&self, line: &str) -> Option<StageProgress> {
         self.engine.progress(line)
+    }
+
+    fn mark(&self, line: &str) -> Option<ScriptMark> {
+        self.engine.mark(line)
+    }
+
+    fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
+        self.engine.statement(job, ended)
     }
 
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {

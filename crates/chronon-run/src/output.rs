@@ -3,7 +3,10 @@
 use std::io::Write;
 
 use chronon_run_core::Diagnostic;
-use chronon_run_report::diagnostics::{Colour, from_disk, render};
+use chronon_run_report::{
+    above,
+    diagnostics::{Colour, from_disk, render},
+};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -31,13 +34,17 @@ pub(crate) fn line(value: &impl Serialize) -> Result<String, Failure> {
 
 /// Writes a line to stderr; nobody may be reading it.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    above(|| {
+        let _ = writeln!(anstream::stderr(), "{text}");
+    });
 }
 
 /// Shows findings on stderr, with the text that they point at.
 pub(crate) fn show(findings: &[Diagnostic]) {
     let text = render(findings, &from_disk, Colour::Yes);
-    let _ = write!(anstream::stderr(), "{text}");
+    above(|| {
+        let _ = write!(anstream::stderr(), "{text}");
+    });
 }
 
 /// Shows an error on stderr, with what to do next.

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{self, IsTerminal, Stderr, Stdout},
+    io::{self, Stderr, Stdout},
     path::{Path, PathBuf},
     sync::Mutex,
     time::Duration,
@@ -22,7 +22,7 @@ use chronon_run_export::{open_text, out_of_date_text};
 use chronon_run_ledger::{AttemptRecord, Ledger, Pace, Provenance};
 use chronon_run_plan::{Plan, State, Step};
 use chronon_run_process::Watchdog;
-use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, count};
+use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, can_redraw, count};
 use chronon_run_workspace::{FastStart, OnFailure as WorkspaceOnFailure};
 use crossbeam_channel::{Receiver, Sender};
 
@@ -279,6 +279,7 @@ impl<'a> Running<'a> {
             folder: folders.run.clone(),
             steps: &plan.steps,
             recording,
+            statements: Mutex::default(),
         })
     }
 
@@ -461,7 +462,7 @@ impl Screen {
             .map(|job| (job.step, job.cost));
         match output {
             Output::Json => Self::Json(JsonLines::new(io::stdout())),
-            Output::Text if io::stderr().is_terminal() => Self::Bars(Bars::new(expected.collect())),
+            Output::Text if can_redraw() => Self::Bars(Bars::new(expected.collect())),
             Output::Text => Self::Lines(Lines::new(io::stderr())),
         }
     }

@@ -11,10 +11,15 @@ use chronon_run_core::TableName;
 
 use chronon_run_engine::{
     seeds::{self, Format, Loaded, Partitioning, Prepared, State},
-    spark::{command::Length, log},
+    spark::{
+        command::Length,
+        log,
+        statements::{self, Mark, Statements},
+    },
 };
 use chronon_run_exec::{Control, lock};
-use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
+use chronon_run_process::{Exit, Helper, HelperError, Tail, Watchdog};
+use chronon_run_report::Activity;
 use chronon_run_workspace::{Seed, SeedFormat};
 use crossbeam_channel::Receiver;
 
@@ -186,6 +191,20 @@ fn interrupted(control: &Receiver<Control>) -> Result<(), Failure> {
     }
 }
 
+/// How much of a log's end is looked at, at once, for what is being done.
+const LOOK: u64 = 64 << 10;
+
+/// What a script of the workspace's own is doing after `ended` of its statements.
+fn doing(name: &str, statements: &Statements, ended: usize) -> String {
+    match statements.table(ended) {
+        Some(table) if name == "seeds" => {
+            let (place, all) = statements.place(table);
+            format!("loading seed {place} of {all}: {table}")
+        }
+        _ => format!("{name}: {}", statements.describe(ended)),
+    }
+}
+
 /// Runs a script of the workspace's own in a process of its own, with `extra` properties; its log.
 /// Script and log are `<folder>/<name>.sql` and `.log`.
 pub(crate) fn run_script(
@@ -215,7 +234,20 @@ pub(crate) fn run_script(
     let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
         .map_err(Failure::setup)?;
     interrupted(control)?;
+    let statements = Statements::of(text);
+    let activity = Activity::start(&format!("starting Spark for the {name}"));
+    let mut tail = Tail::new(&log_path);
+    let mut ended = 0;
+    let mut beat = || {
+        let lines = tail.last_lines(LOOK).unwrap_or_default();
+        let marks = lines.iter().filter_map(|line| statements::mark(line));
+        ended += marks.filter(|mark| *mark == Mark::Ended).count();
+        if ended > 0 {
+            activity.say(&doing(name, &statements, ended));
+        }
+    };
     let helper = Helper::new(&command)
+        .beat(&mut beat)
         .limit(workspace.run.timeout)
         .grace(workspace.run.grace)
         .watchdog(&watchdog);

@@ -20,6 +20,7 @@ use chronon_run_engine::spark::{
 };
 use chronon_run_plan::Tables;
 use chronon_run_process::User;
+use chronon_run_report::Activity;
 use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 
 use crate::{
@@ -126,7 +127,9 @@ impl Warehouse {
             embedded.relocate(&changes).map_err(Failure::setup)?;
             state::relocated(workspace)?;
         }
+        let starting = Activity::start("starting the metastore");
         let lease = embedded.join().map_err(Failure::setup)?;
+        drop(starting);
         if let Some(aside) = lease.replaced() {
             note(&format!(
                 "warning: the metastore's database was incomplete (its creation was interrupted, or files of it were removed); it is now {} and a new one is used. Tables have to be filled again",
@@ -159,6 +162,8 @@ impl Warehouse {
                     .iter()
                     .map(|(table, columns)| (table.clone(), columns.iter().cloned().collect()))
                     .collect();
+                let what = chronon_run_report::count(requests.len() as u64, "table");
+                let _listing = Activity::start(&format!("listing {what}"));
                 catalog.snapshot(&requests).map_err(unavailable)?
             }
             None => CatalogSnapshot {

@@ -5,19 +5,25 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chronon_run_catalog::{Catalog, Request};
 use chronon_run_core::{
-    CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet, StepKind, event::Outcome,
+    CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet, StepKind,
+    event::{Outcome, StepIndex},
 };
 use chronon_run_engine::{
-    spark::{Spark, command::Length, session},
+    spark::{
+        Spark,
+        command::Length,
+        session,
+        statements::{self, Mark, Statements},
+    },
     sql,
 };
 use chronon_run_exec::{
-    Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
+    Job, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
@@ -38,9 +44,17 @@ pub(crate) struct SqlWork<'a> {
     /// The plan's steps, by index.
     pub(crate) steps: &'a [Step],
     pub(crate) recording: Recording<'a>,
+    /// The statements of every script that was written.
+    pub(crate) statements: Mutex<BTreeMap<StepIndex, Statements>>,
 }
 
 impl SqlWork<'_> {
+    fn known_statements(&self) -> MutexGuard<'_, BTreeMap<StepIndex, Statements>> {
+        self.statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn step(&self, job: &Job) -> Result<&Step, WorkError> {
         let found = self.steps.get(job.step as usize);
         found.ok_or_else(|| WorkError::Failed(format!("the plan has no step {}", job.step)))
@@ -225,6 +239,8 @@ impl Work for SqlWork<'_> {
             self.script(job, attempt)?.trim_end(),
             session::ok_statement(&token)
         );
+        self.known_statements()
+            .insert(job.step, Statements::of(&text));
         fs::create_dir_all(&folder)
             .and_then(|()| fs::write(&script, text))
             .map_err(|error| {
@@ -279,6 +295,27 @@ impl Work for SqlWork<'_> {
 
     fn progress(&self, line: &str) -> Option<StageProgress> {
         retrying::progress(line)
+    }
+
+    fn mark(&self, line: &str) -> Option<ScriptMark> {
+        Some(match statements::mark(line)? {
+            Mark::Begins => ScriptMark::Begins,
+            Mark::Ended => ScriptMark::Ended,
+        })
+    }
+
+    fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
+        let known = self.known_statements();
+        let statements = known.get(&job.step)?;
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Some(StageProgress {
+            done: count(ended.unwrap_or(0).min(statements.len())),
+            total: count(statements.len()),
+            stage: match ended {
+                Some(ended) => statements.describe(ended),
+                None => "starting Spark".to_owned(),
+            },
+        })
     }
 
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {

@@ -15,6 +15,7 @@ pub mod log;
 mod quote;
 mod scratch;
 pub mod session;
+pub mod statements;
 
 pub use cause::{Cause, cause};
 pub use install::{Phase, Progress, SPARK_VERSION};
