@@ -136,6 +136,19 @@ fn progress_and_lag_are_shown_and_an_app_without_progress_is_stalled() {
         text.contains("8.5 rows/s") && text.contains("7 records"),
         "{text}"
     );
+    assert_eq!(status["path"][3]["link"], "stream");
+    assert_eq!(status["path"][3]["lag_records"], 7);
+    let file = stream.0.path("figures.prom").display().to_string();
+    stream.run(&["--status", "--metrics-file", &file]).expect(0);
+    let figures = stream.0.read("figures.prom");
+    for figure in [
+        "chronon_run_stream_up{group_by=\"stays.bookings.guest_v1\"} 1",
+        "chronon_run_stream_lag_records{group_by=\"stays.bookings.guest_v1\"} 7",
+        "chronon_run_stream_rows_per_second{group_by=\"stays.bookings.guest_v1\"} 8.5",
+        "chronon_run_online_link_late{group_by=\"stays.bookings.guest_v1\",link=\"stream\"} 0",
+    ] {
+        assert!(figures.contains(figure), "{figure}: {figures}");
+    }
     assert_eq!(stream.run(&[]).expect(0).text(), Screen::silent());
 
     // It is reported each time, and its hook is called once.

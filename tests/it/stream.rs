@@ -409,7 +409,7 @@ fn apps_that_a_command_lists_are_known_by_name_and_ended_by_what_it_prints() {
     let first = stream.process();
     let again = stream.run(&[]).expect(3);
     assert!(
-        again.stderr.contains("nobody lists an app"),
+        again.stderr.contains("no app of this name is listed"),
         "{}",
         again.text()
     );

@@ -118,7 +118,9 @@ pub(crate) fn of_apps(
         every_mode: true,
         ..Wanted::default()
     };
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let Some(warehouse) = Warehouse::look_without_install(&context.workspace)? else {
+        return Ok(Vec::new());
+    };
     let planned = Planned::make(context, &wanted, &warehouse, ledger.as_deref_mut())?;
     let loaded = ledger.map(uploaded).unwrap_or_default();
     let now = context.workspace.as_of.map_or(Now::Clock, Now::After);
@@ -245,7 +247,7 @@ pub(crate) fn health_text(health: Health) -> &'static str {
         Health::Over => "lives, but its query is over",
         Health::Outdated => "was started with another conf, jar, class or settings",
         Health::Starting => "is starting",
-        Health::Unlisted => "lives and is listed by nobody",
+        Health::Unlisted => "lives and is not listed",
         Health::Twice => "runs twice",
         Health::Absent => "does not run",
         Health::NotUploaded => "waits for the first upload",

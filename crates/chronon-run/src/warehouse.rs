@@ -68,6 +68,18 @@ impl Warehouse {
         }
     }
 
+    /// The same, or `None` if the embedded metastore could be started only after Spark was installed.
+    pub(crate) fn look_without_install(workspace: &Workspace) -> Result<Option<Self>, Failure> {
+        if matches!(workspace.catalog, CatalogSettings::Embedded { .. }) {
+            let found = spark::find(&surroundings(Some(workspace)));
+            let is_there = found.is_ok_and(|found| found.spark.is_some() && found.java.is_some());
+            if !is_there && metastore_directory(workspace).join("db").exists() {
+                return Ok(None);
+            }
+        }
+        Self::look(workspace).map(Some)
+    }
+
     /// To write to: finds or installs Spark, and starts the embedded metastore.
     pub(crate) fn open(workspace: &Workspace) -> Result<Self, Failure> {
         state::create(workspace)?;

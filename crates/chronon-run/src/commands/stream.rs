@@ -125,7 +125,7 @@ fn tell(states: &[AppStatus]) {
             )),
             Health::Outdated => {}
             Health::Unlisted => note(&format!(
-                "{name}: {} lives, but nobody lists an app of this name",
+                "{name}: {} lives, but no app of this name is listed",
                 state.running.join(", ")
             )),
             Health::Twice => note(&format!(
@@ -144,7 +144,7 @@ fn tell(states: &[AppStatus]) {
                 log(state)
             )),
             Health::GivenUp => note(&format!(
-                "error: {name} does not run: {}; log: {}; once its cause is mended, `chronon-run stream --stop {}` lets it be tried again",
+                "error: {name} does not run: {}; log: {}; after the cause is fixed, `chronon-run stream --stop {}` makes the next `stream` try again",
                 remark(state),
                 log(state),
                 state.asset

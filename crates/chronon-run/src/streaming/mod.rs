@@ -135,7 +135,7 @@ pub(crate) fn look(
     apps: &[App],
     ledger: Option<&mut Ledger>,
 ) -> Result<Vec<AppStatus>, Failure> {
-    let streams = Streams::new(context, ledger)?;
+    let streams = Streams::new(context, ledger, false)?;
     let seen = streams.lister.look()?;
     apps.iter()
         .map(|app| {
@@ -154,7 +154,7 @@ pub(crate) fn keep(
     control: &Receiver<Control>,
 ) -> Result<Vec<AppStatus>, Failure> {
     let _guard = lock(context, apps)?;
-    let streams = Streams::new(context, ledger)?;
+    let streams = Streams::new(context, ledger, true)?;
     let mut seen = streams.lister.look()?;
     let mut ended = false;
     for app in apps {
@@ -200,7 +200,7 @@ pub(crate) fn stop(
     ledger: Option<&mut Ledger>,
 ) -> Result<Vec<AppStatus>, Failure> {
     let _guard = lock(context, apps)?;
-    let seen = Streams::new(context, None)?.lister.look()?;
+    let seen = Streams::new(context, None, false)?.lister.look()?;
     for app in apps {
         let record = Record::load(context, app);
         let mut running = seen.running(&app.name, &record);
@@ -236,16 +236,23 @@ struct Streams<'a> {
     lister: Lister<'a>,
     /// Uploads and loads into the KV store that the ledger knows.
     uploaded: BTreeMap<AssetId, Ds>,
+    /// Whether Spark may be installed to ask the embedded metastore.
+    may_install: bool,
     /// What the hooks are called for in the end.
     events: RefCell<Vec<Told>>,
 }
 
 impl<'a> Streams<'a> {
-    fn new(context: &'a Context, ledger: Option<&mut Ledger>) -> Result<Self, Failure> {
+    fn new(
+        context: &'a Context,
+        ledger: Option<&mut Ledger>,
+        may_install: bool,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             context,
             lister: Lister::of(context),
             uploaded: ledger.map(uploaded).unwrap_or_default(),
+            may_install,
             events: RefCell::default(),
         })
     }

@@ -117,7 +117,14 @@ impl Streams<'_> {
         // Somebody else may have filled it.
         let table = self.context.graph.assets[index].table.clone();
         let tables = BTreeMap::from([(table.clone(), Default::default())]);
-        let warehouse = Warehouse::look(&self.context.workspace)?;
+        let workspace = &self.context.workspace;
+        let warehouse = match self.may_install {
+            true => Some(Warehouse::look(workspace)?),
+            false => Warehouse::look_without_install(workspace)?,
+        };
+        let Some(warehouse) = warehouse else {
+            return Ok(false);
+        };
         let snapshot = warehouse.snapshot(&self.context.workspace, &tables)?;
         Ok(snapshot.table(&table).is_some())
     }
