@@ -298,7 +298,7 @@ retries = 0
             },
             Facts {
                 empty: empty.map(|(table, days)| (here(table), days)).collect(),
-                ts_days: BTreeMap::new(),
+                ..Facts::default()
             },
         )
     }

@@ -152,11 +152,11 @@ fn recompute_drops_what_the_driver_would_take_for_done(driven: &Driven) {
     let _steady = steady();
     // Nobody can be asked here.
     insta::assert_snapshot!(run(driven, &asked).expect(2).stderr, @r"
-    these partitions are dropped, each right before it is computed again:
+    these partitions are dropped, right before the days that they belong to are computed again:
       stays_out.stays_search_boot_v1: 2026-01-20..2026-01-21
       stays_out.stays_search_boot_v1_bootstrap: 2026-01-20..2026-01-21
       stays_out.stays_search_boot_v1_stays_bookings_guest_rt_v1: 2026-01-20..2026-01-21
-      stays_out.stays_search_boot_v1_stays_bookings_listing_daily_v1: 2026-01-19..2026-01-20
+      stays_out.stays_search_boot_v1_stays_bookings_listing_daily_v1: 2026-01-19..2026-01-29
     error: nobody is there to be asked whether they may be dropped
     hint: say `--yes`
     ");

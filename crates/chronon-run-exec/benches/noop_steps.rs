@@ -58,6 +58,7 @@ fn jobs() -> Vec<Job> {
         range: PartitionRange::day("2026-01-01".parse().unwrap()),
         family: format!("family {step}"),
         after: Vec::new(),
+        once_over: Vec::new(),
         timeout: Some(Duration::from_secs(60)),
         retries: Retries::NONE,
         bisect: false,

@@ -20,6 +20,9 @@ pub struct Job {
     /// Steps that must have succeeded before; each comes earlier in plan order. Steps that are
     /// not in the run count as done.
     pub after: Vec<StepIndex>,
+    /// Steps that must be over before, whether they succeeded or not; each comes earlier in plan
+    /// order.
+    pub once_over: Vec<StepIndex>,
     /// How long one attempt may take; for ever if absent.
     pub timeout: Option<Duration>,
     /// What to do when an attempt fails.

@@ -203,6 +203,7 @@ mod tests {
             range: range(0, days - 1),
             family: String::new(),
             after: Vec::new(),
+            once_over: Vec::new(),
             timeout: None,
             retries: Retries {
                 count: retries,

@@ -1,7 +1,7 @@
 //! Which job may start next. Pure: no threads, no clock.
 //!
-//! A job waits for its `after` steps to *succeed* and for the job before it in its family to
-//! *end*. Among the ready ones the head of the costliest chain goes first, then plan order, so
+//! A job waits for its `after` steps to *succeed*, and for its `once_over` steps and the job before it
+//! in its family to *end*. Among the ready ones the head of the costliest chain goes first, then plan order, so
 //! the order depends on the jobs alone.
 
 use std::{
@@ -44,10 +44,12 @@ enum State {
 
 struct Node {
     state: State,
-    /// Unfinished `after` steps, plus one for an unfinished predecessor in the family.
+    /// Unfinished `after` and `once_over` steps, plus one for an unfinished predecessor in the family.
     blockers: usize,
     /// Jobs that need this one to succeed.
     dependents: Vec<Position>,
+    /// Jobs that need this one to be over.
+    followers: Vec<Position>,
     /// Whether every earlier job of the family is over.
     has_turn: bool,
     /// The next job of the family.
@@ -158,8 +160,12 @@ impl Queue {
         let node = &mut self.nodes[position];
         node.state = State::Over;
         self.ready.remove(&(Reverse(node.priority), position));
+        let followers = std::mem::take(&mut node.followers);
         if node.has_turn {
             self.pass_turn(position);
+        }
+        for follower in followers {
+            self.unblock(follower);
         }
     }
 
@@ -203,10 +209,20 @@ fn link(jobs: &[Job]) -> Result<Vec<Node>, JobsError> {
     let mut last_of_family: HashMap<&str, Position> = HashMap::new();
     for (position, job) in jobs.iter().enumerate() {
         let needed: BTreeSet<StepIndex> = job.after.iter().copied().collect();
+        let once_over = job.once_over.iter().copied();
+        let once_over: BTreeSet<StepIndex> =
+            once_over.filter(|step| !needed.contains(step)).collect();
         let mut blockers = 0;
-        for after in needed {
+        let waits = needed.iter().map(|after| (*after, true));
+        for (after, to_succeed) in waits.chain(once_over.iter().map(|after| (*after, false))) {
             match positions.get(&after) {
-                Some(&earlier) if earlier < position => nodes[earlier].dependents.push(position),
+                Some(&earlier) if earlier < position => {
+                    let node = &mut nodes[earlier];
+                    match to_succeed {
+                        true => node.dependents.push(position),
+                        false => node.followers.push(position),
+                    }
+                }
                 Some(_) => {
                     let step = job.step;
                     return Err(JobsError::OutOfOrder { step, after });
@@ -224,6 +240,7 @@ fn link(jobs: &[Job]) -> Result<Vec<Node>, JobsError> {
             state: State::Waiting,
             blockers,
             dependents: Vec::new(),
+            followers: Vec::new(),
             has_turn: predecessor.is_none(),
             next_in_family: None,
             priority: 0,
@@ -236,7 +253,8 @@ fn link(jobs: &[Job]) -> Result<Vec<Node>, JobsError> {
 fn prioritise(nodes: &mut [Node], jobs: &[Job]) {
     for position in (0..nodes.len()).rev() {
         let node = &nodes[position];
-        let after = node.dependents.iter().chain(&node.next_in_family);
+        let after = node.dependents.iter().chain(&node.followers);
+        let after = after.chain(&node.next_in_family);
         let behind = after.map(|&next| nodes[next].priority).max().unwrap_or(0);
         // An unknown cost still counts a little, so that long chains go first.
         let own = jobs[position].cost.max(1);
@@ -258,12 +276,26 @@ mod tests {
             range: chronon_run_core::PartitionRange::day("2026-01-01".parse().unwrap()),
             family: family.to_owned(),
             after: after.to_vec(),
+            once_over: Vec::new(),
             timeout: None,
             retries: Retries::NONE,
             bisect: false,
             roomy: false,
             cost,
         }
+    }
+
+    /// A follower waits for the end of the other, whatever it is like.
+    #[test]
+    fn a_follower_goes_on_after_a_failure() {
+        let mut follower = job(2, "c", &[], 0);
+        follower.once_over = vec![0, 1];
+        let jobs = [job(0, "a", &[], 0), job(1, "b", &[0], 0), follower];
+        let mut queue = Queue::new(&jobs).unwrap();
+        assert_eq!(popped(&mut queue), [0]);
+        // The second one is skipped, and so is over too.
+        assert_eq!(queue.finish(0, false), [1]);
+        assert_eq!(popped(&mut queue), [2]);
     }
 
     fn popped(queue: &mut Queue) -> Vec<Position> {

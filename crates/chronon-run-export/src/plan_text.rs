@@ -1,14 +1,14 @@
 //! A plan for people: every asset's days by state and reason, then the steps, then the sums.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write},
 };
 
 use chronon_run_core::{BEFORE, RangeSet, TableChanges, TableName};
 use chronon_run_plan::{
     AssetPlan, Blame, Cause, ChangedInput, ColumnsFate, Explanation, InputState, Need, Note, Plan,
-    Reason, State, Step, Wait,
+    Reason, State, Step, TimesSeen, Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
@@ -183,12 +183,17 @@ fn note_text(out: &mut String, note: &Note) {
         ),
         Note::Drops { tables } => {
             let _ = writeln!(out, "  drop      before it is computed again");
-            tables.iter().try_for_each(|(table, days)| {
-                let count = counted(days.days(), "partition");
-                writeln!(out, "            {table}: {days} ({count})")
-            })
+            dropped_text(out, tables)
         }
         Note::Columns { changes, fate } => columns_note(out, changes, fate),
+        Note::Premature { tables } => {
+            let _ = writeln!(
+                out,
+                "  drop      part partitions that exist before the left rows of these days were handed to the part: they may lack keys, and the Driver would keep them"
+            );
+            dropped_text(out, tables)
+        }
+        Note::TimesNotJoined { seen } => writeln!(out, "  note      {}", times_text(seen)),
         Note::Archives { tables, because } => {
             let _ = writeln!(
                 out,
@@ -245,6 +250,26 @@ pub fn fate_text(fate: &ColumnsFate) -> &'static str {
     }
 }
 
+/// What early or late left rows of a modular join lack with the Driver, and how they were seen.
+#[must_use]
+pub fn times_text(seen: &TimesSeen) -> String {
+    let (kind, when) = match seen.early {
+        true => ("early", "after"),
+        false => ("late", "before"),
+    };
+    format!(
+        "left rows are {kind}: {} has the partition {}, {when} all days of the left rows. join-final of the Driver reads the parts of its own days only, so SNAPSHOT features of early and late rows are NULL; join_flow = \"whole\" computes them",
+        seen.table, seen.partition
+    )
+}
+
+fn dropped_text(out: &mut String, tables: &BTreeMap<TableName, RangeSet>) -> fmt::Result {
+    tables.iter().try_for_each(|(table, days)| {
+        let count = counted(days.days(), "partition");
+        writeln!(out, "            {table}: {days} ({count})")
+    })
+}
+
 /// Cells with one state and one reason on one line, in the order of their first day.
 fn grouped(asset: &AssetPlan) -> Vec<(State, Reason, RangeSet)> {
     let mut groups: Vec<(State, Reason, RangeSet)> = Vec::new();
@@ -270,6 +295,15 @@ fn step_text(out: &mut String, step: &Step, commands: bool) {
             format!(", after {}", numbers.join(", "))
         }
     };
+    let once_over: Vec<String> = step
+        .once_over
+        .iter()
+        .map(|index| (index + 1).to_string())
+        .collect();
+    let once_over = match once_over.is_empty() {
+        true => String::new(),
+        false => format!(", once {} is over", once_over.join(", ")),
+    };
     let first_hole = if step.run_first_hole {
         ", --run-first-hole"
     } else {
@@ -277,7 +311,7 @@ fn step_text(out: &mut String, step: &Step, commands: bool) {
     };
     let _ = writeln!(
         out,
-        "  {}. {} {}{first_hole}{after}",
+        "  {}. {} {}{first_hole}{after}{once_over}",
         step.index + 1,
         step.asset,
         step.range
@@ -350,6 +384,9 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::BeforeFirstPartition => "no partition, left of the first one".to_owned(),
         Reason::Rebuilt => "the table is rebuilt".to_owned(),
         Reason::Archived => "the Driver renames the table, because the conf was edited".to_owned(),
+        Reason::NotHandedOver => {
+            "the part has the partition, but the output does not have the day: its left rows were not handed to the part".to_owned()
+        }
         Reason::OutputExists { table } => format!("{table} has it"),
         Reason::FirstHole { first } => {
             format!("left of the table's first day {first}, which the Driver never fills")

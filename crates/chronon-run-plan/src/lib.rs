@@ -31,7 +31,9 @@ pub use plan::{
     Totals,
 };
 pub use planner::{
-    ArchivedTables, AssetSettings, DriverWorld, History, Only, Request, World, first_hole, plan,
+    ArchivedTables, AssetSettings, DriverWorld, EARLY_DAYS, History, Only, Request, TimesSeen,
+    World, dropped_before, dropped_first, first_hole, parts_of_times, plan, premature_parts,
+    times_seen,
 };
 pub use select::{Selection, SelectionError, States};
 pub use waits::{Wait, usual_landing};

@@ -8,7 +8,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{columns::ColumnsFate, freshness::Cause};
+use crate::{columns::ColumnsFate, freshness::Cause, planner::TimesSeen};
 
 /// The version of the plan's JSON form. A reader refuses a newer one.
 pub const PLAN_VERSION: u32 = 1;
@@ -87,6 +87,18 @@ pub enum Note {
     BecomesStale {
         /// The days.
         days: RangeSet,
+    },
+    /// Part partitions that were made before the left rows of their day were handed to the part. They
+    /// are dropped first, because the Driver skips part partitions that exist.
+    Premature {
+        /// The partitions, by table.
+        tables: BTreeMap<TableName, RangeSet>,
+    },
+    /// Left rows were seen whose time is not on their partition's day: the Driver's join-final does not
+    /// read their part partitions, so their SNAPSHOT features are NULL.
+    TimesNotJoined {
+        /// How they were seen.
+        seen: TimesSeen,
     },
     /// The Driver would take the edited conf for another table: it renames these tables and
     /// computes them again (§5.5).
@@ -234,6 +246,9 @@ pub enum Reason {
         /// Why.
         because: Vec<Cause>,
     },
+    /// Run: the part's partition exists, but the join's output does not have the day: it may have been
+    /// made by early rows of an earlier day, without the keys of this one.
+    NotHandedOver,
     /// Run: asked for with `--recompute`.
     Recompute,
     /// Run: the table is rebuilt (`--rebuild`).
@@ -321,6 +336,9 @@ pub struct Step {
     pub latest_date: Ds,
     /// Steps that must have succeeded before.
     pub after: Vec<StepIndex>,
+    /// Steps that must be over before, whether they succeeded or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub once_over: Vec<StepIndex>,
     /// Steps with the same word never run at the same time.
     pub family: String,
     /// Whether the Driver is told to fill days left of the table's first one (§5.1).

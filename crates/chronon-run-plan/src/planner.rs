@@ -19,6 +19,13 @@ use crate::{
     },
 };
 
+mod parts;
+mod times;
+
+pub use times::{TimesSeen, times_seen};
+
+pub use parts::{EARLY_DAYS, dropped_before, dropped_first, parts_of_times, premature_parts};
+
 /// What the ledger knows and the warehouse cannot tell.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -148,6 +155,7 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
     if let Some(driver) = world.driver {
         archive_alone(&mut steps, driver);
     }
+    parts::final_before_later_parts(world.graph, &mut steps);
     Plan {
         version: PLAN_VERSION,
         as_of: request.as_of,
@@ -461,7 +469,7 @@ impl Planner<'_> {
         if asset.day_column.is_none() {
             return self.uploaded(asset, target);
         }
-        let all = self.observed_days(asset);
+        let all = self.proven_days(asset);
         if self.request.recompute {
             let observed = all.minus(&target.days);
             return Done {
@@ -615,18 +623,18 @@ impl Planner<'_> {
         if !days.is_empty() {
             notes.push(Note::AlsoFills { days });
         }
+        if !self.request.recompute {
+            notes.extend(self.premature_note(asset, &run));
+        }
+        let seen = times_seen(self.world.graph, self.world.snapshot, asset);
+        notes.extend(seen.map(|seen| Note::TimesNotJoined { seen }));
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
         }
         if self.request.recompute || self.request.stale {
             let column = asset.day_column.as_deref().unwrap_or_default();
             let there = |table: &TableName| self.world.snapshot.days(table, column, &[]);
-            let tables = asset.dropped_for(&run).into_iter();
-            let tables = tables.map(|(table, days)| (there(&table).intersect(&days), table));
-            let tables: BTreeMap<TableName, RangeSet> = tables
-                .filter(|(days, _)| !days.is_empty())
-                .map(|(days, table)| (table, days))
-                .collect();
+            let tables = dropped_first(asset, &run, &there);
             if !tables.is_empty() {
                 notes.push(Note::Drops { tables });
             }
@@ -712,6 +720,9 @@ impl Planner<'_> {
         if self.request.recompute {
             return push(cells, run, State::Run, &Reason::Recompute);
         }
+        let premature = self.premature_days(asset, run);
+        let run = &run.minus(&premature);
+        push(cells, &premature, State::Run, &Reason::NotHandedOver);
         if asset.day_column.is_none() {
             let reason = match asset.id.step {
                 StepKind::Kv => Reason::NotLoaded,
@@ -819,6 +830,8 @@ impl Planner<'_> {
             .ranges()
             .iter()
             .flat_map(|range| range.cut_aligned(settings.step_days));
+        let cuts = self.cuts_of_parts(asset);
+        let pieces = pieces.flat_map(|range| parts::cut_before(range, &cuts));
         let upstream = self.upstream(asset);
         let mut steps: Vec<Step> = Vec::new();
         for range in pieces {
@@ -832,6 +845,7 @@ impl Planner<'_> {
                 family: asset.family.clone(),
                 run_first_hole: self.world.driver.is_some()
                     && first_hole(asset, range, &|table| self.days_of(asset, table)),
+                once_over: Vec::new(),
                 command: None,
             });
         }
@@ -966,6 +980,12 @@ pub(crate) fn existing<'a>(
         return observed;
     };
     let planned = filled(producer).cloned();
+    // A partition of a part that is planned too proves nothing by itself: it may be premature.
+    let part = parts::is_shifted_part(&world.graph.assets[producer]);
+    let observed = match part && planned.is_some() {
+        true => RangeSet::new(),
+        false => observed,
+    };
     let planned = planned.unwrap_or_else(|| held(world, &world.graph.assets[producer]));
     observed
         .union(&planned)
@@ -1000,7 +1020,11 @@ pub(crate) fn available(
     let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
         // Logs begin when the join goes online, whatever its first day is.
         Some(producer) if producer.id.step == StepKind::LogFlattener => existing.first(),
-        Some(producer) => producer.from.or(existing.first()),
+        // Its partitions, which may be written one day back.
+        Some(producer) => {
+            let from = producer.from.map(|from| from.plus(producer.shift));
+            from.or(existing.first())
+        }
         None => existing.first(),
     };
     let bounds = Bounds {

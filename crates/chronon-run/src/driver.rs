@@ -15,7 +15,7 @@ use chronon_run_engine::{
         command::{Length, java_options, machine_conf, required_conf, spark_env},
     },
 };
-use chronon_run_plan::{Asset, Fill, Plan, Step};
+use chronon_run_plan::{Asset, Fill, Plan, Step, parts_of_times};
 use chronon_run_workspace::{Catalog, Engine, Launcher as LauncherSetting};
 
 use crate::{
@@ -125,8 +125,21 @@ impl<'a> Driver<'a> {
         if asset.id.step == StepKind::LogFlattener && self.context.log_tables().is_none() {
             return Some(NO_LOG_TABLES.to_owned());
         }
+        if self.lacks_left_times(asset) {
+            return Some(NO_LEFT_TIMES.to_owned());
+        }
         let error = self.command(&any_step(asset), asset, None).err()?;
         Some(error.to_string())
+    }
+
+    /// Whether the Driver would stop at a part that it computes for the days of the rows' times.
+    fn lacks_left_times(&self, asset: &Asset) -> bool {
+        let index = self.context.graph.find(&asset.id).unwrap_or_default();
+        let conf = self.context.spark_conf(index);
+        let mut off = conf.iter().filter(|(name, value)| {
+            name == LEFT_TIME_RANGE && value.trim().eq_ignore_ascii_case("false")
+        });
+        !parts_of_times(asset).is_empty() && off.next().is_some()
     }
 
     fn with_job(
@@ -367,6 +380,10 @@ struct Parts {
 
 /// What `--step-days` is without the option (§2.2).
 const DRIVER_STEP_DAYS: u32 = 30;
+/// The property without which the Driver does not know the days of the left rows' times.
+const LEFT_TIME_RANGE: &str = "spark.chronon.join.backfill.left_time_range.enabled";
+/// What it means if it is off.
+const NO_LEFT_TIMES: &str = "spark.chronon.join.backfill.left_time_range.enabled = \"false\": the Driver stops at SNAPSHOT parts of a join with events on the left (None.get); leave it at \"true\"";
 /// Why a log cannot be flattened.
 const NO_LOG_TABLES: &str = "the raw log is not known; set CHRONON_LOG_TABLE and CHRONON_SCHEMA_TABLE in `default.common_env` of teams.json";
 /// The variable that becomes `--master` (§2.4).
@@ -382,6 +399,7 @@ fn any_step(asset: &Asset) -> Step {
         range: PartitionRange::day(any_day),
         latest_date: any_day,
         after: Vec::new(),
+        once_over: Vec::new(),
         family: String::new(),
         run_first_hole: false,
         command: None,

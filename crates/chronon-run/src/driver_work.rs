@@ -12,14 +12,14 @@ use std::{
 
 use chronon_run_catalog::Catalog;
 use chronon_run_core::{
-    CatalogSnapshot, Ds, RangeSet, StepKind, TableName,
+    CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName,
     event::{Compared, Outcome, StepIndex},
 };
 use chronon_run_engine::{spark::command::Length, sql};
 use chronon_run_exec::{
     Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
-use chronon_run_plan::{Asset, AssetIndex, Step, first_hole};
+use chronon_run_plan::{Asset, AssetIndex, Step, first_hole, premature_parts};
 use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
 
 use crate::{
@@ -60,6 +60,8 @@ pub(crate) struct Begun {
     before: RangeSet,
     /// Days of which nothing is left that the Driver could take for done.
     dropped: RangeSet,
+    /// The days before whose last attempt premature part partitions were dropped.
+    parts_dropped_for: Option<PartitionRange>,
     /// Whether its last attempt has failed already.
     failed: bool,
 }
@@ -77,6 +79,7 @@ impl Work for DriverWork<'_> {
         self.recording.look(job, attempt, asset, &snapshot);
         let column = asset.day_column.as_deref().unwrap_or_default();
         let days_of = |table: &TableName| snapshot.days(table, column, &[]);
+        self.drop_premature(job, asset, &days_of)?;
         let step = Step {
             range: job.range,
             // Earlier steps of this run may have filled days since the plan was made.
@@ -213,6 +216,59 @@ impl DriverWork<'_> {
         }
         self.begun().entry(job.step).or_default().dropped = known.union(&days);
         Ok(())
+    }
+
+    /// Drops part partitions that were made before the left rows of their day were handed to the part:
+    /// the Driver would keep them. What an attempt has computed is kept by the next over the same days.
+    /// Safe to be killed in: part tables are helper tables, and days that the output lacks are handed to
+    /// them again.
+    fn drop_premature(
+        &self,
+        job: &Job,
+        asset: &Asset,
+        days_of: &dyn Fn(&TableName) -> RangeSet,
+    ) -> Result<(), WorkError> {
+        let mut begun = self.begun();
+        let known = begun.entry(job.step).or_default();
+        if known.parts_dropped_for == Some(job.range) {
+            return Ok(());
+        }
+        let (Some(Catalog::Hive(hive)), Some(column)) =
+            (self.warehouse.catalog(), &asset.day_column)
+        else {
+            return Ok(());
+        };
+        let premature = premature_parts(asset, job.range, days_of);
+        self.log_drops(job, column, &premature)?;
+        for (table, days) in premature {
+            hive.drop_days(&table, column, &days, true)
+                .map_err(|error| WorkError::Unavailable(error.to_string()))?;
+        }
+        known.parts_dropped_for = Some(job.range);
+        Ok(())
+    }
+
+    /// Writes the statements into `dropped-<first day>.sql` of the step's folder, before they are done.
+    fn log_drops(
+        &self,
+        job: &Job,
+        column: &str,
+        premature: &BTreeMap<TableName, RangeSet>,
+    ) -> Result<(), WorkError> {
+        if premature.is_empty() {
+            return Ok(());
+        }
+        let statements = premature
+            .iter()
+            .map(|(table, days)| format!("{};\n", sql::drop_partitions(table, column, days)));
+        let text: String = std::iter::once(PREMATURE.to_owned())
+            .chain(statements)
+            .collect();
+        let folder = self.step_folder(job);
+        let path = folder.join(format!("dropped-{}.sql", job.range.start));
+        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text));
+        written
+            .map_err(|error| WorkError::Failed(format!("cannot write {}: {error}", path.display())))
     }
 
     fn has_failed(&self, job: &Job) -> bool {
@@ -409,5 +465,7 @@ fn without_any_gate(asset: &Asset, snapshot: &CatalogSnapshot, verdict: Verdict)
     }
 }
 
+/// Heads the statements that drop part partitions.
+const PREMATURE: &str = "-- made before the left rows of their day were handed to the part; the Driver would keep them\n";
 /// The script that counts rows, and its log.
 const COUNT: &str = "rows";

@@ -542,6 +542,7 @@ fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
         range: step.range,
         family: step.family.clone(),
         after: step.after.clone(),
+        once_over: step.once_over.clone(),
         timeout: Some(
             context
                 .last(index, |found| found.timeout)

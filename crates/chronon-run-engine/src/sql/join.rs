@@ -1,7 +1,7 @@
 //! Joins: the left rows (`O_bootstrap`), one table per part, and the joined output (§3, §6).
 
 use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
-use chronon_run_core::{PartitionRange, StepKind, TableName};
+use chronon_run_core::{PartitionRange, RangeSet, StepKind, TableName};
 use indexmap::IndexMap;
 
 use super::{
@@ -16,6 +16,12 @@ use super::{
 
 /// The view of the left rows, as stored in `O_bootstrap`.
 const LEFT_ROWS: &str = "left_rows";
+
+/// The view of the left rows that the output lacks.
+const LACKING_ROWS: &str = "lacking_left_rows";
+
+/// How far from a part's step the keys of other days are taken, in days: the Driver's own step length.
+const NEAR_DAYS: i32 = 30;
 
 /// Before the name of a derived column: its value from a bootstrap.
 const READY: &str = "__ready_";
@@ -226,6 +232,47 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// The view of the left rows whose keys a part's end-of-day values are computed for. A part step of
+    /// its own may write partitions that rows of other days read (early and late rows), so it takes the
+    /// keys of all left rows that the output lacks, as the Driver does.
+    fn rows_with_keys(&self, script: &mut Script<'_>) -> &'static str {
+        let (true, StepKind::Part(_), Ok(bootstrap)) =
+            (self.timed, self.request.step, self.bootstrap())
+        else {
+            return LEFT_ROWS;
+        };
+        let lacking = self.lacking_days(&bootstrap);
+        if lacking == RangeSet::from(self.request.range) {
+            return LEFT_ROWS;
+        }
+        let ds = ident(self.ds());
+        let days = lacking.ranges().iter();
+        let days: Vec<String> = days
+            .map(|PartitionRange { start, end }| format!("({ds} >= '{start}' AND {ds} <= '{end}')"))
+            .collect();
+        script.query(
+            LACKING_ROWS,
+            "left: all rows that the output lacks, for their keys",
+            &format!("SELECT * FROM {bootstrap} WHERE {}", days.join(" OR ")),
+        );
+        LACKING_ROWS
+    }
+
+    /// The days of the step and those near it that the left rows have and the output has not.
+    fn lacking_days(&self, bootstrap: &TableName) -> RangeSet {
+        let PartitionRange { start, end } = self.request.range;
+        let last = end.plus(NEAR_DAYS).min(self.request.latest_date.max(end));
+        let near = PartitionRange {
+            start: start.plus(-NEAR_DAYS),
+            end: last,
+        };
+        let days = |table: &TableName| self.request.tables.days(table, self.ds(), &[]);
+        let lacking = days(bootstrap).minus(&days(&self.output));
+        lacking
+            .intersect(&near.into())
+            .union(&self.request.range.into())
+    }
+
     /// Whether a part's values are those at the row's own time.
     fn at_instants(&self, part: &OfflinePart<'_>) -> bool {
         self.timed && part.group_by.accuracy() == Accuracy::Temporal
@@ -281,7 +328,13 @@ impl<'a> Steps<'a> {
             (true, false) => Span::LeftDays(0).shifted(-1),
         };
         group_by::setups(part.group_by, script);
-        let left = self.uncovered(part, &prefix, script);
+        let left = match instants {
+            true => self.uncovered(part, &prefix, LEFT_ROWS, script),
+            false => {
+                let rows = self.rows_with_keys(script);
+                self.uncovered(part, &prefix, rows, script)
+            }
+        };
         if instants {
             self.instants(&prefix, &left, &keys, script);
         }
@@ -384,15 +437,21 @@ impl<'a> Steps<'a> {
 
     /// The view of the left rows that a part is computed for: not those for which all of its
     /// features are bootstrapped.
-    fn uncovered(&self, part: &OfflinePart<'_>, prefix: &str, script: &mut Script<'_>) -> String {
+    fn uncovered(
+        &self,
+        part: &OfflinePart<'_>,
+        prefix: &str,
+        rows: &str,
+        script: &mut Script<'_>,
+    ) -> String {
         let Some(covered) = self.additions.covers(&self.made_of(part), "") else {
-            return LEFT_ROWS.to_owned();
+            return rows.to_owned();
         };
         let view = format!("{prefix}_left");
         script.query(
             &view,
             "bootstrapParts: rows that need nothing of this part any more are left out",
-            &format!("SELECT * FROM {LEFT_ROWS} WHERE NOT {covered}"),
+            &format!("SELECT * FROM {rows} WHERE NOT {covered}"),
         );
         view
     }
@@ -554,9 +613,9 @@ impl<'a> Steps<'a> {
             true => format!("CAST(DATE_SUB(l.ts_ds, 1) AS STRING) = {alias}.{ds}"),
             false => format!("l.{ds} = {alias}.{ds}"),
         });
-        // Late rows widen the days of a whole join; join-final knows only its own (hazard 3).
-        let whole = matches!(self.request.step, StepKind::Backfill);
-        let days = match self.timed && !instants && whole {
+        // The days of the rows' own times, also where the parts were filled by steps of their own. The
+        // Driver's join-final reads those of the step only (hazard 3).
+        let days = match self.timed && !instants {
             true => Span::LeftDays(-1),
             false => Span::Days(self.part_range(part)),
         };

@@ -42,6 +42,7 @@ use chronon_run_core::{
 
 pub use consistency::{findings, parse_findings};
 pub use rows::{count_rows, count_upload, parse_counts};
+pub use script::drop_partitions;
 
 /// A conf of any type.
 #[derive(Clone, Copy, Debug)]

@@ -257,9 +257,18 @@ impl Counts {
         let bootstrap = output
             .map_err(|error| ("metaData.outputNamespace".to_owned(), error.to_string()))?
             .suffixed("_bootstrap");
-        let left = LeftKeys::of(&bootstrap, conf, part, day, request.partition_column);
         let events = conf.left.data_model() == DataModel::Events;
         let temporal = part.group_by.accuracy() == chronon_run_conf::Accuracy::Temporal;
+        // Rows whose time is on another day need other partitions.
+        let own_time = events && !temporal;
+        let left = LeftKeys::of(
+            &bootstrap,
+            conf,
+            part,
+            day,
+            request.partition_column,
+            own_time,
+        );
         if events && temporal {
             self.tells(day, &bootstrap, &PartitionRange::day(day).into());
             self.add(day, &left.sql, "");
@@ -324,7 +333,15 @@ struct LeftKeys {
 }
 
 impl LeftKeys {
-    fn of(bootstrap: &TableName, conf: &Join, part: &OfflinePart<'_>, day: Ds, ds: &str) -> Self {
+    /// The keys of the rows of `day`; with `own_time`, only of those whose time is on that day.
+    fn of(
+        bootstrap: &TableName,
+        conf: &Join,
+        part: &OfflinePart<'_>,
+        day: Ds,
+        ds: &str,
+        own_time: bool,
+    ) -> Self {
         let left_column = |key: &String| {
             let mapping = part.key_mapping.into_iter().flatten();
             let renamed = mapping.into_iter().find(|(_, right)| *right == key);
@@ -333,7 +350,9 @@ impl LeftKeys {
         let columns: BTreeMap<String, String> = (part.group_by.key_columns.iter())
             .map(|key| (key.clone(), left_column(key)))
             .collect();
-        let mut conditions = vec![format!("{} = {}", ident(ds), text(&day.to_string()))];
+        let day = text(&day.to_string());
+        let mut conditions = vec![format!("{} = {day}", ident(ds))];
+        conditions.extend(own_time.then(|| format!("ts_ds = {day}")));
         conditions.extend(
             columns
                 .values()

@@ -586,6 +586,14 @@ fn mentions(text: &str, name: &str) -> bool {
     })
 }
 
+/// The statement that drops these days of a table; without its semicolon.
+#[must_use]
+pub fn drop_partitions(table: &TableName, column: &str, days: &RangeSet) -> String {
+    let days: Vec<Ds> = days.iter().collect();
+    let clauses = partitions(column, &days, ", ");
+    format!("ALTER TABLE {table} DROP IF EXISTS {clauses}")
+}
+
 /// One `PARTITION (ds='…')` per day.
 fn partitions(column: &str, days: &[Ds], separator: &str) -> String {
     let clauses: Vec<_> = days

@@ -42,6 +42,7 @@ pub(crate) fn job(step: StepIndex, after: &[StepIndex]) -> Job {
         range: range(),
         family: format!("f{step}"),
         after: after.to_vec(),
+        once_over: Vec::new(),
         timeout: None,
         retries: Retries::NONE,
         bisect: false,

@@ -8,6 +8,7 @@ use super::{
     archive::{Comparer, archive, stamp},
     parts::{Left, check_tables, fill, parent_end},
     unfilled::{steps, unfilled_ranges},
+    values,
     world::{World, Write, day, table_of},
 };
 
@@ -47,7 +48,7 @@ pub(crate) fn part_table(join: &Join, suffix: &str) -> Result<TableName, Failure
 }
 
 /// The join's own left.
-fn own_left(world: &World<'_>, join: &Join) -> Result<Left, Failure> {
+pub(crate) fn own_left(world: &World<'_>, join: &Join) -> Result<Left, Failure> {
     let spec = table_of(&join.left)?;
     let days = world.inputs(&spec, join.left.query(), true);
     Ok(Left {
@@ -117,11 +118,39 @@ pub(crate) fn whole(
                 step,
             )?;
         }
-        world.commit(vec![Write::days(job.output.clone(), ready)]);
+        let read = world.ts_span(&left.table, &left.rows.intersect(&step.into()));
+        output(world, &job, &left, &ready, read)?;
         stamp(world, &job.bootstrap);
         stamp(world, &job.output);
     }
     Ok(format!("Wrote to table {}", job.output))
+}
+
+/// Writes the output's days. `read` are the days whose part partitions are read: of the rows' times in
+/// a whole join, of the partitions after the modular steps.
+fn output(
+    world: &mut World<'_>,
+    job: &Job<'_>,
+    left: &Left,
+    days: &RangeSet,
+    read: Option<PartitionRange>,
+) -> Result<(), Failure> {
+    let Some(rows) = world.left_rows(&left.table, days) else {
+        world.commit(vec![Write::days(job.output.clone(), days.clone())]);
+        return Ok(());
+    };
+    let mut parts = Vec::new();
+    for part in job.join.offline_parts() {
+        let table = part_table(job.join, &part.table_suffix)?;
+        let read = match values::is_shifted(left.model, &part) {
+            true => RangeSet::from(read).widen(-1, -1),
+            false => days.clone(),
+        };
+        parts.push((part, table, read));
+    }
+    let values = values::joined(world, left.model, &parts, &rows);
+    world.commit(values::write(world, &job.output, values));
+    Ok(())
 }
 
 /// Nothing to fill: the result is read from the output table, which must exist (§5.2).
@@ -339,7 +368,7 @@ pub(crate) fn last(
     let ready = world.outputs(&job.bootstrap);
     for range in unfilled.ranges() {
         let days = ready.intersect(&(*range).into());
-        world.commit(vec![Write::days(job.output.clone(), days)]);
+        output(world, &job, &left, &days, Some(*range))?;
         stamp(world, &job.output);
     }
     Ok(format!("Wrote to table {}", job.output))

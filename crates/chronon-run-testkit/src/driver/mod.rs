@@ -1,7 +1,8 @@
 //! What `ai.chronon.spark.Driver` does to tables, step by step and without data.
 //!
 //! Invariant: [`run`] is pure. It sees partitions, not rows: whether a day has rows is told by
-//! [`Facts`], and follows for outputs from their inputs. Known limits: a staging query has rows where its first dependency has.
+//! [`Facts`], and follows for outputs from their inputs. Where the facts tell the rows of a left table,
+//! values are written as well, as properties of the tables. Known limits: a staging query has rows where its first dependency has.
 
 mod archive;
 mod args;
@@ -10,8 +11,10 @@ mod join;
 mod label;
 mod logs;
 mod parts;
+mod sql_model;
 mod staging;
 mod unfilled;
+mod values;
 mod world;
 
 use std::{collections::BTreeMap, path::Path};
@@ -21,7 +24,9 @@ use chronon_run_core::{CatalogSnapshot, Ds, RangeSet, TableName};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use args::{ArgsError, DriverArgs};
+pub use sql_model::run_sql;
 pub use unfilled::{InvalidRange, unfilled_ranges};
+pub use values::{LeftRow, Values, day_end, values_of};
 pub use world::{Commit, Write};
 pub(crate) use world::{DS, UPLOADED_DAY, UPLOADED_ROWS};
 
@@ -36,6 +41,12 @@ pub struct Facts {
     /// First and last day that the rows' `ts` falls on, as offsets from the partition's day, for
     /// partitions where that is not the day itself: late rows are negative, early ones positive.
     pub ts_days: BTreeMap<TableName, BTreeMap<Ds, (i32, i32)>>,
+    /// The rows of left tables, by partition. Where they are known, joins over them write values too,
+    /// and `ts_days` of that table is not looked at.
+    pub left_rows: BTreeMap<TableName, BTreeMap<Ds, Vec<LeftRow>>>,
+    /// Whether the left side is too large for the Driver's small mode, which fills the gaps of a part
+    /// table in one piece.
+    pub large: bool,
 }
 
 /// What a Driver run did.

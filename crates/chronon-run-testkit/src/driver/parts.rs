@@ -6,6 +6,7 @@ use chronon_run_core::{Ds, PartitionRange, RangeSet, TableName};
 use super::{
     Failure,
     unfilled::unfilled_ranges,
+    values,
     world::{World, Write, day, table_of},
 };
 
@@ -100,13 +101,44 @@ pub(crate) fn fill(
         Some(&gate),
         true,
     )?;
+    let pieces = match unfilled.hull() {
+        Some(hull) if world.is_small() && shifted => vec![hull],
+        _ => unfilled.ranges().to_vec(),
+    };
     let mut written = RangeSet::new();
-    for piece in unfilled.ranges() {
-        let pruned = step_rows.intersect(&shift_range(*piece, -shift).into());
+    for piece in pieces {
+        let pruned = step_rows.intersect(&shift_range(piece, -shift).into());
         written = written.union(&piece_days(world, left, part, shifted, &pruned)?);
     }
-    world.commit(vec![Write::days(table.clone(), written)]);
+    let writes = match world.left_rows(&left.table, &step_rows) {
+        Some(rows) => values::write(
+            world,
+            table,
+            part_values(world, part, shifted, &written, &rows),
+        ),
+        None => vec![Write::days(table.clone(), written)],
+    };
+    world.commit(writes);
     Ok(())
+}
+
+/// What a part writes: end-of-day values of all keys of the step, or values of the rows' own keys.
+fn part_values(
+    world: &World<'_>,
+    part: &OfflinePart<'_>,
+    shifted: bool,
+    written: &RangeSet,
+    rows: &[(Ds, values::LeftRow)],
+) -> values::Values {
+    if shifted {
+        return values::day_ends(world, part, written, &values::keys(rows));
+    }
+    let mut all = values::Values::new();
+    for (day, row) in rows.iter().filter(|(day, _)| written.contains(*day)) {
+        let value = Some(format!("{} in {day}", row.key));
+        all.entry(*day).or_default().insert(row.key.clone(), value);
+    }
+    all
 }
 
 /// The partitions that computing a part for these left days writes.

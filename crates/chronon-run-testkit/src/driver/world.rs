@@ -6,7 +6,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Failure, archive::Hashes};
+use super::{Facts, Failure, archive::Hashes, values::LeftRow};
 
 /// The table property with the day of an upload's rows.
 pub(crate) const UPLOADED_DAY: &str = "scripted.ds";
@@ -209,6 +209,28 @@ impl<'a> World<'a> {
         self.commits
     }
 
+    /// The catalog as it is now.
+    pub(crate) fn catalog(&self) -> &CatalogSnapshot {
+        &self.catalog
+    }
+
+    /// The rows of `days` of a left table, with their partitions; `None` if they are not known.
+    pub(crate) fn left_rows(
+        &self,
+        table: &TableName,
+        days: &RangeSet,
+    ) -> Option<Vec<(Ds, LeftRow)>> {
+        let known = self.facts.left_rows.get(table)?;
+        let wanted = known.iter().filter(|(day, _)| days.contains(**day));
+        let rows = wanted.flat_map(|(day, rows)| rows.iter().map(|row| (*day, row.clone())));
+        Some(rows.collect())
+    }
+
+    /// Whether the Driver fills the gaps of a part table in one piece.
+    pub(crate) fn is_small(&self) -> bool {
+        !self.facts.large
+    }
+
     pub(crate) fn exists(&self, table: &TableName) -> bool {
         self.catalog.table(table).is_some()
     }
@@ -252,6 +274,10 @@ impl<'a> World<'a> {
 
     /// The days among `days` of `table` that have rows.
     pub(crate) fn with_rows(&self, table: &TableName, days: &RangeSet) -> RangeSet {
+        if let Some(rows) = self.facts.left_rows.get(table) {
+            let filled = rows.iter().filter(|(_, rows)| !rows.is_empty());
+            return days.intersect(&filled.map(|(day, _)| *day).collect());
+        }
         match self.facts.empty.get(table) {
             Some(empty) => days.minus(empty),
             None => days.clone(),
@@ -260,6 +286,10 @@ impl<'a> World<'a> {
 
     /// First and last day of the `ts` of the rows of `days` in `table`.
     pub(crate) fn ts_span(&self, table: &TableName, days: &RangeSet) -> Option<PartitionRange> {
+        if let Some(rows) = self.left_rows(table, days) {
+            let times = rows.iter().map(|(_, row)| row.time);
+            return PartitionRange::new(times.clone().min()?, times.max()?);
+        }
         let mut span = days.hull()?;
         for (day, (lo, hi)) in self.facts.ts_days.get(table).into_iter().flatten() {
             if days.contains(*day) {

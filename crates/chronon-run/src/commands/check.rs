@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, TableName};
+use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, StepKind, TableName};
 use chronon_run_engine::spark::{self, Spark};
-use chronon_run_export::fate_text;
-use chronon_run_plan::{Asset, AssetColumns, Graph, Tables};
+use chronon_run_export::{fate_text, times_text};
+use chronon_run_plan::{Asset, AssetColumns, AssetIndex, Graph, Tables, times_seen};
 use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             if !args.offline {
                 findings.extend(missing_inputs(&context)?);
                 findings.extend(column_findings(&context)?);
+                findings.extend(times_not_joined(&context)?);
             }
             findings.extend(seed_days::findings(&context.workspace));
             findings.extend(engine_findings(&context));
@@ -130,6 +131,34 @@ fn column_findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         }
     };
     Ok(differing.iter().map(finding).collect())
+}
+
+/// Modular joins whose early and late left rows the Driver leaves without SNAPSHOT features, as far as
+/// partitions show such rows.
+fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+    let assets = context.graph.assets.iter().enumerate();
+    let finals: BTreeSet<AssetIndex> = assets
+        .filter(|(_, asset)| asset.id.step == StepKind::Final)
+        .map(|(index, _)| index)
+        .collect();
+    if !context.uses_driver() || finals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let warehouse = Warehouse::look(&context.workspace)?;
+    let tables = context.graph.tables_of(&finals);
+    let Ok(snapshot) = warehouse.snapshot(&context.workspace, &tables) else {
+        // That the catalog is out of reach was noted with the inputs.
+        return Ok(Vec::new());
+    };
+    let finding = |index: &AssetIndex| {
+        let asset = &context.graph.assets[*index];
+        let seen = times_seen(&context.graph, &snapshot, asset)?;
+        let message = format!("{}: {}", asset.id.conf.name, times_text(&seen));
+        let path = context.workspace.repo.join(&asset.path);
+        let finding = Diagnostic::warning("times-not-joined", message).at(Location::file(path));
+        Some(finding.hint("set join_flow = \"whole\" for it in an [[override]] of workspace.toml"))
+    };
+    Ok(finals.iter().filter_map(finding).collect())
 }
 
 /// Whether a table is known to have none of the day columns that it is read along.

@@ -110,7 +110,9 @@ fn confirm(drops: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failu
     if drops.is_empty() {
         return Ok(());
     }
-    note("these partitions are dropped, each right before it is computed again:");
+    note(
+        "these partitions are dropped, right before the days that they belong to are computed again:",
+    );
     for (table, days) in drops {
         note(&format!("  {table}: {days}"));
     }

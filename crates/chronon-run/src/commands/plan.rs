@@ -2,9 +2,10 @@
 
 use std::{fs, path::Path};
 
-use chronon_run_core::{AssetId, Ds};
+use chronon_run_core::{AssetId, CommandLine, Ds};
+use chronon_run_engine::sql;
 use chronon_run_export::{explanation_text, plan_text};
-use chronon_run_plan::{Plan, explain};
+use chronon_run_plan::{Plan, dropped_before, explain};
 
 use crate::{
     cli::{Output, PlanArgs, Tool},
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         save(&planned.plan, path)?;
     }
     if let Some(Tool::RunPy) = args.tool {
-        return show_run_py(&context, &planned.plan);
+        return show_run_py(&context, &planned);
     }
     match &cell {
         Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
@@ -58,16 +59,29 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One line for each step, in an order in which they can be typed.
-fn show_run_py(context: &Context, plan: &Plan) -> Result<(), Failure> {
+/// One line for each step, in an order in which they can be typed, after the statements that drop what
+/// the Driver would take for done.
+fn show_run_py(context: &Context, planned: &Planned<'_>) -> Result<(), Failure> {
     let driver = Driver::new(context, None);
     let mut lines = String::new();
-    for step in &plan.steps {
+    for step in &planned.plan.steps {
         let asset = &context.graph.assets[context.index_of(&step.asset)?];
+        for (table, days) in dropped_before(&planned.plan, &planned.snapshot, step, asset) {
+            let column = asset.day_column.as_deref().unwrap_or_default();
+            let statement = sql::drop_partitions(&table, column, &days);
+            lines.push_str(&format!("{}\n", spark_sql(&statement)));
+        }
         let line = driver.run_py(step, asset).map_err(Failure::setup)?;
         lines.push_str(&format!("{}\n", line.masked()));
     }
     print(&lines)
+}
+
+fn spark_sql(statement: &str) -> CommandLine {
+    CommandLine {
+        argv: ["spark-sql", "-e", statement].map(str::to_owned).to_vec(),
+        ..CommandLine::default()
+    }
 }
 
 fn show(plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
         range,
         latest_date: end,
         after: Vec::new(),
+        once_over: Vec::new(),
         family: asset.family.clone(),
         run_first_hole: false,
         command: None,

@@ -1,0 +1,286 @@
+//! When the day of a join part is done, and which part partitions have to go first.
+//!
+//! The part of a join with events on the left and SNAPSHOT accuracy is partitioned by the day before
+//! the row's *time*. A left row that is early (its time is on a later day than its partition) creates a
+//! part partition that belongs to a later left day, with the keys of the earlier day only. So the
+//! partition's existence does not mean that the left rows of its day were handed to the part; the
+//! join's output tells that: it has a day only after its part steps were run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName,
+};
+
+use super::{Planner, known_empty};
+use crate::{
+    graph::{Asset, Graph, SideTable},
+    plan::{Note, Plan, Step},
+};
+
+/// How many days early the left rows of a filled gap may be: part partitions up to so many days after
+/// a step's last one are dropped before it, although the output has their days.
+pub const EARLY_DAYS: i32 = 10;
+
+/// The part partitions that exist before the left rows of `range` were handed to the part. The Driver
+/// skips part partitions that exist (§5.4), so they have to be dropped before it fills `range` of
+/// `asset`; nothing else needs them any more, because the days whose output exists were joined
+/// already. `days_of` tells a table's days.
+#[must_use]
+pub fn premature_parts(
+    asset: &Asset,
+    range: PartitionRange,
+    days_of: &dyn Fn(&TableName) -> RangeSet,
+) -> BTreeMap<TableName, RangeSet> {
+    let found = parts_of_times(asset).into_iter().map(|(table, shift)| {
+        let days = RangeSet::from(PartitionRange {
+            start: range.start.plus(shift),
+            end: range.end.plus(shift + EARLY_DAYS),
+        });
+        (table.clone(), days_of(table).intersect(&days))
+    });
+    found.filter(|(_, days)| !days.is_empty()).collect()
+}
+
+/// Everything that exists and has to be dropped so that the Driver really computes `days` of `asset`
+/// again, by table.
+#[must_use]
+pub fn dropped_first(
+    asset: &Asset,
+    days: &RangeSet,
+    days_of: &dyn Fn(&TableName) -> RangeSet,
+) -> BTreeMap<TableName, RangeSet> {
+    let own = asset.dropped_for(days).into_iter().map(|(table, days)| {
+        let there = days_of(&table).intersect(&days);
+        (table, there)
+    });
+    let ranges = days.ranges().iter();
+    let parts = ranges.flat_map(|range| premature_parts(asset, *range, days_of));
+    by_table(own.chain(parts))
+}
+
+/// What has to be dropped before `step`, where the catalog is as in `snapshot` and the plan's earlier
+/// steps have run: for people who run the steps themselves. After an earlier step of the same table,
+/// the partition of the step's first day may be there, made by early rows.
+#[must_use]
+pub fn dropped_before(
+    plan: &Plan,
+    snapshot: &CatalogSnapshot,
+    step: &Step,
+    asset: &Asset,
+) -> BTreeMap<TableName, RangeSet> {
+    let column = asset.day_column.as_deref().unwrap_or_default();
+    let before = step.range.start.plus(-1);
+    let mut earlier = plan
+        .steps
+        .iter()
+        .take_while(|other| other.index < step.index);
+    let follows = earlier.any(|other| other.asset == step.asset && other.range.end == before);
+    let days_of = |table: &TableName| {
+        let there = snapshot.days(table, column, &[]);
+        match follows {
+            true => there.union(&PartitionRange::day(before).into()),
+            false => there,
+        }
+    };
+    match plan.recompute {
+        true => dropped_first(asset, &step.range.into(), &days_of),
+        false => premature_parts(asset, step.range, &days_of),
+    }
+}
+
+fn by_table(all: impl Iterator<Item = (TableName, RangeSet)>) -> BTreeMap<TableName, RangeSet> {
+    let mut tables: BTreeMap<TableName, RangeSet> = BTreeMap::new();
+    for (table, days) in all.filter(|(_, days)| !days.is_empty()) {
+        let known = tables.entry(table).or_default();
+        *known = known.union(&days);
+    }
+    tables
+}
+
+/// The part tables that a job of `asset` fills for the day before the left rows' time.
+#[must_use]
+pub fn parts_of_times(asset: &Asset) -> Vec<(&TableName, i32)> {
+    let own = is_shifted_part(asset).then_some((&asset.table, asset.shift));
+    let sides = asset.also_writes.iter().filter(|side| is_shifted(side));
+    own.into_iter()
+        .chain(sides.map(|side| (&side.table, side.shift)))
+        .collect()
+}
+
+/// A part table that the same job fills, written one day back.
+fn is_shifted(side: &SideTable) -> bool {
+    let word = side.what.split('/').next().unwrap_or_default();
+    side.shift != 0 && ["part", "comparison part"].contains(&word)
+}
+
+/// Whether the asset is a part whose partitions are one day before the left rows' time.
+pub(super) fn is_shifted_part(asset: &Asset) -> bool {
+    matches!(asset.id.step, StepKind::Part(_)) && asset.shift != 0 && asset.towards.is_some()
+}
+
+impl Planner<'_> {
+    /// The asset's partitions, in the asset's days, without those that prove nothing: of a part whose
+    /// partitions may be premature, only days that the join's output has, or is known to have no rows
+    /// for, are done.
+    pub(super) fn proven_days(&self, asset: &Asset) -> RangeSet {
+        let all = self.observed_days(asset);
+        match self.joined_days(asset) {
+            Some(joined) => all.intersect(&joined),
+            None => all,
+        }
+    }
+
+    /// Days of `run` that have a partition although their left rows were not handed to the part.
+    pub(super) fn premature_days(&self, asset: &Asset, run: &RangeSet) -> RangeSet {
+        let all = self.observed_days(asset);
+        match self.joined_days(asset) {
+            Some(joined) => run.intersect(&all).minus(&joined),
+            None => RangeSet::new(),
+        }
+    }
+
+    /// The days of a part's join whose left rows were joined; `None` if partitions alone tell.
+    fn joined_days(&self, asset: &Asset) -> Option<RangeSet> {
+        let output = asset.towards.as_ref().filter(|_| is_shifted_part(asset))?;
+        let graph = self.world.graph;
+        let last = AssetId {
+            conf: asset.id.conf.clone(),
+            step: StepKind::Final,
+        };
+        let without_rows = graph.find(&last).map(|last| known_empty(self.world, last));
+        let joined = self.days_of(asset, output);
+        Some(joined.union(&without_rows.unwrap_or_default()))
+    }
+
+    /// The first days of the part steps that a final step must not reach beyond: it reads the parts before
+    /// a later part step writes into partitions that its rows need.
+    pub(super) fn cuts_of_parts(&self, asset: &Asset) -> BTreeSet<Ds> {
+        if asset.id.step != StepKind::Final {
+            return BTreeSet::new();
+        }
+        let producers = asset.inputs.iter().filter_map(|input| input.producer);
+        let parts = producers.filter(|&part| is_shifted_part(&self.world.graph.assets[part]));
+        let steps = parts.flat_map(|part| &self.steps_of[part]);
+        steps.map(|(range, _)| range.start).collect()
+    }
+
+    /// The partitions that a run of `run` drops first because they were made too soon.
+    pub(super) fn premature_note(&self, asset: &Asset, run: &RangeSet) -> Option<Note> {
+        // What the `sql` engine computes again, it overwrites.
+        self.world.driver?;
+        let days_of = |table: &TableName| self.days_of(asset, table);
+        let ranges = run.ranges().iter();
+        let tables = by_table(ranges.flat_map(|range| premature_parts(asset, *range, &days_of)));
+        (!tables.is_empty()).then_some(Note::Premature { tables })
+    }
+}
+
+/// The pieces of a range, each of which ends before the next of `cuts`.
+pub(super) fn cut_before(range: PartitionRange, cuts: &BTreeSet<Ds>) -> Vec<PartitionRange> {
+    let mut starts = vec![range.start];
+    starts.extend(
+        cuts.iter()
+            .filter(|&&cut| cut > range.start && cut <= range.end),
+    );
+    let ends = starts.iter().skip(1).map(|start| start.plus(-1));
+    let ends: Vec<Ds> = ends.chain([range.end]).collect();
+    let pieces = starts.into_iter().zip(ends);
+    pieces
+        .map(|(start, end)| PartitionRange { start, end })
+        .collect()
+}
+
+/// Lets the part steps of later days wait until the final steps of earlier days are over: a part step
+/// may write partitions that earlier days read, with the keys of its own days only. A step that
+/// failed lets the later ones go on; its days are handed to the parts again by the next run.
+///
+/// The steps are in plan order afterwards: each waits for steps before it only.
+pub(super) fn final_before_later_parts(graph: &Graph, steps: &mut Vec<Step>) {
+    let edges = edges(graph, steps);
+    if edges.is_empty() {
+        return;
+    }
+    for (part, last) in edges {
+        let last = steps[last].index;
+        steps[part].once_over.push(last);
+    }
+    *steps = in_order(std::mem::take(steps));
+}
+
+/// Positions of part steps, each with the latest final step of earlier days.
+fn edges(graph: &Graph, steps: &[Step]) -> Vec<(usize, usize)> {
+    let mut finals: BTreeMap<&ConfId, Vec<usize>> = BTreeMap::new();
+    for (position, step) in steps.iter().enumerate() {
+        if step.asset.step == StepKind::Final {
+            finals.entry(&step.asset.conf).or_default().push(position);
+        }
+    }
+    let is_part = |step: &Step| {
+        let index = graph.find(&step.asset);
+        index.is_some_and(|index| is_shifted_part(&graph.assets[index]))
+    };
+    let parts = steps.iter().enumerate().filter(|(_, step)| is_part(step));
+    let before = parts.filter_map(|(part, step)| {
+        let finals = finals.get(&step.asset.conf)?.iter().copied();
+        let mut earlier = finals.filter(|&last| steps[last].range.end < step.range.start);
+        Some((part, earlier.next_back()?))
+    });
+    before.collect()
+}
+
+/// The steps in an order in which each comes after those that it waits for, otherwise as they were,
+/// numbered anew.
+fn in_order(steps: Vec<Step>) -> Vec<Step> {
+    let mut waits: Vec<BTreeSet<usize>> =
+        steps.iter().map(|step| waits_for(step).collect()).collect();
+    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+    for (position, earlier) in waits.iter().enumerate() {
+        for &earlier in earlier {
+            followers[earlier].push(position);
+        }
+    }
+    let mut ready: BTreeSet<usize> = (0..steps.len())
+        .filter(|&at| waits[at].is_empty())
+        .collect();
+    let mut order = Vec::with_capacity(steps.len());
+    while let Some(next) = ready.pop_first() {
+        order.push(next);
+        for &follower in &followers[next] {
+            waits[follower].remove(&next);
+            if waits[follower].is_empty() {
+                ready.insert(follower);
+            }
+        }
+    }
+    numbered(steps, &order)
+}
+
+fn waits_for(step: &Step) -> impl Iterator<Item = usize> + '_ {
+    let all = step.after.iter().chain(&step.once_over);
+    all.map(|&index| index as usize)
+}
+
+fn numbered(steps: Vec<Step>, order: &[usize]) -> Vec<Step> {
+    let mut places = vec![0; steps.len()];
+    for (place, &position) in order.iter().enumerate() {
+        places[position] = place;
+    }
+    let index = |position: usize| u32::try_from(places[position]).unwrap_or(u32::MAX);
+    let renamed = |indexes: &[u32]| {
+        let mut new: Vec<u32> = indexes.iter().map(|&old| index(old as usize)).collect();
+        new.sort_unstable();
+        new
+    };
+    let mut all: Vec<Step> = steps
+        .into_iter()
+        .map(|step| Step {
+            index: index(step.index as usize),
+            after: renamed(&step.after),
+            once_over: renamed(&step.once_over),
+            ..step
+        })
+        .collect();
+    all.sort_by_key(|step| step.index);
+    all
+}
