@@ -329,7 +329,7 @@ impl Line {
 }
 
 /// A real metastore in `folder`.
-fn metastore(folder: &Path) -> Lease {
+pub(crate) fn metastore(folder: &Path) -> Lease {
     let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
     surroundings.cache = Some(cache());
     surroundings.spark_home = None;

@@ -7,6 +7,7 @@ use hive_metastore::{
     ThriftHiveMetastoreCreateDatabaseException as CreateDatabase,
     ThriftHiveMetastoreCreateTableException as CreateTable,
     ThriftHiveMetastoreDropTableException as DropTable,
+    ThriftHiveMetastoreGetTableException as GetTable,
 };
 use pilota::{AHashMap, FastStr};
 
@@ -211,6 +212,56 @@ impl Hive {
         })
     }
 
+    /// Creates a view that stands for a record: it has no file, and only its properties matter. Whether
+    /// it was created; it is not if there is one of that name.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, the database does not exist, or it refuses.
+    pub fn create_record(
+        &self,
+        view: &TableName,
+        properties: &[(String, String)],
+    ) -> Result<bool, CatalogError> {
+        self.run(|session| async move {
+            let call = "create_table";
+            let answer = session
+                .call(call, session.client.create_table(record(view, properties)))
+                .await?;
+            match answer {
+                Ok(()) => Ok(true),
+                Err(CreateTable::O1(_)) => Ok(false),
+                Err(exception) => Err(refused(call, &exception)),
+            }
+        })
+    }
+
+    /// Adds properties to a table or view, or replaces those of the same names; `false` if there is
+    /// no such table.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses.
+    pub fn update_properties(
+        &self,
+        table: &TableName,
+        properties: &[(String, String)],
+    ) -> Result<bool, CatalogError> {
+        self.run(|session| async move {
+            let (namespace, name) = fast(table);
+            let call = "get_table";
+            let future = session.client.get_table(namespace, name);
+            let mut definition = match session.call(call, future).await? {
+                Ok(definition) => definition,
+                Err(GetTable::O2(_)) => return Ok(false),
+                Err(exception) => return Err(refused(call, &exception)),
+            };
+            let all = definition.parameters.get_or_insert_default();
+            for (name, value) in properties {
+                all.insert(name.clone().into(), value.clone().into());
+            }
+            alter(&session, table, definition).await.map(|()| true)
+        })
+    }
+
     /// The tables of a database whose names match a pattern of Hive's (`*` is anything); none if
     /// there is no such database.
     ///
@@ -314,6 +365,26 @@ fn removals(
         if_exists: Some(true),
         need_result: Some(false),
         ..DropPartitionsRequest::default()
+    }
+}
+
+/// A view of one row.
+fn record(view: &TableName, properties: &[(String, String)]) -> Table {
+    let table = NewTable {
+        table: view.clone(),
+        columns: vec![Column {
+            name: "record".to_owned(),
+            data_type: "string".to_owned(),
+        }],
+        partition_columns: Vec::new(),
+        properties: properties.to_vec(),
+    };
+    let text = FastStr::new("SELECT 'a record of chronon-run' AS record");
+    Table {
+        table_type: Some(FastStr::new("VIRTUAL_VIEW")),
+        view_original_text: Some(text.clone()),
+        view_expanded_text: Some(text),
+        ..definition(&table)
     }
 }
 

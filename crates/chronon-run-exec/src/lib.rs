@@ -19,6 +19,7 @@
 
 mod coordinator;
 mod job;
+pub mod lease;
 pub mod lock;
 mod pieces;
 mod queue;

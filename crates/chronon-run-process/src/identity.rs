@@ -96,6 +96,11 @@ pub fn is_alive(process: ProcessId) -> bool {
     Stat::of(process.pid).is_some_and(|stat| stat.id == process && !stat.zombie)
 }
 
+/// Asks this very process to end in order, as TERM from outside does.
+pub fn terminate_self() {
+    crate::sys::signal_self();
+}
+
 /// Names the current boot of this machine: start times of another boot mean nothing now.
 /// Empty where the system does not tell.
 #[must_use]

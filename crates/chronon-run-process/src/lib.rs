@@ -37,7 +37,7 @@ pub use child::{Child, Exit, LogMode, StartError};
 pub use detached::{Detached, Instance, end_instance, instances};
 pub use group::{Group, end_group};
 pub use helper::{Helper, HelperError};
-pub use identity::{boot_id, identify, is_alive};
+pub use identity::{boot_id, identify, is_alive, terminate_self};
 pub use machine::{User, allows_execution, is_writable};
 pub use own::{is_ignored, lower_own_priority};
 pub use session::{Session, SessionError, SessionOutcome};

@@ -39,6 +39,11 @@ pub(crate) fn signal_process(pid: u32, signal: Signal) {
     kill(pid, 1, signal.number());
 }
 
+/// Asks this process itself to end in order.
+pub(crate) fn signal_self() {
+    kill(std::process::id(), 1, libc::SIGTERM);
+}
+
 /// Whether any process, zombies included, belongs to the group.
 pub(crate) fn group_exists(group: u32) -> bool {
     kill(group, -1, 0)

@@ -20,6 +20,7 @@ mod installing;
 mod jars;
 mod kv;
 mod landing;
+mod leases;
 mod leftovers;
 mod machine;
 mod metrics;

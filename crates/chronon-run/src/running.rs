@@ -38,7 +38,7 @@ use crate::{
     hooks::{self, Call, Hooks, StepHooks},
     jars,
     kv::{self, WithKv},
-    leftovers,
+    leases, leftovers,
     output::{note, print},
     planning::Planned,
     rebuild, seeding,
@@ -77,19 +77,20 @@ impl<'a> Running<'a> {
         planned.check_edits()?;
         planned.check_columns()?;
         let families = self.families(&planned.plan);
-        let families = families.iter().map(String::as_str);
+        let names = families.iter().map(String::as_str);
         let _guard =
-            lock::acquire(&folders.locks, &folders.id, now_millis(), families).map_err(locked)?;
+            lock::acquire(&folders.locks, &folders.id, now_millis(), names).map_err(locked)?;
+        let _lease = leases::acquire(self.context, &folders.id, &families, self.control)?;
         let spark = self.warehouse.known_spark(&self.context.workspace);
         let applications = Applications::of(&self.context.workspace, spark.as_ref())?;
         self.end_survivors(ledger, &applications)?;
         rebuild::set_aside(self.warehouse, &planned.rebuilds(), &folders.id)?;
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
+        leftovers::remove(self.context, self.warehouse, &planned.plan, &folders.id);
         let plan = replan(ledger)?.plan;
         if plan.steps.is_empty() {
             return Ok(Ended::without_run(plan));
         }
-        leftovers::remove(self.context, &plan);
         let ran = self.execute(ledger, &plan, &folders, &applications)?;
         rebuild::finish(self.context, self.warehouse, ledger, &plan);
         Ok(Ended {

@@ -181,7 +181,7 @@ fn lock_seeds(context: &Context, control: &Receiver<Control>) -> Result<lock::Gu
 }
 
 /// Fails if the user has asked to stop.
-fn interrupted(control: &Receiver<Control>) -> Result<(), Failure> {
+pub(crate) fn interrupted(control: &Receiver<Control>) -> Result<(), Failure> {
     match control.try_recv() {
         Ok(Control::Stop(reason)) => Err(Failure::Interrupted(reason)),
         Ok(Control::Kill) => Err(Failure::Interrupted(

@@ -30,7 +30,7 @@ use chronon_run_workspace::FastStart;
 
 use crate::{
     applications::Applications, context::Context, driver::Driver, filled::Records,
-    freshness::Recording, retrying, spark_sql::SparkSql, warehouse::Warehouse,
+    freshness::Recording, leftovers, retrying, spark_sql::SparkSql, warehouse::Warehouse,
 };
 
 /// Runs the steps of one plan with the `sql` engine.
@@ -285,8 +285,12 @@ impl Work for SqlWork<'_> {
         retrying::explain(log, outcome)
     }
 
-    fn settle(&self, _job: &Job, log: &Path, _outcome: &Outcome) -> Result<(), String> {
-        self.applications.end(log)
+    fn settle(&self, job: &Job, log: &Path, _outcome: &Outcome) -> Result<(), String> {
+        self.applications.end(log)?;
+        if let Ok(asset) = self.asset(job) {
+            leftovers::remove_helpers(self.warehouse, asset);
+        }
+        Ok(())
     }
 
     fn application(&self, line: &str) -> Option<String> {

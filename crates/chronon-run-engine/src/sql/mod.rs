@@ -10,6 +10,7 @@ mod columns;
 mod consistency;
 mod derive;
 mod group_by;
+pub mod helpers;
 mod incremental;
 mod inputs;
 mod instants;

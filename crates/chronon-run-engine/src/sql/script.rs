@@ -11,7 +11,10 @@ use chronon_run_core::{
     CatalogSnapshot, Column, Ds, PartitionRange, RangeSet, TableChanges, TableInfo, TableName,
 };
 
-use super::{Types, columns};
+use super::{
+    Types, columns,
+    helpers::{EXPANDING, REPLACED, TYPES},
+};
 
 /// A name as it stands in SQL: quoted only if it has to be.
 pub(super) fn ident(name: &str) -> String {
@@ -367,7 +370,7 @@ impl<'a> Script<'a> {
     fn nullable(&mut self, table: &TableName, selected: &str, from: &str) -> TableName {
         // Steps of one table that run at the same time begin on different days.
         let day = self.first.to_string().replace('-', "");
-        let types = table.suffixed(&format!("__types_{day}"));
+        let types = table.suffixed(&format!("{TYPES}{day}"));
         self.statement(&format!("DROP TABLE IF EXISTS {types}"));
         let with = self.with(from);
         self.statement(&format!(
@@ -436,7 +439,7 @@ impl<'a> Script<'a> {
             return;
         };
         let table = &output.table;
-        let (expanding, replaced) = (table.suffixed("__expanding"), table.suffixed("__replaced"));
+        let (expanding, replaced) = (table.suffixed(EXPANDING), table.suffixed(REPLACED));
         let old = data_columns(info)
             .into_iter()
             .map(|column| ident(&column.name));

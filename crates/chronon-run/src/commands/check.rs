@@ -10,13 +10,14 @@ use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
 };
+use chronon_run_workspace::Catalog;
 
 use crate::{
     cli::{CheckArgs, Output},
     columns,
     context::Context,
     failure::Failure,
-    jars,
+    jars, leases,
     output::{json, note, print, show},
     sampling, seed_days,
     warehouse::{Warehouse, surroundings},
@@ -32,6 +33,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             }
             findings.extend(seed_days::findings(&context.workspace));
             findings.extend(engine_findings(&context));
+            findings.extend(lock_findings(&context));
             findings.extend(schedule_findings(&context));
             if args.sample {
                 findings.extend(sampling::findings(&context)?);
@@ -192,6 +194,19 @@ fn readers(graph: &Graph) -> Readers {
         }
     }
     readers
+}
+
+/// That other checkouts and hosts may write the same tables at the same time.
+fn lock_findings(context: &Context) -> Option<Diagnostic> {
+    let workspace = &context.workspace;
+    let why = match &workspace.catalog {
+        Catalog::Hive { .. } => leases::only_local(workspace)?,
+        Catalog::Embedded { .. } | Catalog::Fixture { .. } => return None,
+    };
+    let message = "locks hold for this checkout only: the catalog keeps no claims of runs";
+    let finding = Diagnostic::warning("local-locks", format!("{message}: {why}"));
+    let hint = "let the metastore's user create views in the databases of the tables, or run from one checkout only";
+    Some(finding.at(Location::file(&workspace.file)).hint(hint))
 }
 
 /// Schedules that `frontfill` does not understand.
