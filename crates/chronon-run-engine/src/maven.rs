@@ -9,6 +9,7 @@ use std::{
     fmt, fs,
     fs::File,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -307,6 +308,65 @@ pub fn sha256(path: &Path) -> io::Result<String> {
 pub(crate) fn text_sha256(text: &str) -> String {
     let digits = Sha256::digest(text.as_bytes());
     digits.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The SHA-256 of a file that seldom changes: computed again only if the file's identity (inode,
+/// size, times of change) is another than when it was computed last. The answer is kept beside the
+/// file where that folder can be written.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn sha256_unless_unchanged(path: &Path) -> io::Result<String> {
+    let identity = Identity::of(&fs::metadata(path)?);
+    let kept = path.with_extension("jar.checked.json");
+    let known = fs::read(&kept).ok();
+    let known = known.and_then(|bytes| serde_json::from_slice::<Checked>(&bytes).ok());
+    if let Some(known) = known.filter(|known| known.identity == identity) {
+        return Ok(known.sha256);
+    }
+    let sha256 = checksum::<Sha256>(path)?;
+    let checked = Checked {
+        identity,
+        sha256: sha256.clone(),
+    };
+    // Without it the file is read again next time.
+    let _ = fs::write(&kept, serde_json::to_vec(&checked).unwrap_or_default());
+    Ok(sha256)
+}
+
+/// The SHA-256 that a jar of the cache had when it was fetched.
+#[must_use]
+pub fn fetched_sha256(jar: &Path) -> Option<String> {
+    let record = fs::read(record_path(jar)).ok()?;
+    let record: Record = serde_json::from_slice(&record).ok()?;
+    Some(record.sha256)
+}
+
+/// A checksum, and the file that it is of.
+#[derive(Serialize, Deserialize)]
+struct Checked {
+    identity: Identity,
+    sha256: String,
+}
+
+/// What changes when a file is written or replaced. The time of change cannot be set by a program.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 fn place(coordinates: &Coordinates, cache: &Path) -> PathBuf {

@@ -96,8 +96,8 @@ fn pinned(named: &Coordinates, cache: &Path, pins: &Pins) -> Result<Cached, Stri
     }
 }
 
-/// What is wrong with the jars of a workspace that starts the Driver. `thorough` reads them whole,
-/// to compare their checksums.
+/// What is wrong with the jars of a workspace that starts the Driver. `thorough` reads them whole to
+/// compare their checksums; else only those that were changed since they were read last.
 pub(crate) fn findings(
     workspace: &Workspace,
     spark: Option<&Spark>,
@@ -137,7 +137,7 @@ fn findings_of(
         return vec![error("no-such-path", format!("there is no file {jar}"))];
     }
     let mut found = Vec::new();
-    if thorough && let Some(message) = changed(workspace, path) {
+    if let Some(message) = changed(workspace, path, thorough) {
         found.push(
             error("jar-changed", message)
                 .hint("`chronon-run engine install chronon` fetches it again"),
@@ -166,19 +166,23 @@ fn why_not(workspace: &Workspace, named: &Coordinates) -> String {
 }
 
 /// A jar of the cache that is no longer what was installed.
-fn changed(workspace: &Workspace, path: &Path) -> Option<String> {
+fn changed(workspace: &Workspace, path: &Path, thorough: bool) -> Option<String> {
     let pins = Pins::load(&workspace.root).ok()?;
     let cache = surroundings(Some(workspace)).cache?;
     if !path.starts_with(cache.join("jars")) {
         return None;
     }
-    let found = maven::sha256(path);
+    let found = match thorough {
+        true => maven::sha256(path),
+        false => maven::sha256_unless_unchanged(path),
+    };
     match found {
         Ok(found) if pins.holds(&found) => None,
-        Ok(_) => Some(format!(
-            "{} is not what {} says",
+        Ok(found) => Some(format!(
+            "{} was changed: its SHA-256 is {found}, but {} pins {}",
             path.display(),
-            pins.path().display()
+            pins.path().display(),
+            maven::fetched_sha256(path).unwrap_or_else(|| "another".to_owned())
         )),
         Err(error) => Some(format!("{} cannot be read: {error}", path.display())),
     }
