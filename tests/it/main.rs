@@ -20,6 +20,7 @@ mod environment;
 mod export;
 mod freshness;
 mod frontfill;
+mod gates;
 mod hazard_page;
 mod hazards;
 mod hooks;

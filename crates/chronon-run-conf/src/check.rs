@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{Diagnostic, Ds, Location, TableName, TableNameError};
 
 use crate::{
-    model::{GroupBy, Join, MetaData, Query, Source},
+    dependency::Dependency,
+    model::{GroupBy, Join, MetaData, Query, Source, StagingQuery},
     repo::{ConfFile, ConfRepo},
+    tables_read::tables_read,
 };
 
 impl ConfRepo {
@@ -21,6 +23,7 @@ impl ConfRepo {
                 "startPartition",
                 file.conf.start_partition.as_deref(),
             ));
+            findings.extend(check_query_inputs(file));
         }
         for file in self.group_bys.values() {
             findings.extend(self.check_meta(file, &file.conf.meta_data));
@@ -53,6 +56,7 @@ impl ConfRepo {
             });
             findings.push(finding);
         }
+        findings.extend(check_dependencies(file, meta));
         if meta
             .custom()
             .get("additional_args")
@@ -167,7 +171,8 @@ impl ConfRepo {
                 match writers.get(&table) {
                     Some((other, _)) if *other == path => {}
                     Some((other, other_name)) => {
-                        findings.push(collision(path, name, other, other_name, &table))
+                        findings.push(collision(path, name, other, other_name, &table));
+                        findings.push(collision(other, other_name, path, name, &table));
                     }
                     None => {
                         writers.insert(table, (path, name));
@@ -296,6 +301,88 @@ fn check_query<T>(file: &ConfFile<T>, query: &Query) -> Vec<Diagnostic> {
         );
     }
     findings
+}
+
+/// Dependencies that nothing can be waited for with, and what is read into others.
+fn check_dependencies<T>(file: &ConfFile<T>, meta: &MetaData) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for text in meta.dependencies.iter().flatten() {
+        match Dependency::parse(text, meta.is_daily()) {
+            Ok(found) if found.day.is_none() && !found.sub_partitions.is_empty() => findings.push(
+                Diagnostic::warning(
+                    "dependency",
+                    format!("the dependency names no day, so only {} itself is waited for", found.table),
+                )
+                .at(place_of_entry(file, text, text))
+                .hint("write the day, for example `db.t/ds={{ ds }}/hr=23`"),
+            ),
+            Ok(_) => {}
+            Err(error) => findings.push(
+                Diagnostic::error("dependency", format!("the dependency is not understood: {error}"))
+                    .at(place_of_entry(file, text, &error.fragment))
+                    .hint("write it as `db.t/ds={{ ds }}[/column=value]`, or name what to wait for with `dependencies` of an `[[override]]` in workspace.toml"),
+            ),
+        }
+    }
+    findings
+}
+
+/// Where `fragment` of a dependency stands. The dependency itself may be JSON within JSON.
+fn place_of_entry<T>(file: &ConfFile<T>, text: &str, fragment: &str) -> Location {
+    let escaped = |text: &str| serde_json::Value::from(text).to_string();
+    let quoted = escaped(text);
+    let Some(start) = file.text.find(&quoted) else {
+        return place(file, "dependencies", None);
+    };
+    let inner = |text: &str| escaped(text).trim_matches('"').to_owned();
+    let once = inner(fragment);
+    let twice = inner(&once);
+    let spellings = [once, twice];
+    let mut found = spellings.iter().filter(|spelling| !spelling.is_empty());
+    let at = found.find_map(|spelling| {
+        let at = quoted.find(spelling.as_str())?;
+        Some(start + at..start + at + spelling.len())
+    });
+    Location::bytes(&file.path, at.unwrap_or(start..start + quoted.len()))
+}
+
+/// What gates a staging query that declares no dependencies: the tables that its SQL reads.
+fn check_query_inputs(file: &ConfFile<StagingQuery>) -> Vec<Diagnostic> {
+    let conf = &file.conf;
+    let meta = &conf.meta_data;
+    if meta
+        .dependencies
+        .as_ref()
+        .is_some_and(|texts| !texts.is_empty())
+    {
+        return Vec::new();
+    }
+    let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
+    let tables: Vec<&str> = read.tables.iter().map(TableName::as_str).collect();
+    let unclear: Vec<&str> = read.unclear.iter().map(String::as_str).collect();
+    let hint = "say what to wait for in `metaData.dependencies`, or with `dependencies` of an `[[override]]` in workspace.toml (an empty list waits for nothing)";
+    let at = || place(file, "query", None);
+    let found = (!tables.is_empty()).then(|| {
+        let message = format!(
+            "`{}` declares no dependencies: each day waits for that day of {}, which its SQL reads",
+            meta.name,
+            tables.join(", ")
+        );
+        Diagnostic::warning("derived-dependencies", message)
+            .at(at())
+            .hint(hint)
+    });
+    let open = (!unclear.is_empty()).then(|| {
+        let message = format!(
+            "`{}` declares no dependencies, and its SQL reads what cannot be waited for: {}",
+            meta.name,
+            unclear.join("; ")
+        );
+        Diagnostic::warning("unknown-dependencies", message)
+            .at(at())
+            .hint(hint)
+    });
+    found.into_iter().chain(open).collect()
 }
 
 /// The Driver compares dates as text and accepts any (engine-semantics 1, [5.1]).

@@ -39,6 +39,17 @@ impl MetaData {
             .unwrap_or_default()
     }
 
+    /// Whether its schedule calls once for each day, so that the next day is the next run.
+    #[must_use]
+    pub fn is_daily(&self) -> bool {
+        let schedule = self.offline_schedule.as_deref().unwrap_or("@daily").trim();
+        let fields: Vec<&str> = schedule.split_whitespace().collect();
+        match fields.as_slice() {
+            [_, hour, "*", "*", "*"] => !hour.contains(['*', ',', '/', '-']),
+            _ => matches!(schedule, "@daily" | "@midnight" | "@never" | "@once"),
+        }
+    }
+
     /// Whether only the end date is ever filled (`historicalBackfill = 0`, §1.4).
     #[must_use]
     pub fn latest_day_only(&self) -> bool {

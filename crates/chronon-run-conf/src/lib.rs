@@ -5,6 +5,7 @@
 //! `workspace.toml`.
 
 mod check;
+mod dependency;
 mod derive;
 pub mod edits;
 mod hazards;
@@ -12,9 +13,11 @@ mod json;
 pub mod model;
 mod repo;
 mod tables;
+mod tables_read;
 mod teams;
 mod value;
 
+pub use dependency::{DayPartition, Dependency, DependencyError};
 pub use derive::OfflinePart;
 pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,
@@ -22,4 +25,5 @@ pub use model::{
     ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
 };
 pub use repo::{ConfFile, ConfRepo, Loaded};
+pub use tables_read::{TablesRead, tables_read};
 pub use teams::{Env, Teams};

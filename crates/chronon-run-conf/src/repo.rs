@@ -100,30 +100,55 @@ impl Reader<'_> {
         meta: fn(&T) -> &MetaData,
     ) -> BTreeMap<String, ConfFile<T>> {
         let relative = Path::new(self.production).join(conf_type.folder());
-        let mut paths = Vec::new();
-        if let Err(error) = walk(self.root, &relative, &mut paths) {
-            self.diagnostics.push(unreadable(&relative, &error));
-        }
+        let mut walk = Walk::new(self.root);
+        walk.folder(&relative);
+        self.diagnostics.append(&mut walk.diagnostics);
+        let mut paths = walk.paths;
         paths.sort();
         let read: Vec<Result<ConfFile<T>, Diagnostic>> = paths
             .into_par_iter()
             .map(|path| read_file(self.root, path))
             .collect();
-        let mut found: BTreeMap<String, ConfFile<T>> = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<ConfFile<T>>> = BTreeMap::new();
         for file in read {
             match file.and_then(|file| self.named(file, meta)) {
                 Ok(file) => {
                     let name = meta(&file.conf).name.clone();
-                    if let Some(other) = found.get(&name) {
-                        self.diagnostics.push(twice(&name, &file.path, &other.path));
-                    } else {
-                        found.insert(name, file);
-                    }
+                    found.entry(name).or_default().push(file);
                 }
                 Err(diagnostic) => self.diagnostics.push(diagnostic),
             }
         }
-        found
+        let only = found.into_iter().filter_map(|(name, files)| {
+            let file = self.one_of(&name, files, meta)?;
+            Some((name, file))
+        });
+        only.collect()
+    }
+
+    /// Of several files with one name, the one that lies where the compiler writes it; none, if that
+    /// cannot be told.
+    fn one_of<T>(
+        &mut self,
+        name: &str,
+        mut files: Vec<ConfFile<T>>,
+        meta: fn(&T) -> &MetaData,
+    ) -> Option<ConfFile<T>> {
+        if files.len() < 2 {
+            return files.pop();
+        }
+        let team = meta(&files[0].conf).team().to_owned();
+        let file_name = name.strip_prefix(&format!("{team}.")).unwrap_or(name);
+        let compiled = Path::new(&team).join(file_name);
+        let place = files.iter().position(|file| file.path.ends_with(&compiled));
+        let paths: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+        for (index, path) in paths.iter().enumerate() {
+            if Some(index) != place {
+                let other = place.unwrap_or(usize::from(index == 0));
+                self.diagnostics.push(twice(name, path, &paths[other]));
+            }
+        }
+        place.map(|place| files.swap_remove(place))
     }
 
     /// The file, if it has the name and team without which Chronon's own walkers skip it (§1.1).
@@ -147,25 +172,99 @@ impl Reader<'_> {
     }
 }
 
-fn walk(root: &Path, relative: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
-    let folder = root.join(relative);
-    if !folder.exists() {
-        return Ok(());
+/// The files below a folder that may be confs, and what is wrong with others.
+struct Walk<'a> {
+    root: &'a Path,
+    paths: Vec<PathBuf>,
+    /// The folders that are being read, links resolved.
+    above: Vec<PathBuf>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(root: &'a Path) -> Self {
+        Self {
+            root,
+            paths: Vec::new(),
+            above: Vec::new(),
+            diagnostics: Vec::new(),
+        }
     }
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+
+    fn folder(&mut self, relative: &Path) {
+        let folder = self.root.join(relative);
+        if fs::symlink_metadata(&folder).is_err() {
+            return;
+        }
+        let resolved = match fs::canonicalize(&folder) {
+            Ok(resolved) => resolved,
+            Err(error) => return self.diagnostics.push(unreadable(relative, &error)),
+        };
+        if self.above.contains(&resolved) {
+            let finding =
+                Diagnostic::warning("stray-file", "a link to a folder above it is skipped");
+            self.diagnostics.push(finding.at(Location::file(relative)));
+            return;
+        }
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.diagnostics.push(unreadable(relative, &error)),
+        };
+        self.above.push(resolved);
+        for entry in entries {
+            match entry {
+                Ok(entry) => self.entry(relative, &entry),
+                Err(error) => self.diagnostics.push(unreadable(relative, &error)),
+            }
+        }
+        self.above.pop();
+    }
+
+    fn entry(&mut self, relative: &Path, entry: &fs::DirEntry) {
         let name = entry.file_name();
-        if name.to_string_lossy().starts_with('.') {
-            continue;
+        let shown = name.to_string_lossy();
+        if shown.starts_with('.') {
+            return;
         }
         let path = relative.join(&name);
-        if entry.path().is_dir() {
-            walk(root, &path, paths)?;
-        } else {
-            paths.push(path);
+        if is_stray(&shown) {
+            let message = "this file is no compiled conf and is skipped";
+            let finding = Diagnostic::warning("stray-file", message).at(Location::file(&path));
+            return self
+                .diagnostics
+                .push(finding.hint("delete it, or move it elsewhere"));
+        }
+        match fs::metadata(entry.path()) {
+            Ok(found) if found.is_dir() => self.folder(&path),
+            Ok(found) if found.is_file() => self.paths.push(path),
+            Ok(_) => {
+                let message = "this is neither a file nor a folder and is skipped";
+                let finding = Diagnostic::warning("stray-file", message);
+                self.diagnostics.push(finding.at(Location::file(&path)));
+            }
+            Err(error) => self.diagnostics.push(unreadable(&path, &error)),
         }
     }
-    Ok(())
+}
+
+/// Whether a file's name is one that editors, merges and people give to what is no compiled conf.
+fn is_stray(name: &str) -> bool {
+    const ENDINGS: [&str; 18] = [
+        "~", ".bak", ".backup", ".copy", ".diff", ".lock", ".md", ".old", ".orig", ".patch", ".py",
+        ".pyc", ".rej", ".rst", ".swo", ".swp", ".tmp", ".txt",
+    ];
+    const NAMES: [&str; 6] = [
+        "thumbs.db",
+        "desktop.ini",
+        "readme",
+        "license",
+        "owners",
+        "4913",
+    ];
+    let name = name.to_lowercase();
+    let ends = ENDINGS.iter().any(|ending| name.ends_with(ending));
+    let emacs = name.starts_with('#') && name.ends_with('#');
+    ends || emacs || name.starts_with("~$") || NAMES.contains(&name.as_str())
 }
 
 fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile<T>, Diagnostic> {
@@ -176,6 +275,11 @@ fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile
             .at(Location::bytes(&path, at..at))
             .hint(RECOMPILE)
     })?;
+    // Editors of Windows write a byte order mark.
+    let text = match text.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    };
     match parse(&text) {
         Ok(conf) => Ok(ConfFile {
             digest: digest(&text),
@@ -188,6 +292,9 @@ fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile
             .hint(RECOMPILE)),
     }
 }
+
+/// What some editors put before UTF-8 text.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const RECOMPILE: &str =
     "compile the conf again with Chronon's compile.py; compiled files are not edited by hand";

@@ -6,6 +6,8 @@ use chronon_run_core::{Diagnostic, Location};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::repo::BYTE_ORDER_MARK;
+
 /// Variables to set.
 pub type Env = BTreeMap<String, String>;
 
@@ -47,14 +49,15 @@ impl Teams {
                 return (Self::unread(), vec![finding]);
             }
         };
-        match serde_json::from_str::<BTreeMap<String, Value>>(&text) {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+        match serde_json::from_str::<BTreeMap<String, Value>>(text) {
             Ok(teams) => {
                 let findings = check(&teams).map(|finding| finding.at(at())).collect();
                 let unread = false;
                 (Self { teams, unread }, findings)
             }
             Err(error) => {
-                let byte = crate::json::offset(&text, error.line(), error.column());
+                let byte = crate::json::offset(text, error.line(), error.column());
                 let finding = Diagnostic::error("bad-teams", crate::json::describe(".", &error))
                     .at(Location::bytes(path, byte..byte));
                 (Self::unread(), vec![finding])

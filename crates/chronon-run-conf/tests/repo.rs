@@ -161,7 +161,7 @@ fn one_table_has_one_writer() {
     )
     .unwrap();
     let findings = repo.findings();
-    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings.len(), 2, "{findings:#?}");
     assert!(findings[0].starts_with("table-twice production/group_bys/stays/listings.dim_v1[]: `stays.listings.dim_v1` writes stays_out.stays_listings_dim_v1, and so does `stays.listings-dim_v1`"), "{findings:#?}");
 }
 

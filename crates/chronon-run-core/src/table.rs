@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ds, RangeSet, TableName};
+use crate::{Ds, PartitionFormat, RangeSet, TableName};
 
 /// One column.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -35,19 +35,27 @@ pub struct TableInfo {
 pub struct Partitions {
     /// `(column, value)` of every other partition column → days.
     groups: Vec<(Vec<(String, String)>, RangeSet)>,
+    /// Partitions whose day is not a `ds`: the other columns' `(column, value)`s, and the value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    odd: Vec<(Vec<(String, String)>, String)>,
 }
+
+/// Hive's name for the partition of rows whose partition column is NULL.
+const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 impl Partitions {
     /// The partitions of a table whose partition columns are `columns`, each a row of values in
-    /// that order, seen along `day_column`. Rows whose day is not a `ds` are left out.
+    /// that order, seen along `day_column`. Rows whose day is not a `ds` are kept as
+    /// [`Partitions::odd_values`].
     #[must_use]
     pub fn along(day_column: &str, columns: &[String], rows: &[Vec<String>]) -> Self {
         let Some(day_index) = columns.iter().position(|column| column == day_column) else {
             return Self::default();
         };
         let mut groups: BTreeMap<Vec<(String, String)>, Vec<Ds>> = BTreeMap::new();
+        let mut odd = Vec::new();
         for row in rows {
-            let Some(Ok(day)) = row.get(day_index).map(|value| value.parse()) else {
+            let Some(value) = row.get(day_index).filter(|value| *value != NO_VALUE) else {
                 continue;
             };
             let others = columns.iter().zip(row).enumerate();
@@ -55,13 +63,44 @@ impl Partitions {
                 .filter(|(index, _)| *index != day_index)
                 .map(|(_, (column, value))| (column.clone(), value.clone()))
                 .collect();
-            groups.entry(others).or_default().push(day);
+            match value.parse() {
+                Ok(day) => groups.entry(others).or_default().push(day),
+                Err(_) => odd.push((others, value.clone())),
+            }
         }
         let groups = groups
             .into_iter()
             .map(|(others, days)| (others, days.into_iter().collect()))
             .collect();
-        Self { groups }
+        Self { groups, odd }
+    }
+
+    /// The values of partitions whose day is not a `ds`.
+    pub fn odd_values(&self) -> impl Iterator<Item = &str> {
+        self.odd.iter().map(|(_, value)| value.as_str())
+    }
+
+    /// Reads the values that are no `ds` with the table's own format. Where partitions are of hours, a
+    /// day is there as soon as its last hour is; where every partition is of midnight, as soon as that is.
+    pub fn read_with(&mut self, format: &PartitionFormat) {
+        let mut read = Vec::new();
+        self.odd.retain(|(others, value)| match format.read(value) {
+            Some(time) => {
+                read.push((others.clone(), time));
+                false
+            }
+            None => true,
+        });
+        let hourly = read.iter().any(|(_, time)| time.hour != 0);
+        let mut days: BTreeMap<Vec<(String, String)>, Vec<Ds>> = BTreeMap::new();
+        for (others, time) in read {
+            if !hourly || time.hour == 23 {
+                days.entry(others).or_default().push(time.ds);
+            }
+        }
+        for (others, days) in days {
+            self.insert(&others, &days.into_iter().collect());
+        }
     }
 
     /// Plain days, without other partition columns.
@@ -69,6 +108,7 @@ impl Partitions {
     pub fn of_days(days: RangeSet) -> Self {
         Self {
             groups: vec![(Vec::new(), days)],
+            odd: Vec::new(),
         }
     }
 
@@ -124,6 +164,18 @@ impl CatalogSnapshot {
         self.tables.get(table)?.as_ref()
     }
 
+    /// Reads the partitions of tables that write days in a format of their own.
+    pub fn read_with(&mut self, formats: &BTreeMap<TableName, PartitionFormat>) {
+        for (table, format) in formats {
+            let Some(Some(state)) = self.tables.get_mut(table) else {
+                continue;
+            };
+            for partitions in state.partitions.values_mut() {
+                partitions.read_with(format);
+            }
+        }
+    }
+
     /// The days of `table` along `day_column` that have all of `sub_partitions`; empty if the
     /// table does not exist or is not partitioned by that column.
     #[must_use]
@@ -157,9 +209,33 @@ mod tests {
         assert_eq!(partitions.days().to_string(), "2026-01-28..2026-01-29");
         let wanted = [("ds".to_owned(), "2026-01-25".to_owned())];
         assert_eq!(partitions.days_where(&wanted).to_string(), "2026-01-28");
+        assert_eq!(partitions.odd_values().count(), 0);
         assert_eq!(
             Partitions::along("dt", &columns, &rows),
             Partitions::default()
+        );
+    }
+
+    #[test]
+    fn other_formats_are_read_when_they_are_known() {
+        let read = |pattern: &str, values: &[&str]| {
+            let rows: Vec<Vec<String>> = values.iter().map(|v| vec![(*v).to_owned()]).collect();
+            let mut partitions = Partitions::along("ds", &["ds".to_owned()], &rows);
+            assert_eq!(partitions.odd_values().count(), values.len());
+            partitions.read_with(&pattern.parse().unwrap());
+            partitions.days().to_string()
+        };
+        assert_eq!(
+            read("yyyyMMdd", &["20260102", "20260103"]),
+            "2026-01-02..2026-01-03"
+        );
+        // 2026-01-03 is not complete yet.
+        let hours = ["2026-01-02-00", "2026-01-02-23", "2026-01-03-00"];
+        assert_eq!(read("yyyy-MM-dd-HH", &hours), "2026-01-02");
+        let midnights = ["2026-01-02 00:00:00", "2026-01-03 00:00:00"];
+        assert_eq!(
+            read("yyyy-MM-dd HH:mm:ss", &midnights),
+            "2026-01-02..2026-01-03"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! From confs to assets: which tables each conf produces (§3) and what they need (§4.2, §4.4).
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
@@ -9,11 +10,11 @@ use chronon_run_conf::{
     GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source, StagingQuery,
 };
 use chronon_run_core::{
-    AssetId, ConfType, Diagnostic, Location, StepKind, TableName, TableNameError, TableSpec,
+    AssetId, ConfId, ConfType, Diagnostic, Location, StepKind, TableName, TableNameError, TableSpec,
 };
 
 use crate::{
-    dependency::{day, dependency, macro_tables},
+    dependency::{Formats, day, declared, macro_tables, overriding, read_by_query},
     graph::{Asset, Fill, Graph, Input, Role, SideTable},
     link::connect,
     need::Need,
@@ -87,6 +88,8 @@ pub struct BuildOptions {
     pub upload_schedule_key: String,
     /// Cadence of uploads whose conf names none (`DEFAULT_UPLOAD_SCHEDULE`).
     pub upload_schedule: String,
+    /// Dependencies that workspace.toml gives to confs, in place of their own.
+    pub dependencies: BTreeMap<ConfId, Vec<String>>,
     /// What is different where the real Driver fills the tables; `None` for the `sql` engine.
     pub driver: Option<DriverOptions>,
 }
@@ -107,6 +110,7 @@ impl Default for BuildOptions {
             flows: BTreeMap::new(),
             upload_schedule_key: "uploadSchedule".to_owned(),
             upload_schedule: "@daily".to_owned(),
+            dependencies: BTreeMap::new(),
             driver: None,
         }
     }
@@ -119,8 +123,14 @@ impl Graph {
     pub fn build(confs: &[ConfView<'_>], options: &BuildOptions) -> (Self, Vec<Diagnostic>) {
         let mut diagnostics = Vec::new();
         let mut assets = Vec::new();
+        let formats = RefCell::default();
         for conf in confs {
-            match (Builder { conf, options }).assets() {
+            let builder = Builder {
+                conf,
+                options,
+                formats: &formats,
+            };
+            match builder.assets() {
                 Ok(found) => assets.extend(found),
                 Err(error) => diagnostics.push(
                     Diagnostic::error("bad-table-name", error.to_string())
@@ -129,7 +139,8 @@ impl Graph {
                 ),
             }
         }
-        let graph = connect(assets, &mut diagnostics);
+        let mut graph = connect(assets, &mut diagnostics);
+        graph.formats = formats.into_inner();
         (graph, diagnostics)
     }
 }
@@ -138,6 +149,7 @@ impl Graph {
 struct Builder<'a> {
     conf: &'a ConfView<'a>,
     options: &'a BuildOptions,
+    formats: &'a RefCell<Formats>,
 }
 
 type Assets = Result<Vec<Asset>, TableNameError>;
@@ -149,6 +161,43 @@ impl Builder<'_> {
             AnyConf::GroupBy(conf) => self.group_by(conf),
             AnyConf::Join(conf) => self.join(conf),
         }
+    }
+
+    /// The dependencies of a conf: those of the workspace's overrides, or those that it declares itself.
+    fn dependencies<'m>(&'m self, meta: &'m MetaData) -> Option<&'m [String]> {
+        let id = conf_id(self.conf.conf, meta);
+        let overridden = self.options.dependencies.get(&id).map(Vec::as_slice);
+        let own = meta.dependencies.as_deref();
+        overridden.or(own.filter(|texts| !texts.is_empty()))
+    }
+
+    fn declared(&self, meta: &MetaData, texts: &[String]) -> Vec<Input> {
+        let column = &self.options.partition_column;
+        declared(
+            texts,
+            meta.is_daily(),
+            column,
+            &mut self.formats.borrow_mut(),
+        )
+    }
+
+    /// Adds what the author of the conf, or of the GroupBys in it, wants to be waited for besides the
+    /// sources.
+    fn add_overriding(&self, asset: &mut Asset, metas: &[&MetaData]) {
+        let own = self.conf.conf.meta();
+        let id = conf_id(self.conf.conf, own);
+        let added = match self.options.dependencies.get(&id) {
+            Some(texts) => {
+                let mut inputs = self.declared(own, texts);
+                inputs.iter_mut().for_each(|input| input.gates = false);
+                inputs
+            }
+            None => {
+                let column = &self.options.partition_column;
+                overriding(metas, &asset.inputs, column, &mut self.formats.borrow_mut())
+            }
+        };
+        asset.inputs.extend(added);
     }
 
     /// An asset of this conf with nothing but its name, table and team.
@@ -198,11 +247,12 @@ impl Builder<'_> {
         } else if conf.start_partition.is_none() {
             asset.fill = Fill::LastDay;
         }
-        let declared = conf.meta_data.dependencies.iter().flatten();
-        asset.inputs = declared
-            .filter_map(|text| dependency(text, &self.options.partition_column))
-            .chain(macro_tables(&conf.query, &self.options.partition_column))
-            .collect();
+        let column = &self.options.partition_column;
+        asset.inputs = match self.dependencies(&conf.meta_data) {
+            Some(texts) => self.declared(&conf.meta_data, texts),
+            None => read_by_query(conf, &asset.table, column),
+        };
+        asset.inputs.extend(macro_tables(&conf.query, column));
         Ok(vec![asset])
     }
 
@@ -216,6 +266,7 @@ impl Builder<'_> {
             for input in &mut asset.inputs {
                 input.gates = !matches!(input.need, Need::Newest { .. });
             }
+            self.add_overriding(&mut asset, &[&conf.meta_data]);
             self.compute_parents(&mut asset, conf)?;
             if conf.is_incremental == Some(true) {
                 asset
@@ -241,6 +292,7 @@ impl Builder<'_> {
         asset.schedule = Some(self.upload_schedule(&conf.meta_data));
         // Offline, an upload reads the snapshot of its day and no mutations (§4.2).
         asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
+        self.add_overriding(&mut asset, &[&conf.meta_data]);
         self.compute_parents(&mut asset, conf)?;
         if conf.is_incremental == Some(true) {
             asset
@@ -360,6 +412,7 @@ impl Builder<'_> {
             asset.inputs.extend(self.part_sources(conf, &part)?);
             self.compute_parents(&mut asset, part.group_by)?;
         }
+        self.add_overriding(&mut asset, &metas(conf));
         Ok(asset)
     }
 
@@ -405,6 +458,13 @@ impl Builder<'_> {
         left.inputs.push(self.left(conf)?);
         left.inputs.extend(self.bootstraps(conf)?);
 
+        let whole = self.whole_join(conf)?;
+        let overriding = whole.inputs.into_iter();
+        let overriding: Vec<Input> = overriding
+            .filter(|input| input.role == Role::Dependency)
+            .collect();
+        left.inputs.extend(overriding.iter().cloned());
+
         let mut last = self.join_asset(conf, StepKind::Final, conf.backfill_table()?)?;
         let mut cached_left = self.own_table(bootstrap, Need::SAME_DAY);
         cached_left.gates = true;
@@ -437,6 +497,7 @@ impl Builder<'_> {
                 .insert(part.group_by.meta_data.name.clone());
             asset.inputs.push(cached_left.clone());
             asset.inputs.extend(self.part_sources(conf, &part)?);
+            asset.inputs.extend(overriding.iter().cloned());
             let shift = asset.shift;
             last.inputs.push(self.own_table(
                 table,
@@ -577,13 +638,10 @@ impl Builder<'_> {
                 .inputs
                 .extend(self.sources(&part.group_by, &scan, Some(&part.full_prefix()))?);
         }
-        let declared = label
-            .meta_data
-            .iter()
-            .flat_map(|meta| meta.dependencies.iter().flatten());
-        asset
-            .inputs
-            .extend(declared.filter_map(|text| dependency(text, &self.options.partition_column)));
+        if let Some(meta) = &label.meta_data {
+            let texts = meta.dependencies.as_deref().unwrap_or_default();
+            asset.inputs.extend(self.declared(meta, texts));
+        }
         for input in &mut asset.inputs {
             input.gates = false;
         }
@@ -657,6 +715,20 @@ impl Builder<'_> {
         }
         Ok(asset)
     }
+}
+
+fn conf_id(conf: AnyConf<'_>, meta: &MetaData) -> ConfId {
+    ConfId {
+        conf_type: conf.conf_type(),
+        name: meta.name.clone(),
+    }
+}
+
+/// The `metaData` of a join and of the GroupBys in it.
+fn metas(conf: &Join) -> Vec<&MetaData> {
+    let parts = conf.offline_parts();
+    let parts = parts.map(|part| &part.group_by.meta_data);
+    std::iter::once(&conf.meta_data).chain(parts).collect()
 }
 
 /// The table of signal partitions of views (§3).

@@ -1,68 +1,135 @@
-//! Inputs that a staging query or a label part names in words: `metaData.dependencies` (§4.5)
-//! and macros (§4.4).
+//! Inputs that a conf names besides its sources: `metaData.dependencies` (§4.5), the tables of a staging
+//! query's SQL, and macros (§4.4).
 
-use chronon_run_core::{Ds, TableSpec};
+use std::collections::BTreeMap;
+
+use chronon_run_conf::{Dependency, MetaData, StagingQuery, tables_read};
+use chronon_run_core::{Ds, PartitionFormat, TableName, TableSpec};
 
 use crate::{
     graph::{Input, Role},
-    need::Need,
+    need::{Bounds, Need},
 };
 
-/// One entry of `metaData.dependencies`: `db.t`, `db.t/ds={{ ds }}[/sub=x]`, or a JSON object
-/// with such a `spec` (§4.5). What cannot be read is not a dependency that could be waited for.
-pub(crate) fn dependency(text: &str, partition_column: &str) -> Option<Input> {
-    #[derive(serde::Deserialize)]
-    struct Entry {
-        spec: String,
-        start: Option<String>,
-        end: Option<String>,
-    }
-    let entry = serde_json::from_str::<Entry>(text).unwrap_or(Entry {
-        spec: text.to_owned(),
-        start: None,
-        end: None,
-    });
-    let mut pieces = entry.spec.split('/');
-    let table = pieces.next()?.trim().parse().ok()?;
-    let mut day_column = None;
-    let mut lag = 0;
-    let mut sub_partitions = Vec::new();
-    for piece in pieces {
-        let (column, value) = piece.split_once('=')?;
-        if value.contains("{{") {
-            day_column = Some(column.trim().to_lowercase());
-            lag = lag_of(value);
-        } else {
-            sub_partitions.push((column.trim().to_lowercase(), value.trim().to_owned()));
-        }
-    }
-    let need = match day_column {
-        Some(_) => Need::Days { lo: -lag, hi: -lag },
-        None => Need::Table,
-    };
-    Some(Input {
-        spec: TableSpec {
-            table,
-            sub_partitions,
-        },
-        gates: need != Need::Table,
-        day_column: day_column.unwrap_or_else(|| partition_column.to_owned()),
-        role: Role::Dependency,
-        need,
-        from: day(entry.start.as_deref()),
-        until: day(entry.end.as_deref()),
-        producer: None,
-    })
+/// How tables write days, as far as dependencies tell.
+pub(crate) type Formats = BTreeMap<TableName, PartitionFormat>;
+
+/// The inputs of dependencies that can be understood; the conf's own checks report the others.
+pub(crate) fn declared<'a>(
+    texts: impl IntoIterator<Item = &'a String>,
+    daily: bool,
+    partition_column: &str,
+    formats: &mut Formats,
+) -> Vec<Input> {
+    let understood = texts
+        .into_iter()
+        .filter_map(|text| Dependency::parse(text, daily).ok());
+    understood
+        .map(|found| input(found, partition_column, formats))
+        .collect()
 }
 
-/// `n` of `{{ macros.ds_add(ds, -n) }}`, else 0.
-fn lag_of(template: &str) -> i32 {
-    let arguments = template
-        .split_once("ds_add(")
-        .and_then(|(_, rest)| rest.split_once(')'));
-    let days = arguments
-        .and_then(|(arguments, _)| arguments.split(',').nth(1)?.trim().parse::<i32>().ok());
-    days.map_or(0, |days| -days)
+/// The dependencies of `metas` that ask for something that `inputs` do not: those that an author wrote
+/// instead of the ones that `chronon-ai` derives from the sources.
+pub(crate) fn overriding(
+    metas: &[&MetaData],
+    inputs: &[Input],
+    partition_column: &str,
+    formats: &mut Formats,
+) -> Vec<Input> {
+    let mut added: Vec<Input> = Vec::new();
+    for meta in metas {
+        let daily = meta.is_daily();
+        let texts = meta.dependencies.iter().flatten();
+        for found in texts.filter_map(|text| Dependency::parse(text, daily).ok()) {
+            let is_source = inputs.iter().any(|input| input.spec.table == found.table);
+            if found.derived && is_source {
+                continue;
+            }
+            let mut input = input(found, partition_column, formats);
+            input.gates = false;
+            let known = |other: &Input| covers(other, &input);
+            if !inputs.iter().any(known) && !added.iter().any(known) {
+                added.push(input);
+            }
+        }
+    }
+    added
+}
+
+/// Whether `other` waits for everything that `input` waits for.
+fn covers(other: &Input, input: &Input) -> bool {
+    let days = match (other.need, input.need) {
+        (_, Need::Table) => true,
+        (Need::Days { lo, hi }, Need::Days { lo: wanted, .. }) => lo <= wanted && wanted <= hi,
+        (Need::Since { hi }, Need::Days { lo: wanted, .. }) => wanted <= hi,
+        _ => false,
+    };
+    let same_place = other.spec.table == input.spec.table && other.day_column == input.day_column;
+    let bounds = |input: &Input| Bounds {
+        from: input.from,
+        until: input.until,
+    };
+    let sub_partitions = &other.spec.sub_partitions;
+    let narrower = input.spec.sub_partitions.iter();
+    same_place
+        && days
+        && bounds(other) == bounds(input)
+        && { narrower }.all(|wanted| sub_partitions.contains(wanted))
+        && sub_partitions.len() == input.spec.sub_partitions.len()
+}
+
+fn input(found: Dependency, partition_column: &str, formats: &mut Formats) -> Input {
+    let need = found.day.as_ref().map_or(Need::Table, |day| Need::Days {
+        lo: day.offset,
+        hi: day.offset,
+    });
+    if let Some(day) = found.day.as_ref().filter(|day| !day.format.is_iso()) {
+        formats.insert(found.table.clone(), day.format.clone());
+    }
+    let column = found.day.map(|day| day.column);
+    Input {
+        spec: TableSpec {
+            table: found.table,
+            sub_partitions: found.sub_partitions,
+        },
+        gates: need != Need::Table,
+        day_column: column.unwrap_or_else(|| partition_column.to_owned()),
+        role: Role::Dependency,
+        need,
+        from: found.start,
+        until: found.end,
+        producer: None,
+    }
+}
+
+/// The tables that a staging query's SQL reads, each for the day that is filled: the inputs of a query
+/// that declares no dependencies. Of the tables of `max_date` only some day is read.
+pub(crate) fn read_by_query(
+    conf: &StagingQuery,
+    output: &TableName,
+    partition_column: &str,
+) -> Vec<Input> {
+    let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
+    let newest: Vec<Input> = macro_tables(&conf.query, partition_column).collect();
+    let some_day = |table: &TableName| newest.iter().any(|input| input.spec.table == *table);
+    let daily = read.tables.into_iter();
+    let daily = daily.filter(|table| table != output && !some_day(table));
+    daily
+        .map(|table| Input {
+            spec: TableSpec {
+                table,
+                sub_partitions: Vec::new(),
+            },
+            gates: true,
+            day_column: partition_column.to_owned(),
+            role: Role::Query,
+            need: Need::SAME_DAY,
+            from: None,
+            until: None,
+            producer: None,
+        })
+        .collect()
 }
 
 /// The tables of `{{ max_date(table=db.t) }}` (§4.4): they must exist.

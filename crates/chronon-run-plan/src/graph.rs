@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use chronon_run_core::{AssetId, Ds, RangeSet, StepKind, TableName, TableSpec};
+use chronon_run_core::{AssetId, Ds, PartitionFormat, RangeSet, StepKind, TableName, TableSpec};
 use serde::Serialize;
 
 use crate::need::Need;
@@ -47,6 +47,8 @@ pub enum Role {
     Bootstrap,
     /// What a staging query's `metaData.dependencies` name, or a macro reads.
     Dependency,
+    /// A table that the SQL of a staging query reads which declares no dependencies.
+    Query,
     /// A table that another step of the same conf fills.
     OwnStep,
     /// The output of a chained join, which the job would compute itself where it has holes (§4.3).
@@ -67,6 +69,7 @@ impl Role {
             Self::Mutations { part } => of_part("mutations", part),
             Self::Bootstrap => "bootstrap".to_owned(),
             Self::Dependency => "dependency".to_owned(),
+            Self::Query => "read by the query".to_owned(),
             Self::OwnStep => "own step".to_owned(),
             Self::Parent => "parent, without holes".to_owned(),
         }
@@ -202,6 +205,8 @@ impl Asset {
 pub struct Graph {
     /// Producers before their readers.
     pub assets: Vec<Asset>,
+    /// How tables write days in the names of their partitions, where dependencies tell: `{{ ds_nodash }}`.
+    pub formats: BTreeMap<TableName, PartitionFormat>,
     pub(crate) by_id: BTreeMap<AssetId, AssetIndex>,
     pub(crate) readers: Vec<BTreeSet<AssetIndex>>,
 }

@@ -24,6 +24,7 @@ pub(crate) fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> 
         asset.embeds = embeds;
     }
     look_through_views(&mut assets);
+    break_guessed_cycles(&mut assets, diagnostics);
     let order = topological(&assets, diagnostics);
     reorder(assets, &order)
 }
@@ -166,30 +167,100 @@ fn behind_view(asset: &Asset) -> Option<Vec<Input>> {
     (!asset.sub_partitions.is_empty()).then(|| daily.cloned().collect())
 }
 
+/// A query that reads what is made from its own output reads an earlier day of it: such an edge is only
+/// guessed from the SQL, so it is taken out.
+fn break_guessed_cycles(assets: &mut [Asset], diagnostics: &mut Vec<Diagnostic>) {
+    loop {
+        let Some(cycle) = cycle_of(assets) else {
+            return;
+        };
+        let guessed = cycle.iter().find_map(|&index| {
+            let mut inputs = assets[index].inputs.iter();
+            let place = inputs.position(|input| {
+                let on_cycle = |producer| cycle.contains(&producer);
+                input.role == Role::Query && input.producer.is_some_and(on_cycle)
+            })?;
+            Some((index, place))
+        });
+        let Some((index, place)) = guessed else {
+            return;
+        };
+        let input = assets[index].inputs.remove(place);
+        let message = format!(
+            "{} reads {}, which is filled from it: that it must be there first is left out",
+            assets[index].id.conf.name, input.spec.table
+        );
+        diagnostics.push(
+            Diagnostic::warning("query-cycle", message)
+                .at(Location::file(&assets[index].path))
+                .hint("declare `metaData.dependencies`, for example `db.t/ds={{ yesterday_ds }}`"),
+        );
+    }
+}
+
+/// One cycle, if there is any.
+fn cycle_of(assets: &[Asset]) -> Option<Vec<AssetIndex>> {
+    let parents = parents_of(assets);
+    let stuck = stuck(&parents).1;
+    find_cycle(&parents, &stuck)
+}
+
+fn parents_of(assets: &[Asset]) -> Vec<BTreeSet<AssetIndex>> {
+    let producers = |asset: &Asset| {
+        asset
+            .inputs
+            .iter()
+            .filter_map(|input| input.producer)
+            .collect()
+    };
+    assets.iter().map(producers).collect()
+}
+
 /// Producers before readers, otherwise in the order given. Assets on a cycle come last and are
 /// reported.
 fn topological(assets: &[Asset], diagnostics: &mut Vec<Diagnostic>) -> Vec<AssetIndex> {
-    let parents: Vec<BTreeSet<AssetIndex>> = assets
-        .iter()
-        .map(|asset| {
-            asset
-                .inputs
-                .iter()
-                .filter_map(|input| input.producer)
-                .collect()
-        })
-        .collect();
-    let mut readers = vec![Vec::new(); assets.len()];
+    let parents = parents_of(assets);
+    let (order, stuck) = stuck(&parents);
+    if let Some(cycle) = find_cycle(&parents, &stuck) {
+        let names: Vec<String> = cycle
+            .iter()
+            .map(|&index| assets[index].id.to_string())
+            .collect();
+        for &index in &cycle[1..] {
+            diagnostics.push(
+                Diagnostic::error(
+                    "dependency-cycle",
+                    format!("these assets need each other: {}", names.join(" → ")),
+                )
+                .at(Location::file(&assets[index].path))
+                .hint("break the cycle: no table can be an input of itself"),
+            );
+        }
+        for index in stuck.into_iter().filter(|index| !cycle.contains(index)) {
+            let message = format!("{} needs assets that need each other", assets[index].id);
+            diagnostics.push(
+                Diagnostic::error("needs-cycle", message)
+                    .at(Location::file(&assets[index].path))
+                    .hint("break the cycle first"),
+            );
+        }
+    }
+    order
+}
+
+/// Producers before readers, and what is on a cycle or needs something that is.
+fn stuck(parents: &[BTreeSet<AssetIndex>]) -> (Vec<AssetIndex>, Vec<AssetIndex>) {
+    let mut readers = vec![Vec::new(); parents.len()];
     let mut waiting: Vec<usize> = parents.iter().map(BTreeSet::len).collect();
     for (index, parents) in parents.iter().enumerate() {
         for &parent in parents {
             readers[parent].push(index);
         }
     }
-    let mut ready: BTreeSet<AssetIndex> = (0..assets.len())
+    let mut ready: BTreeSet<AssetIndex> = (0..parents.len())
         .filter(|&index| waiting[index] == 0)
         .collect();
-    let mut order = Vec::with_capacity(assets.len());
+    let mut order = Vec::with_capacity(parents.len());
     while let Some(index) = ready.pop_first() {
         order.push(index);
         for &reader in &readers[index] {
@@ -199,24 +270,8 @@ fn topological(assets: &[Asset], diagnostics: &mut Vec<Diagnostic>) -> Vec<Asset
             }
         }
     }
-    let stuck: Vec<AssetIndex> = (0..assets.len())
-        .filter(|&index| waiting[index] > 0)
-        .collect();
-    if let Some(cycle) = find_cycle(&parents, &stuck) {
-        let names: Vec<String> = cycle
-            .iter()
-            .map(|&index| assets[index].id.to_string())
-            .collect();
-        diagnostics.push(
-            Diagnostic::error(
-                "dependency-cycle",
-                format!("these assets need each other: {}", names.join(" → ")),
-            )
-            .at(Location::file(&assets[cycle[0]].path))
-            .hint("break the cycle: no table can be an input of itself"),
-        );
-    }
-    order
+    let stuck = (0..parents.len()).filter(|&index| waiting[index] > 0);
+    (order, stuck.collect())
 }
 
 /// One cycle among `stuck`, its first asset repeated at the end.

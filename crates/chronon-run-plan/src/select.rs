@@ -1,9 +1,9 @@
 //! dbt's selection words over the asset graph: `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`,
 //! `tag:`, `path:`, `source:`, `table:`, `state:`, globs; blanks are union, commas intersection.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
-use chronon_run_core::StepKind;
+use chronon_run_core::{ConfId, StepKind};
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::graph::{Asset, AssetIndex, Graph};
@@ -171,6 +171,23 @@ impl Selection {
     }
 }
 
+impl Selection {
+    /// Whether it means a conf that has no asset, because something is wrong with it. Tags, tables and
+    /// modes of such a conf are not known.
+    #[must_use]
+    pub fn means(&self, conf: &ConfId, path: &Path, team: &str) -> bool {
+        let all = |terms: &Vec<Term>| terms.iter().all(|term| term.means(conf, path, team));
+        let included = self.include.is_empty() || self.include.iter().any(all);
+        included && !self.exclude.iter().any(all)
+    }
+
+    /// Whether it names anything at all.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.include.is_empty()
+    }
+}
+
 fn nothing(graph: &Graph, terms: &[Term]) -> SelectionError {
     let texts: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
     let wanted = texts.first().map_or("", |text| text.trim_matches('+'));
@@ -269,6 +286,22 @@ impl Term {
             descendants,
             matcher,
         })
+    }
+
+    fn means(&self, conf: &ConfId, path: &Path, team: &str) -> bool {
+        let path = path.to_string_lossy();
+        match &self.matcher {
+            Matcher::Name(glob) => {
+                let id = conf.to_string();
+                [conf.name.as_str(), id.as_str(), path.as_ref()]
+                    .into_iter()
+                    .any(|name| glob.is_match(name))
+            }
+            Matcher::Method("path", glob) => glob.is_match(path.as_ref()),
+            Matcher::Method("team", glob) => glob.is_match(team),
+            Matcher::Method("type", glob) => glob.is_match(conf.conf_type.to_string()),
+            Matcher::Method(..) | Matcher::State(_) => false,
+        }
     }
 
     fn is_state(&self) -> bool {

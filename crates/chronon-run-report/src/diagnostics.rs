@@ -24,7 +24,9 @@ pub type ReadSource<'a> = dyn Fn(&Path) -> Option<String> + 'a;
 /// The file as it is on disk.
 #[must_use]
 pub fn from_disk(path: &Path) -> Option<String> {
-    fs::read_to_string(path).ok()
+    let text = fs::read_to_string(path).ok()?;
+    // Places in a file do not count its byte order mark.
+    Some(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
 }
 
 /// Every finding as text, most with `path:line:column`, the line, a caret and a hint, and a

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::{Ds, RangeSet, TableName};
+use chronon_run_core::{Ds, PartitionFormat, RangeSet, TableName};
 use indexmap::IndexMap;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -321,6 +321,12 @@ pub struct SourceSettings {
     pub missing: RangeSet,
     /// How long after the end of a day its partition usually lands.
     pub lands_after: Option<Duration>,
+    /// How its partitions write a day, if not as `yyyy-MM-dd`.
+    pub partition_format: Option<PartitionFormat>,
+    /// The table whose days it has, if it is a view.
+    pub days_from: Option<TableName>,
+    /// Whether its history may still grow backwards: days before its first partition are waited for.
+    pub backfilled: bool,
 }
 
 /// One `[[override]]`: settings of the assets that `select` matches.
@@ -340,6 +346,8 @@ pub struct Override {
     pub join_flow: Option<JoinFlow>,
     /// Instead of `run.bisect`.
     pub bisect: Option<bool>,
+    /// What the conf waits for, in place of its own `metaData.dependencies`.
+    pub dependencies: Option<Vec<String>>,
     /// On top of `run.more_memory`.
     pub more_memory: BTreeMap<String, String>,
     /// How many days before the last closed one the asset ends.

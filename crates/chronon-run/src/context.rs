@@ -9,7 +9,7 @@ use std::{
 
 use chronon_run_conf::ConfRepo;
 use chronon_run_core::{
-    AssetId, ConfType, Diagnostic, Ds, Location, RangeSet, StepKind, TableName,
+    AssetId, ConfId, ConfType, Diagnostic, Ds, Location, RangeSet, StepKind, TableName, clean,
 };
 use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
@@ -31,30 +31,128 @@ pub(crate) struct Context {
     own_findings: usize,
     /// Confs with errors, by file relative to the repo: what is wrong.
     broken: BTreeMap<PathBuf, String>,
+    /// Files with errors that have no asset: what cannot be read, and names of tables that are none.
+    left_out: Vec<LeftOut>,
     /// For each asset, the overrides that select it, in the order of the file.
     overrides: BTreeMap<AssetIndex, Vec<Override>>,
 }
 
 impl Context {
     /// The workspace of the current directory or the nearest one above it. Shows warnings about
-    /// workspace.toml; fails on errors in it and on confs that cannot be read. A conf that can be
-    /// read and has errors only refuses its own assets: one team's mistake does not stop the others.
+    /// workspace.toml; fails on errors in it, in teams.json and where there are no confs at all. A file
+    /// with errors only excludes its own assets: one team's mistake does not stop the others.
     pub(crate) fn load() -> Result<Self, Failure> {
         let (context, findings) = Self::load_with_findings()?;
-        if findings
-            .iter()
-            .any(|finding| finding.is_error() && context.conf_at(finding).is_none())
-        {
-            return Err(Failure::Findings(findings));
-        }
-        output::show(&findings[..context.own_findings]);
-        if !context.broken.is_empty() {
-            let confs = count(context.broken.len() as u64, "conf");
-            output::note(&format!(
-                "warning: {confs} with errors will not be filled; `chronon-run check` shows them"
+        let stops = |finding: &&Diagnostic| finding.is_error() && !context.excludes(finding);
+        if findings.iter().any(|finding| stops(&finding)) {
+            return Err(Failure::Findings(
+                findings.into_iter().filter(|f| stops(&f)).collect(),
             ));
         }
+        output::show(&findings[..context.own_findings]);
+        context.warn_of_errors();
         Ok(context)
+    }
+
+    /// Names the files with errors.
+    fn warn_of_errors(&self) {
+        let total = self.broken.len() + self.left_out.len();
+        if total == 0 {
+            return;
+        }
+        let confs = count(total as u64, "conf");
+        output::note(&format!(
+            "warning: {confs} with errors will not be filled; `chronon-run check` shows them"
+        ));
+        let broken = self.broken.iter();
+        let left_out = self.left_out.iter().map(|conf| (&conf.path, &conf.why));
+        for (path, why) in broken.chain(left_out).take(SHOWN) {
+            output::note(&format!("  {}: {why}", path.display()));
+        }
+        if total > SHOWN {
+            output::note(&format!("  and {} more", total - SHOWN));
+        }
+    }
+
+    /// Whether an error excludes one conf only.
+    fn excludes(&self, finding: &Diagnostic) -> bool {
+        self.conf_at(finding).is_some()
+            || self.path_in_repo(finding).is_some_and(|path| {
+                let mut left_out = self.left_out.iter();
+                left_out.any(|conf| conf.path == path)
+            })
+    }
+
+    /// The path of a finding relative to the repo, if it is about a file of the compiled confs.
+    fn path_in_repo(&self, finding: &Diagnostic) -> Option<PathBuf> {
+        let here = env::current_dir().ok()?;
+        let path = here.join(&finding.location.as_ref()?.path);
+        let relative = path.strip_prefix(here.join(&self.workspace.repo)).ok()?;
+        let confs = relative.strip_prefix(&self.workspace.production).ok()?;
+        let in_folder = |conf_type: ConfType| confs.starts_with(conf_type.folder());
+        let known = [ConfType::StagingQuery, ConfType::GroupBy, ConfType::Join];
+        known
+            .into_iter()
+            .any(in_folder)
+            .then(|| relative.to_owned())
+    }
+
+    /// The files with errors that have no asset.
+    fn find_left_out(&self, findings: &[Diagnostic]) -> Vec<LeftOut> {
+        let mut found: Vec<LeftOut> = Vec::new();
+        for finding in findings.iter().filter(|finding| finding.is_error()) {
+            if self.conf_at(finding).is_some() {
+                continue;
+            }
+            let Some(path) = self.path_in_repo(finding) else {
+                continue;
+            };
+            match found.iter_mut().find(|conf| conf.path == path) {
+                Some(conf) => conf.why = format!("{}; {}", conf.why, finding.message),
+                None => found.extend(LeftOut::new(self, path, finding)),
+            }
+        }
+        found
+    }
+
+    /// What cannot be filled of what a command was asked to fill, in words: confs with errors, and with
+    /// `refusals` also what the engine cannot do.
+    pub(crate) fn not_filled(
+        &self,
+        args: &SelectArgs,
+        selected: &BTreeSet<AssetIndex>,
+        refusals: bool,
+    ) -> Result<BTreeSet<String>, Failure> {
+        let selection = selection(args)?;
+        let left_out = self.left_out.iter();
+        let left_out = left_out.filter(|conf| selection.means(&conf.id, &conf.path, &conf.team));
+        let mut names: BTreeSet<String> = left_out
+            .map(|conf| conf.path.display().to_string())
+            .collect();
+        for &index in selected {
+            let asset = &self.graph.assets[index];
+            let offline = asset.id.step.is_offline_table();
+            let wrong = self.has_errors(index) || self.needs_left_out(asset).is_some();
+            if offline && (wrong || refusals && self.refusal(&asset.id).is_some()) {
+                names.insert(asset.id.to_string());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Why an asset cannot be filled: a conf that would fill one of its inputs has errors.
+    fn needs_left_out(&self, asset: &chronon_run_plan::Asset) -> Option<String> {
+        let tables: BTreeSet<&TableName> = asset.inputs.iter().map(|i| &i.spec.table).collect();
+        let needed = self.left_out.iter().find(|conf| {
+            let table = conf.table.as_ref();
+            table.is_some_and(|table| tables.contains(table))
+        })?;
+        let table = needed.table.as_ref()?;
+        Some(format!(
+            "it needs {table}, which {} fills, and that conf has errors: {}",
+            needed.path.display(),
+            needed.why
+        ))
     }
 
     /// The file, relative to the repo, of the conf in the graph that a finding is about.
@@ -121,8 +219,10 @@ impl Context {
             own_findings,
             overrides,
             broken: BTreeMap::new(),
+            left_out: Vec::new(),
         };
         context.broken = context.broken(&findings);
+        context.left_out = context.find_left_out(&findings);
         Ok((context, findings))
     }
 
@@ -132,15 +232,23 @@ impl Context {
         args: &SelectArgs,
         every_mode: bool,
     ) -> Result<BTreeSet<AssetIndex>, Failure> {
-        let include: Vec<String> = args.selectors.iter().chain(&args.select).cloned().collect();
-        let selection = Selection::parse(&include, &args.exclude).map_err(bad_selection)?;
+        let selection = selection(args)?;
         let states = match selection.asks_for_state() {
             Some(_) => planning::states(self)?,
             None => States::default(),
         };
-        selection
-            .resolve_with(&self.graph, every_mode, &states)
-            .map_err(bad_selection)
+        let resolved = selection.resolve_with(&self.graph, every_mode, &states);
+        resolved.map_err(|error| {
+            let mut left_out = self.left_out.iter();
+            let meant = left_out.find(|conf| selection.means(&conf.id, &conf.path, &conf.team));
+            match meant.filter(|_| !selection.is_everything()) {
+                Some(conf) => Failure::hinted(
+                    format!("{} has errors: {}", conf.path.display(), conf.why),
+                    "`chronon-run check` shows them",
+                ),
+                None => bad_selection(error),
+            }
+        })
     }
 
     /// The asset of this id, or the only offline table of the conf of this name. An id need not be
@@ -204,13 +312,13 @@ impl Context {
         self.broken.contains_key(&self.graph.assets[asset].path)
     }
 
-    /// Fails if any of the selected assets cannot be filled whatever the catalog holds.
+    /// Fails if none of the selected assets can be filled whatever the catalog holds.
     pub(crate) fn check_fillable(&self, selected: &BTreeSet<AssetIndex>) -> Result<(), Failure> {
         let findings: Vec<Diagnostic> = selected
             .iter()
             .filter_map(|&index| self.cannot(index))
             .collect();
-        if findings.is_empty() {
+        if findings.len() < selected.len() || selected.is_empty() {
             Ok(())
         } else {
             Err(Failure::Findings(findings))
@@ -220,7 +328,8 @@ impl Context {
     fn cannot(&self, index: AssetIndex) -> Option<Diagnostic> {
         let asset = &self.graph.assets[index];
         let why = self.refusal(&asset.id)?;
-        let (code, instead) = if self.has_errors(index) {
+        let wrong = self.has_errors(index) || self.needs_left_out(asset).is_some();
+        let (code, instead) = if wrong {
             ("conf-error", "correct the conf")
         } else if asset.id.step == StepKind::Kv {
             ("no-hook", "add the hook")
@@ -236,9 +345,12 @@ impl Context {
     }
 
     fn refusal(&self, asset: &AssetId) -> Option<String> {
-        let path = &self.graph.assets[self.graph.find(asset)?].path;
-        if let Some(why) = self.broken.get(path) {
+        let found = &self.graph.assets[self.graph.find(asset)?];
+        if let Some(why) = self.broken.get(&found.path) {
             return Some(why.clone());
+        }
+        if let Some(why) = self.needs_left_out(found) {
+            return Some(why);
         }
         if asset.step == StepKind::Kv {
             let hook = &self.workspace.hooks.kv_upload;
@@ -348,6 +460,64 @@ impl Context {
     }
 }
 
+/// How many files with errors are named where the command is about something else.
+const SHOWN: usize = 5;
+
+/// A file below `production/` that has errors and no asset.
+struct LeftOut {
+    /// Relative to the repo.
+    path: PathBuf,
+    /// The conf, as its file's place names it if it cannot be read.
+    id: ConfId,
+    team: String,
+    /// The table that it would fill, as far as that can be told.
+    table: Option<TableName>,
+    /// What is wrong.
+    why: String,
+}
+
+impl LeftOut {
+    fn new(context: &Context, path: PathBuf, finding: &Diagnostic) -> Option<Self> {
+        let known = [ConfType::StagingQuery, ConfType::GroupBy, ConfType::Join];
+        let confs = path.strip_prefix(&context.workspace.production).ok()?;
+        let conf_type = known
+            .into_iter()
+            .find(|known| confs.starts_with(known.folder()))?;
+        let inside = confs.strip_prefix(conf_type.folder()).ok()?;
+        let views = views(&context.repo);
+        let read = views.iter().find(|view| view.path == path);
+        let (name, team, table) = match read.map(|view| view.conf.meta()) {
+            Some(meta) => {
+                let table = meta.output_table().ok();
+                (meta.name.clone(), meta.team().to_owned(), table)
+            }
+            None => {
+                let mut parts = inside.iter().map(|part| part.to_string_lossy());
+                let team = parts.next().unwrap_or_default().into_owned();
+                let name: Vec<_> = std::iter::once(team.clone().into()).chain(parts).collect();
+                let name = name.join(".");
+                let namespace = context.repo.teams.text(&team, "namespace");
+                let table = TableName::new(namespace.unwrap_or_default(), &clean(&name)).ok();
+                (name, team, table)
+            }
+        };
+        let why = finding.message.clone();
+        let id = ConfId { conf_type, name };
+        Some(Self {
+            path,
+            id,
+            team,
+            table,
+            why,
+        })
+    }
+}
+
+fn selection(args: &SelectArgs) -> Result<Selection, Failure> {
+    let include: Vec<String> = args.selectors.iter().chain(&args.select).cloned().collect();
+    Selection::parse(&include, &args.exclude).map_err(bad_selection)
+}
+
 /// Conf paths are relative to the repo; show them relative to where the user is.
 fn relative_to(mut finding: Diagnostic, workspace: &Workspace) -> Diagnostic {
     if let Some(location) = &mut finding.location
@@ -383,19 +553,28 @@ fn build_graph(
         flows: BTreeMap::new(),
         upload_schedule_key: workspace.run.upload_schedule_key.clone(),
         upload_schedule: workspace.run.upload_schedule.clone(),
+        dependencies: BTreeMap::new(),
         driver: (workspace.engine.kind == EngineKind::Chronon).then(|| DriverOptions {
             log_tables: log_tables(repo),
         }),
     };
     let (first, _) = Graph::build(&views, &options);
     for settings in &workspace.overrides {
-        let Some(wanted) = settings.join_flow else {
+        if settings.join_flow.is_none() && settings.dependencies.is_none() {
             continue;
-        };
+        }
         for index in resolve(workspace, settings, &first, &mut Vec::new()) {
-            let conf = &first.assets[index].id.conf;
-            if conf.conf_type == ConfType::Join {
+            let asset = &first.assets[index];
+            let conf = &asset.id.conf;
+            if let Some(wanted) = settings.join_flow
+                && conf.conf_type == ConfType::Join
+            {
                 options.flows.insert(conf.name.clone(), flow(wanted));
+            }
+            if let Some(texts) = &settings.dependencies {
+                options.dependencies.insert(conf.clone(), texts.clone());
+                let at = workspace.repo.join(&asset.path);
+                findings.retain(|finding| !is_about_dependencies(finding, &at));
             }
         }
     }
@@ -415,6 +594,14 @@ fn build_graph(
         }
     }
     (graph, overrides)
+}
+
+/// Whether a finding is about the conf's own dependencies, which workspace.toml replaces.
+fn is_about_dependencies(finding: &Diagnostic, path: &Path) -> bool {
+    let about = ["dependency", "derived-dependencies", "unknown-dependencies"];
+    let here = env::current_dir().unwrap_or_default();
+    let at = finding.location.as_ref();
+    about.contains(&finding.code) && at.is_some_and(|at| here.join(&at.path) == here.join(path))
 }
 
 fn log_tables(repo: &ConfRepo) -> Option<(TableName, TableName)> {
@@ -470,10 +657,12 @@ fn resolve(
     parsed
         .and_then(|selection| selection.resolve(graph, true))
         .unwrap_or_else(|error| {
-            findings.push(
-                Diagnostic::error("override", error.to_string())
-                    .at(Location::bytes(&workspace.file, settings.span.clone())),
-            );
+            // It may mean a conf that is left out because of its errors.
+            let finding = match findings.iter().any(Diagnostic::is_error) {
+                true => Diagnostic::warning("override", error.to_string()),
+                false => Diagnostic::error("override", error.to_string()),
+            };
+            findings.push(finding.at(Location::bytes(&workspace.file, settings.span.clone())));
             BTreeSet::new()
         })
 }

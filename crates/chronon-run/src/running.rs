@@ -355,6 +355,19 @@ impl Ended {
         )
     }
 
+    /// The command's exit, if these were asked for and left out because something is wrong with them.
+    pub(crate) fn outcome_without(&self, left_out: &BTreeSet<String>) -> Result<(), Failure> {
+        let outcome = self.outcome();
+        if left_out.is_empty() || !matches!(outcome, Ok(()) | Err(Failure::Waiting)) {
+            return outcome;
+        }
+        let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
+        Err(Failure::hinted(
+            format!("left out, everything else is done: {}", names.join(", ")),
+            "`chronon-run check` shows why; `--exclude` leaves them out without this error",
+        ))
+    }
+
     /// The command's exit (design §7).
     pub(crate) fn outcome(&self) -> Result<(), Failure> {
         let summary = self.ran.as_ref().map(|ran| &ran.summary);

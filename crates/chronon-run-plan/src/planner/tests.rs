@@ -105,6 +105,7 @@ impl RandomWorld {
             .collect();
         let readers = vec![BTreeSet::new(); assets.len()];
         Graph {
+            formats: BTreeMap::new(),
             assets,
             by_id,
             readers,

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_core::{PartitionRange, RangeSet, TableName};
+use chronon_run_core::{
+    PartitionFormat, PartitionFormatError, PartitionRange, RangeSet, TableName, TableNameError,
+};
 use indexmap::IndexMap;
 
 use super::{FROM_ROOT, Paths, settings};
@@ -275,10 +277,32 @@ pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> 
                     .map(|value| day_set(&value))
                     .unwrap_or_default(),
                 lands_after: section.duration("lands_after"),
+                partition_format: section
+                    .get("partition_format")
+                    .and_then(|value| value.parsed("bad-format", partition_format)),
+                days_from: section.get("days_from").and_then(|value| {
+                    value.parsed("bad-table", |text| {
+                        text.parse()
+                            .map_err(|error: TableNameError| error.to_string())
+                    })
+                }),
+                backfilled: section.boolean("backfilled").unwrap_or(false),
             })?;
             Some((table, settings))
         })
         .collect()
+}
+
+fn partition_format(text: &str) -> Result<PartitionFormat, String> {
+    let format: PartitionFormat = text
+        .parse()
+        .map_err(|error: PartitionFormatError| error.to_string())?;
+    match format.sorts_as_text() {
+        true => Ok(format),
+        false => Err(format!(
+            "`{text}` does not sort by day: ranges of days cannot be read"
+        )),
+    }
 }
 
 /// `[[override]]`.
@@ -307,6 +331,11 @@ fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
         join_flow: section.choice("join_flow", &settings::JOIN_FLOWS),
         lag: section.number("lag", 0),
         bisect: section.boolean("bisect"),
+        dependencies: section.get("dependencies").and_then(|value| {
+            let items = value.list()?;
+            let parsed = items.iter().map(|item| item.text().map(str::to_owned));
+            parsed.collect::<Option<Vec<String>>>()
+        }),
         more_memory: section
             .get("more_memory")
             .map(|value| spark_properties(&value))

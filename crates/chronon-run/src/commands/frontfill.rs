@@ -55,7 +55,9 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let ended = frontfill.until_ready(&mut ledger)?;
     running.tell_waiting(&ended)?;
     frontfill.tell(&ended)?;
-    let outcome = ended.outcome();
+    let selected = context.select(&args.select, true)?;
+    let not_filled = context.not_filled(&args.select, &selected, false)?;
+    let outcome = ended.outcome_without(&not_filled);
     metrics::write(&args.metrics, &context, &ended, started, &outcome);
     outcome
 }

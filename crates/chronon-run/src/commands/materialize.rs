@@ -43,7 +43,9 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     if args.dry_run {
         return dry_run(&context, &wanted, args.output);
     }
-    context.check_fillable(&context.select(&wanted.select, false)?)?;
+    let selected = context.select(&wanted.select, false)?;
+    context.check_fillable(&selected)?;
+    let not_filled = context.not_filled(&wanted.select, &selected, true)?;
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
     let warehouse = Warehouse::open(&context.workspace)?;
@@ -69,7 +71,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     })?;
     running.tell_waiting(&ended)?;
     ended.tell(args.output)?;
-    let outcome = ended.outcome();
+    let outcome = ended.outcome_without(&not_filled);
     metrics::write(&args.metrics, &context, &ended, started, &outcome);
     outcome
 }
