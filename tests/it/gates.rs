@@ -94,13 +94,10 @@ fn a_query_without_dependencies_waits_for_the_tables_of_its_sql() {
 #[test]
 fn what_a_query_waits_for_can_be_said_otherwise() {
     let staged = Staged::new(&[("one", &["lake.a"])]);
-    queries(
-        &staged,
-        "SELECT * FROM {{ db }}.x JOIN lake.a JOIN lake.gone",
-    );
+    queries(&staged, "SELECT * FROM ice.db.x JOIN lake.a JOIN lake.gone");
     shows(
         &staged.run(&["check"]).expect(0),
-        "`{{ … }}.x`, whose name has a macro",
+        "`ice.db.x`, which is in another catalog",
     );
     staged.run(&["materialize"]).expect(3);
     let toml = staged.workspace.read("workspace.toml");
@@ -170,7 +167,7 @@ fn a_dependency_that_is_not_understood_excludes_its_conf_at_its_place() {
         ("lake.a/ds={{ dag_run.conf }}", "is not known"),
         ("lake.a/ds={{ ds }},hr=23", "is more than one template"),
         ("lake.a/ds=${ds}", "template of another kind"),
-        ("lake.a ds={{ ds }}", "is not a table name"),
+        ("lake.a ds={{ ds }}", "a template that is not known"),
     ] {
         depends(&staged, &["lake.a/ds={{ ds }}", text]);
         let checked = staged.run(&["check"]).expect(2);
@@ -284,4 +281,183 @@ fn a_byte_order_mark_is_no_error() {
     }
     shows(&staged.run(&["check"]).expect(0), "no findings");
     staged.run(&["materialize"]).expect(0);
+}
+
+#[test]
+fn partitions_that_are_no_days_are_named_and_their_format_can_be_declared() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let values = ["20260101", "20260102", "20260103"];
+    set_values(&staged, "lake.a", &values);
+    let text = "lake.a has partitions, but none is a day of the form yyyy-MM-dd: ds=20260101";
+    shows(&staged.run(&["check"]).expect(0), text);
+    shows(&staged.run(&["plan"]).expect(0), text);
+    shows(
+        &staged.run(&["materialize"]).expect(3),
+        "partition_format = \"yyyyMMdd\"",
+    );
+    let toml = staged.workspace.read("workspace.toml");
+    let format = |pattern: &str| {
+        let text = format!("{toml}\n[sources.\"lake.a\"]\npartition_format = \"{pattern}\"\n");
+        staged.workspace.write("workspace.toml", &text);
+    };
+    format("dd.MM.yyyy");
+    shows(&staged.run(&["check"]).expect(2), "does not sort by day");
+    format("yyyyMMdd");
+    assert!(
+        !staged
+            .run(&["check"])
+            .expect(0)
+            .text()
+            .contains("lake.a has")
+    );
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("one"), all_days());
+    let conf = toml.replace(
+        "[engine]",
+        "[engine]\nconf = { \"spark.chronon.partition.format\" = \"yyyyMMdd\" }",
+    );
+    staged.workspace.write("workspace.toml", &conf);
+    shows(
+        &staged.run(&["plan"]).expect(2),
+        "is not supported: every output would be written in that format",
+    );
+}
+
+#[test]
+fn a_view_has_the_days_of_the_tables_behind_it() {
+    let staged = Staged::new(&[("one", &["lake.v"])]);
+    let view = |text: Option<&str>| {
+        let mut catalog: CatalogSnapshot =
+            serde_json::from_str(&staged.workspace.read("catalog.json")).unwrap();
+        let mut state = TableState::default();
+        state.info.is_view = true;
+        state.info.view_text = text.map(str::to_owned);
+        catalog
+            .tables
+            .insert("lake.v".parse().unwrap(), Some(state));
+        let text = serde_json::to_string(&catalog).unwrap();
+        staged.workspace.write("catalog.json", &text);
+    };
+    view(None);
+    staged.set_source("lake.base", days(FIRST, "2026-01-02"));
+    shows(
+        &staged.run(&["check"]).expect(0),
+        "lake.v is a view, and its text does not tell which tables it reads",
+    );
+    shows(&staged.run(&["plan"]).expect(0), "days_from = \"db.table\"");
+    staged.run(&["materialize"]).expect(3);
+    assert!(staged.started().is_empty());
+    view(Some("SELECT * FROM base"));
+    shows(
+        &staged.run(&["plan"]).expect(0),
+        "waits for lake.base (dependency through lake.v) 2026-01-03",
+    );
+    view(None);
+    let toml = staged.workspace.read("workspace.toml");
+    let own = "\n[sources.\"lake.v\"]\ndays_from = \"lake.base\"\n";
+    staged.workspace.write("workspace.toml", &(toml + own));
+    staged.run(&["materialize"]).expect(3);
+    assert_eq!(staged.filled("one"), days(FIRST, "2026-01-02"));
+}
+
+#[test]
+fn tables_of_iceberg_and_delta_are_named() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    for (key, value, shown) in [
+        ("table_type", "ICEBERG", "lake.a is an Iceberg table"),
+        (
+            "spark.sql.sources.provider",
+            "delta",
+            "lake.a is a Delta table",
+        ),
+    ] {
+        let mut catalog: CatalogSnapshot =
+            serde_json::from_str(&staged.workspace.read("catalog.json")).unwrap();
+        let mut state = TableState::default();
+        state
+            .info
+            .properties
+            .insert(key.to_owned(), value.to_owned());
+        catalog
+            .tables
+            .insert("lake.a".parse().unwrap(), Some(state));
+        let text = serde_json::to_string(&catalog).unwrap();
+        staged.workspace.write("catalog.json", &text);
+        shows(&staged.run(&["check"]).expect(0), shown);
+        shows(&staged.run(&["plan"]).expect(0), shown);
+    }
+}
+
+#[test]
+fn a_day_that_will_never_be_is_not_ready_and_not_done() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let early = "2025-12-31";
+    let ready = staged.run(&["ready", "team.one", "--ds", early]).expect(2);
+    shows(&ready, "never: staging_query/team.one/backfill 2025-12-31");
+    staged.run(&["ready", "team.one", "--ds", FIRST]).expect(0);
+    staged
+        .run(&["ready", "team.one", "--ds", "2026-01-04"])
+        .expect(3);
+    let ended = staged.run(&["materialize", "--ds", early]).expect(2);
+    shows(&ended, "excluded staging_query/team.one/backfill");
+    shows(&ended, "none of the days that were asked for can be filled");
+    staged.run(&["materialize", "--ds", "2026-01-04"]).expect(2);
+    let ended = staged
+        .run(&["materialize", "--end-ds", "2026-01-04"])
+        .expect(0);
+    assert_eq!(staged.filled("one"), all_days(), "{}", ended.text());
+}
+
+#[test]
+fn the_path_of_a_conf_selects_it() {
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.b"])]);
+    let absolute = staged.workspace.path(ONE);
+    for path in [
+        ONE,
+        "./production/staging_queries/team/one",
+        "staging_queries/team/one",
+        "team/one",
+        absolute.to_str().unwrap(),
+    ] {
+        let plan = staged.run(&["plan", path]).expect(0);
+        shows(&plan, "staging_query/team.one/backfill");
+        assert!(!plan.text().contains("team.two"), "{}", plan.text());
+    }
+}
+
+#[test]
+fn fields_of_another_meaning_are_not_passed_over() {
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.b"])]);
+    let text = staged.workspace.read(ONE);
+    for (field, fails) in [
+        (
+            "\"tableDependencies\": [{\"tableInfo\": {\"table\": \"x.y\"}}],",
+            true,
+        ),
+        ("\"engineType\": 1,", true),
+        ("\"partitionFormat\": \"yyyyMMdd\",", true),
+        (
+            "\"partitionInterval\": {\"length\": 1, \"timeUnit\": 0},",
+            true,
+        ),
+        (
+            "\"engineType\": 0, \"partitionFormat\": \"yyyy-MM-dd\", \"tableDependencies\": [],",
+            false,
+        ),
+    ] {
+        staged
+            .workspace
+            .write(ONE, &text.replacen('{', &format!("{{{field}"), 1));
+        let checked = staged.run(&["check"]).expect(if fails { 2 } else { 0 });
+        assert_eq!(
+            checked.text().contains("Zipline's fork"),
+            fails,
+            "{}",
+            checked.text()
+        );
+    }
+    let empty = crate::support::Workspace::empty();
+    empty.write("teams.py", "");
+    empty.write("compiled/joins/team/x", "{}");
+    shows(&empty.run(&["init"]).expect(2), "a repo of Zipline");
 }

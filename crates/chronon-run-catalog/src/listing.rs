@@ -154,6 +154,11 @@ fn info(table: &Table) -> TableInfo {
         columns: columns(data_columns.unwrap_or_default()),
         partition_columns: columns(table.partition_keys.as_deref().unwrap_or_default()),
         is_view: table.table_type.as_deref() == Some("VIRTUAL_VIEW"),
+        view_text: table
+            .view_original_text
+            .as_ref()
+            .filter(|text| !text.is_empty())
+            .map(ToString::to_string),
         properties: properties
             .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect(),

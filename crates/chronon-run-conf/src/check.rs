@@ -57,6 +57,7 @@ impl ConfRepo {
             findings.push(finding);
         }
         findings.extend(check_dependencies(file, meta));
+        findings.extend(check_foreign_fields(file));
         if meta
             .custom()
             .get("additional_args")
@@ -301,6 +302,61 @@ fn check_query<T>(file: &ConfFile<T>, query: &Query) -> Vec<Diagnostic> {
         );
     }
     findings
+}
+
+/// Fields of Zipline's fork that change which partitions are read or written, and who writes them.
+const FOREIGN: [&str; 5] = [
+    "tableDependencies",
+    "partitionInterval",
+    "partitionFormat",
+    "engineType",
+    "subPartitionsToWaitFor",
+];
+
+/// Fields that Chronon does not know and whose meaning must not be passed over.
+fn check_foreign_fields<T>(file: &ConfFile<T>) -> Vec<Diagnostic> {
+    let named = FOREIGN
+        .into_iter()
+        .filter(|field| file.text.contains(&format!("\"{field}\"")));
+    let named: Vec<&str> = named.collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let tree: serde_json::Value = serde_json::from_str(&file.text).unwrap_or_default();
+    let changes = |field: &&str| has_meaning(&tree, field);
+    let finding = |field: &str| {
+        let message =
+            format!("`{field}` is a field of Zipline's fork of Chronon and is not supported");
+        Diagnostic::error("foreign-field", message)
+            .at(place(file, field, None))
+            .hint("compile the conf with Chronon's compile.py, or run it with Zipline")
+    };
+    named.into_iter().filter(changes).map(finding).collect()
+}
+
+/// Whether the tree has the field with a value other than nothing and Chronon's own.
+fn has_meaning(tree: &serde_json::Value, field: &str) -> bool {
+    use serde_json::Value;
+    let same_as_chronon = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => {
+            let length = entries.get("length").and_then(Value::as_i64);
+            let unit = entries.get("timeUnit").and_then(Value::as_i64);
+            entries.is_empty()
+                || field == "partitionInterval" && (length, unit) == (Some(1), Some(1))
+        }
+        Value::String(text) => field == "partitionFormat" && text == "yyyy-MM-dd",
+        Value::Number(number) => field == "engineType" && number.as_i64() == Some(0),
+        Value::Bool(_) => false,
+    };
+    match tree {
+        Value::Object(entries) => entries.iter().any(|(name, value)| {
+            name == field && !same_as_chronon(value) || has_meaning(value, field)
+        }),
+        Value::Array(items) => items.iter().any(|item| has_meaning(item, field)),
+        _ => false,
+    }
 }
 
 /// Dependencies that nothing can be waited for with, and what is read into others.

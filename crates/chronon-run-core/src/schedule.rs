@@ -76,8 +76,16 @@ impl FromStr for Schedule {
                 let text = text.to_owned();
                 return Ok(Self { text, cron: None });
             }
-            // Chronon's own, unknown to cron.
+            // Airflow's words for what no clock calls for.
+            "@once" | "None" | "null" => {
+                let text = text.to_owned();
+                return Ok(Self { text, cron: None });
+            }
+            // Chronon's own and Airflow's, unknown to cron.
             "@quarterly" => "0 0 1 */3 *",
+            "@midnight" => "@daily",
+            "@annually" => "@yearly",
+            "@continuous" => "@hourly",
             other => other,
         };
         let parser = CronParser::builder()
@@ -130,6 +138,10 @@ mod tests {
             ("@quarterly", "2025-12-31"),
             ("@yearly", "2025-12-31"),
             ("@never", "never"),
+            ("@once", "never"),
+            ("@midnight", "2026-01-27"),
+            ("@annually", "2025-12-31"),
+            ("@continuous", "2026-01-27"),
             ("0 0 30 2 *", "never"),
         ] {
             assert_eq!(due(schedule, now, "UTC"), day, "{schedule}");

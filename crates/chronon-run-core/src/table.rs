@@ -24,6 +24,9 @@ pub struct TableInfo {
     pub partition_columns: Vec<Column>,
     /// Whether it is a view.
     pub is_view: bool,
+    /// A view's query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_text: Option<String>,
     /// TBLPROPERTIES.
     pub properties: BTreeMap<String, String>,
     /// Where its files are, if the catalog says so.

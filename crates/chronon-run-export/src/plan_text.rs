@@ -49,6 +49,35 @@ pub fn open_text(plan: &Plan) -> String {
     out
 }
 
+/// What is left out of a plan, and why: a line for each reason of each asset.
+#[must_use]
+pub fn excluded_text(plan: &Plan) -> String {
+    let mut out = String::new();
+    for asset in &plan.assets {
+        if let Some(reason) = asset.excluded.as_ref().filter(|reason| is_news(reason)) {
+            let _ = writeln!(out, "excluded {}: {}", asset.asset, reason_text(reason));
+        }
+        for (state, reason, days) in grouped(asset) {
+            if state == State::Excluded && is_news(&reason) {
+                let reason = reason_text(&reason);
+                let _ = writeln!(out, "excluded {}: {days} {reason}", asset.asset);
+            }
+        }
+    }
+    out
+}
+
+/// Whether a reason is one that the user may not expect: what a source lacks, and what was asked for.
+fn is_news(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::OutsideConf { .. }
+            | Reason::AfterAsOf
+            | Reason::NotOverYet
+            | Reason::NoLeftPartition { .. }
+    )
+}
+
 /// What a plan waits for, source by source: the missing days, when they usually land, how late
 /// they are, and who waits; then what waits for those.
 #[must_use]

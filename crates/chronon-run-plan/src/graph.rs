@@ -49,6 +49,13 @@ pub enum Role {
     Dependency,
     /// A table that the SQL of a staging query reads which declares no dependencies.
     Query,
+    /// A table behind a view.
+    Behind {
+        /// The view.
+        view: TableName,
+        /// What the view is to the asset.
+        role: Box<Self>,
+    },
     /// A table that another step of the same conf fills.
     OwnStep,
     /// The output of a chained join, which the job would compute itself where it has holes (§4.3).
@@ -70,6 +77,7 @@ impl Role {
             Self::Bootstrap => "bootstrap".to_owned(),
             Self::Dependency => "dependency".to_owned(),
             Self::Query => "read by the query".to_owned(),
+            Self::Behind { view, role } => format!("{} through {view}", role.describe()),
             Self::OwnStep => "own step".to_owned(),
             Self::Parent => "parent, without holes".to_owned(),
         }

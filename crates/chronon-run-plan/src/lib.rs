@@ -14,6 +14,7 @@ mod link;
 mod need;
 mod plan;
 mod planner;
+mod resolve;
 mod scan;
 mod select;
 mod waits;
@@ -35,5 +36,6 @@ pub use planner::{
     World, dropped_before, dropped_first, first_hole, parts_of_times, plan, premature_parts,
     times_seen,
 };
+pub use resolve::{Bases, Dayless, bases, dayless};
 pub use select::{Selection, SelectionError, States};
 pub use waits::{Wait, usual_landing};

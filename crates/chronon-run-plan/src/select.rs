@@ -93,7 +93,8 @@ struct Term {
 
 #[derive(Clone, Debug)]
 enum Matcher {
-    Name(GlobMatcher),
+    /// The name or id, and the word itself, which may be a path.
+    Name(GlobMatcher, String),
     Method(&'static str, GlobMatcher),
     State(String),
 }
@@ -218,7 +219,11 @@ fn intersection(
         return Ok(BTreeSet::new());
     };
     let matched: BTreeSet<AssetIndex> = sets.fold(first, |all, next| &all & &next);
-    let names_mode = every_mode || !narrow || terms.iter().any(|term| term.names_mode());
+    let names_mode = every_mode
+        || !narrow
+        || terms
+            .iter()
+            .any(|term| term.names_mode() || term.names_other_mode(graph));
     let by_id = |index: &AssetIndex| {
         terms
             .iter()
@@ -278,7 +283,7 @@ impl Term {
             ),
             Some("state") => Matcher::State(value.to_owned()),
             Some(method) => Matcher::Method(method, glob(value)?),
-            None => Matcher::Name(glob(value)?),
+            None => Matcher::Name(glob(value)?, value.trim_start_matches("./").to_owned()),
         };
         Ok(Self {
             text: text.to_owned(),
@@ -291,11 +296,10 @@ impl Term {
     fn means(&self, conf: &ConfId, path: &Path, team: &str) -> bool {
         let path = path.to_string_lossy();
         match &self.matcher {
-            Matcher::Name(glob) => {
+            Matcher::Name(glob, word) => {
                 let id = conf.to_string();
-                [conf.name.as_str(), id.as_str(), path.as_ref()]
-                    .into_iter()
-                    .any(|name| glob.is_match(name))
+                let mut names = [conf.name.as_str(), id.as_str()].into_iter();
+                names.any(|name| glob.is_match(name)) || is_path_of(word, Path::new(path.as_ref()))
             }
             Matcher::Method("path", glob) => glob.is_match(path.as_ref()),
             Matcher::Method("team", glob) => glob.is_match(team),
@@ -335,15 +339,12 @@ impl Term {
 
     fn matches(&self, asset: &Asset) -> bool {
         match &self.matcher {
-            Matcher::Name(glob) => {
+            Matcher::Name(glob, word) => {
                 let conf = asset.id.conf.to_string();
-                [
-                    asset.id.to_string().as_str(),
-                    conf.as_str(),
-                    asset.id.conf.name.as_str(),
-                ]
-                .into_iter()
-                .any(|name| glob.is_match(name))
+                let id = asset.id.to_string();
+                let mut names =
+                    [id.as_str(), conf.as_str(), asset.id.conf.name.as_str()].into_iter();
+                names.any(|name| glob.is_match(name)) || is_path_of(word, &asset.path)
             }
             Matcher::Method(method, glob) => match *method {
                 "team" => glob.is_match(&asset.team),
@@ -367,9 +368,19 @@ impl Term {
         matches!(self.matcher, Matcher::Method("mode", _))
     }
 
+    /// Whether it names, by its id, something that only its id or `mode:` selects: then all that it
+    /// reaches is meant, whatever its mode.
+    fn names_other_mode(&self, graph: &Graph) -> bool {
+        let mut others = graph
+            .assets
+            .iter()
+            .filter(|asset| !asset.id.step.is_offline_table());
+        matches!(self.matcher, Matcher::Name(..)) && others.any(|asset| self.names_exactly(asset))
+    }
+
     fn names_exactly(&self, asset: &Asset) -> bool {
         match &self.matcher {
-            Matcher::Name(glob) => {
+            Matcher::Name(glob, _) => {
                 !glob.is_match(&asset.id.conf.name)
                     && glob.is_match(asset.id.to_string())
                     && self.text.contains(asset.id.step.word())
@@ -391,6 +402,12 @@ impl Selection {
             .map(|asset| StepKind::word(&asset.id.step))
             .collect()
     }
+}
+
+/// Whether `word` is the path of a conf, as run.py is given it, absolute, or without its first folders.
+fn is_path_of(word: &str, conf: &Path) -> bool {
+    let word = Path::new(word);
+    word.components().count() > 1 && (word.ends_with(conf) || conf.ends_with(word))
 }
 
 /// `+x` → all levels, `2+x` → two.

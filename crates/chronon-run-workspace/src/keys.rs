@@ -439,7 +439,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "pattern",
         default: Some("\"yyyy-MM-dd\""),
         example: r#""yyyyMMdd""#,
-        meaning: "How its partitions write a day, as a pattern of Java: `yyyyMMdd`, `yyyy/MM/dd`, `yyyy-MM-dd-HH`, … Of hours, a day is there as soon as its last hour is. For the `sql` engine; the Driver reads `yyyy-MM-dd` only.",
+        meaning: "How its partitions write a day, as a pattern of Java: `yyyyMMdd`, `yyyy/MM/dd`, `yyyy-MM-dd-HH`, … Of hours, a day is there as soon as its last hour is. Staging queries wait for such days; GroupBys and joins cannot read them.",
     },
     Key {
         section: "sources.<table>",
@@ -448,14 +448,6 @@ pub(crate) const KEYS: &[Key] = &[
         default: None,
         example: r#""data.purchases_base""#,
         meaning: "Of a view: the table whose days it has. Without it: the tables that the view's text reads.",
-    },
-    Key {
-        section: "sources.<table>",
-        key: "backfilled",
-        kind: "boolean",
-        default: Some("false"),
-        example: "true",
-        meaning: "Whether days before its first partition will still land: then they are waited for. Else they are excluded.",
     },
     Key {
         section: "override",

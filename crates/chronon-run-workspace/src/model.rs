@@ -325,8 +325,6 @@ pub struct SourceSettings {
     pub partition_format: Option<PartitionFormat>,
     /// The table whose days it has, if it is a view.
     pub days_from: Option<TableName>,
-    /// Whether its history may still grow backwards: days before its first partition are waited for.
-    pub backfilled: bool,
 }
 
 /// One `[[override]]`: settings of the assets that `select` matches.

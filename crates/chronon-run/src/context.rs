@@ -15,7 +15,7 @@ use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph, JoinFlow,
-    Selection, States,
+    Role, Selection, States,
 };
 use chronon_run_report::count;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
@@ -211,6 +211,7 @@ impl Context {
                 .chain(of_driver)
                 .map(|finding| relative_to(finding, &workspace)),
         );
+        findings.extend(global_format(&workspace));
         let (graph, overrides) = build_graph(&workspace, &repo, &mut findings);
         let mut context = Self {
             workspace,
@@ -299,6 +300,33 @@ impl Context {
             .collect()
     }
 
+    /// Views, and the table whose days each has, as workspace.toml declares them.
+    pub(crate) fn days_from(&self) -> BTreeMap<TableName, TableName> {
+        let sources = self.workspace.sources.iter();
+        sources
+            .filter_map(|(view, settings)| Some((view.clone(), settings.days_from.clone()?)))
+            .collect()
+    }
+
+    /// Why neither engine reads a source of an asset: only staging queries, whose SQL is the author's own,
+    /// can read days that are not written as `yyyy-MM-dd`.
+    fn other_format(&self, asset: &chronon_run_plan::Asset) -> Option<String> {
+        if asset.id.conf.conf_type == ConfType::StagingQuery {
+            return None;
+        }
+        asset.inputs.iter().find_map(|input| {
+            let read = !matches!(input.role, Role::Dependency | Role::OwnStep);
+            let settings = self.workspace.sources.get(&input.spec.table)?;
+            let format = settings.partition_format.as_ref().filter(|format| !format.is_iso())?;
+            read.then(|| {
+                format!(
+                    "it reads {}, whose partitions are days of the form {format}; GroupBys and joins read yyyy-MM-dd only: write such a table with a staging query, and read that",
+                    input.spec.table
+                )
+            })
+        })
+    }
+
     /// What cannot be filled, because its conf has errors or the engine cannot do it, by asset.
     pub(crate) fn refused(&self, selected: &BTreeSet<AssetIndex>) -> BTreeMap<AssetId, String> {
         let assets = selected.iter().map(|&index| &self.graph.assets[index].id);
@@ -350,6 +378,9 @@ impl Context {
             return Some(why.clone());
         }
         if let Some(why) = self.needs_left_out(found) {
+            return Some(why);
+        }
+        if let Some(why) = self.other_format(found) {
             return Some(why);
         }
         if asset.step == StepKind::Kv {
@@ -594,6 +625,31 @@ fn build_graph(
         }
     }
     (graph, overrides)
+}
+
+/// `spark.chronon.partition.format` is refused: with it the Driver writes every output in that format too.
+fn global_format(workspace: &Workspace) -> Option<Diagnostic> {
+    const PROPERTY: &str = "spark.chronon.partition.format";
+    let overrides = workspace.overrides.iter().map(|settings| &settings.conf);
+    let mut all = std::iter::once(&workspace.engine.conf).chain(overrides);
+    let format =
+        all.find_map(|conf| conf.get(PROPERTY).filter(|format| *format != "yyyy-MM-dd"))?;
+    let text = std::fs::read_to_string(&workspace.file).unwrap_or_default();
+    let at = match text.find(PROPERTY) {
+        Some(at) => Location::bytes(&workspace.file, at..at + PROPERTY.len()),
+        None => Location::file(&workspace.file),
+    };
+    let message = format!(
+        "`{PROPERTY}` = `{format}` is not supported: every output would be written in that format, too"
+    );
+    let hint = format!(
+        "remove it, and set `partition_format = \"{format}\"` under `[sources.\"db.table\"]` for each source that has it"
+    );
+    Some(shortened(
+        Diagnostic::error("partition-format", message)
+            .at(at)
+            .hint(hint),
+    ))
 }
 
 /// Whether a finding is about the conf's own dependencies, which workspace.toml replaces.

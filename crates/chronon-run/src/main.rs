@@ -22,6 +22,7 @@ mod kv;
 mod landing;
 mod leases;
 mod leftovers;
+mod looking;
 mod machine;
 mod metrics;
 mod online;

@@ -7,8 +7,8 @@ use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     ArchivedTables, AssetColumns, AssetIndex, AssetPlan, AssetSettings, Cause, ColumnsFate, Depth,
-    DriverWorld, Freshness, History, Note, Only, Plan, Reason, Request, State, States, World,
-    note_columns, plan,
+    DriverWorld, Freshness, Graph, History, Note, Only, Plan, Reason, Request, State, States,
+    World, note_columns, plan,
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     edits::Consequences,
     failure::Failure,
     freshness, kv,
+    looking::Looked,
     warehouse::Warehouse,
     work::preview,
 };
@@ -73,6 +74,10 @@ impl Wanted {
 /// A plan, with everything that it was made from.
 pub(crate) struct Planned<'a> {
     context: &'a Context,
+    /// The context's graph, as far as the catalog tells more of its inputs.
+    graph: Graph,
+    /// Inputs that are there without any day, and why.
+    pub(crate) dayless: Vec<String>,
     pub(crate) snapshot: CatalogSnapshot,
     history: History,
     never: BTreeMap<TableName, RangeSet>,
@@ -99,10 +104,12 @@ impl<'a> Planned<'a> {
         check_days(&wanted.days)?;
         let as_of = context.as_of(wanted.days.as_of)?;
         let selected = context.select(&wanted.select, wanted.every_mode)?;
-        let tables = context.graph.tables_of(&selected);
+        let looked = Looked::at(context, warehouse, &selected)?;
         let mut planned = Self {
             context,
-            snapshot: warehouse.snapshot(&context.workspace, &tables)?,
+            graph: looked.graph,
+            dayless: looked.dayless,
+            snapshot: looked.snapshot,
             history: History::default(),
             never: context.never(),
             refused: context.refused(&selected),
@@ -315,7 +322,7 @@ impl<'a> Planned<'a> {
     /// What the plan was made from.
     pub(crate) fn world(&self) -> World<'_> {
         World {
-            graph: &self.context.graph,
+            graph: &self.graph,
             snapshot: &self.snapshot,
             history: &self.history,
             never: &self.never,

@@ -18,7 +18,7 @@ use chronon_run_exec::{
     Backoff, Control, Job, Options, Retries, Summary, Work,
     lock::{self, LockError},
 };
-use chronon_run_export::{open_text, out_of_date_text};
+use chronon_run_export::{excluded_text, open_text, out_of_date_text};
 use chronon_run_ledger::{AttemptRecord, Ledger, Pace, Provenance};
 use chronon_run_plan::{Plan, State, Step};
 use chronon_run_process::Watchdog;
@@ -344,7 +344,33 @@ impl Ended {
         if let Some(text) = out_of_date_text(&self.plan) {
             note(&text);
         }
+        let excluded = excluded_text(&self.plan);
+        if !excluded.is_empty() {
+            note(excluded.trim_end());
+        }
         Ok(())
+    }
+
+    /// Fails if days were asked for by name and none of them is, or will be, filled.
+    pub(crate) fn check_asked(&self) -> Result<(), Failure> {
+        let asked = self.plan.start_ds.or(self.plan.end_ds).is_some();
+        let other = State::ALL
+            .into_iter()
+            .filter(|state| *state != State::Excluded);
+        let others: u64 = other.map(|state| self.plan.days_in(state)).sum();
+        let excluded = self.plan.days_in(State::Excluded) > 0;
+        let nothing = excluded
+            || self
+                .plan
+                .assets
+                .iter()
+                .any(|asset| asset.excluded.is_some());
+        match asked && others == 0 && nothing {
+            true => Err(Failure::setup(
+                "none of the days that were asked for can be filled",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Whether a step failed or the run was interrupted.

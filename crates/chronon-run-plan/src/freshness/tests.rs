@@ -93,6 +93,7 @@ impl Lab {
         let by_id = by_id.map(|(at, asset)| (asset.id.clone(), at)).collect();
         Self {
             graph: Graph {
+                formats: std::collections::BTreeMap::new(),
                 readers: vec![BTreeSet::new(); assets.len()],
                 assets,
                 by_id,

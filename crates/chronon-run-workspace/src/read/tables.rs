@@ -286,7 +286,6 @@ pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> 
                             .map_err(|error: TableNameError| error.to_string())
                     })
                 }),
-                backfilled: section.boolean("backfilled").unwrap_or(false),
             })?;
             Some((table, settings))
         })

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, StepKind, TableName};
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
-use chronon_run_plan::{Asset, AssetColumns, AssetIndex, Graph, Tables, times_seen};
+use chronon_run_plan::{
+    Asset, AssetColumns, AssetIndex, Bases, Dayless, Graph, Need, Tables, dayless, times_seen,
+};
 use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
@@ -18,6 +20,7 @@ use crate::{
     context::Context,
     failure::Failure,
     jars, leases,
+    looking::list,
     output::{json, note, print, show},
     sampling, seed_days,
     warehouse::{Warehouse, surroundings},
@@ -73,9 +76,9 @@ fn known_spark(context: &Context) -> Option<Spark> {
 fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     let sources: Tables = context.graph.sources();
     let warehouse = Warehouse::look(&context.workspace);
-    let snapshot = warehouse.and_then(|found| found.snapshot(&context.workspace, &sources));
-    let snapshot = match snapshot {
-        Ok(snapshot) => snapshot,
+    let found = warehouse.and_then(|warehouse| list(context, &warehouse, &sources));
+    let (snapshot, bases) = match found {
+        Ok(found) => found,
         Err(failure) => {
             note(&format!("the inputs are not checked: {}", failure.text()));
             return Ok(Vec::new());
@@ -92,17 +95,24 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
             .at(Location::file(context.workspace.repo.join(path)))
             .hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait")
     };
-    let bare = sources
-        .iter()
-        .filter(|(table, columns)| is_bare(&snapshot, table, columns));
-    let without_days = |(table, _): (&TableName, &BTreeSet<String>)| {
-        let (path, names) = &readers[table];
+    let dayless = dayless(
+        &snapshot,
+        &daily_sources(context, &snapshot, &bases),
+        &bases,
+    );
+    let without_days = |(table, why): (&TableName, &Dayless)| {
+        let (path, names) = readers.get(table)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Diagnostic::warning("unpartitioned-input", format!("{table} has no partitions by day; {} read it", names.join(", ")))
-            .at(Location::file(context.workspace.repo.join(path)))
-            .hint("nobody can say which days it has, so steps that need it will wait; partition it, or name its column as `partitionColumn`")
+        let columns = sources.get(table)?;
+        let message = format!("{}; {} read it", why.text(table, columns), names.join(", "));
+        let finding = Diagnostic::warning(code(why), message);
+        let at = Location::file(context.workspace.repo.join(path));
+        Some(finding.at(at).hint(why.hint(table)))
     };
-    Ok(missing.map(finding).chain(bare.map(without_days)).collect())
+    let missing = missing.map(finding);
+    Ok(missing
+        .chain(dayless.iter().filter_map(without_days))
+        .collect())
 }
 
 /// Existing tables whose columns differ from those of their confs.
@@ -163,21 +173,28 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     Ok(finals.iter().filter_map(finding).collect())
 }
 
-/// Whether a table is known to have none of the day columns that it is read along.
-fn is_bare(snapshot: &CatalogSnapshot, table: &TableName, columns: &BTreeSet<String>) -> bool {
-    let Some(state) = snapshot.table(table) else {
-        return false;
-    };
-    let info = &state.info;
-    let is_partition = |wanted: &String| {
-        let mut known = info.partition_columns.iter();
-        known.any(|column| column.name.eq_ignore_ascii_case(wanted))
-    };
-    // Nothing is known of a table without columns, and views have their own ways.
-    !info.columns.is_empty()
-        && !info.is_view
-        && !columns.is_empty()
-        && !columns.iter().any(is_partition)
+/// The sources of which days are needed.
+fn daily_sources(context: &Context, snapshot: &CatalogSnapshot, bases: &Bases) -> Tables {
+    let graph = context.graph.resolved(snapshot, bases);
+    let mut tables = Tables::new();
+    for input in graph.assets.iter().flat_map(|asset| &asset.inputs) {
+        if input.producer.is_none() && input.need != Need::Table {
+            let columns = tables.entry(input.spec.table.clone()).or_default();
+            columns.insert(input.day_column.clone());
+        }
+    }
+    tables
+}
+
+fn code(why: &Dayless) -> &'static str {
+    match why {
+        Dayless::Format { .. } => "partition-format",
+        Dayless::Iceberg => "iceberg-input",
+        Dayless::Delta => "delta-input",
+        Dayless::View => "view-input",
+        Dayless::NoColumn(_) => "unpartitioned-input",
+        Dayless::Empty => "empty-input",
+    }
 }
 
 type Readers = BTreeMap<TableName, (std::path::PathBuf, BTreeSet<String>)>;

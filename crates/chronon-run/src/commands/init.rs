@@ -16,6 +16,21 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
             "`--force` overwrites it",
         ));
     }
+    let has = |name: &str| args.repo.join(name).exists();
+    if (has("teams.py") || has("compiled")) && !(has("teams.json") && has("production")) {
+        return Err(Failure::hinted(
+            format!(
+                "{} is a repo of Zipline, a fork of Chronon: it has {}",
+                args.repo.display(),
+                if has("compiled") {
+                    "compiled/"
+                } else {
+                    "teams.py"
+                }
+            ),
+            "Zipline's confs are not supported: they have fields of another meaning (`tableDependencies`, `partitionInterval`, `partitionFormat`, `engineType`) and are run by Zipline's own programs; confs that Chronon's compile.py writes to production/, beside teams.json, are",
+        ));
+    }
     if !args.repo.join("teams.json").is_file() {
         return Err(Failure::hinted(
             format!(

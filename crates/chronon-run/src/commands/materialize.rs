@@ -54,6 +54,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     if let Some(saved) = &saved {
         check_unchanged(saved, &planned.plan)?;
     }
+    planned.dayless.iter().for_each(|text| note(text));
     planned.check_edits()?;
     planned.check_columns()?;
     confirm(&planned.drops(), args.yes)?;
@@ -72,6 +73,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     running.tell_waiting(&ended)?;
     ended.tell(args.output)?;
     let outcome = ended.outcome_without(&not_filled);
+    let outcome = outcome.and_then(|()| ended.check_asked());
     metrics::write(&args.metrics, &context, &ended, started, &outcome);
     outcome
 }

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     driver::Driver,
     failure::Failure,
-    output::{json, print},
+    output::{json, note, print},
     planning::{Planned, Wanted},
     warehouse::Warehouse,
 };
@@ -46,6 +46,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     if args.commands || args.output == Output::Json || args.out.is_some() {
         planned.add_commands(&warehouse);
     }
+    planned.dayless.iter().for_each(|text| note(text));
     if let Some(path) = &args.out {
         save(&planned.plan, path)?;
     }

@@ -36,10 +36,10 @@ pub(crate) fn run(args: &ReadyArgs) -> Result<(), Failure> {
         Output::Text => print(&readiness.text())?,
         Output::Json => print(&json(&readiness)?)?,
     }
-    if readiness.ready {
-        Ok(())
-    } else {
-        Err(Failure::Waiting)
+    match (readiness.ready, readiness.state) {
+        (true, _) => Ok(()),
+        (false, State::Excluded) => Err(Failure::Findings(Vec::new())),
+        (false, _) => Err(Failure::Waiting),
     }
 }
 
@@ -73,7 +73,11 @@ impl Readiness {
     }
 
     fn text(&self) -> String {
-        let word = if self.ready { "ready" } else { "waiting" };
+        let word = match (self.ready, self.state) {
+            (true, _) => "ready",
+            (false, State::Excluded) => "never",
+            (false, _) => "waiting",
+        };
         let why = self.reason.as_ref().map(reason_text).unwrap_or_default();
         let state = self.state.as_str();
         let mut text = format!("{word}: {} {}: {state}: {why}", self.asset, self.ds);
@@ -114,10 +118,12 @@ fn readiness(asset: AssetId, ds: Ds, plan: &Plan) -> Readiness {
         let days = asset.days_in(State::Run).intersect(&later.into());
         days.hull().map(|hull| hull.end)
     });
+    // A day without rows is a day; what reads it has nothing to wait for.
+    let empty = matches!(reason, Some(Reason::NoRowsThere { .. }));
     Readiness {
         asset,
         ds,
-        ready: matches!(state, State::Done | State::Run | State::Excluded),
+        ready: matches!(state, State::Done | State::Run) || empty,
         state,
         reason,
         newer_ds: newer,

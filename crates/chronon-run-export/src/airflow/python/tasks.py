@@ -21,7 +21,7 @@ def ask(argv, log):
     answer = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     for line in (answer.stdout + answer.stderr).splitlines():
         log.info("%s", line)
-    if answer.returncode not in (DONE, WAITING):
+    if answer.returncode not in (DONE, WAITING) and not answer.stdout.startswith("{"):
         raise AirflowException(f"{argv[0]} ended with exit code {answer.returncode}")
     return json.loads(answer.stdout)
 
@@ -84,6 +84,8 @@ class InputsReady(BaseSensorOperator):
 
     def poke(self, context):
         answer = ask(on_day(self.argv, context), self.log)
+        if answer["state"] == "excluded" and not answer["ready"]:
+            raise AirflowSkipException("this day will never be filled")
         if self.newest and answer["state"] == "run" and answer["newer_ds"]:
             raise AirflowSkipException(f"the run of {answer['newer_ds']} fills this day too")
         return answer["ready"]

@@ -1,0 +1,286 @@
+//! What only the catalog tells of inputs: views have no partitions of their own, and a table that a query
+//! reads may have none by day.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_conf::tables_read;
+use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableInfo, TableName, TableSpec};
+
+use crate::{
+    graph::{Asset, AssetIndex, Graph, Input, Role, Tables},
+    need::Need,
+};
+
+/// For each view the tables whose days it has.
+pub type Bases = BTreeMap<TableName, BTreeSet<TableName>>;
+
+/// The tables behind the views of a snapshot: the declared one, or those that the view's text reads.
+#[must_use]
+pub fn bases(snapshot: &CatalogSnapshot, declared: &BTreeMap<TableName, TableName>) -> Bases {
+    let mut bases = Bases::new();
+    for (view, state) in &snapshot.tables {
+        let Some(info) = state.as_ref().map(|state| &state.info) else {
+            continue;
+        };
+        let read = match (declared.get(view), info.is_view) {
+            (Some(table), _) => [table.clone()].into(),
+            (None, true) => read_by_view(view, info),
+            (None, false) => continue,
+        };
+        if !read.is_empty() {
+            bases.insert(view.clone(), read);
+        }
+    }
+    bases
+}
+
+/// The tables of a view's text; names without a database are of the view's own.
+fn read_by_view(view: &TableName, info: &TableInfo) -> BTreeSet<TableName> {
+    let Some(text) = &info.view_text else {
+        return BTreeSet::new();
+    };
+    let current = info.properties.get("view.catalogAndNamespace.part.1");
+    let namespace = current.map_or(view.namespace(), String::as_str);
+    let read = tables_read(text, &[]);
+    let qualified = |table: TableName| match table.namespace() {
+        "default" => TableName::new(namespace, table.name()).unwrap_or(table),
+        _ => table,
+    };
+    let tables = read.tables.into_iter().map(qualified);
+    tables.filter(|table| table != view).collect()
+}
+
+impl Graph {
+    /// The graph with the views among its sources replaced by the tables behind them, and with query
+    /// inputs that have no days asked for their existence only. Assets keep their places.
+    #[must_use]
+    pub fn resolved(&self, snapshot: &CatalogSnapshot, bases: &Bases) -> Self {
+        let mut graph = self.clone();
+        let producers = producers(&self.assets);
+        for (index, asset) in graph.assets.iter_mut().enumerate() {
+            let inputs = std::mem::take(&mut asset.inputs);
+            let resolve = |input: Input| {
+                let mut found = behind(input, bases, &|table| {
+                    let producer = producers.get(table).copied();
+                    producer.filter(|&producer| producer < index)
+                });
+                found.iter_mut().for_each(|input| weaken(input, snapshot));
+                found
+            };
+            asset.inputs = inputs.into_iter().flat_map(resolve).collect();
+        }
+        graph
+    }
+}
+
+fn producers(assets: &[Asset]) -> BTreeMap<TableName, AssetIndex> {
+    let daily = assets.iter().enumerate();
+    let daily = daily.filter(|(_, asset)| asset.day_column.is_some());
+    daily
+        .map(|(index, asset)| (asset.table.clone(), index))
+        .collect()
+}
+
+/// How many views may stand behind one another.
+const DEEPEST: usize = 8;
+
+/// The inputs that stand for `input`: itself, or the view's existence and the days of its tables.
+fn behind(
+    input: Input,
+    bases: &Bases,
+    producer: &dyn Fn(&TableName) -> Option<AssetIndex>,
+) -> Vec<Input> {
+    if input.producer.is_some()
+        || input.need == Need::Table
+        || !bases.contains_key(&input.spec.table)
+    {
+        return vec![input];
+    }
+    let mut tables: BTreeSet<TableName> = [input.spec.table.clone()].into();
+    for _ in 0..DEEPEST {
+        let next = tables.iter().flat_map(|table| match bases.get(table) {
+            Some(read) => read.clone(),
+            None => [table.clone()].into(),
+        });
+        tables = next.collect();
+    }
+    let of = |table: TableName| Input {
+        producer: producer(&table),
+        spec: TableSpec {
+            table,
+            sub_partitions: input.spec.sub_partitions.clone(),
+        },
+        role: Role::Behind {
+            view: input.spec.table.clone(),
+            role: Box::new(input.role.clone()),
+        },
+        ..input.clone()
+    };
+    let mut found: Vec<Input> = tables.into_iter().map(of).collect();
+    found.push(Input {
+        need: Need::Table,
+        gates: false,
+        ..input
+    });
+    found
+}
+
+/// A table that is only guessed to be read day by day, and has no such days, must exist.
+fn weaken(input: &mut Input, snapshot: &CatalogSnapshot) {
+    let guessed = matches!(input.role, Role::Query | Role::Behind { .. });
+    if !guessed || input.producer.is_some() || input.need == Need::Table {
+        return;
+    }
+    let Some(state) = snapshot.table(&input.spec.table) else {
+        return;
+    };
+    let known = !state.info.columns.is_empty();
+    let mut columns = state.info.partition_columns.iter();
+    let by_day = columns.any(|column| column.name.eq_ignore_ascii_case(&input.day_column));
+    if known && !by_day {
+        input.need = Need::Table;
+        input.gates = false;
+    }
+}
+
+/// Why a table that is there has no day at all.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Dayless {
+    /// Its partitions are days in another format, or no days.
+    Format {
+        /// One of the values.
+        value: String,
+        /// The format that it seems to have.
+        guess: Option<PartitionFormat>,
+    },
+    /// A table of Iceberg, whose partitions the metastore does not know.
+    Iceberg,
+    /// A table of Delta, whose partitions the metastore does not know.
+    Delta,
+    /// A view whose tables cannot be told.
+    View,
+    /// It has no such partition column; the ones that it has.
+    NoColumn(Vec<String>),
+    /// It has no partition yet.
+    Empty,
+}
+
+/// For each of `tables` that exists without any day along its columns: why. `bases` are the tables of
+/// views.
+#[must_use]
+pub fn dayless(
+    snapshot: &CatalogSnapshot,
+    tables: &Tables,
+    bases: &Bases,
+) -> BTreeMap<TableName, Dayless> {
+    let found = tables.iter().filter_map(|(table, columns)| {
+        let why = why_dayless(snapshot, table, columns, bases)?;
+        Some((table.clone(), why))
+    });
+    found.collect()
+}
+
+fn why_dayless(
+    snapshot: &CatalogSnapshot,
+    table: &TableName,
+    columns: &BTreeSet<String>,
+    bases: &Bases,
+) -> Option<Dayless> {
+    let state = snapshot.table(table)?;
+    let info = &state.info;
+    let mut listed = columns
+        .iter()
+        .filter_map(|column| state.partitions.get(column));
+    if columns.is_empty() || listed.clone().any(|found| !found.days().is_empty()) {
+        return None;
+    }
+    if let Some(why) = lake(info) {
+        return Some(why);
+    }
+    if let Some(value) = listed.clone().find_map(|found| found.odd_values().next()) {
+        return Some(Dayless::Format {
+            value: value.to_owned(),
+            guess: PartitionFormat::guess(value),
+        });
+    }
+    if info.is_view {
+        return (!bases.contains_key(table)).then_some(Dayless::View);
+    }
+    let names: Vec<String> = info
+        .partition_columns
+        .iter()
+        .map(|c| c.name.clone())
+        .collect();
+    if listed.next().is_some() {
+        return Some(Dayless::Empty);
+    }
+    // Nothing is known of a table without columns.
+    (!info.columns.is_empty()).then_some(Dayless::NoColumn(names))
+}
+
+/// Whether the table's parameters are those of Iceberg or Delta.
+fn lake(info: &TableInfo) -> Option<Dayless> {
+    let is = |key: &str, word: &str| {
+        let mut properties = info.properties.iter();
+        properties.any(|(name, value)| {
+            name.eq_ignore_ascii_case(key) && value.to_lowercase().contains(word)
+        })
+    };
+    if is("table_type", "iceberg")
+        || is("spark.sql.sources.provider", "iceberg")
+        || is("storage_handler", "iceberg")
+    {
+        return Some(Dayless::Iceberg);
+    }
+    (is("spark.sql.sources.provider", "delta") || is("table_type", "delta"))
+        .then_some(Dayless::Delta)
+}
+
+impl Dayless {
+    /// What is the matter with `table`, as a fragment of a sentence.
+    #[must_use]
+    pub fn text(&self, table: &TableName, columns: &BTreeSet<String>) -> String {
+        let column = columns.iter().next().map_or("ds", String::as_str);
+        match self {
+            Self::Format { value, .. } => format!(
+                "{table} has partitions, but none is a day of the form yyyy-MM-dd: {column}={value}"
+            ),
+            Self::Iceberg => {
+                format!("{table} is an Iceberg table; its partitions cannot be listed here")
+            }
+            Self::Delta => {
+                format!("{table} is a Delta table; its partitions cannot be listed here")
+            }
+            Self::View => {
+                format!("{table} is a view, and its text does not tell which tables it reads")
+            }
+            Self::NoColumn(names) if names.is_empty() => {
+                format!("{table} has no partitions by day")
+            }
+            Self::NoColumn(names) => format!(
+                "{table} has no partitions by day: it is partitioned by {}, not by {column}",
+                names.join(", ")
+            ),
+            Self::Empty => format!("{table} has no partition yet"),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self, table: &TableName) -> String {
+        match self {
+            Self::Format { guess: Some(guess), .. } => format!(
+                "set `partition_format = \"{guess}\"` under `[sources.\"{table}\"]` in workspace.toml"
+            ),
+            Self::Format { guess: None, .. } => format!(
+                "if they are days, set `partition_format` under `[sources.\"{table}\"]` in workspace.toml; else read the table through a staging query that writes days"
+            ),
+            Self::Iceberg | Self::Delta => "the metastore does not know which days it has, so what needs it waits; copy the days into a Hive table with a job of your own, and read that, or declare what a staging query waits for with `dependencies` of an `[[override]]`".to_owned(),
+            Self::View => format!(
+                "name the table whose days it has: `days_from = \"db.table\"` under `[sources.\"{table}\"]` in workspace.toml"
+            ),
+            Self::NoColumn(_) => "it is not known which days it has, so steps that need it will wait; partition it, or name its column as `partitionColumn`".to_owned(),
+            Self::Empty => "what needs it waits for the first one".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What the catalog shows of a plan's tables, views looked through and days read in their formats.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
+use chronon_run_plan::{AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless};
+
+use crate::{context::Context, failure::Failure, warehouse::Warehouse};
+
+/// A snapshot, and the graph as far as it tells more of the inputs.
+pub(crate) struct Looked {
+    pub(crate) graph: Graph,
+    pub(crate) snapshot: CatalogSnapshot,
+    /// Inputs that are there without any day, and why.
+    pub(crate) dayless: Vec<String>,
+}
+
+impl Looked {
+    /// Lists the tables of the selected assets.
+    pub(crate) fn at(
+        context: &Context,
+        warehouse: &Warehouse,
+        selected: &BTreeSet<AssetIndex>,
+    ) -> Result<Self, Failure> {
+        let tables = context.graph.tables_of(selected);
+        let (snapshot, bases) = list(context, warehouse, &tables)?;
+        let graph = context.graph.resolved(&snapshot, &bases);
+        let mut inputs = Tables::new();
+        for input in selected
+            .iter()
+            .flat_map(|&index| &graph.assets[index].inputs)
+        {
+            if input.producer.is_none() && input.need != chronon_run_plan::Need::Table {
+                let columns = inputs.entry(input.spec.table.clone()).or_default();
+                columns.insert(input.day_column.clone());
+            }
+        }
+        let found = dayless(&snapshot, &inputs, &bases);
+        let found = found.iter().filter(|(_, why)| **why != Dayless::Empty);
+        let text = |(table, why): (&TableName, &Dayless)| {
+            format!(
+                "warning: {}; {}",
+                why.text(table, &inputs[table]),
+                why.hint(table)
+            )
+        };
+        Ok(Self {
+            dayless: found.map(text).collect(),
+            graph,
+            snapshot,
+        })
+    }
+}
+
+/// The snapshot of `tables` and of the tables behind the views among them.
+pub(crate) fn list(
+    context: &Context,
+    warehouse: &Warehouse,
+    tables: &Tables,
+) -> Result<(CatalogSnapshot, Bases), Failure> {
+    let declared = context.days_from();
+    let mut snapshot = warehouse.snapshot(&context.workspace, tables)?;
+    let mut found = bases(&snapshot, &declared);
+    loop {
+        let mut more = Tables::new();
+        for (view, read) in &found {
+            let columns = tables.get(view).cloned().unwrap_or_default();
+            let columns: BTreeSet<String> = match columns.is_empty() {
+                true => [context.workspace.partition_column.clone()].into(),
+                false => columns,
+            };
+            for table in read
+                .iter()
+                .filter(|table| !snapshot.tables.contains_key(*table))
+            {
+                more.entry(table.clone())
+                    .or_default()
+                    .extend(columns.clone());
+            }
+        }
+        if more.is_empty() {
+            break;
+        }
+        let further = warehouse.snapshot(&context.workspace, &more)?;
+        snapshot.tables.extend(further.tables);
+        found = bases(&snapshot, &declared);
+    }
+    snapshot.read_with(&formats(context));
+    Ok((snapshot, found))
+}
+
+/// How sources write days: as workspace.toml says, or else as dependencies tell.
+fn formats(context: &Context) -> BTreeMap<TableName, PartitionFormat> {
+    let mut formats = context.graph.formats.clone();
+    let declared = context.workspace.sources.iter();
+    formats.extend(
+        declared.filter_map(|(table, settings)| {
+            Some((table.clone(), settings.partition_format.clone()?))
+        }),
+    );
+    formats
+}
