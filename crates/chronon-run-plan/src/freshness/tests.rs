@@ -582,6 +582,7 @@ fn a_year_of_many_assets_is_compared_at_once() {
     let by_id = assets.iter().enumerate();
     let by_id = by_id.map(|(at, asset)| (asset.id.clone(), at)).collect();
     let graph = Graph {
+        formats: Default::default(),
         readers: vec![BTreeSet::new(); assets.len()],
         assets,
         by_id,
