@@ -272,7 +272,7 @@ retries = 0
     fn renamed(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for name in DATABASES {
-            for quote in ["\"", " ", "=", "("] {
+            for quote in ["\"", " ", "=", "(", "wait_for_"] {
                 for end in [".", "\""] {
                     let from = format!("{quote}{name}{end}");
                     text = text.replace(&from, &format!("{quote}{}{name}{end}", self.prefix));

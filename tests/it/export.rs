@@ -108,11 +108,11 @@ fn a_day_that_never_lands_is_not_waited_for_further_down() {
     staged.run(&["materialize", "team.one"]).expect(0);
     assert_eq!(
         ready(&staged, "two", "2026-01-02"),
-        (0, "excluded".into(), json!("2026-01-03"))
+        (2, "excluded".into(), json!("2026-01-03"))
     );
     assert_eq!(
         ready(&staged, "three", "2026-01-02"),
-        (0, "excluded".into(), Value::Null)
+        (2, "excluded".into(), Value::Null)
     );
     staged.run(&["materialize", "team.two"]).expect(0);
     assert_eq!(staged.filled("two"), days("2026-01-03", "2026-01-03"));

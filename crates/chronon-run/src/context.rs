@@ -54,6 +54,12 @@ impl Context {
         Ok(context)
     }
 
+    /// The files with errors that have no asset, relative to the repo, and what is wrong.
+    pub(crate) fn files_left_out(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let files = self.left_out.iter();
+        files.map(|file| (file.path.as_path(), file.why.as_str()))
+    }
+
     /// Names the files with errors.
     fn warn_of_errors(&self) {
         let total = self.broken.len() + self.left_out.len();

@@ -77,6 +77,12 @@ fn left_out(context: &Context) -> Result<BTreeSet<AssetId>, Failure> {
         .filter(|&index| context.has_errors(index))
         .collect();
     context.check_fillable(&broken)?;
+    if let Some((path, why)) = context.files_left_out().next() {
+        return Err(Failure::hinted(
+            format!("the DAG of {} cannot be written: {why}", path.display()),
+            "correct the file, or move it out of the compiled confs",
+        ));
+    }
     let mut refused = context.refused(&every);
     // An app is started by its own command, whatever fills the tables.
     refused.retain(|asset, _| asset.step != StepKind::Streaming);
