@@ -376,8 +376,12 @@ fn another_kind_of_server_is_no_metastore() {
 fn a_database_that_is_damaged_is_explained_with_its_log() {
     let workspace = tempfile::tempdir().unwrap();
     let embedded = embedded(&spark(), workspace.path());
-    fs::create_dir_all(&embedded.directory).unwrap();
-    fs::write(embedded.directory.join("db"), "not a database").unwrap();
+    // All the files of a database, so that it is not taken for one whose creation was cut short.
+    for file in ["service.properties", "log/log.ctrl", "seg0/c10.dat"] {
+        let path = embedded.directory.join("db").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "not a database").unwrap();
+    }
     let error = embedded.join().unwrap_err();
     let EmbeddedError::Ended { reason, log, .. } = &error else {
         panic!("{error:?}");
