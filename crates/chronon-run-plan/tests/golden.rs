@@ -597,7 +597,7 @@ fn a_wrong_selector_says_what_is_right() {
     );
     assert_eq!(
         error("colour:blue"),
-        "`colour:blue`: there is no selection method `colour` (known: team, type, mode, tag, path, source, table)"
+        "`colour:blue`: there is no selection method `colour` (known: team, type, mode, tag, path, source, table, state)"
     );
     assert_eq!(error("team:"), "`team:` is not a selector");
     assert_eq!(error("[a"), "`[a` is not a selector");
