@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -114,6 +114,23 @@ fn binary(workspace: &Workspace) -> PathBuf {
     copy
 }
 
+/// The command that goes on as another user, who may look into every folder: the checkout and Spark may
+/// be below one that is root's alone.
+fn becoming(user: u32) -> Vec<String> {
+    let user = user.to_string();
+    let read = "+dac_read_search";
+    let words = [
+        "setpriv",
+        "--reuid",
+        &user,
+        "--regid",
+        &user,
+        "--clear-groups",
+    ];
+    let rights = ["--inh-caps", read, "--ambient-caps", read];
+    words.into_iter().chain(rights).map(str::to_owned).collect()
+}
+
 fn give_to(folder: &Path, uid: u32) {
     std::os::unix::fs::chown(folder, Some(uid), Some(uid)).unwrap();
     for entry in fs::read_dir(folder).unwrap() {
@@ -149,7 +166,7 @@ fn a_run_without_locale_home_and_usable_tmp() {
         false => "",
     };
     let become_nobody = match rights {
-        true => format!("setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "),
+        true => format!("{} ", becoming(NOBODY).join(" ")),
         false => String::new(),
     };
     let script = format!(
@@ -222,12 +239,13 @@ fn a_user_without_a_name_is_told_what_to_do() {
     let elsewhere = Workspace::outside_tmp("elsewhere");
     let program = binary(&elsewhere);
     give_to(workspace.root(), 12_345);
-    let mut command = Command::new(&program);
+    let become_unknown = becoming(12_345);
+    let mut command = Command::new(&become_unknown[0]);
     command
+        .args(&become_unknown[1..])
+        .arg(&program)
         .arg("materialize")
         .current_dir(workspace.root())
-        .uid(12_345)
-        .gid(12_345)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("HOME", "/nonexistent")

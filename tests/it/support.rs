@@ -49,6 +49,14 @@ impl Workspace {
     /// An empty folder of this name that is not below `/tmp` and that every user can reach.
     pub(crate) fn outside_tmp(name: &str) -> Self {
         let target = repository().join("target");
+        // The checkout may be below a folder that is its owner's alone.
+        let is_open = |folder: &Path| {
+            fs::metadata(folder).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
+        };
+        let target = match target.ancestors().all(is_open) {
+            true => target,
+            false => PathBuf::from("/var/tmp"),
+        };
         let folder = tempfile::Builder::new()
             .prefix("chronon-run-")
             .permissions(Permissions::from_mode(0o755))

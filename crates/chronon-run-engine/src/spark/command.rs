@@ -79,6 +79,9 @@ impl SqlJobs<'_> {
     /// Configuration that comes last, so that it wins.
     fn required_conf(&self) -> Vec<(String, String)> {
         let mut conf = required_conf(self.metastore_uri, self.warehouse);
+        // Wide GroupBys need more rounds to be analysed than Spark's 100.
+        let rounds = ("spark.sql.analyzer.maxIterations", "1000");
+        conf.push((rounds.0.to_owned(), rounds.1.to_owned()));
         conf.extend(machine_conf(self.master, None, self.jvm, self.conf));
         conf
     }
@@ -299,6 +302,8 @@ mod tests {
         spark.ui.enabled=false
         --conf
         spark.ui.showConsoleProgress=true
+        --conf
+        spark.sql.analyzer.maxIterations=1000
         --conf
         spark.hadoop.hive.exec.scratchdir=/w/scratch/hive
         --conf

@@ -2,13 +2,7 @@
 
 use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
 
-use super::{
-    inputs,
-    kind::Kind,
-    order::{in_engine_order, java_hash},
-    script::ident,
-    types::Shape,
-};
+use super::{inputs, kind::Kind, order::java_hash, script::ident, types::Shape};
 
 /// One output column of a GroupBy.
 #[derive(Clone)]
@@ -139,6 +133,18 @@ impl Feature {
             },
             window,
             split: split.clone(),
+        }
+    }
+
+    /// Whether the output is a map with texts as keys.
+    pub(super) fn is_map(&self) -> bool {
+        use Operation::{ApproxHistogramK, Histogram};
+        match self.split {
+            Split::Bucket(_) | Split::Entries(_) | Split::ElementsByBucket(..) => true,
+            Split::None | Split::Elements(_) => {
+                matches!(self.partial.operation, Histogram | ApproxHistogramK)
+            }
+            Split::Positions(_) => false,
         }
     }
 
@@ -649,11 +655,10 @@ impl Partial {
             Operation::Histogram => format!(
                 "IF(SIZE({c}) {} 0, TRANSFORM_VALUES({}, (word, n) -> CAST(n AS INT)), NULL)",
                 if self.signed { ">=" } else { ">" },
-                in_engine_order(&self.most_frequent(&c))
+                self.most_frequent(&c)
             ),
             Operation::ApproxHistogramK => {
-                let entries = in_engine_order(&self.most_frequent(&c));
-                format!("IF(SIZE({c}) > 0, {entries}, NULL)")
+                format!("IF(SIZE({c}) > 0, {}, NULL)", self.most_frequent(&c))
             }
             Operation::Variance => format!(
                 "IF({c}.n > 0, {}, NULL)",

@@ -36,7 +36,7 @@ mod followers_tests;
 
 use std::collections::BTreeMap;
 
-use chronon_run_conf::{GroupBy, Join, MetaData, StagingQuery};
+use chronon_run_conf::{Derivation, GroupBy, Join, MetaData, StagingQuery};
 use chronon_run_core::{
     AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableChanges, TableName,
 };
@@ -173,6 +173,19 @@ pub fn column_changes(request: &Request<'_>) -> Result<Vec<TableChanges>, Vec<Re
     build(request).map(|script| script.changes().to_vec())
 }
 
+/// Whether something is derived from the features of a conf.
+fn has_derivations(conf: Conf<'_>) -> bool {
+    let some = |list: &Option<Vec<Derivation>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    match conf {
+        Conf::StagingQuery(_) => false,
+        Conf::GroupBy(conf) => some(&conf.derivations),
+        Conf::Join(conf) => {
+            let mut parts = conf.offline_parts();
+            some(&conf.derivations) || parts.any(|part| some(&part.group_by.derivations))
+        }
+    }
+}
+
 /// The statements of one step.
 fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> {
     let refusals = check(request.conf, request.step);
@@ -184,6 +197,7 @@ fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> 
         request.range.start,
         request.partition_column,
     );
+    script.orders_maps = has_derivations(request.conf);
     let done = match request.conf {
         Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),
         Conf::GroupBy(conf) => match request.step {

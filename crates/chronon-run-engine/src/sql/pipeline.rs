@@ -139,14 +139,11 @@ impl Pipeline<'_> {
                 ident(source)
             ));
         }
+        let shown = self.shown(&columns, script.orders_maps);
         let present = self.row_condition(&names);
         let sql = if views.len() == 1 && groups.iter().all(|group| *group.split == Split::None) {
             let source = views.first().cloned().unwrap_or_default();
-            format!(
-                "SELECT {}\nFROM {}{present}",
-                list(&columns),
-                ident(&source)
-            )
+            format!("SELECT {shown}\nFROM {}{present}", ident(&source))
         } else {
             if let Some(complete) = self.complete_identities() {
                 let nothing: Vec<String> = names
@@ -164,8 +161,7 @@ impl Pipeline<'_> {
                 .map(|name| format!("FIRST({0}, true) AS {0}", ident(name)))
                 .collect();
             format!(
-                "SELECT {columns}\nFROM (\n  SELECT {identity}, {merged}\n  FROM (\n    {pieces}\n  )\n  GROUP BY {identity}\n){present}",
-                columns = list(&columns),
+                "SELECT {shown}\nFROM (\n  SELECT {identity}, {merged}\n  FROM (\n    {pieces}\n  )\n  GROUP BY {identity}\n){present}",
                 identity = list(&identity),
                 merged = merged.join(", "),
                 pieces = pieces.join("\n    UNION ALL\n    "),
@@ -177,6 +173,19 @@ impl Pipeline<'_> {
             columns,
             values: names,
         }
+    }
+
+    /// The columns, maps in the engine's order if that can be seen.
+    fn shown(&self, columns: &[String], orders_maps: bool) -> String {
+        let is_map = |name: &String| {
+            let feature = self.features.iter().find(|feature| feature.name == *name);
+            orders_maps && feature.is_some_and(Feature::is_map)
+        };
+        let shown = columns.iter().map(|name| match is_map(name) {
+            true => format!("{} AS {}", in_engine_order(&ident(name)), ident(name)),
+            false => ident(name),
+        });
+        shown.collect::<Vec<_>>().join(", ")
     }
 
     /// End-of-day values of unsplit features over a view of the merged days.
@@ -252,7 +261,7 @@ impl Pipeline<'_> {
                 );
                 let value = match group.split {
                     Split::Positions(_) => format!("TRANSFORM(SORT_ARRAY({entry}), e -> e.value)"),
-                    _ => in_engine_order(&format!("MAP_FROM_ENTRIES({entry})")),
+                    _ => format!("MAP_FROM_ENTRIES({entry})"),
                 };
                 let some = match group.split {
                     Split::Entries(_) => {

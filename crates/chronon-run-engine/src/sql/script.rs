@@ -211,6 +211,8 @@ pub(super) struct Script<'a> {
     first: Ds,
     /// The run's partition column, that of every output.
     pub(super) ds: &'a str,
+    /// Whether derivations may look at the order of a map's entries, so that it must be the engine's.
+    pub(super) orders_maps: bool,
 }
 
 impl<'a> Script<'a> {
@@ -225,6 +227,7 @@ impl<'a> Script<'a> {
             tables,
             first,
             ds,
+            orders_maps: false,
         }
     }
 
