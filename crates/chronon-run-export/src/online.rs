@@ -111,7 +111,7 @@ impl PathFacts {
         let behind = self.due.is_some() && self.upload < self.offline;
         let late = self.offline.filter(|_| behind);
         let late = late.map(|offline| format!("{offline} is not uploaded"));
-        // Whoever loads it elsewhere serves no newer batch than this.
+        // A loader elsewhere serves no newer batch than this.
         let batch = match self.kv_here {
             true => None,
             false => self.batch(self.upload),

@@ -45,7 +45,7 @@ pub struct AssetStatus {
     pub stale: RangeSet,
     /// Days that are known to have no rows.
     pub empty: RangeSet,
-    /// Those of the filled days of which nobody knows with which conf and from what they were made.
+    /// Filled days without a record of the conf and the inputs that they were made from.
     pub unrecorded: RangeSet,
     /// Why days are out of date, oldest first.
     pub why_stale: Vec<StaleDays>,

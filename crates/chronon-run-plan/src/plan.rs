@@ -77,8 +77,8 @@ pub enum Note {
         /// The partitions, by table.
         tables: BTreeMap<TableName, RangeSet>,
     },
-    /// Days that were filled by others, or before it was recorded: nobody knows with which conf and
-    /// from what.
+    /// Days that another program filled, or that were filled before records were kept: their conf and
+    /// inputs are unknown.
     Unrecorded {
         /// The days.
         days: RangeSet,

@@ -148,7 +148,7 @@ impl<'a> Helper<'a> {
     /// # Errors
     /// [`HelperError`] if it did not run to its own end.
     pub fn output(self) -> Result<(Exit, String), HelperError> {
-        // A file, because nobody reads a pipe while the program is waited for.
+        // A file, because a pipe would not be read while the program is waited for.
         let mut output: File = sys::memory_file().or_else(|_| tempfile::tempfile())?;
         let exit = self.run_into(Output::Both(output.try_clone()?))?;
         output.rewind()?;

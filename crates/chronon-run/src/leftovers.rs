@@ -1,6 +1,6 @@
 //! What a killed or failed script leaves: helper tables, folders without a table, and files that it had
-//! written and not yet moved into place. A later script would stop at the first two; nobody else takes
-//! any of them away.
+//! written and not yet moved into place. A later script would stop at the first two; nothing else
+//! removes any of them.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ const UNFINISHED: [&str; 3] = ["_temporary", ".spark-staging", ".hive-staging"];
 /// has ended what was left of earlier runs: nobody writes them now.
 ///
 /// Files are only touched below the embedded metastore: in a warehouse of the user's, others may be
-/// writing. What cannot be removed is said, and is in nobody's way.
+/// writing. What cannot be removed is reported, and does no harm.
 pub(crate) fn remove(context: &Context, warehouse: &Warehouse, plan: &Plan, run: &str) {
     let mut done = BTreeSet::new();
     for step in &plan.steps {

@@ -141,8 +141,8 @@ impl<'a> Planned<'a> {
         Ok(planned)
     }
 
-    /// Compares the columns of existing tables with those of the confs. Where nobody is there to ask for
-    /// a rebuild, assets that need one are left alone.
+    /// Compares the columns of existing tables with those of the confs. Where a rebuild cannot be asked
+    /// for, assets that need one are left alone.
     fn add_columns(&mut self, selected: &BTreeSet<AssetIndex>, rebuild: bool, day: Ds) {
         let mut found = columns::differing(self.context, selected, &self.snapshot, day);
         if rebuild {

@@ -204,7 +204,7 @@ impl Embedded {
                 server = Some(self.launch(lock)?);
             }
             if Stop::of_process().reason().is_some() {
-                // A server that was started here ends by itself, as nobody uses it.
+                // A server that was started here ends by itself, because it has no connection.
                 return Err(EmbeddedError::Stopped);
             }
             if Instant::now() > deadline {
@@ -354,7 +354,7 @@ impl Embedded {
         fs::write(&path, text).map_err(|source| file_error(&path, source))
     }
 
-    /// An empty folder for the server's temporary files: whoever used it is dead.
+    /// An empty folder for the server's temporary files: the process that used it is dead.
     fn clear_temporary(&self) -> Result<(), EmbeddedError> {
         let path = self.directory.join(TEMPORARY);
         match fs::remove_dir_all(&path) {

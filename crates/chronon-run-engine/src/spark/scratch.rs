@@ -64,7 +64,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes the folders whose process is gone. One that cannot be removed is in nobody's way.
+/// Removes the folders whose process is gone. One that cannot be removed does no harm.
 fn remove_dead(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)?.filter_map(Result::ok) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {

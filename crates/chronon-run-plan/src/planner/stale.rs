@@ -59,7 +59,7 @@ impl Planner<'_> {
         push_each(cells, reopened, days, State::Run, &reason)
     }
 
-    /// Filled days that nobody knows the making of, and those that this plan makes out of date.
+    /// Filled days without a record of how they were made, and those that this plan makes out of date.
     pub(super) fn freshness_notes(&self, index: AssetIndex, cells: &[Cells]) -> Vec<Note> {
         let asset = &self.world.graph.assets[index];
         let done = cells.iter().filter(|cells| cells.state == State::Done);

@@ -24,7 +24,7 @@ struct Diff {
     confs: Vec<Edited>,
     /// Days that are out of date for other causes than an edit.
     stale: Vec<Outdated>,
-    /// Filled days of which nobody knows with which conf they were made.
+    /// Filled days without a record of the conf that they were made with.
     unrecorded: BTreeMap<AssetId, RangeSet>,
 }
 

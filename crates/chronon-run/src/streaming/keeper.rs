@@ -124,7 +124,7 @@ impl Streams<'_> {
         self.remember(app, record);
     }
 
-    /// Brings the record up to what happened since: a start that nobody watched to its end has
+    /// Brings the record up to what happened since: a start that was not watched to its end has
     /// settled, or has died soon.
     pub(super) fn catch_up(&self, app: &App, record: &mut Record, seen: &Seen) {
         if !record.pending {
@@ -247,7 +247,7 @@ impl Streams<'_> {
             match control.recv_timeout(PAUSE) {
                 Ok(Control::Stop(reason)) => return Err(Failure::Interrupted(reason)),
                 Ok(Control::Kill) | Err(RecvTimeoutError::Timeout) => {}
-                // Nobody can stop us any more; go on looking.
+                // The sender is gone, so no stop can arrive; continue.
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(PAUSE),
             }
         }

@@ -101,7 +101,7 @@ impl Streams<'_> {
     }
 
     /// An app reads its serving information from the KV store (§8.1), and would die without it. Where
-    /// nobody is known to load it, the upload is all that can be asked for.
+    /// no loader is known, only the upload can be asked for.
     fn is_uploaded(&self, app: &App) -> Result<bool, Failure> {
         let of = |step| AssetId::new(ConfType::GroupBy, &app.asset.conf.name, step);
         if self.context.workspace.hooks.kv_upload.is_some() {
