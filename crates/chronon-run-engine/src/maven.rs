@@ -197,8 +197,7 @@ pub enum MavenError {
 #[must_use]
 pub fn cached(coordinates: &Coordinates, cache: &Path) -> Option<Cached> {
     let path = place(coordinates, cache);
-    let record = fs::read(record_path(&path)).ok()?;
-    let record: Record = serde_json::from_slice(&record).ok()?;
+    let record = record_of(&path)?;
     let bytes = fs::metadata(&path).ok()?.len();
     (bytes == record.bytes).then_some(Cached {
         path,
@@ -221,12 +220,7 @@ pub fn install(
         path: path.clone(),
         source,
     };
-    let folder = path.parent().unwrap_or(cache);
-    fs::create_dir_all(folder).map_err(cache_error)?;
-    let work = tempfile::Builder::new()
-        .prefix(".fetching-")
-        .tempdir_in(folder)
-        .map_err(cache_error)?;
+    let work = fetching_folder(&path).map_err(cache_error)?;
     let fetched = work.path().join(coordinates.file_name());
     let from = maven.fetch(coordinates, Packaging::Jar, &fetched)?;
     let sha256 = checksum::<Sha256>(&fetched).map_err(cache_error)?;
@@ -262,12 +256,7 @@ pub fn pom(coordinates: &Coordinates, cache: &Path, maven: &Maven) -> Result<Str
         path: path.clone(),
         source,
     };
-    let folder = path.parent().unwrap_or(cache);
-    fs::create_dir_all(folder).map_err(cache_error)?;
-    let work = tempfile::Builder::new()
-        .prefix(".fetching-")
-        .tempdir_in(folder)
-        .map_err(cache_error)?;
+    let work = fetching_folder(&path).map_err(cache_error)?;
     let fetched = work.path().join(coordinates.pom_name());
     maven.fetch(coordinates, Packaging::Pom, &fetched)?;
     let text = fs::read_to_string(&fetched).map_err(cache_error)?;
@@ -337,9 +326,7 @@ pub fn sha256_unless_unchanged(path: &Path) -> io::Result<String> {
 /// The SHA-256 that a jar of the cache had when it was fetched.
 #[must_use]
 pub fn fetched_sha256(jar: &Path) -> Option<String> {
-    let record = fs::read(record_path(jar)).ok()?;
-    let record: Record = serde_json::from_slice(&record).ok()?;
-    Some(record.sha256)
+    Some(record_of(jar)?.sha256)
 }
 
 /// A checksum, and the file that it is of.
@@ -376,6 +363,20 @@ fn place(coordinates: &Coordinates, cache: &Path) -> PathBuf {
 
 fn record_path(jar: &Path) -> PathBuf {
     jar.with_extension("jar.json")
+}
+
+/// The record beside a jar of the cache.
+fn record_of(jar: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(record_path(jar)).ok()?).ok()
+}
+
+/// A folder beside `place` for a file that is being fetched; removed with the returned value.
+fn fetching_folder(place: &Path) -> io::Result<tempfile::TempDir> {
+    let folder = place.parent().unwrap_or(place);
+    fs::create_dir_all(folder)?;
+    tempfile::Builder::new()
+        .prefix(".fetching-")
+        .tempdir_in(folder)
 }
 
 impl Maven {
