@@ -340,29 +340,41 @@ impl Ledger {
 
     /// What the last comparison of each join's logged features found, of all days that it was about.
     pub fn compared(&mut self) -> BTreeMap<AssetId, Vec<Compared>> {
+        // The last step of the newest day, found in the index; the history before it is not read.
         let sql = "
-            SELECT s.asset, s.compared FROM steps s JOIN runs r USING (run)
-            WHERE s.compared IS NOT NULL ORDER BY s.last, r.seq, s.step";
+            SELECT s.asset, s.compared FROM asset_state t CROSS JOIN steps s ON (s.run, s.step) = (
+                SELECT c.run, c.step FROM steps c JOIN runs r USING (run)
+                WHERE c.asset = t.asset AND c.compared IS NOT NULL AND c.last = (
+                    SELECT max(last) FROM steps WHERE asset = t.asset AND compared IS NOT NULL
+                ) ORDER BY r.seq DESC, c.step DESC LIMIT 1
+            )";
         let found = |row: &Row<'_>| {
             let compared = optional_json(row, 1)?.unwrap_or_default();
             Ok((parsed(row, 0)?, compared))
         };
         let all = self.rows("read the comparisons", sql, params![], found);
-        // Later ones take the place of earlier ones.
         all.into_iter().collect()
     }
 
     /// The newest day that each `kv` has loaded into the KV store. A day that was uploaded again since,
     /// well or not, does not count.
     pub fn loaded(&mut self) -> BTreeMap<AssetId, Ds> {
+        // From the newest day backwards: the first that fits is the answer.
         let sql = "
-            SELECT s.asset, max(s.last)
-            FROM attempts a JOIN steps s USING (run, step) JOIN runs r USING (run)
-            WHERE s.asset IN (SELECT asset FROM asset_state WHERE asset LIKE '%/kv') AND a.outcome = '{\"kind\":\"succeeded\"}' AND NOT EXISTS (
-                SELECT 1 FROM attempts b JOIN steps u USING (run, step) JOIN runs q USING (run)
-                WHERE u.asset = substr(s.asset, 1, length(s.asset) - 2) || 'upload'
-                    AND u.last = s.last AND (q.seq, u.step) > (r.seq, s.step)
-            ) GROUP BY s.asset";
+            SELECT asset, newest FROM (
+                SELECT t.asset AS asset, (
+                    SELECT s.last
+                    FROM steps s CROSS JOIN attempts a USING (run, step) CROSS JOIN runs r USING (run)
+                    WHERE s.asset = t.asset AND a.outcome = '{\"kind\":\"succeeded\"}'
+                        AND NOT EXISTS (
+                            SELECT 1 FROM steps u CROSS JOIN attempts b USING (run, step)
+                                CROSS JOIN runs q USING (run)
+                            WHERE u.asset = substr(t.asset, 1, length(t.asset) - 2) || 'upload'
+                                AND u.last = s.last AND (q.seq, u.step) > (r.seq, s.step)
+                        )
+                    ORDER BY s.last DESC LIMIT 1
+                ) AS newest FROM asset_state t WHERE t.asset LIKE '%/kv'
+            ) WHERE newest IS NOT NULL";
         let day = |row: &Row<'_>| Ok((parsed(row, 0)?, Ds::from_epoch_days(row.get(1)?)));
         let all = self.rows("read the loads", sql, params![], day);
         all.into_iter().collect()
@@ -470,6 +482,7 @@ impl Ledger {
                     transaction.prepare_cached(&sql)?.execute(params![run])?;
                 }
             }
+            forget_unused(&transaction)?;
             state::rebuild(&transaction)?;
             transaction.commit()?;
             forgotten.clone_from(&old);
@@ -480,6 +493,15 @@ impl Ledger {
         }
         forgotten
     }
+}
+
+/// Forgets attempts of which no day is left (their run was killed), and confs of which no attempt is.
+fn forget_unused(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "DELETE FROM looks WHERE run NOT IN (SELECT run FROM runs)
+            AND NOT EXISTS (SELECT 1 FROM made_days d WHERE d.look = looks.look);
+         DELETE FROM contents WHERE conf NOT IN (SELECT conf FROM looks);",
+    )
 }
 
 /// Makes the file as small as what is in it.

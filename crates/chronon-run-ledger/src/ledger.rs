@@ -193,6 +193,11 @@ impl Ledger {
         None
     }
 
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> Option<&Connection> {
+        self.file.as_ref().map(|(connection, _)| connection)
+    }
+
     /// The same, but nothing happens to a file that must not be written.
     pub(crate) fn change(
         &mut self,

@@ -27,3 +27,7 @@ mod state;
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
 pub use ledger::Ledger;
 pub use provenance::{Look, Provenance};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod size_tests;

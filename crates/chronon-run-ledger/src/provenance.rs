@@ -5,7 +5,7 @@
 //! What could not be recorded is unknown, never taken for fresh.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -115,6 +115,11 @@ impl Provenance {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_connection<T>(&self, action: impl FnOnce(&Connection) -> T) -> Option<T> {
+        self.state().connection.as_ref().map(action)
+    }
+
     /// What went wrong since the last call, as sentence fragments.
     pub fn take_notices(&self) -> Vec<String> {
         std::mem::take(&mut self.state().notices)
@@ -222,9 +227,15 @@ fn see(
     number: i64,
 ) -> rusqlite::Result<()> {
     let id = id_of(connection, "slices", "slice", slice)?;
+    let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
+    else {
+        return Ok(());
+    };
     let known: BTreeMap<Ds, Evidence> = connection
-        .prepare_cached("SELECT ds, files, catalog FROM seen_days WHERE slice = ?1")?
-        .query_map(params![id], |row| {
+        .prepare_cached(
+            "SELECT ds, files, catalog FROM seen_days WHERE slice = ?1 AND ds BETWEEN ?2 AND ?3",
+        )?
+        .query_map(params![id, first.epoch_days(), last.epoch_days()], |row| {
             Ok((Ds::from_epoch_days(row.get(0)?), evidence(row, 1)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -254,23 +265,35 @@ fn end(
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let id = id_of(&transaction, "assets", "asset", &asset.to_string())?;
+    // Of which days may be left: those of this step, and those whose days it fills again.
+    let mut replaced: BTreeSet<i64> = looks.iter().map(|look| look.number).collect();
     {
+        let mut earlier = transaction
+            .prepare_cached("SELECT look FROM made_days WHERE asset = ?1 AND ds = ?2")?;
         let mut insert = transaction.prepare_cached(
             "INSERT OR REPLACE INTO made_days (asset, ds, look) VALUES (?1, ?2, ?3)",
         )?;
         for ds in days.iter() {
             let last = looks.iter().rev().find(|look| look.has_made(ds));
             if let Some(look) = last {
+                let day = params![id, ds.epoch_days()];
+                replaced.extend(
+                    earlier
+                        .query_row(day, |row| row.get::<_, i64>(0))
+                        .optional()?,
+                );
                 insert.execute(params![id, ds.epoch_days(), look.number])?;
             }
         }
     }
-    transaction
-        .prepare_cached(
-            "DELETE FROM looks WHERE asset = ?1 AND look NOT IN
-                (SELECT look FROM made_days WHERE asset = ?2)",
-        )?
-        .execute(params![asset.to_string(), id])?;
+    for look in replaced {
+        transaction
+            .prepare_cached(
+                "DELETE FROM looks WHERE look = ?1
+                 AND NOT EXISTS (SELECT 1 FROM made_days WHERE look = ?1)",
+            )?
+            .execute(params![look])?;
+    }
     transaction.commit()
 }
 
@@ -297,12 +320,13 @@ fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<Evidence> {
 }
 
 impl Ledger {
-    /// How every day was filled, as far as runs recorded it.
-    pub fn memory(&mut self) -> Memory {
+    /// How the days of `assets` were filled and what was seen of the `slices` (by their text), as far as
+    /// runs recorded it. What is recorded of others is not read.
+    pub fn memory(&mut self, assets: &BTreeSet<AssetId>, slices: &BTreeSet<String>) -> Memory {
         let memory = self.attempt("read how days were filled", |connection| {
             Ok(Memory {
-                made: made(connection)?,
-                seen: seen(connection)?,
+                made: made(connection, assets)?,
+                seen: seen(connection, slices)?,
             })
         });
         memory.unwrap_or_default()
@@ -320,46 +344,38 @@ impl Ledger {
     }
 }
 
-fn made(connection: &Connection) -> rusqlite::Result<BTreeMap<AssetId, BTreeMap<Ds, MadeDay>>> {
-    let sql = "SELECT a.asset, d.ds, d.look, l.conf, l.inputs, d.unfinished
-        FROM made_days d JOIN assets a ON a.id = d.asset JOIN looks l ON l.look = d.look
-        ORDER BY d.asset, d.ds";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
-    let mut all: BTreeMap<String, BTreeMap<Ds, MadeDay>> = BTreeMap::new();
-    let mut current: Option<(String, BTreeMap<Ds, MadeDay>)> = None;
-    while let Some(row) = rows.next()? {
-        let asset = row.get_ref(0)?.as_str()?;
-        if current.as_ref().is_none_or(|(name, _)| name != asset) {
-            all.extend(current.replace((asset.to_owned(), BTreeMap::new())));
-        }
-        let made = MadeDay {
-            attempt: row.get(2)?,
-            conf: row.get(3)?,
-            inputs: row.get(4)?,
-            unfinished: row.get(5)?,
+fn made(
+    connection: &Connection,
+    assets: &BTreeSet<AssetId>,
+) -> rusqlite::Result<BTreeMap<AssetId, BTreeMap<Ds, MadeDay>>> {
+    let mut statement = connection.prepare_cached(MADE)?;
+    let mut all = BTreeMap::new();
+    for asset in assets {
+        let day = |row: &Row<'_>| {
+            let made = MadeDay {
+                attempt: row.get(1)?,
+                conf: row.get(2)?,
+                inputs: row.get(3)?,
+                unfinished: row.get(4)?,
+            };
+            Ok((Ds::from_epoch_days(row.get(0)?), made))
         };
-        if let Some((_, days)) = &mut current {
-            days.insert(Ds::from_epoch_days(row.get(1)?), made);
+        let days = statement.query_map(params![asset.to_string()], day)?;
+        let days: BTreeMap<Ds, MadeDay> = days.collect::<rusqlite::Result<_>>()?;
+        if !days.is_empty() {
+            all.insert(asset.clone(), days);
         }
     }
-    all.extend(current);
-    // An asset of a kind that this version does not know is none of its own.
-    let known = all.into_iter();
-    Ok(known
-        .filter_map(|(asset, days)| Some((asset.parse().ok()?, days)))
-        .collect())
+    Ok(all)
 }
 
-fn seen(connection: &Connection) -> rusqlite::Result<BTreeMap<String, BTreeMap<Ds, SeenDay>>> {
-    let mut names = connection.prepare_cached("SELECT id, slice FROM slices")?;
-    let names: Vec<(i64, String)> = names
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let sql = "SELECT ds, files, catalog, born, changed FROM seen_days WHERE slice = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
+fn seen(
+    connection: &Connection,
+    slices: &BTreeSet<String>,
+) -> rusqlite::Result<BTreeMap<String, BTreeMap<Ds, SeenDay>>> {
+    let mut statement = connection.prepare_cached(SEEN)?;
     let mut all = BTreeMap::new();
-    for (id, slice) in names {
+    for slice in slices {
         let day = |row: &Row<'_>| {
             let seen = SeenDay {
                 evidence: evidence(row, 1)?,
@@ -368,8 +384,18 @@ fn seen(connection: &Connection) -> rusqlite::Result<BTreeMap<String, BTreeMap<D
             };
             Ok((Ds::from_epoch_days(row.get(0)?), seen))
         };
-        let days = statement.query_map(params![id], day)?;
-        all.insert(slice, days.collect::<rusqlite::Result<_>>()?);
+        let days = statement.query_map(params![slice], day)?;
+        let days: BTreeMap<Ds, SeenDay> = days.collect::<rusqlite::Result<_>>()?;
+        if !days.is_empty() {
+            all.insert(slice.clone(), days);
+        }
     }
     Ok(all)
 }
+
+const MADE: &str = "SELECT d.ds, d.look, l.conf, l.inputs, d.unfinished
+    FROM assets a CROSS JOIN made_days d ON d.asset = a.id CROSS JOIN looks l ON l.look = d.look
+    WHERE a.asset = ?1";
+
+const SEEN: &str = "SELECT d.ds, d.files, d.catalog, d.born, d.changed
+    FROM slices s CROSS JOIN seen_days d ON d.slice = s.id WHERE s.slice = ?1";

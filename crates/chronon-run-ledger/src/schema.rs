@@ -6,7 +6,7 @@ use crate::state;
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -139,6 +139,12 @@ const MIGRATIONS: [&str; 6] = [
     CREATE INDEX runs_by_seq ON runs (seq);
     CREATE INDEX steps_compared ON steps (run) WHERE compared IS NOT NULL;
     CREATE INDEX attempts_may_write ON attempts (run) WHERE may_write <> 0;
+    ",
+    // One asset's rows among those of all.
+    "
+    CREATE INDEX made_days_by_look ON made_days (look);
+    DROP INDEX IF EXISTS steps_compared;
+    CREATE INDEX steps_compared_by_day ON steps (asset, last) WHERE compared IS NOT NULL;
     ",
 ];
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, DayEvidence, Ds, Evidence, PartitionRange, RangeSet, Slice,
+    AssetId, DayEvidence, Ds, Evidence, Memory, PartitionRange, RangeSet, Slice,
     event::{Event, Outcome, Sink, What},
 };
 use chronon_run_ledger::{Ledger, Look, Provenance};
@@ -69,6 +69,13 @@ impl Book {
         Ledger::open(&self.path().join("ledger.db"))
     }
 
+    /// What is remembered of everything that the tests record.
+    fn memory(&self) -> Memory {
+        let assets = (0..200).map(asset).collect();
+        let slices = (0..400).map(|number| slice(number).to_string()).collect();
+        self.ledger().memory(&assets, &slices)
+    }
+
     fn look(&self, number: usize, range: PartitionRange, seen: &BTreeMap<Slice, DayEvidence>) {
         self.provenance.look(&Look {
             run: "20260101-000000",
@@ -120,7 +127,7 @@ fn a_day_is_filled_by_the_last_attempt_that_was_about_it() {
     book.look(0, range(0, 1), &seen(1));
     book.look(0, range(2, 3), &seen(2));
     book.end(range(0, 2).into());
-    let memory = book.ledger().memory();
+    let memory = book.memory();
     let attempts: Vec<(Ds, i64)> = memory.made[&asset(0)]
         .iter()
         .map(|(ds, made)| (*ds, made.attempt))
@@ -139,7 +146,7 @@ fn an_attempt_whose_end_was_not_seen_leaves_its_days_unfinished() {
     book.end(range(0, 3).into());
     book.look(0, range(1, 2), &BTreeMap::new());
     let unfinished = |book: &Book| -> Vec<bool> {
-        let memory = book.ledger().memory();
+        let memory = book.memory();
         memory.made[&asset(0)]
             .values()
             .map(|made| made.unfinished)
@@ -161,7 +168,7 @@ fn a_failed_attempt_makes_only_the_days_that_were_not_there() {
     book.attempt_ends(1, Outcome::Failed { code: 1 });
     book.end(range(0, 3).into());
     let made = |book: &Book| -> Vec<(Ds, i64, bool)> {
-        let memory = book.ledger().memory();
+        let memory = book.memory();
         let days = memory.made[&asset(0)].iter();
         days.map(|(ds, made)| (*ds, made.attempt, made.unfinished))
             .collect()
@@ -205,7 +212,7 @@ fn a_year_of_many_assets_is_small_and_read_at_once() {
         book.end(year.into());
     }
     let started = Instant::now();
-    let memory = book.ledger().memory();
+    let memory = book.memory();
     let took = started.elapsed();
     assert_eq!(memory.made.len(), 200);
     assert_eq!(memory.seen.len(), 400);

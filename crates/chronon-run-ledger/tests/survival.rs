@@ -12,7 +12,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
 };
 
 use chronon_run_core::{
@@ -443,60 +442,4 @@ fn files_have_the_permissions_that_the_umask_leaves() {
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let text = as_another_user("helper_writes", &file(&folder));
     assert!(text.contains("664 664"), "{text}");
-}
-
-/// A ledger of 50 assets as an earlier version wrote it, with `steps` steps in runs of 100.
-fn generated(path: &Path, steps: u32) {
-    drop(Ledger::open(path));
-    let raw = Connection::open(path).unwrap();
-    raw.execute_batch(&format!(
-        "CREATE TEMP TABLE n AS WITH RECURSIVE c(i) AS
-            (SELECT 0 UNION ALL SELECT i + 1 FROM c WHERE i + 1 < {steps}) SELECT i FROM c;
-         INSERT INTO runs (run, started, jobs, boot, pid, pid_ticks, finished, succeeded, seq)
-            SELECT printf('r%06d', i / 100), i, 4, 'b', 1, 1, i + 9, 1, i / 100 + 1 FROM n WHERE i % 100 = 0;
-         INSERT INTO steps (run, step, asset, first, last, finished, outcome, filled, empty, bad)
-            SELECT printf('r%06d', i / 100), i % 100, 'group_by/team.a' || (i % 50) || '/backfill',
-                18000 + i / 50, 18000 + i / 50, i, '{{\"kind\":\"succeeded\"}}', '[]', '[]', '[]' FROM n;
-         INSERT INTO attempts (run, step, attempt, started, argv, log, finished, millis, outcome, message)
-            SELECT printf('r%06d', i / 100), i % 100, 1, i, '[\"spark-submit\"]', 'x.log', i + 5, 5,
-                CASE WHEN i % 97 = 0 AND i < 2000 THEN '{{\"kind\":\"failed\",\"code\":1}}'
-                    ELSE '{{\"kind\":\"succeeded\"}}' END, NULL FROM n;
-         DROP TABLE asset_state; DROP INDEX runs_by_seq; DROP INDEX steps_compared;
-         DROP INDEX attempts_may_write; PRAGMA user_version = 5;"
-    ))
-    .unwrap();
-}
-
-/// How long `status` and the beginning of a run ask, and what they find.
-fn questions(path: &Path) -> (Duration, usize) {
-    let began = Instant::now();
-    let mut ledger = Ledger::open(path);
-    let found = ledger.last_attempts().len()
-        + ledger.failing_days().len()
-        + ledger.uploaded().len()
-        + ledger.loaded().len()
-        + ledger.compared().len()
-        + ledger.all_empty_days().len()
-        + ledger.survivors().len()
-        + ledger.paces().len()
-        + ledger.runs(1).len();
-    assert_eq!(ledger.take_notices(), Vec::<String>::new());
-    (began.elapsed(), found)
-}
-
-#[test]
-fn questions_take_no_longer_with_a_long_history() {
-    let folder = tempfile::tempdir().unwrap();
-    let (short, long) = (folder.path().join("a.db"), folder.path().join("b.db"));
-    generated(&short, 2_000);
-    generated(&long, 200_000);
-    // The first look brings the file up to date.
-    let (_, found) = (questions(&short), questions(&long).1);
-    assert!(found > 100, "{found}");
-    let fastest = |path| (0..5).map(|_| questions(path).0).min().unwrap();
-    let (few, many) = (fastest(&short), fastest(&long));
-    assert!(
-        many < few * 8 + Duration::from_millis(20),
-        "{few:?} for 2,000 steps, {many:?} for 200,000"
-    );
 }

@@ -24,6 +24,7 @@ pub use columns::{AssetColumns, ColumnsFate, note_columns};
 pub use explain::{Explanation, InputState, explain};
 pub use freshness::{
     Cause, ChangedInput, Depth, Freshness, evidence_wanted, inputs_digest, inputs_seen,
+    memory_wanted,
 };
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use need::Need;

@@ -9,6 +9,7 @@ use chronon_run_exec::Job;
 use chronon_run_ledger::{Ledger, Look, Provenance};
 use chronon_run_plan::{
     Asset, AssetIndex, Depth, Freshness, World, evidence_wanted, inputs_digest, inputs_seen,
+    memory_wanted,
 };
 use serde_json::Value;
 
@@ -23,7 +24,8 @@ pub(crate) fn read(
     ledger: &mut Ledger,
     depth: Depth,
 ) -> Freshness {
-    let memory = ledger.memory();
+    let (assets, slices) = memory_wanted(&context.graph, selected);
+    let memory = ledger.memory(&assets, &slices);
     let wanted = evidence_wanted(world, selected, &memory, depth);
     let now = warehouse.evidence(&context.workspace, &wanted, None);
     let mut freshness = Freshness {

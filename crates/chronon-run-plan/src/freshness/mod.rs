@@ -19,7 +19,7 @@ use chronon_run_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    graph::{Asset, AssetIndex, Input},
+    graph::{Asset, AssetIndex, Graph, Input},
     need::Need,
     planner::World,
 };
@@ -114,6 +114,21 @@ pub fn evidence_wanted(
     }
     wanted.retain(|_, days| !days.is_empty());
     wanted
+}
+
+/// Of what [`Freshness::memory`] is wanted: the selected assets, and the slices of their inputs, as text.
+#[must_use]
+pub fn memory_wanted(
+    graph: &Graph,
+    selected: &BTreeSet<AssetIndex>,
+) -> (BTreeSet<AssetId>, BTreeSet<String>) {
+    let assets = || selected.iter().map(|&index| &graph.assets[index]);
+    let inputs = assets().flat_map(|asset| &asset.inputs);
+    let slices = inputs.map(|input| slice_of(input).to_string());
+    (
+        assets().map(|asset| asset.id.clone()).collect(),
+        slices.collect(),
+    )
 }
 
 /// The input days that are there and that `days` of an asset are made of.

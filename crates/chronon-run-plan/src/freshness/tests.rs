@@ -180,7 +180,8 @@ impl Lab {
         };
         let selected: BTreeSet<usize> = (0..self.graph.assets.len()).collect();
         let (never, refused, only) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let memory = self.ledger.memory();
+        let (assets, slices) = memory_wanted(&self.graph, &selected);
+        let memory = self.ledger.memory(&assets, &slices);
         let depth = if stale {
             Depth::FilledDays
         } else {
