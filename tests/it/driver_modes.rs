@@ -185,6 +185,46 @@ fn the_lines_that_a_team_would_have_typed() {
     insta::assert_snapshot!(shown(&["group_by/stays.listings.dim_v1/upload"]), @"run.py --mode=upload --conf=production/group_bys/stays/listings.dim_v1 --env=production --ds=2026-01-30 --chronon-jar=[ROOT]/chronon.jar");
 }
 
+/// What run.py users add by hand is handed on, shown, and replaced by an override of the same mode.
+#[test]
+fn arguments_of_the_user_reach_the_driver() {
+    let driven = Driven::scripted("driver_args", "");
+    driven.workspace.edit(
+        "workspace.toml",
+        "[catalog]",
+        r#"[engine.driver_args]
+backfill = ["--unset-semantic-hash"]
+stats-summary = ["--sample=1.0"]
+
+[[override]]
+select = "stays.listing_panel.v1"
+driver_args = { backfill = ["--expected-result-table", "checks.panel"] }
+
+[catalog]"#,
+    );
+    let ends = |line: &str, end: &str| assert!(line.trim_end().ends_with(end), "{line}");
+    let typed = driven.run(&["plan", "--as", "run.py", "stays.search_train.v1"]);
+    ends(&typed.expect(0).stdout, " --unset-semantic-hash");
+    driven
+        .run(&["materialize", "stays.listing_panel.v1"])
+        .expect(0);
+    ends(
+        &driven.driver_lines()[0],
+        " --expected-result-table checks.panel --start-partition-override=2026-01-16",
+    );
+    driven.workspace.edit(
+        "production/joins/stays/search_train.v1",
+        r#"[\"--step-days\", \"5\"]"#,
+        r#"[\"--unset-semantic-hash\"]"#,
+    );
+    let refused = driven.run(&["materialize", "stays.search_train.v1"]);
+    assert!(
+        refused.stderr.contains("an option that comes twice"),
+        "{}",
+        refused.stderr
+    );
+}
+
 on_both!(script, "", the_repos_own_script_starts_the_driver_too);
 
 /// Both launchers start the same Driver with the same arguments.

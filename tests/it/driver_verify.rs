@@ -66,6 +66,26 @@ fn exit_0_without_the_days_is_a_failure_with_its_own_words() {
     );
 }
 
+/// The Driver summarizes a sample, so all rows of a day are counted before it is taken for empty.
+#[test]
+fn a_day_that_a_sample_left_out_is_not_taken_for_empty() {
+    let driven = Driven::scripted("sampled", "");
+    let stats = "join/stays.listing_panel.v1/stats-summary";
+    driven
+        .run(&["materialize", "stays.listing_panel.v1"])
+        .expect(0);
+    driven.faults(&[Fault {
+        output: Output::Days(2),
+        ..fault(stats)
+    }]);
+    let _steady = steady();
+    let screen = driven.run(&["materialize", stats]).expect(1);
+    let failed = failures(&screen);
+    assert!(failed.contains("not everything was written"), "{failed}");
+    driven.faults(&[]);
+    driven.run(&["materialize", stats]).expect(0);
+}
+
 on_both!(
     uploads,
     "",

@@ -163,6 +163,14 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "engine",
+        key: "driver_args",
+        kind: "table of lists, by run.py mode",
+        default: Some("{}"),
+        example: r#"{ stats-summary = ["--sample=1.0"] }"#,
+        meaning: "Arguments that Chronon's Driver gets besides those that chronon-run sets, as run.py's `--args` hands them on. `--step-days` and others that chronon-run sets itself are refused.",
+    },
+    Key {
+        section: "engine",
         key: "chronon_jar",
         kind: "path, URL or Maven coordinates",
         default: None,
@@ -536,6 +544,14 @@ pub(crate) const KEYS: &[Key] = &[
         default: Some("{}"),
         example: r#"{ "spark.executor.memory" = "8g" }"#,
         meaning: "On top of `engine.conf`.",
+    },
+    Key {
+        section: "override",
+        key: "driver_args",
+        kind: "table of lists, by run.py mode",
+        default: None,
+        example: r#"{ backfill = ["--unset-semantic-hash"] }"#,
+        meaning: "Instead of the arguments of the same mode in `engine.driver_args`.",
     },
     Key {
         section: "hooks",

@@ -103,6 +103,8 @@ pub struct Engine {
     pub cluster_url: Option<String>,
     /// Spark properties of every job.
     pub conf: BTreeMap<String, String>,
+    /// Arguments that the Driver gets besides its own, by run.py mode.
+    pub driver_args: BTreeMap<String, Vec<String>>,
     /// The Driver's jar: an absolute path, a URL or Maven coordinates. Present if `kind` is `Chronon`.
     pub chronon_jar: Option<String>,
     /// The jar with the online implementation (§8.2): an absolute path, a URL or Maven coordinates.
@@ -132,6 +134,7 @@ impl Default for Engine {
             deploy_mode: None,
             cluster_url: None,
             conf: BTreeMap::new(),
+            driver_args: BTreeMap::new(),
             chronon_jar: None,
             online_jar: None,
             online_class: None,
@@ -352,6 +355,8 @@ pub struct Override {
     pub lag: Option<u32>,
     /// Spark properties on top of `engine.conf`.
     pub conf: BTreeMap<String, String>,
+    /// Instead of the arguments of the same mode in `engine.driver_args`.
+    pub driver_args: BTreeMap<String, Vec<String>>,
     /// Bytes of the value of `select` in the file, for errors found later.
     pub span: Range<usize>,
 }

@@ -563,6 +563,59 @@ fn overrides() {
 }
 
 #[test]
+fn arguments_of_the_driver() {
+    let with = |line: &str| format!("[engine]\ndriver_args = {line}\n");
+    one(
+        &with("{ stats-sumary = [\"--sample=1.0\"] }"),
+        "unknown-mode",
+        "stats-sumary",
+        "did you mean `stats-summary`?",
+    );
+    one(
+        &with("{ backfill = [\"--step-days=3\"] }"),
+        "own-argument",
+        "\"--step-days=3\"",
+        "run.step_days",
+    );
+    one(
+        &with("{ backfill = [\"--end-date\", \"2026-01-30\"] }"),
+        "own-argument",
+        "\"--end-date\"",
+        "--end-ds",
+    );
+    one(
+        &with("{ backfill = [\"--sample 0.5\"] }"),
+        "bad-value",
+        "\"--sample 0.5\"",
+        "--option=value",
+    );
+    one(
+        &with("{ backfill = [\"-e\", \"x\"] }"),
+        "bad-value",
+        "\"-e\"",
+        "long form",
+    );
+    one(
+        &with("{ backfill = \"--sample=1.0\" }"),
+        "wrong-type",
+        "\"--sample=1.0\"",
+        "list",
+    );
+    one(
+        &with("[\"--sample=1.0\"]"),
+        "wrong-type",
+        "[\"--sample=1.0\"]",
+        "table",
+    );
+    assert_eq!(
+        lines(&with(
+            "{ stats-summary = [\"--sample=1.0\"], upload = [\"-Zhost=kv\", \"-5\"] }"
+        )),
+        [""; 0]
+    );
+}
+
+#[test]
 fn hooks_and_streaming() {
     let hook = |line: &str| format!("[hooks]\n{line}\n");
     one(&hook("kv_upload = []"), "empty", "[]", "names no program");

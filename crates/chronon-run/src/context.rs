@@ -495,6 +495,16 @@ impl Context {
         }
         conf.into_iter().collect()
     }
+
+    /// What the Driver gets besides its own arguments in a run.py mode: the list of the last override
+    /// that has one, else that of `engine.driver_args`.
+    pub(crate) fn driver_args(&self, asset: AssetIndex, mode: &str) -> &[String] {
+        let overrides = self.overrides.get(&asset).into_iter().flatten();
+        let mut of_overrides = overrides.filter_map(|settings| settings.driver_args.get(mode));
+        let found = of_overrides.next_back();
+        let found = found.or_else(|| self.workspace.engine.driver_args.get(mode));
+        found.map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// How many files with errors are named where the command is about something else.

@@ -277,16 +277,20 @@ impl<'a> Driver<'a> {
         conf
     }
 
-    /// The log tables of `log-flattener`, which its conf does not name (§2.1).
+    /// The log tables of `log-flattener`, which its conf does not name (§2.1), and the user's own.
     fn extra_args(&self, asset: &Asset) -> Vec<String> {
         let tables = self.context.log_tables();
-        match (&asset.id.step, tables) {
+        let mut args = match (&asset.id.step, tables) {
             (StepKind::LogFlattener, Some((log, schemas))) => vec![
                 format!("--log-table={log}"),
                 format!("--schema-table={schemas}"),
             ],
             _ => Vec::new(),
-        }
+        };
+        let index = self.context.graph.find(&asset.id).unwrap_or_default();
+        let of_user = self.context.driver_args(index, asset.id.step.run_py_mode());
+        args.extend_from_slice(of_user);
+        args
     }
 
     /// Variables for which nobody else has a value (§10.16).

@@ -189,9 +189,7 @@ impl DriverWork<'_> {
         }
         let verdict = without_any_gate(asset, snapshot, verdict);
         match asset.id.step {
-            StepKind::StatsSummary | StepKind::LogSummary | StepKind::Consistency => {
-                Ok(self.verify_by_row_days(job, verdict, &days))
-            }
+            StepKind::Consistency => Ok(self.verify_by_row_days(job, verdict, &days)),
             _ => self.verify_empty(job, index, snapshot, verdict),
         }
     }
@@ -295,8 +293,7 @@ impl DriverWork<'_> {
             .widen(-asset.shift, -asset.shift)
     }
 
-    /// Statistics and consistency are partitioned by the day of the rows' time, not by their input's
-    /// day (§10.23): an input day need not become a partition. That the table exists and has got days,
+    /// Consistency is partitioned by the day of the rows' time, not by its input's day (§10.23): an input day need not become a partition. That the table exists and has got days,
     /// or has some of those asked for, is all that can be asked.
     fn verify_by_row_days(&self, job: &Job, verdict: Verdict, days: &RangeSet) -> Verdict {
         let begun = self.begun();

@@ -106,6 +106,16 @@ pub enum Error {
         /// The argument.
         argument: String,
     },
+    /// The Driver stops at an option that comes twice.
+    #[error(
+        "{conf_path}: `{option}` is both in driver_args and in customJson.additional_args of the conf; the Driver stops at an option that comes twice"
+    )]
+    Twice {
+        /// The conf as given.
+        conf_path: String,
+        /// The option.
+        option: String,
+    },
     /// No Driver jar.
     #[error("there is no Chronon jar; set `chronon_jar` in [engine] or CHRONON_DRIVER_JAR")]
     NoJar,
@@ -147,6 +157,7 @@ pub fn command(setup: &Setup<'_>, job: &Job<'_>) -> Result<CommandLine, Error> {
     let resolved = resolve(setup, job, &env)?;
     let mut argv = launcher_argv(setup, job, &env, &resolved);
     argv.push(job.mode.subcommand().to_owned());
+    check_twice(job, &env)?;
     argv.extend(driver_args(job, &env, &resolved));
     check_white_space(setup, job, &argv)?;
     if matches!(setup.launcher, Launcher::Scripts) {
@@ -394,9 +405,7 @@ fn driver_args(job: &Job<'_>, env: &BTreeMap<String, String>, resolved: &Resolve
     if *mode == Mode::GroupBy(GroupByMode::LocalStreaming) {
         args.push("-d".to_owned());
     }
-    let submitted = mode.runner() != Runner::Java;
-    let additional = env.get(ADDITIONAL_ARGS).map(String::as_str);
-    let additional = words(additional.filter(|_| submitted).unwrap_or_default());
+    let additional = additional_words(job, env);
     args.extend(own_args(job, &additional));
     args.extend_from_slice(job.extra_args);
     if mode.is_online() {
@@ -407,6 +416,31 @@ fn driver_args(job: &Job<'_>, env: &BTreeMap<String, String>, resolved: &Resolve
     }
     args.extend(additional);
     args
+}
+
+/// The words of `CHRONON_CONFIG_ADDITIONAL_ARGS`, which the embedded jar does not get.
+fn additional_words(job: &Job<'_>, env: &BTreeMap<String, String>) -> Vec<String> {
+    let submitted = job.mode.runner() != Runner::Java;
+    let additional = env.get(ADDITIONAL_ARGS).map(String::as_str);
+    words(additional.filter(|_| submitted).unwrap_or_default())
+}
+
+/// No option of the extra arguments may be among the additional ones too.
+fn check_twice(job: &Job<'_>, env: &BTreeMap<String, String>) -> Result<(), Error> {
+    let options = |arguments: &[String]| -> Vec<String> {
+        let long = arguments.iter().filter(|text| text.starts_with("--"));
+        long.filter_map(|text| text.split('=').next().map(str::to_owned))
+            .collect()
+    };
+    let additional = options(&additional_words(job, env));
+    let mut given = options(job.extra_args).into_iter();
+    match given.find(|option| additional.contains(option)) {
+        None => Ok(()),
+        Some(option) => Err(Error::Twice {
+            conf_path: job.conf_path.to_owned(),
+            option,
+        }),
+    }
 }
 
 /// The options that a job asks for by fields, unless somebody passes the same one by hand:

@@ -60,6 +60,10 @@ pub fn count_rows(request: &Request<'_>, days: &RangeSet) -> Result<Option<Strin
                 .try_for_each(|day| counts.labels(request, conf, labels, day)),
             None => return Ok(None),
         },
+        (Conf::Join(conf), StepKind::StatsSummary) => counts.summarized(request, conf, "", days),
+        (Conf::Join(conf), StepKind::LogSummary) => {
+            counts.summarized(request, conf, "_logged", days)
+        }
         _ => return Ok(None),
     };
     counted.map_err(|(field, why)| Refusal {
@@ -279,6 +283,42 @@ impl Counts {
         self.group_by(request, part.group_by, day, end, &left, day)
     }
 
+    /// The rows of a join's table that are summarized for a day: those of the step's partitions whose time
+    /// is on the day, because statistics are partitioned by it (§10.23). The Driver samples them (§2.2), so
+    /// that a day with rows may have no statistics.
+    fn summarized(
+        &mut self,
+        request: &Request<'_>,
+        conf: &Join,
+        suffix: &str,
+        days: &RangeSet,
+    ) -> Counted {
+        let output = conf.meta_data.output_table();
+        let table = output
+            .map_err(|error| ("metaData.outputNamespace".to_owned(), error.to_string()))?
+            .suffixed(suffix);
+        let ds = ident(request.partition_column);
+        let events = conf.left.data_model() == DataModel::Events;
+        let (first, last) = (request.range.start, request.range.end);
+        for day in days.iter() {
+            let own = match events {
+                true => {
+                    let (from, to) = (day.epoch_days(), day.plus(1).epoch_days());
+                    format!("ts >= {from} * 86400000L AND ts < {to} * 86400000L")
+                }
+                false => format!("{ds} = {}", text(&day.to_string())),
+            };
+            self.tells(day, &table, &request.range.into());
+            let rows = format!(
+                "SELECT 1 FROM {table} WHERE {ds} BETWEEN {} AND {} AND {own}",
+                text(&first.to_string()),
+                text(&last.to_string())
+            );
+            self.add(day, &rows, "");
+        }
+        Ok(())
+    }
+
     /// Labels of a day need both left rows and label rows.
     fn labels(
         &mut self,
@@ -427,6 +467,29 @@ mod tests {
             "{script}"
         );
         assert!(script.contains("CAST(LEAST((SELECT COUNT(*)"), "{script}");
+    }
+
+    /// Statistics are made of a sample, so all rows are counted before a day is taken for empty.
+    #[test]
+    fn statistics_are_counted_by_the_day_of_the_rows_time() {
+        let root = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/golden/a/repo/production"
+        );
+        let text = std::fs::read_to_string(format!("{root}/joins/stays/search_boot.v1")).unwrap();
+        let join: Join = serde_json::from_str(&text).unwrap();
+        let day: Ds = "2026-01-30".parse().unwrap();
+        let request = Request {
+            conf: Conf::Join(&join),
+            step: &StepKind::StatsSummary,
+            range: PartitionRange::new("2026-01-28".parse().unwrap(), day).unwrap(),
+            latest_date: day,
+            partition_column: "ds",
+            tables: &chronon_run_core::CatalogSnapshot::default(),
+        };
+        let days = RangeSet::from(PartitionRange::day(day));
+        let script = count_rows(&request, &days).unwrap().unwrap();
+        insta::assert_snapshot!(script);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A value that is wrong is put down in the report and replaced by its default, so that every
 //! error of the file is found in one reading.
 
+mod driver_args;
 mod settings;
 mod tables;
 
@@ -152,6 +153,10 @@ fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
         conf: section
             .get("conf")
             .map(|value| tables::spark_properties(&value))
+            .unwrap_or_default(),
+        driver_args: section
+            .get("driver_args")
+            .map(|value| driver_args::driver_args(&value))
             .unwrap_or_default(),
         chronon_jar: paths.jar(section, "chronon_jar"),
         online_jar: paths.jar(section, "online_jar"),

@@ -10,7 +10,7 @@ use chronon_run_core::{
 };
 use indexmap::IndexMap;
 
-use super::{FROM_ROOT, Paths, settings};
+use super::{FROM_ROOT, Paths, driver_args::driver_args, settings};
 use crate::{
     document::{Section, Value},
     model::{Override, Seed, SeedFormat, SourceSettings},
@@ -342,6 +342,10 @@ fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
         conf: section
             .get("conf")
             .map(|value| spark_properties(&value))
+            .unwrap_or_default(),
+        driver_args: section
+            .get("driver_args")
+            .map(|value| driver_args(&value))
             .unwrap_or_default(),
         span: select_value.as_ref().map_or(item.span(), Value::span),
     };
