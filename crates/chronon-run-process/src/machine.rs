@@ -1,6 +1,9 @@
 //! What the machine says about the user of this process and about a folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use nix::{
     sys::statvfs::{FsFlags, statvfs},
@@ -22,7 +25,17 @@ impl User {
     /// Looks the user up.
     #[must_use]
     pub fn current() -> Self {
-        let uid = Uid::current();
+        Self::of(Uid::current())
+    }
+
+    /// The owner of a file or folder, if it can be seen.
+    #[must_use]
+    pub fn owner_of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self::of(Uid::from_raw(found.uid())))
+    }
+
+    fn of(uid: Uid) -> Self {
         let entry = Entry::from_uid(uid).ok().flatten();
         let (name, home) = entry.map(|entry| (entry.name, entry.dir)).unzip();
         Self {
@@ -56,6 +69,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(is_writable(folder.path()));
         assert!(!is_writable(&folder.path().join("missing")));
+        assert_eq!(User::owner_of(folder.path()), Some(User::current()));
+        assert_eq!(User::owner_of(Path::new("/no/such/folder")), None);
         assert!(allows_execution(Path::new("/no/such/folder")), "not known");
     }
 }

@@ -86,10 +86,7 @@ impl Records {
 
 fn write(folder: &Path, path: &Path, filled: &Filled) -> std::io::Result<()> {
     fs::create_dir_all(folder)?;
-    let text = serde_json::to_vec(filled)?;
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&aside, text)?;
-    fs::rename(&aside, path)
+    chronon_run_process::replace(path, serde_json::to_vec(filled)?)
 }
 
 /// The compiled conf of an asset as a tree.

@@ -1,6 +1,6 @@
 //! Figures of a run as a Prometheus text file, for node_exporter's textfile collector.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 use chronon_run_core::{RangeSet, event::StepIndex};
 use chronon_run_plan::{AssetPlan, State};
@@ -38,19 +38,12 @@ pub(crate) fn write(
     let written = figures
         .text()
         .map_err(|error| error.to_string())
-        .and_then(|text| replace(path, &text).map_err(|error| error.to_string()));
+        .and_then(|text| {
+            chronon_run_process::replace(path, &text).map_err(|error| error.to_string())
+        });
     if let Err(why) = written {
         note(&format!("cannot write {}: {why}", path.display()));
     }
-}
-
-/// Whoever reads the file sees the old or the new text, never a half.
-pub(crate) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    // Only names that end with .prom are collected.
-    name.push(format!(".{}.new", std::process::id()));
-    fs::write(&name, text)?;
-    fs::rename(&name, path)
 }
 
 struct Figures<'a> {

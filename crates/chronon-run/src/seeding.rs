@@ -129,11 +129,9 @@ fn loaded(context: &Context, seed: &Seed) -> Option<Loaded> {
 /// Without this record a changed seed is loaded as a whole.
 fn remember(context: &Context, prepared: &Prepared) {
     let path = loaded_path(context, prepared.table());
-    let aside = path.with_extension("new");
     if let Ok(text) = serde_json::to_vec(&prepared.loaded()) {
         let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let written = folder.and_then(|()| fs::write(&aside, text));
-        let _ = written.and_then(|()| fs::rename(&aside, &path));
+        let _ = folder.and_then(|()| chronon_run_process::replace(&path, text));
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::{
-    metrics::replace,
     online::Online,
     output::note,
     streaming::{AppStatus, Health},
@@ -15,7 +14,9 @@ use crate::{
 pub(crate) fn write(path: &Path, states: &[AppStatus], paths: &[Online]) {
     let written = text(states, paths)
         .map_err(|error| error.to_string())
-        .and_then(|text| replace(path, &text).map_err(|error| error.to_string()));
+        .and_then(|text| {
+            chronon_run_process::replace(path, &text).map_err(|error| error.to_string())
+        });
     if let Err(why) = written {
         note(&format!("cannot write {}: {why}", path.display()));
     }

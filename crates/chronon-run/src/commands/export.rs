@@ -125,10 +125,7 @@ fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), Failure>
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for (name, text) in files {
         let path = folder.join(name);
-        let part = folder.join(format!(".{name}.part"));
-        fs::write(&part, text)
-            .and_then(|()| fs::rename(&part, &path))
-            .map_err(|error| failed(&path, error))?;
+        chronon_run_process::replace(&path, text).map_err(|error| failed(&path, error))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `chronon-run init`: a workspace.toml for an existing Chronon repo.
 
-use std::{env, fs, path::Path};
+use std::{env, path::Path};
 
 use chronon_run_conf::ConfRepo;
 use chronon_run_plan::{BuildOptions, Graph};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
         ));
     }
     let text = init_text(&facts(&args.repo));
-    fs::write(&file, text)
+    chronon_run_process::replace(&file, text)
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", file.display())))?;
     ignore_state(&file);
     note(&format!("wrote {}", file.display()));

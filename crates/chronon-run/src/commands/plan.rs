@@ -1,6 +1,6 @@
 //! `chronon-run plan`.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use chronon_run_core::{AssetId, CommandLine, Ds};
 use chronon_run_engine::sql;
@@ -116,5 +116,5 @@ fn last_day(plan: &Plan) -> Ds {
 
 fn save(plan: &Plan, path: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::setup(format!("cannot write {}: {error}", path.display()));
-    fs::write(path, json(plan)?).map_err(failed)
+    chronon_run_process::replace(path, json(plan)?).map_err(failed)
 }

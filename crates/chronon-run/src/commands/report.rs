@@ -1,7 +1,5 @@
 //! `chronon-run report`: a run as one HTML page.
 
-use std::fs;
-
 use chronon_run_core::AssetId;
 use chronon_run_ledger::{Ledger, RunDetail};
 use chronon_run_report::html;
@@ -24,7 +22,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     let Some(path) = &args.out else {
         return print(&page);
     };
-    fs::write(path, page)
+    chronon_run_process::replace(path, page)
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
     note(&format!("wrote {}", path.display()));
     Ok(())

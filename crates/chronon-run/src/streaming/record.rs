@@ -61,9 +61,7 @@ impl Record {
         let path = path(context, app);
         let written = || -> io::Result<()> {
             fs::create_dir_all(folder(context))?;
-            let fresh = path.with_extension("new");
-            fs::write(&fresh, serde_json::to_vec_pretty(self)?)?;
-            fs::rename(fresh, &path)
+            chronon_run_process::replace(&path, serde_json::to_vec_pretty(self)?)
         };
         written()
             .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))

@@ -1,6 +1,9 @@
 //! What an app's log says, remembered from one call to the next.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use chronon_run_engine::streaming::{Facts, Followed, Liveness, judge};
 
@@ -66,10 +69,8 @@ pub(super) fn watch(context: &Context, app: &App, record: &Record) -> Result<Wat
     })
 }
 
-fn write(path: &PathBuf, followed: &Followed) -> io::Result<()> {
-    let fresh = path.with_extension(format!("{}.new", std::process::id()));
-    fs::write(&fresh, serde_json::to_vec(followed)?)?;
-    fs::rename(&fresh, path)
+fn write(path: &Path, followed: &Followed) -> io::Result<()> {
+    chronon_run_process::replace(path, serde_json::to_vec(followed)?)
 }
 
 fn path(context: &Context, app: &App) -> PathBuf {
