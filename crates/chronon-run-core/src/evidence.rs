@@ -73,6 +73,8 @@ pub struct MadeDay {
     pub inputs: i64,
     /// Whether a later attempt at the day began and its end was not seen.
     pub unfinished: bool,
+    /// Whether the attempt's own end was not seen: the day was made by it if it exists.
+    pub begun: bool,
 }
 
 /// What is remembered of how tables were filled.

@@ -61,6 +61,16 @@ impl Looked {
     }
 }
 
+/// What `made_days.unfinished` says of a day.
+mod day {
+    /// The attempt ended, and no later one began.
+    pub(super) const WHOLE: i64 = 0;
+    /// A later attempt began and its end was not seen.
+    pub(super) const UNFINISHED: i64 = 1;
+    /// The attempt began where the day did not exist, and its end was not seen.
+    pub(super) const BEGUN: i64 = 2;
+}
+
 /// Writes down how days are filled, for one run.
 #[derive(Debug)]
 pub struct Provenance {
@@ -205,16 +215,29 @@ fn begin(connection: &mut Connection, look: &Look<'_>) -> rusqlite::Result<i64> 
     for (slice, days) in look.seen {
         see(&transaction, &slice.to_string(), days, number)?;
     }
+    let id = id_of(&transaction, "assets", "asset", &look.asset.to_string())?;
     transaction
         .prepare_cached(
-            "UPDATE made_days SET unfinished = 1 WHERE ds BETWEEN ?2 AND ?3
-             AND asset = (SELECT id FROM assets WHERE asset = ?1)",
+            "UPDATE made_days SET unfinished = ?4
+             WHERE ds BETWEEN ?2 AND ?3 AND asset = ?1 AND unfinished = ?5",
         )?
         .execute(params![
-            look.asset.to_string(),
+            id,
             look.range.start.epoch_days(),
-            look.range.end.epoch_days()
+            look.range.end.epoch_days(),
+            day::UNFINISHED,
+            day::WHOLE
         ])?;
+    // If this process is killed, the days that exist afterwards are known to be of this attempt.
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO made_days (asset, ds, look, unfinished) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET look = excluded.look WHERE unfinished = ?4",
+    )?;
+    let missing = RangeSet::from(look.range).minus(look.there);
+    for ds in missing.iter() {
+        insert.execute(params![id, ds.epoch_days(), number, day::BEGUN])?;
+    }
+    drop(insert);
     transaction.commit()?;
     Ok(number)
 }
@@ -270,6 +293,11 @@ fn end(
     {
         let mut earlier = transaction
             .prepare_cached("SELECT look FROM made_days WHERE asset = ?1 AND ds = ?2")?;
+        let mut forget = transaction
+            .prepare_cached("DELETE FROM made_days WHERE look = ?1 AND unfinished = ?2")?;
+        for look in looks {
+            forget.execute(params![look.number, day::BEGUN])?;
+        }
         let mut insert = transaction.prepare_cached(
             "INSERT OR REPLACE INTO made_days (asset, ds, look) VALUES (?1, ?2, ?3)",
         )?;
@@ -352,11 +380,13 @@ fn made(
     let mut all = BTreeMap::new();
     for asset in assets {
         let day = |row: &Row<'_>| {
+            let state: i64 = row.get(4)?;
             let made = MadeDay {
                 attempt: row.get(1)?,
                 conf: row.get(2)?,
                 inputs: row.get(3)?,
-                unfinished: row.get(4)?,
+                unfinished: state == day::UNFINISHED,
+                begun: state == day::BEGUN,
             };
             Ok((Ds::from_epoch_days(row.get(0)?), made))
         };

@@ -148,7 +148,8 @@ impl Compared<'_, '_> {
     ) -> Vec<(RangeSet, Vec<Cause>)> {
         let mut runs: Vec<(PartitionRange, Verdict, i64)> = Vec::new();
         for ds in days.iter() {
-            let made = made.get(&ds);
+            // Of a day without rows only an attempt tells whose end was seen.
+            let made = made.get(&ds).filter(|made| !(empty && made.begun));
             let verdict = self.verdict(ds, made, empty);
             if verdict == Verdict::default() {
                 continue;

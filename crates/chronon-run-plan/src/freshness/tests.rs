@@ -13,7 +13,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    AssetSettings, Cause, Fill, Graph, History, Plan, Reason, Request, Role, State, Step, plan,
+    AssetSettings, Cause, DriverWorld, Fill, Graph, History, Plan, Reason, Request, Role, State,
+    Step, plan,
 };
 
 const LAST: i32 = 8;
@@ -38,9 +39,17 @@ enum Act {
     Edit(usize),
     Run,
     RunStale,
-    /// The first step of a run begins and is killed.
+    /// A run of one asset up to a day.
+    RunOnly {
+        asset: usize,
+        stale: bool,
+        last: i32,
+    },
+    /// A run is killed in the step after `steps` others, which has written `days` of its days.
     Killed {
         stale: bool,
+        steps: usize,
+        days: usize,
     },
 }
 
@@ -51,9 +60,12 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => (0..3_usize).prop_map(Act::Edit),
         3 => Just(Act::Run),
         2 => Just(Act::RunStale),
-        1 => any::<bool>().prop_map(|stale| Act::Killed { stale }),
+        2 => (0..3_usize, any::<bool>(), 0..=LAST)
+            .prop_map(|(asset, stale, last)| Act::RunOnly { asset, stale, last }),
+        2 => (any::<bool>(), 0..3_usize, 0..4_usize)
+            .prop_map(|(stale, steps, days)| Act::Killed { stale, steps, days }),
     ];
-    prop::collection::vec(act, 1..24)
+    prop::collection::vec(act, 1..32)
 }
 
 /// What a day holds: enough to tell it from every other way to make it. `None`: no rows.
@@ -67,6 +79,8 @@ struct Lab {
     confs: [i64; 3],
     clock: i64,
     runs: u32,
+    /// The real Driver's engine: it drops the days that are filled again, each right before its step.
+    driver: Option<DriverWorld>,
     ledger: Ledger,
     provenance: Provenance,
     _folder: tempfile::TempDir,
@@ -102,6 +116,7 @@ impl Lab {
             confs: [1; 3],
             clock: 0,
             runs: 0,
+            driver: None,
             ledger: Ledger::open(&path),
             provenance: Provenance::open(&path),
             _folder: folder,
@@ -117,12 +132,20 @@ impl Lab {
             Act::Edit(asset) => self.confs[asset] += 1,
             Act::Run => self.run(false),
             Act::RunStale => self.run(true),
-            Act::Killed { stale } => {
+            Act::RunOnly { asset, stale, last } => {
+                let plan = self.plan_of([asset].into(), stale, Some(day(last)));
+                self.run_plan(&plan, usize::MAX);
+            }
+            Act::Killed { stale, steps, days } => {
                 let plan = self.plan(stale);
-                if let Some(step) = plan.steps.first() {
-                    self.begin(&plan);
-                    self.look(step);
+                self.run_plan(&plan, steps);
+                if let Some(step) = plan.steps.get(steps) {
+                    self.start(step, stale);
+                    self.fill(step, days);
                 }
+                // What the killed process knew is lost with it.
+                let path = self._folder.path().join("ledger.db");
+                self.provenance = Provenance::open(&path);
             }
         }
     }
@@ -173,12 +196,16 @@ impl Lab {
     }
 
     fn plan(&mut self, stale: bool) -> Plan {
+        let all = (0..self.graph.assets.len()).collect();
+        self.plan_of(all, stale, None)
+    }
+
+    fn plan_of(&mut self, selected: BTreeSet<usize>, stale: bool, end_ds: Option<Ds>) -> Plan {
         let snapshot = self.snapshot();
         let mut history = History {
             empty: self.ledger.all_empty_days(),
             ..History::default()
         };
-        let selected: BTreeSet<usize> = (0..self.graph.assets.len()).collect();
         let (never, refused, only) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (assets, slices) = memory_wanted(&self.graph, &selected);
         let memory = self.ledger.memory(&assets, &slices);
@@ -187,7 +214,10 @@ impl Lab {
         } else {
             Depth::EmptyDays
         };
-        let world = world_of(&self.graph, &snapshot, &history, &never, &refused);
+        let world = World {
+            driver: self.driver.as_ref(),
+            ..world_of(&self.graph, &snapshot, &history, &never, &refused)
+        };
         let wanted = evidence_wanted(world, &selected, &memory, depth);
         let ids = self.graph.assets.iter().map(|asset| asset.id.clone());
         history.freshness = Some(Freshness {
@@ -203,14 +233,17 @@ impl Lab {
         let request = Request {
             selected,
             start_ds: None,
-            end_ds: None,
+            end_ds,
             as_of: day(LAST),
             recompute: false,
             stale,
             only: &only,
             settings: &settings,
         };
-        let world = world_of(&self.graph, &snapshot, &history, &never, &refused);
+        let world = World {
+            driver: self.driver.as_ref(),
+            ..world_of(&self.graph, &snapshot, &history, &never, &refused)
+        };
         plan(world, &request)
     }
 
@@ -237,10 +270,25 @@ impl Lab {
 
     fn run(&mut self, stale: bool) {
         let plan = self.plan(stale);
-        self.begin(&plan);
-        for step in &plan.steps {
-            self.look(step);
-            let (filled, empty) = self.fill(step);
+        self.run_plan(&plan, usize::MAX);
+    }
+
+    /// Runs the first `steps` of a plan to their end.
+    fn run_plan(&mut self, plan: &Plan, steps: usize) {
+        self.begin(plan);
+        for step in plan.steps.iter().take(steps) {
+            self.start(step, plan.stale);
+            let (filled, empty) = self.fill(step, usize::MAX);
+            self.tell(What::AttemptFinished {
+                step: step.index,
+                attempt: 1,
+                outcome: Outcome::Succeeded,
+                millis: 0,
+                message: None,
+                retry_in: None,
+                next: None,
+                may_write: false,
+            });
             self.tell(What::StepFinished {
                 step: step.index,
                 outcome: Outcome::Succeeded,
@@ -252,10 +300,21 @@ impl Lab {
         }
     }
 
+    fn start(&mut self, step: &Step, stale: bool) {
+        if stale && self.driver.is_some() {
+            let index = self.graph.find(&step.asset).unwrap();
+            let days = self.tables.entry(self.graph.assets[index].table.clone());
+            let days = days.or_default();
+            days.retain(|n, _| !step.range.contains(day(*n)));
+        }
+        self.look(step);
+    }
+
     fn look(&self, step: &Step) {
         let index = self.graph.find(&step.asset).unwrap();
         let asset = &self.graph.assets[index];
-        let wanted = inputs_seen(asset, &step.range.into(), &self.snapshot());
+        let snapshot = self.snapshot();
+        let wanted = inputs_seen(asset, &step.range.into(), &snapshot);
         self.provenance.look(&Look {
             run: &self.runs.to_string(),
             step: step.index,
@@ -266,15 +325,16 @@ impl Lab {
             content: "",
             inputs: inputs_digest(asset),
             seen: &self.evidence(&wanted),
-            there: &RangeSet::new(),
+            there: &snapshot.days(&asset.table, "ds", &[]),
         });
     }
 
-    fn fill(&mut self, step: &Step) -> (RangeSet, RangeSet) {
+    /// Fills the first `days` of a step.
+    fn fill(&mut self, step: &Step, days: usize) -> (RangeSet, RangeSet) {
         let index = self.graph.find(&step.asset).unwrap();
         let name = self.graph.assets[index].table.clone();
         let (mut filled, mut empty) = (Vec::new(), Vec::new());
-        for ds in step.range.iter() {
+        for ds in step.range.iter().take(days) {
             let tables = |table: &TableName, n: i32| self.tables.get(table)?.get(&n)?.0.clone();
             let content = self.content(index, ds.epoch_days(), &tables);
             if content.is_some() {
@@ -393,9 +453,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn any_order_of_acts_ends_with_one_clean_backfill(
-        windows in [0..4_i32, 0..3_i32], acts in acts(),
+        windows in [0..4_i32, 0..3_i32], acts in acts(), driver in any::<bool>(),
     ) {
         let mut lab = Lab::new(windows);
+        lab.driver = driver.then(DriverWorld::default);
         acts.iter().for_each(|act| lab.act(act));
         for source in 0..2 {
             for n in 0..=LAST {
@@ -472,6 +533,70 @@ fn a_day_without_rows_is_planned_again_once_its_input_changes_with_what_had_none
     );
     let of: Vec<RangeSet> = plan.steps.iter().map(|step| step.range.into()).collect();
     assert_eq!(of, [days(4, 4), days(4, 4), days(4, 4)], "all three assets");
+}
+
+/// A restated source makes the GroupBy's day stale; once that is filled, alone, the tables that read it are
+/// stale, one after another.
+#[test]
+fn staleness_goes_on_downstream_when_each_table_is_filled_alone() {
+    for driver in [None, Some(DriverWorld::default())] {
+        let mut lab = filled_lab();
+        lab.driver = driver;
+        let rows = true;
+        lab.act(&Act::Land {
+            source: 0,
+            day: 6,
+            rows,
+        });
+        for asset in 0..3 {
+            let stale = lab.plan_of([asset].into(), true, None);
+            let of = stale.steps.iter().map(|step| RangeSet::from(step.range));
+            // `a0` has a window of two days.
+            assert_eq!(of.collect::<Vec<_>>(), [days(6, 7)], "a{asset}");
+            let later: Vec<usize> = (asset + 1..3).collect();
+            for &later in &later {
+                assert!(
+                    lab.plan_of([later].into(), true, None).steps.is_empty(),
+                    "a{later}"
+                );
+            }
+            lab.run_plan(&stale, usize::MAX);
+        }
+        assert!(lab.plan(true).steps.is_empty());
+    }
+}
+
+/// A run that is killed after it has written some days of a step knows, later, how they were made.
+#[test]
+fn days_of_a_killed_run_are_known() {
+    let mut lab = Lab::new([0, 0]);
+    for n in 0..=2 {
+        lab.act(&Act::Land {
+            source: 0,
+            day: n,
+            rows: true,
+        });
+    }
+    lab.act(&Act::Killed {
+        stale: false,
+        steps: 0,
+        days: 2,
+    });
+    assert_eq!(lab.filled(0).len(), 2);
+    assert!(lab.plan(true).steps.is_empty());
+    lab.act(&Act::Land {
+        source: 0,
+        day: 1,
+        rows: true,
+    });
+    let plan = lab.plan(true);
+    let of = plan.steps.iter().map(|step| RangeSet::from(step.range));
+    assert_eq!(of.collect::<Vec<_>>(), [days(1, 1)]);
+    assert!(
+        plan.assets[0].notes.is_empty(),
+        "{:?}",
+        plan.assets[0].notes
+    );
 }
 
 #[test]
@@ -567,6 +692,7 @@ fn a_year_of_many_assets_is_compared_at_once() {
             conf: 1,
             inputs: inputs_digest(asset),
             unfinished: false,
+            begun: false,
         };
         let made = year.iter().map(|ds| (ds, made)).collect();
         memory.made.insert(asset.id.clone(), made);
