@@ -6,7 +6,7 @@ use std::{
     env, fs,
     io::{self, BufRead, BufReader},
     net::{Shutdown, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -27,7 +27,7 @@ use serde_json::Value;
 use crate::{
     scripted::{hangs, nobody_is_left},
     staged::{Staged, all_days, fault_of, name_of},
-    support::{Screen, cache, wait_until},
+    support::{Screen, Workspace, cache, wait_until},
 };
 
 const STEPS: usize = 300;
@@ -215,16 +215,22 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 }
 "#;
 
-#[test]
-fn a_clock_that_jumps_back_costs_nothing() {
-    let staged = Staged::chain();
-    let workspace = &staged.workspace;
+/// Compiles [`CLOCK`] into a library for `LD_PRELOAD`.
+pub(crate) fn clock_library(workspace: &Workspace) -> PathBuf {
     workspace.write("clock.c", CLOCK);
     let library = workspace.path("clock.so");
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-o"]).arg(&library);
     let compiled = compile.arg(workspace.path("clock.c")).arg("-ldl").status();
     assert!(compiled.unwrap().success());
+    library
+}
+
+#[test]
+fn a_clock_that_jumps_back_costs_nothing() {
+    let staged = Staged::chain();
+    let workspace = &staged.workspace;
+    let library = clock_library(workspace);
     let command = |args: &[&str]| {
         let mut command = staged.command(args);
         command
@@ -278,14 +284,14 @@ fn a_clock_that_jumps_back_costs_nothing() {
 // --- the metastore -----------------------------------------------------------------------------
 
 /// The way to a server, which can be cut and restored.
-struct Line {
-    port: u16,
+pub(crate) struct Line {
+    pub(crate) port: u16,
     up: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Line {
-    fn to(server: u16) -> Self {
+    pub(crate) fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let line = Self {
             port: listener.local_addr().unwrap().port(),
@@ -316,14 +322,14 @@ impl Line {
         line
     }
 
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.up.store(false, Ordering::SeqCst);
         for stream in self.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    fn restore(&self) {
+    pub(crate) fn restore(&self) {
         self.up.store(true, Ordering::SeqCst);
     }
 }

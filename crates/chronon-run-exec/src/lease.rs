@@ -49,23 +49,34 @@ pub struct Claim {
     pub beat: u64,
 }
 
+/// Why a store gave no answer.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It answered that it keeps no claims.
+    #[error("{0}")]
+    Refused(String),
+    /// It did not answer, and may answer later.
+    #[error("{0}")]
+    OutOfReach(String),
+}
+
 /// Where claims are kept.
 pub trait Store: Send + Sync {
     /// Adds a claim, or replaces the one of the same id. `false`: it must exist and does not.
     ///
     /// # Errors
-    /// Why the store cannot be used.
-    fn put(&self, claim: &Claim, must_exist: bool) -> Result<bool, String>;
+    /// [`StoreError`].
+    fn put(&self, claim: &Claim, must_exist: bool) -> Result<bool, StoreError>;
     /// Every claim.
     ///
     /// # Errors
-    /// Why the store cannot be used.
-    fn list(&self) -> Result<Vec<Claim>, String>;
+    /// [`StoreError`].
+    fn list(&self) -> Result<Vec<Claim>, StoreError>;
     /// Removes a claim, if it is there.
     ///
     /// # Errors
-    /// Why the store cannot be used.
-    fn remove(&self, id: &str) -> Result<(), String>;
+    /// [`StoreError`].
+    fn remove(&self, id: &str) -> Result<(), StoreError>;
 }
 
 /// How long things take.
@@ -109,6 +120,18 @@ pub enum LeaseError {
     /// The store cannot be used, so only the locks of this checkout hold.
     #[error("{0}")]
     Unavailable(String),
+    /// The store did not answer: whether another run holds a family is not known.
+    #[error("{0}")]
+    OutOfReach(String),
+}
+
+impl From<StoreError> for LeaseError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Refused(why) => Self::Unavailable(why),
+            StoreError::OutOfReach(why) => Self::OutOfReach(why),
+        }
+    }
 }
 
 /// Holds a claim and gives signs of life, until it is dropped.
@@ -145,7 +168,7 @@ pub fn acquire(
     lost: impl Fn() + Send + 'static,
 ) -> Result<Lease, LeaseError> {
     claim.held = false;
-    store.put(&claim, false).map_err(LeaseError::Unavailable)?;
+    store.put(&claim, false)?;
     if let Err(error) = decide(store.as_ref(), &mut claim, timing, stop) {
         // What stays is seen to be dead.
         let _ = store.remove(&claim.id);
@@ -178,7 +201,7 @@ fn decide(
         if others.is_empty() {
             claim.held = true;
             claim.beat += 1;
-            let kept = store.put(claim, true).map_err(LeaseError::Unavailable)?;
+            let kept = store.put(claim, true)?;
             return match kept {
                 true => Ok(()),
                 false => Err(LeaseError::Unavailable("the claim was removed".to_owned())),
@@ -193,7 +216,7 @@ fn decide(
         }
         if last_beat.elapsed() >= timing.beat {
             claim.beat += 1;
-            store.put(claim, true).map_err(LeaseError::Unavailable)?;
+            store.put(claim, true)?;
             last_beat = Instant::now();
         }
         thread::sleep(timing.poll);
@@ -202,7 +225,7 @@ fn decide(
 
 /// The other claims on any of the same families.
 fn rivals(store: &dyn Store, claim: &Claim) -> Result<Vec<Claim>, LeaseError> {
-    let mut all = store.list().map_err(LeaseError::Unavailable)?;
+    let mut all = store.list()?;
     all.retain(|other| other.id != claim.id && !other.families.is_disjoint(&claim.families));
     Ok(all)
 }
@@ -223,7 +246,7 @@ fn judge(
         false => sign_of_life(&other, timing.expiry, watched),
     };
     match alive {
-        Some(false) => store.remove(&other.id).map_err(LeaseError::Unavailable),
+        Some(false) => Ok(store.remove(&other.id)?),
         Some(true) if other.held || other.id < claim.id => {
             let mut families = claim.families.intersection(&other.families);
             Err(LeaseError::Held {
@@ -311,16 +334,27 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Memory(Mutex<BTreeMap<String, Claim>>);
+    struct Memory {
+        claims: Mutex<BTreeMap<String, Claim>>,
+        is_away: AtomicBool,
+    }
 
     impl Memory {
         fn claims(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Claim>> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+            self.claims.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        fn answers(&self) -> Result<(), StoreError> {
+            match self.is_away.load(Ordering::Relaxed) {
+                true => Err(StoreError::OutOfReach("away".to_owned())),
+                false => Ok(()),
+            }
         }
     }
 
     impl Store for Memory {
-        fn put(&self, claim: &Claim, must_exist: bool) -> Result<bool, String> {
+        fn put(&self, claim: &Claim, must_exist: bool) -> Result<bool, StoreError> {
+            self.answers()?;
             let mut claims = self.claims();
             if must_exist && !claims.contains_key(&claim.id) {
                 return Ok(false);
@@ -328,10 +362,12 @@ mod tests {
             claims.insert(claim.id.clone(), claim.clone());
             Ok(true)
         }
-        fn list(&self) -> Result<Vec<Claim>, String> {
+        fn list(&self) -> Result<Vec<Claim>, StoreError> {
+            self.answers()?;
             Ok(self.claims().values().cloned().collect())
         }
-        fn remove(&self, id: &str) -> Result<(), String> {
+        fn remove(&self, id: &str) -> Result<(), StoreError> {
+            self.answers()?;
             self.claims().remove(id);
             Ok(())
         }
@@ -412,6 +448,47 @@ mod tests {
         let lease = acquire(shared, claim("1", "a", &["x"]), TIMING, &|| false, lost).unwrap();
         store.remove("1").unwrap();
         told.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(lease);
+    }
+
+    #[test]
+    fn a_holder_keeps_its_claim_through_a_long_step_and_a_restart_of_the_store() {
+        let store = Arc::new(Memory::default());
+        let (tell, told) = mpsc::channel();
+        let shared = Arc::clone(&store) as Arc<dyn Store>;
+        let lost = move || tell.send(()).unwrap();
+        let lease = acquire(shared, claim("1", "a", &["x"]), TIMING, &|| false, lost).unwrap();
+        // Longer than a claim without a sign of life is respected.
+        thread::sleep(TIMING.expiry * 2);
+        let is_held = |text: &str| {
+            let refused = take(&store, claim("2", "b", &["x"])).map(|_| ());
+            assert!(refused.unwrap_err().to_string().contains(text));
+        };
+        is_held("on host a");
+        store.is_away.store(true, Ordering::Relaxed);
+        is_held("away");
+        thread::sleep(TIMING.expiry * 2);
+        assert!(
+            told.try_recv().is_err(),
+            "it goes on while the store is away"
+        );
+        store.is_away.store(false, Ordering::Relaxed);
+        is_held("on host a");
+        drop(lease);
+        drop(take(&store, claim("2", "b", &["x"])).unwrap());
+    }
+
+    #[test]
+    fn clocks_of_hosts_are_not_compared() {
+        let store = Arc::new(Memory::default());
+        let holder = Claim {
+            since: i64::MAX,
+            ..claim("9999999999999_ahead", "a", &["x"])
+        };
+        let lease = take(&store, holder).unwrap();
+        let late = claim("0000000000000_behind", "b", &["x"]);
+        let refused = take(&store, late).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, LeaseError::Held { .. }), "{refused}");
         drop(lease);
     }
 

@@ -12,11 +12,11 @@ use std::{
     sync::Arc,
 };
 
-use chronon_run_catalog::{Hive, Timeouts};
+use chronon_run_catalog::{CatalogError, Hive, Timeouts};
 use chronon_run_core::TableName;
 use chronon_run_exec::{
     Control,
-    lease::{self, Claim, Lease, LeaseError, Store, Timing},
+    lease::{self, Claim, Lease, LeaseError, Store, StoreError, Timing},
 };
 use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 use crossbeam_channel::Receiver;
@@ -57,7 +57,7 @@ pub(crate) fn acquire(
             let stop = || !control.is_empty();
             lease::acquire(Arc::new(store), claim, Timing::default(), &stop, lost)
         }
-        Err(why) => Err(LeaseError::Unavailable(why)),
+        Err(why) => Err(why.into()),
     };
     let local_only = local_only(&context.workspace);
     match claimed {
@@ -69,6 +69,8 @@ pub(crate) fn acquire(
         Err(error @ LeaseError::Held { .. }) => Err(Failure::Locked {
             message: error.to_string(),
         }),
+        // Whether another run writes these tables is not known, and the run needs the metastore anyway.
+        Err(LeaseError::OutOfReach(message)) => Err(Failure::OutOfReach { message }),
         Err(LeaseError::Interrupted) => {
             seeding::interrupted(control)?;
             Err(Failure::setup(LeaseError::Interrupted))
@@ -128,7 +130,7 @@ struct MetastoreClaims {
 }
 
 impl MetastoreClaims {
-    fn new(hive: Hive, families: &BTreeSet<String>) -> Result<Self, String> {
+    fn new(hive: Hive, families: &BTreeSet<String>) -> Result<Self, StoreError> {
         let tables = families.iter().map(|family| {
             let table = family.split_whitespace().next().unwrap_or(family);
             table
@@ -138,10 +140,7 @@ impl MetastoreClaims {
         let wanted: BTreeSet<String> = tables.map(str::to_lowercase).collect();
         let mut homes = Vec::new();
         for database in &wanted {
-            if hive
-                .has_database(database)
-                .map_err(|error| error.to_string())?
-            {
+            if hive.has_database(database).map_err(failed)? {
                 homes.push(database.clone());
             }
         }
@@ -157,32 +156,43 @@ impl MetastoreClaims {
         })
     }
 
-    fn views(&self, id: &str) -> Result<Vec<TableName>, String> {
-        let view = |home: &String| TableName::new(home, &format!("{NAME}{id}"));
-        let views = self.homes.iter().map(view);
-        views
-            .collect::<Result<_, _>>()
-            .map_err(|error| error.to_string())
+    fn views(&self, id: &str) -> Result<Vec<TableName>, StoreError> {
+        let views = self.homes.iter().map(|home| view(home, id));
+        views.collect()
+    }
+}
+
+/// The view that holds a claim in a database.
+fn view(home: &str, id: &str) -> Result<TableName, StoreError> {
+    let name = TableName::new(home, &format!("{NAME}{id}"));
+    name.map_err(|error| StoreError::Refused(error.to_string()))
+}
+
+fn failed(error: CatalogError) -> StoreError {
+    match error {
+        CatalogError::Unreachable { .. } | CatalogError::TimedOut { .. } => {
+            StoreError::OutOfReach(error.to_string())
+        }
+        other => StoreError::Refused(other.to_string()),
     }
 }
 
 impl Store for MetastoreClaims {
-    fn put(&self, claim: &Claim, must_exist: bool) -> Result<bool, String> {
+    fn put(&self, claim: &Claim, must_exist: bool) -> Result<bool, StoreError> {
         let properties = properties(claim)?;
         for view in self.views(&claim.id)? {
             let done = match must_exist {
                 true => self.hive.update_properties(&view, &properties),
                 false => self.hive.create_record(&view, &properties),
             };
-            if !done.map_err(|error| error.to_string())? {
+            if !done.map_err(failed)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn list(&self) -> Result<Vec<Claim>, String> {
-        let failed = |error: chronon_run_catalog::CatalogError| error.to_string();
+    fn list(&self) -> Result<Vec<Claim>, StoreError> {
         let mut found: BTreeMap<String, Claim> = BTreeMap::new();
         for database in &self.databases {
             let views = self
@@ -199,25 +209,20 @@ impl Store for MetastoreClaims {
         Ok(found.into_values().collect())
     }
 
-    fn remove(&self, id: &str) -> Result<(), String> {
+    fn remove(&self, id: &str) -> Result<(), StoreError> {
         for database in &self.databases {
-            let view = TableName::new(database, &format!("{NAME}{id}"));
-            let view = view.map_err(|error| error.to_string())?;
-            if self
-                .hive
-                .has_database(database)
-                .map_err(|error| error.to_string())?
-            {
-                let dropped = self.hive.drop_table(&view, false);
-                dropped.map_err(|error| error.to_string())?;
+            let view = view(database, id)?;
+            if self.hive.has_database(database).map_err(failed)? {
+                self.hive.drop_table(&view, false).map_err(failed)?;
             }
         }
         Ok(())
     }
 }
 
-fn properties(claim: &Claim) -> Result<Vec<(String, String)>, String> {
-    let text = serde_json::to_string(claim).map_err(|error| error.to_string())?;
+fn properties(claim: &Claim) -> Result<Vec<(String, String)>, StoreError> {
+    let text = serde_json::to_string(claim);
+    let text = text.map_err(|error| StoreError::Refused(error.to_string()))?;
     let characters: Vec<char> = text.chars().collect();
     let parts = characters.chunks(PART_LENGTH).enumerate();
     let parts = parts.map(|(at, part)| (format!("{PART}{at}"), part.iter().collect()));
