@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The user without a home that every Linux has.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 /// A workspace whose names, literals and values are not ASCII, with one seed, one staging query and
 /// one GroupBy. The staging query also writes what its JVM was told.
@@ -96,7 +96,7 @@ idle = "2s"
 
 /// Whether this test may mount and become another user. Where it may not, it fails unless it is told
 /// to do without: a test that needs rights must not pass silently.
-fn has_rights() -> bool {
+pub(crate) fn has_rights() -> bool {
     let root = nix::unistd::Uid::effective().is_root();
     let without = std::env::var_os("CHRONON_RUN_TESTS_WITHOUT_ROOT").is_some();
     assert!(
@@ -107,7 +107,7 @@ fn has_rights() -> bool {
 }
 
 /// A copy of the binary that other users can reach.
-fn binary(workspace: &Workspace) -> PathBuf {
+pub(crate) fn binary(workspace: &Workspace) -> PathBuf {
     let copy = workspace.path("chronon-run");
     fs::copy(env!("CARGO_BIN_EXE_chronon-run"), &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();

@@ -31,6 +31,7 @@ mod leftovers;
 mod nothing_lost;
 mod online;
 mod point_in_time;
+mod readers;
 mod reference;
 mod relocated;
 mod retries;

@@ -245,22 +245,21 @@ pub(crate) fn fault_of(name: &str) -> Fault {
 /// The command lines of living processes that a test on this folder started, the metastore
 /// excepted.
 pub(crate) fn anybody(folder: &Path) -> Vec<String> {
-    let mut lines = processes(folder);
-    lines.retain(|line| !line.contains(METASTORE));
-    lines
+    let lines = processes(folder).into_iter().map(|(_, line)| line);
+    lines.filter(|line| !line.contains(METASTORE)).collect()
 }
 
 /// The command lines of the folder's metastores.
 pub(crate) fn metastores(folder: &Path) -> Vec<String> {
-    let mut lines = processes(folder);
-    lines.retain(|line| line.contains(METASTORE));
-    lines
+    let lines = processes(folder).into_iter().map(|(_, line)| line);
+    lines.filter(|line| line.contains(METASTORE)).collect()
 }
 
 const METASTORE: &str = "EmbeddedMetastore";
 
-/// Tests give each workspace a home of its own, and children inherit it.
-fn processes(folder: &Path) -> Vec<String> {
+/// The ids and command lines of living processes that a test on this folder started. Tests give each
+/// workspace a home of its own, and children inherit it.
+pub(crate) fn processes(folder: &Path) -> Vec<(u32, String)> {
     let home = format!("HOME={}", folder.display());
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let living = entries.filter_map(|entry| {
@@ -270,7 +269,8 @@ fn processes(folder: &Path) -> Vec<String> {
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         // A zombie has none.
-        (!line.is_empty()).then_some(line)
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (!line.is_empty()).then_some((pid, line))
     });
     living.collect()
 }

@@ -64,6 +64,11 @@ impl Warehouse {
         }
     }
 
+    /// Where the metastore is.
+    pub(crate) fn uri(&self) -> String {
+        self.lease.uri()
+    }
+
     /// What the catalog knows of the tables.
     pub(crate) fn snapshot(&self, names: &[TableName]) -> CatalogSnapshot {
         let catalog = Catalog::connect(&self.lease.uri(), Timeouts::default()).unwrap();

@@ -22,6 +22,7 @@ mod listing;
 mod names;
 mod partition_names;
 mod probe;
+pub mod recorded;
 mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};

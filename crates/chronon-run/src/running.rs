@@ -93,10 +93,21 @@ impl<'a> Running<'a> {
         }
         let ran = self.execute(ledger, &plan, &folders, &applications)?;
         rebuild::finish(self.context, self.warehouse, ledger, &plan);
+        self.record_tables(&plan);
         Ok(Ended {
             plan,
             ran: Some(ran),
         })
+    }
+
+    /// Lists what was filled, for users who may only read.
+    fn record_tables(&self, plan: &Plan) {
+        let graph = &self.context.graph;
+        let steps = plan.steps.iter();
+        let filled = steps.filter_map(|step| graph.find(&step.asset)).collect();
+        let tables = graph.tables_of(&filled);
+        self.warehouse
+            .record_tables(&self.context.workspace, &tables);
     }
 
     /// Every table family that a run of the plan writes, or that nobody else may write meanwhile.
@@ -426,7 +437,7 @@ fn save_plan(plan: &Plan, folder: &Path) {
     let path = folder.join(PLAN_FILE);
     let written = serde_json::to_vec(plan)
         .map_err(io::Error::from)
-        .and_then(|text| fs::write(&path, text));
+        .and_then(|text| chronon_run_process::replace(&path, text));
     if let Err(error) = written {
         note(&format!("cannot write {}: {error}", path.display()));
     }

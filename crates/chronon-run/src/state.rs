@@ -34,6 +34,10 @@ pub(crate) fn create(workspace: &Workspace) -> Result<(), Failure> {
 pub(crate) fn settle(workspace: &Workspace) -> Result<(), Failure> {
     let folder = folder(workspace);
     let failed = |error: io::Error| unusable(workspace, &error);
+    if workspace.state_dir.exists() && !chronon_run_process::is_writable(&workspace.state_dir) {
+        // A user who may only read uses the folder as it is.
+        return Ok(());
+    }
     let arrival = folder.arrival().map_err(failed)?;
     let (changes, copied) = match &arrival {
         Arrival::Same => return Ok(()),

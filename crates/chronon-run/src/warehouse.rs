@@ -4,15 +4,16 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Once, OnceLock},
     time::Duration,
 };
 
 use chronon_run_catalog::{
     Catalog, CatalogError, Timeouts,
-    embedded::{Embedded, Watched},
+    embedded::{self, Embedded, Watched},
+    recorded,
 };
-use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice};
+use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice, ds::format_instant};
 use chronon_run_engine::spark::{
     self, Found, Java, Jvm, Origin, Spark, Surroundings,
     command::{LOG_CONFIG, log_config_path},
@@ -47,16 +48,17 @@ impl Warehouse {
     /// it is known to be empty.
     pub(crate) fn look(workspace: &Workspace) -> Result<Self, Failure> {
         match &workspace.catalog {
+            CatalogSettings::Embedded { .. } if !has_database(workspace)? => Ok(Self {
+                catalog: None,
+                uri: String::new(),
+                spark: None,
+                _lease: None,
+                machine: OnceLock::new(),
+            }),
             CatalogSettings::Embedded { .. }
-                if !metastore_directory(workspace).join("db").exists() =>
+                if !embedded::is_usable(&metastore_directory(workspace)) =>
             {
-                Ok(Self {
-                    catalog: None,
-                    uri: String::new(),
-                    spark: None,
-                    _lease: None,
-                    machine: OnceLock::new(),
-                })
+                Self::recorded(workspace)
             }
             CatalogSettings::Embedded { idle } => {
                 state::create(workspace)?;
@@ -65,6 +67,47 @@ impl Warehouse {
             CatalogSettings::Hive { .. } | CatalogSettings::Fixture { .. } => {
                 Self::connect(workspace)
             }
+        }
+    }
+
+    /// The tables as the owner of the embedded metastore listed them last.
+    fn recorded(workspace: &Workspace) -> Result<Self, Failure> {
+        let path = recorded_path(workspace);
+        let Some(at) = recorded::time(&path) else {
+            return Err(Failure::hinted(
+                metastore_of_another(workspace),
+                "ask that user to run `chronon-run plan` once: it records the tables for everyone who may read the state folder",
+            ));
+        };
+        static NOTED: Once = Once::new();
+        NOTED.call_once(|| {
+            note(&format!(
+                "{}; tables are shown as that user listed them last, at {}, and inputs that were rewritten are not seen",
+                metastore_of_another(workspace),
+                format_instant(at)
+            ));
+        });
+        Ok(Self {
+            catalog: Some(Catalog::fixture(path)),
+            uri: String::new(),
+            spark: None,
+            _lease: None,
+            machine: OnceLock::new(),
+        })
+    }
+
+    /// Keeps a listing of the embedded metastore for users who may only read the state folder.
+    fn record(&self, workspace: &Workspace, snapshot: &CatalogSnapshot) {
+        if self._lease.is_some() {
+            // The listing is a convenience for others: it never fails a command.
+            let _ = recorded::add(&recorded_path(workspace), snapshot);
+        }
+    }
+
+    /// Lists the tables that a run has written, for [`Self::record`].
+    pub(crate) fn record_tables(&self, workspace: &Workspace, tables: &Tables) {
+        if self._lease.is_some() {
+            let _ = self.snapshot(workspace, tables);
         }
     }
 
@@ -82,6 +125,14 @@ impl Warehouse {
 
     /// To write to: finds or installs Spark, and starts the embedded metastore.
     pub(crate) fn open(workspace: &Workspace) -> Result<Self, Failure> {
+        if matches!(workspace.catalog, CatalogSettings::Embedded { .. })
+            && !embedded::is_usable(&metastore_directory(workspace))
+        {
+            return Err(Failure::hinted(
+                metastore_of_another(workspace),
+                "only that user can fill these tables; `ls`, `plan`, `status`, `runs` and `diff` work for everyone who may read the state folder",
+            ));
+        }
         state::create(workspace)?;
         Self::connect(workspace)
     }
@@ -176,7 +227,9 @@ impl Warehouse {
                     .collect();
                 let what = chronon_run_report::count(requests.len() as u64, "table");
                 let _listing = Activity::start(&format!("listing {what}"));
-                catalog.snapshot(&requests).map_err(unavailable)?
+                let snapshot = catalog.snapshot(&requests).map_err(unavailable)?;
+                self.record(workspace, &snapshot);
+                snapshot
             }
             None => CatalogSnapshot {
                 tables: tables.keys().map(|table| (table.clone(), None)).collect(),
@@ -266,6 +319,36 @@ const START: Duration = Duration::from_secs(120);
 /// Where the embedded metastore keeps its database.
 pub(crate) fn metastore_directory(workspace: &Workspace) -> PathBuf {
     workspace.state_dir.join("metastore")
+}
+
+/// Whether the embedded metastore has ever run.
+fn has_database(workspace: &Workspace) -> Result<bool, Failure> {
+    let database = metastore_directory(workspace).join("db");
+    database.try_exists().map_err(|error| {
+        Failure::hinted(
+            format!("cannot read {}: {error}", database.display()),
+            "ask the owner of the state folder for the right to read it",
+        )
+    })
+}
+
+/// The last listing of the embedded metastore.
+fn recorded_path(workspace: &Workspace) -> PathBuf {
+    workspace.state_dir.join("catalog.json")
+}
+
+/// That the embedded metastore cannot be used by this user.
+fn metastore_of_another(workspace: &Workspace) -> String {
+    let directory = metastore_directory(workspace);
+    let owner = User::owner_of(&directory);
+    let owner = match owner.and_then(|owner| owner.name) {
+        Some(name) => format!("user {name}"),
+        None => "another user".to_owned(),
+    };
+    format!(
+        "the embedded metastore {} can only be used by {owner}",
+        directory.display()
+    )
 }
 
 /// Where managed tables' files go.

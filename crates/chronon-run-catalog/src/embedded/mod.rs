@@ -34,7 +34,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Exit, StartError, Stop};
+use chronon_run_process::{Detached, Exit, StartError, Stop, User};
 use serde::Deserialize;
 
 pub use self::watch::Watched;
@@ -436,6 +436,25 @@ impl Embedded {
 pub fn is_running(directory: &Path) -> bool {
     File::open(directory.join(LOCK_FILE))
         .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Whether this user may start or join the metastore of this directory. The server refuses other users
+/// except root.
+#[must_use]
+pub fn is_usable(directory: &Path) -> bool {
+    if !directory.exists() {
+        return true;
+    }
+    let lock = OpenOptions::new()
+        .write(true)
+        .open(directory.join(LOCK_FILE));
+    let is_refused = |error: &io::Error| error.kind() != io::ErrorKind::NotFound;
+    if !chronon_run_process::is_writable(directory) || lock.as_ref().is_err_and(is_refused) {
+        return false;
+    }
+    let user = User::current().uid;
+    let owner = User::owner_of(&directory.join(STATE_FILE)).map(|owner| owner.uid);
+    user == 0 || owner == Some(user) || !is_running(directory)
 }
 
 /// The line of a Java log that tells most: the last cause, else the last error, else the last line.

@@ -24,7 +24,9 @@ const NEWEST: u32 = 30;
 
 pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
     let context = Context::load()?;
-    let mut ledger = Ledger::open(&context.ledger_path());
+    let Some(mut ledger) = context.existing_ledger() else {
+        return without_ledger(args);
+    };
     match &args.command {
         None => {
             let runs = ledger.runs(NEWEST);
@@ -34,12 +36,7 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
             })?;
         }
         Some(RunsCommand::Show { id }) => {
-            let detail = ledger.run(id).ok_or_else(|| {
-                Failure::hinted(
-                    format!("there is no run `{id}`"),
-                    "`chronon-run runs` lists them",
-                )
-            })?;
+            let detail = ledger.run(id).ok_or_else(|| no_run(id))?;
             print(&match args.output {
                 Output::Text => detail_text(&detail),
                 Output::Json => json(&detail)?,
@@ -49,6 +46,25 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
     }
     tell(&mut ledger);
     Ok(())
+}
+
+fn no_run(id: &str) -> Failure {
+    Failure::hinted(
+        format!("there is no run `{id}`"),
+        "`chronon-run runs` lists them",
+    )
+}
+
+/// Answers before the first run, without creating anything.
+fn without_ledger(args: &RunsArgs) -> Result<(), Failure> {
+    match (&args.command, args.output) {
+        (Some(RunsCommand::Show { id }), _) => Err(no_run(id)),
+        (Some(RunsCommand::Prune { .. }), Output::Text) => {
+            print(&format!("forgot {}\n", count(0, "run")))
+        }
+        (None, Output::Text) => print(&runs_text(&[])),
+        (_, Output::Json) => print(&json(&Vec::<RunRecord>::new())?),
+    }
 }
 
 /// Forgets old runs and deletes their folders.
