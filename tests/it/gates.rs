@@ -461,3 +461,106 @@ fn fields_of_another_meaning_are_not_passed_over() {
     empty.write("compiled/joins/team/x", "{}");
     shows(&empty.run(&["init"]).expect(2), "a repo of Zipline");
 }
+
+/// Gives `team.one` another first day.
+fn starts(staged: &Staged, day: &str) {
+    let mut conf: serde_json::Value = serde_json::from_str(&staged.workspace.read(ONE)).unwrap();
+    conf["startPartition"] = day.into();
+    let text = serde_json::to_string_pretty(&conf).unwrap();
+    staged.workspace.write(ONE, &text);
+}
+
+#[test]
+fn days_before_the_first_partition_of_a_source_are_excluded_until_it_appears() {
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["out.team_one"])]);
+    staged.set_source("lake.a", days("2026-01-02", LAST));
+    let reason = "before the first partition (2026-01-02) of lake.a";
+    let plan = staged.run(&["plan"]).expect(0);
+    shows(&plan, &format!("excluded  2026-01-01 (1 day): {reason}"));
+    shows(&plan, "days: 4 run, 2 excluded");
+    let explained = [
+        "plan",
+        "--explain",
+        "staging_query/team.two/backfill@2026-01-01",
+    ];
+    shows(&staged.run(&explained).expect(0), reason);
+    let ready = ["ready", "team.one", "--ds", FIRST];
+    shows(&staged.run(&ready).expect(2), "never: ");
+    let ended = staged.run(&["materialize"]).expect(0);
+    shows(
+        &ended,
+        &format!(
+            "excluded {reason}: 2 days of staging_query/team.one/backfill, staging_query/team.two/backfill"
+        ),
+    );
+    assert_eq!(staged.filled("two"), days("2026-01-02", LAST));
+    let status = staged.run(&["status"]).expect(0);
+    shows(&status, "team.two/backfill: 1 day, oldest 2026-01-01");
+    // Asked for by name, it is no success.
+    let ended = staged.run(&["materialize", "--ds", FIRST]).expect(2);
+    shows(&ended, reason);
+    // Told otherwise: the history is still to come.
+    let toml = staged.workspace.read("workspace.toml");
+    let own = "\n[sources.\"lake.a\"]\nfirst_ds = \"2026-01-01\"\n";
+    staged
+        .workspace
+        .write("workspace.toml", &format!("{toml}{own}"));
+    shows(
+        &staged.run(&["materialize"]).expect(3),
+        "lake.a (dependency) 2026-01-01",
+    );
+    staged.workspace.write("workspace.toml", &toml);
+    // An earlier partition appears.
+    staged.set_source("lake.a", all_days());
+    staged.run(&["ready", "team.one", "--ds", FIRST]).expect(0);
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("two"), all_days());
+}
+
+#[test]
+fn a_day_that_is_not_over_yet_is_an_error_unless_it_is_meant() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let late = ["materialize", "--ds", "2026-01-04"];
+    let ended = staged.run(&late).expect(2);
+    shows(
+        &ended,
+        "--ds 2026-01-04 is not over yet; the last closed day is 2026-01-03",
+    );
+    staged.run(&["plan", "--ds", "2026-01-04"]).expect(2);
+    for command in ["plan", "materialize", "frontfill"] {
+        let ended = staged.run(&[command, "--as-of", "2999-01-01"]).expect(2);
+        shows(
+            &ended,
+            "--as-of 2999-01-01 is not over yet; the last closed day is 20",
+        );
+    }
+    let toml = staged.workspace.read("workspace.toml");
+    let later = toml.replace("2026-01-03", "2999-01-01");
+    staged.workspace.write("workspace.toml", &later);
+    shows(
+        &staged.run(&["materialize"]).expect(2),
+        "`as_of` in workspace.toml: 2999-01-01",
+    );
+    shows(&staged.run(&["check"]).expect(0), "open-day");
+    staged.workspace.write("workspace.toml", &toml);
+    staged.set_source("lake.a", days(FIRST, "2026-01-04"));
+    let mut meant = late.to_vec();
+    meant.push("--allow-unfinished");
+    staged.run(&meant).expect(0);
+    assert_eq!(staged.filled("one"), days("2026-01-04", "2026-01-04"));
+}
+
+#[test]
+fn more_than_ten_years_without_any_input_are_asked_about() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    queries(&staged, "SELECT 1 AS x, '{{ start_date }}' AS ds");
+    starts(&staged, "1026-01-01");
+    let why = "one/backfill would be filled for 365246 days";
+    shows(&staged.run(&["plan"]).expect(0), why);
+    let ended = staged.run(&["materialize"]).expect(2);
+    shows(&ended, why);
+    shows(&ended, "`--yes`");
+    assert!(staged.started().is_empty());
+    starts(&staged, "2025-06-01");
+    staged.run(&["materialize"]).expect(0);
+}

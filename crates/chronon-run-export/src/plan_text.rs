@@ -64,7 +64,48 @@ pub fn excluded_text(plan: &Plan) -> String {
             }
         }
     }
-    out
+    out + &before_history_text(plan)
+}
+
+/// How many assets a line names.
+const NAMED: usize = 3;
+
+/// The days before the first partitions of sources, a line for each reason: they are left out every day.
+fn before_history_text(plan: &Plan) -> String {
+    let mut found: Vec<(String, u64, Vec<String>)> = Vec::new();
+    for asset in &plan.assets {
+        for cells in &asset.cells {
+            if !matches!(cells.reason, Reason::BeforeHistory { .. }) {
+                continue;
+            }
+            let (reason, days) = (reason_text(&cells.reason), u64::from(cells.range.days()));
+            let name = asset.asset.to_string();
+            match found.iter_mut().find(|(known, ..)| *known == reason) {
+                Some((_, count, names)) => {
+                    *count += days;
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+                None => found.push((reason, days, vec![name])),
+            }
+        }
+    }
+    let line = |(reason, days, names): &(String, u64, Vec<String>)| {
+        let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>();
+        let more = names.len().saturating_sub(NAMED);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        format!(
+            "excluded {reason}: {} of {}{more}\n",
+            counted(*days, "day"),
+            named.join(", ")
+        )
+    };
+    found.iter().map(line).collect()
 }
 
 /// Whether a reason is one that the user may not expect: what a source lacks, and what was asked for.
@@ -433,6 +474,13 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),
         Reason::UpstreamNotFilled { inputs } => format!("needs {}", blames(inputs)),
         Reason::SourceNeverLands { tables } => format!("{} never has this day", names(tables)),
+        Reason::BeforeHistory { tables } => {
+            let texts: Vec<String> = tables
+                .iter()
+                .map(|(table, first)| format!("the first partition ({first}) of {table}"))
+                .collect();
+            format!("before {}", texts.join(" and "))
+        }
         Reason::NoRowsThere { tables } => format!("{} has no rows on this day", names(tables)),
         Reason::OutsideConf { first, last } => match (first, last) {
             (Some(first), Some(last)) => format!("the conf covers {first}..{last}"),

@@ -57,6 +57,8 @@ pub struct AssetStatus {
     pub waiting: RangeSet,
     /// Days that will never be filled.
     pub excluded: RangeSet,
+    /// Those of them that lie before the first partition of a source.
+    pub before_history: RangeSet,
     /// Why it has no days at all, if so.
     pub why_none: Option<String>,
     /// Its newest filled day.
@@ -101,6 +103,12 @@ fn why_stale(asset: &AssetPlan) -> Vec<StaleDays> {
     found
 }
 
+fn before_history(asset: &AssetPlan) -> RangeSet {
+    let cells = asset.cells.iter();
+    let early = cells.filter(|cells| matches!(cells.reason, Reason::BeforeHistory { .. }));
+    early.map(|cells| cells.range).collect()
+}
+
 fn unrecorded(asset: &AssetPlan) -> RangeSet {
     let of_note = |note: &Note| match note {
         Note::Unrecorded { days } => Some(days.clone()),
@@ -134,6 +142,7 @@ impl AssetStatus {
                 .days_in(State::Waiting)
                 .union(&asset.days_in(State::Blocked)),
             excluded: asset.days_in(State::Excluded),
+            before_history: before_history(asset),
             done: filled.minus(&stale).minus(&empty),
             stale,
             empty,
@@ -236,6 +245,7 @@ mod tests {
             stale: days("2026-01-19", "2026-01-20"),
             empty: days("2026-01-24", "2026-01-24"),
             unrecorded: RangeSet::new(),
+            before_history: RangeSet::new(),
             why_stale: Vec::new(),
             why_none: None,
             newest: Some("2026-01-24".parse().unwrap()),

@@ -35,7 +35,7 @@ pub use plan::{
 pub use planner::{
     ArchivedTables, AssetSettings, DriverWorld, EARLY_DAYS, History, Only, Request, TimesSeen,
     World, dropped_before, dropped_first, first_hole, parts_of_times, plan, premature_parts,
-    times_seen,
+    times_seen, unfounded,
 };
 pub use resolve::{Bases, Dayless, bases, dayless};
 pub use select::{Selection, SelectionError, States};

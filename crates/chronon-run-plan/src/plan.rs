@@ -278,6 +278,11 @@ pub enum Reason {
         /// The inputs that decide whether the day exists.
         tables: BTreeSet<TableName>,
     },
+    /// Excluded: all input days that it needs of some table lie before the table's first partition.
+    BeforeHistory {
+        /// The tables, with their first days.
+        tables: BTreeMap<TableName, Ds>,
+    },
     /// Excluded: the day's own input was filled by this workspace and has no row on that day.
     NoRowsThere {
         /// The inputs that decide whether the day exists.

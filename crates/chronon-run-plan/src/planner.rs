@@ -1,6 +1,7 @@
 //! From graph, catalog snapshot and history to a [`Plan`]. Ranges all the way: cost grows with
 //! the number of holes, not of days.
 
+mod history;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use chronon_run_core::{
     event::StepIndex,
 };
 
+use self::history::Before;
 use crate::{
     freshness::{Assessed, Freshness, assess},
     graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
@@ -22,6 +24,7 @@ use crate::{
 mod parts;
 mod times;
 
+pub use history::unfounded;
 pub use times::{TimesSeen, times_seen};
 
 pub use parts::{EARLY_DAYS, dropped_before, dropped_first, parts_of_times, premature_parts};
@@ -48,6 +51,9 @@ pub struct World<'a> {
     pub history: &'a History,
     /// Days of sources that the workspace declares never to land.
     pub never: &'a BTreeMap<TableName, RangeSet>,
+    /// The first days of sources, as the workspace declares them: later days are waited for, even if the
+    /// first partition is newer; earlier ones are never needed.
+    pub first_ds: &'a BTreeMap<TableName, Ds>,
     /// Assets that the engine cannot fill, and why.
     pub refused: &'a BTreeMap<AssetId, String>,
     /// What counts besides where the real Driver fills the tables; `None` for the `sql` engine.
@@ -55,6 +61,15 @@ pub struct World<'a> {
 }
 
 impl World<'_> {
+    /// The declared first day of an input's table, or of the view that it stands for.
+    pub(crate) fn first_day(&self, input: &Input) -> Option<Ds> {
+        let view = match &input.role {
+            Role::Behind { view, .. } => self.first_ds.get(view),
+            _ => None,
+        };
+        self.first_ds.get(&input.spec.table).or(view).copied()
+    }
+
     /// The partitions of an asset's table as days of the asset.
     pub(crate) fn observed_days(&self, asset: &Asset) -> RangeSet {
         let column = asset.day_column.as_deref().unwrap_or_default();
@@ -140,11 +155,13 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         assessed,
         filled: vec![None; world.graph.assets.len()],
         never: vec![RangeSet::new(); world.graph.assets.len()],
+        before: vec![Before::default(); world.graph.assets.len()],
         steps_of: vec![Vec::new(); world.graph.assets.len()],
         steps: Vec::new(),
     };
     let mut assets = Vec::new();
     for index in 0..world.graph.assets.len() {
+        planner.look_before(index);
         if request.selected.contains(&index) {
             assets.push(planner.asset(index));
         } else {
@@ -201,6 +218,8 @@ struct Planner<'a> {
     filled: Vec<Option<RangeSet>>,
     /// Per asset: days that will never exist.
     never: Vec<RangeSet>,
+    /// Per asset: days that will never exist, because something begins later.
+    before: Vec<Before>,
     /// Per asset: its steps.
     steps_of: Vec<Vec<(PartitionRange, StepIndex)>>,
     steps: Vec<Step>,
@@ -390,6 +409,8 @@ impl Planner<'_> {
         let rowless = self.rowless(asset, &target.days).minus(&done).minus(&never);
         let never = never.union(&rowless);
         let todo = target.days.minus(&done).minus(&never);
+        let before = todo.intersect(&self.before_days(index));
+        let todo = todo.minus(&before);
         let starving: Vec<(&Input, RangeSet, Available)> = asset
             .inputs
             .iter()
@@ -443,6 +464,10 @@ impl Planner<'_> {
                 tables: gate_tables,
             },
         );
+        let begins_later = Reason::BeforeHistory {
+            tables: self.before[index].tables.clone(),
+        };
+        push(&mut cells, &before, State::Excluded, &begins_later);
         for (days, reason) in &target.outside {
             push(&mut cells, days, State::Excluded, reason);
         }
@@ -537,7 +562,7 @@ impl Planner<'_> {
                 Reason::FirstHole { first },
             ));
         }
-        if let Some(day) = self.earlier_day_that_waits(asset, run, &kept) {
+        if let Some(day) = self.earlier_day_that_waits(index, run, &kept) {
             let from = run.last().and_then(|last| PartitionRange::new(day, last));
             let later = run.intersect(&from.into());
             refused.push((later, State::Blocked, Reason::EarlierDayWaits { day }));
@@ -566,8 +591,16 @@ impl Planner<'_> {
     }
 
     /// The first day that the Driver would fill too and that lacks an input.
-    fn earlier_day_that_waits(&self, asset: &Asset, run: &RangeSet, kept: &RangeSet) -> Option<Ds> {
+    fn earlier_day_that_waits(
+        &self,
+        index: AssetIndex,
+        run: &RangeSet,
+        kept: &RangeSet,
+    ) -> Option<Ds> {
+        let asset = &self.world.graph.assets[index];
         let extra = self.driver_would_fill(asset, run, kept).minus(run);
+        // Nothing is going to land for them; the Driver computes them with what there is.
+        let extra = extra.minus(&self.before_days(index));
         let starved_by = |input: &Input| starved(input, &extra, &self.available(input)).first();
         asset.inputs.iter().filter_map(starved_by).min()
     }
@@ -677,7 +710,7 @@ impl Planner<'_> {
                 .cloned()
                 .unwrap_or_default();
             let produced = input.producer.map(|producer| self.never[producer].clone());
-            let within = Need::Days { lo: 0, hi: 0 }.inputs_of(days, declared_bounds(input));
+            let within = Need::Days { lo: 0, hi: 0 }.inputs_of(days, bounds_of(self.world, input));
             let outside = days.minus(&within).minus(&self.existing(input));
             let never = declared
                 .union(&produced.unwrap_or_default())
@@ -958,9 +991,11 @@ struct Done {
     reason: Reason,
 }
 
-fn declared_bounds(input: &Input) -> Bounds {
+/// What can be needed of an input: as its source's query says, and from the first day on that the workspace
+/// declares.
+pub(crate) fn bounds_of(world: World<'_>, input: &Input) -> Bounds {
     Bounds {
-        from: input.from,
+        from: input.from.max(world.first_day(input)),
         until: input.until,
     }
 }
@@ -1016,7 +1051,7 @@ pub(crate) fn available(
     never: Option<&RangeSet>,
     will_run: &dyn Fn(AssetIndex) -> bool,
 ) -> Available {
-    let declared = declared_bounds(input);
+    let declared = bounds_of(world, input);
     let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
         // Logs begin when the join goes online, whatever its first day is.
         Some(producer) if producer.id.step == StepKind::LogFlattener => existing.first(),
@@ -1025,7 +1060,7 @@ pub(crate) fn available(
             let from = producer.from.map(|from| from.plus(producer.shift));
             from.or(existing.first())
         }
-        None => existing.first(),
+        None => world.first_day(input).or(existing.first()),
     };
     let bounds = Bounds {
         from: declared.from.max(first_known),

@@ -279,6 +279,7 @@ fn plan_for(
             snapshot,
             history: &history,
             never,
+            first_ds: &BTreeMap::new(),
             refused: &BTreeMap::new(),
             driver,
         },
@@ -620,6 +621,7 @@ fn a_cell_is_explained_by_its_inputs() {
         snapshot: &snapshot,
         history: &History::default(),
         never: &never,
+        first_ds: &BTreeMap::new(),
         refused: &BTreeMap::new(),
         driver: None,
     };

@@ -435,6 +435,14 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "sources.<table>",
+        key: "first_ds",
+        kind: "day",
+        default: None,
+        example: r#""2026-01-01""#,
+        meaning: "Its first day, where its history is still being loaded: days from this on are waited for, earlier ones are not needed. Without it, the first partition is the first day.",
+    },
+    Key {
+        section: "sources.<table>",
         key: "lands_after",
         kind: "duration",
         default: None,

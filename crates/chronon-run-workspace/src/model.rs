@@ -322,6 +322,8 @@ pub enum SeedFormat {
 pub struct SourceSettings {
     /// Days that will never land and that nothing waits for.
     pub missing: RangeSet,
+    /// Its first day: later days are waited for, even if its first partition is newer.
+    pub first_ds: Option<Ds>,
     /// How long after the end of a day its partition usually lands.
     pub lands_after: Option<Duration>,
     /// How its partitions write a day, if not as `yyyy-MM-dd`.

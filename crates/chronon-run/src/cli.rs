@@ -160,6 +160,10 @@ pub(crate) struct DayArgs {
     /// yesterday in the workspace's time zone].
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) as_of: Option<Ds>,
+
+    /// Accept an `--as-of`, `as_of` or `--ds` that is not over yet.
+    #[arg(long)]
+    pub(crate) allow_unfinished: bool,
 }
 
 /// Arguments of `init`.
@@ -287,8 +291,8 @@ pub(crate) struct MaterializeArgs {
     #[arg(long, conflicts_with = "recompute")]
     pub(crate) stale: bool,
 
-    /// Do not ask before `--rebuild`, or before `--recompute` or `--stale` with `kind = "chronon"` drops
-    /// partitions.
+    /// Do not ask before `--rebuild`, before `--recompute` or `--stale` with `kind = "chronon"` drops
+    /// partitions, or before more than ten years without any input are filled.
     #[arg(long, short)]
     pub(crate) yes: bool,
 

@@ -306,6 +306,14 @@ impl Context {
             .collect()
     }
 
+    /// The first days of sources, as workspace.toml declares them.
+    pub(crate) fn first_days(&self) -> BTreeMap<TableName, Ds> {
+        let sources = self.workspace.sources.iter();
+        sources
+            .filter_map(|(table, settings)| Some((table.clone(), settings.first_ds?)))
+            .collect()
+    }
+
     /// Views, and the table whose days each has, as workspace.toml declares them.
     pub(crate) fn days_from(&self) -> BTreeMap<TableName, TableName> {
         let sources = self.workspace.sources.iter();

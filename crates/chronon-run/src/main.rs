@@ -8,6 +8,7 @@ mod cli;
 mod columns;
 mod commands;
 mod context;
+mod days;
 mod driver;
 mod driver_work;
 mod due;

@@ -8,7 +8,7 @@ use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     ArchivedTables, AssetColumns, AssetIndex, AssetPlan, AssetSettings, Cause, ColumnsFate, Depth,
     DriverWorld, Freshness, Graph, History, Note, Only, Plan, Reason, Request, State, States,
-    World, note_columns, plan,
+    World, note_columns, plan, unfounded,
 };
 
 use crate::{
@@ -63,6 +63,8 @@ impl Wanted {
                 end_ds: saved.end_ds,
                 ds: None,
                 as_of: Some(saved.as_of),
+                // It was accepted when the plan was made.
+                allow_unfinished: true,
             },
             recompute: saved.recompute,
             stale: saved.stale,
@@ -81,6 +83,7 @@ pub(crate) struct Planned<'a> {
     pub(crate) snapshot: CatalogSnapshot,
     history: History,
     never: BTreeMap<TableName, RangeSet>,
+    first_ds: BTreeMap<TableName, Ds>,
     refused: BTreeMap<AssetId, String>,
     driver: Option<DriverWorld>,
     accept_archive: bool,
@@ -112,6 +115,7 @@ impl<'a> Planned<'a> {
             snapshot: looked.snapshot,
             history: History::default(),
             never: context.never(),
+            first_ds: context.first_days(),
             refused: context.refused(&selected),
             driver: driver_world(context)?,
             accept_archive: wanted.accept_archive,
@@ -281,6 +285,18 @@ impl<'a> Planned<'a> {
         ))
     }
 
+    /// Ranges of more than ten years that would be filled though no input has any of their days.
+    pub(crate) fn unfounded_lines(&self) -> Vec<String> {
+        let found = unfounded(self.world(), &self.plan);
+        let line = |(asset, days): (AssetId, RangeSet)| {
+            format!(
+                "warning: {asset} would be filled for {} days, {days}, before the first day of any input",
+                days.days()
+            )
+        };
+        found.into_iter().map(line).collect()
+    }
+
     /// What the Driver would rename of an asset, because its conf was edited.
     pub(crate) fn archived(&self, asset: &AssetId) -> Option<&ArchivedTables> {
         self.driver.as_ref()?.archived.get(asset)
@@ -326,6 +342,7 @@ impl<'a> Planned<'a> {
             snapshot: &self.snapshot,
             history: &self.history,
             never: &self.never,
+            first_ds: &self.first_ds,
             refused: &self.refused,
             driver: self.driver.as_ref(),
         }

@@ -390,6 +390,8 @@ impl Lab {
     }
 }
 
+static NO_FIRST_DAYS: BTreeMap<TableName, Ds> = BTreeMap::new();
+
 fn world_of<'a>(
     graph: &'a Graph,
     snapshot: &'a CatalogSnapshot,
@@ -402,6 +404,7 @@ fn world_of<'a>(
         snapshot,
         history,
         never,
+        first_ds: &NO_FIRST_DAYS,
         refused,
         driver: None,
     }

@@ -39,6 +39,8 @@ struct RandomAsset {
 struct RandomWorld {
     sources: Vec<BTreeSet<i32>>,
     never: BTreeSet<i32>,
+    /// The declared first day of the last source.
+    first: Option<i32>,
     assets: Vec<RandomAsset>,
 }
 
@@ -62,18 +64,71 @@ fn world() -> impl Strategy<Value = RandomWorld> {
         (0..=LAST).filter(|day| !holes.contains(day)).collect()
     });
     (
-        prop::collection::vec(dense, 3),
+        prop::collection::vec((dense, 0..9_i32), 3),
         days(4),
+        prop::option::of(-2..9_i32),
         prop::collection::vec(asset, 1..5),
     )
-        .prop_map(|(sources, never, assets)| RandomWorld {
-            sources,
+        .prop_map(|(sources, never, first, assets)| RandomWorld {
+            sources: sources.into_iter().map(starting).collect(),
             never,
+            first,
             assets,
         })
 }
 
+/// Days without those before the first one.
+fn starting((days, first): (BTreeSet<i32>, i32)) -> BTreeSet<i32> {
+    days.into_iter().filter(|day| *day >= first).collect()
+}
+
 impl RandomWorld {
+    fn first_ds(&self) -> BTreeMap<TableName, Ds> {
+        let last = table(&format!("s{}", self.sources.len() - 1));
+        self.first
+            .map(|first| (last, day(first)))
+            .into_iter()
+            .collect()
+    }
+
+    /// The declared first day of an input.
+    fn declared(&self, input: &RandomInput, reader: usize) -> Option<i32> {
+        let source = self.producer(input, reader).is_none();
+        let last = self.source(input) == self.sources.len() - 1;
+        self.first.filter(|_| source && last)
+    }
+
+    /// Whether the newest day of an input is one that it will never have, because it begins later.
+    fn begins_later(
+        &self,
+        input: &RandomInput,
+        reader: usize,
+        d: i32,
+        before: &[BTreeSet<i32>],
+        states: &[BTreeMap<i32, State>],
+    ) -> bool {
+        let (Need::Days { hi, .. } | Need::Since { hi }) = input.need else {
+            return false;
+        };
+        let newest = d + hi;
+        let declared = self.declared(input, reader);
+        if input.from.max(declared).is_some_and(|from| newest < from) {
+            return false;
+        }
+        match self.producer(input, reader) {
+            Some(asset) => {
+                let state = states[asset].get(&newest);
+                let exists = matches!(state, Some(State::Done | State::Run));
+                !exists && (newest < 0 || before[asset].contains(&newest))
+            }
+            None => {
+                let never = self.source(input) == 0 && self.never.contains(&newest);
+                let first = self.sources[self.source(input)].first();
+                declared.is_none() && !never && first.is_some_and(|first| newest < *first)
+            }
+        }
+    }
+
     /// An input's table: a source, or the asset of that number if it is earlier than `reader`.
     fn producer(&self, input: &RandomInput, reader: usize) -> Option<usize> {
         let asset = input.of.checked_sub(self.sources.len())?;
@@ -185,10 +240,19 @@ impl RandomWorld {
     /// was not before, whether the plan runs it.
     fn oracle(&self) -> Vec<BTreeMap<i32, State>> {
         let mut states: Vec<BTreeMap<i32, State>> = Vec::new();
+        let mut before: Vec<BTreeSet<i32>> = Vec::new();
         for (number, asset) in self.assets.iter().enumerate() {
+            let is_before = |d: &i32| {
+                let mut inputs = asset.inputs.iter();
+                inputs.any(|input| self.begins_later(input, number, *d, &before, &states))
+            };
+            let early: BTreeSet<i32> = (0..=LAST).filter(is_before).collect();
             let of_day = |d: i32| {
                 if asset.observed.contains(&d) {
                     return State::Done;
+                }
+                if early.contains(&d) {
+                    return State::Excluded;
                 }
                 let lacking = asset
                     .inputs
@@ -203,6 +267,7 @@ impl RandomWorld {
                 })
             };
             states.push((0..=LAST).map(|d| (d, of_day(d))).collect());
+            before.push(early);
         }
         states
     }
@@ -231,7 +296,7 @@ impl RandomWorld {
                 }
                 None => {
                     let days = self.sources[self.source(input)].clone();
-                    let first = days.first().copied();
+                    let first = self.declared(input, reader).or(days.first().copied());
                     let never = if self.source(input) == 0 {
                         self.never.clone()
                     } else {
@@ -241,7 +306,7 @@ impl RandomWorld {
                 }
             };
         let there = |n: &i32| have.contains(n) || never.contains(n);
-        let from = input.from;
+        let from = input.from.max(self.declared(input, reader));
         match input.need {
             Need::Table => exists,
             Need::Newest { hi } => have
@@ -273,9 +338,10 @@ proptest! {
         let history = History::default();
         let never = BTreeMap::from([(table("s0"), world.never.iter().map(|&n| day(n)).collect::<RangeSet>())]);
         let refused = BTreeMap::new();
+        let first_ds = world.first_ds();
         let settings = |_| AssetSettings { step_days, lag: 0 };
         let plan = plan(
-            World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, refused: &refused, driver: None },
+            World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, first_ds: &first_ds, refused: &refused, driver: None },
             &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, stale: false, only: &BTreeMap::new(), settings: &settings },
         );
 
@@ -349,7 +415,10 @@ fn a_bootstrap_is_waited_for_from_its_first_day_on() {
                 from: Some(day(3)).max(days.first()),
                 until: None,
             },
-            declared: declared_bounds(&input),
+            declared: Bounds {
+                from: Some(day(3)),
+                until: None,
+            },
             days,
             table,
         }
@@ -371,6 +440,7 @@ fn a_day_without_rows_is_no_day_further_down() {
     let world = RandomWorld {
         sources: vec![(0..=LAST).collect()],
         never: BTreeSet::new(),
+        first: None,
         assets: vec![
             RandomAsset {
                 inputs: vec![RandomInput {
@@ -403,6 +473,7 @@ fn a_day_without_rows_is_no_day_further_down() {
             snapshot: &world.snapshot(),
             history: &history,
             never: &BTreeMap::new(),
+            first_ds: &BTreeMap::new(),
             refused: &BTreeMap::new(),
             driver: None,
         },

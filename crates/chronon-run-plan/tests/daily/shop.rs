@@ -213,6 +213,7 @@ impl Shop {
             snapshot: &self.catalog,
             history: &self.history,
             never: &BTreeMap::new(),
+            first_ds: &BTreeMap::new(),
             refused: &BTreeMap::new(),
             driver: driver.as_ref(),
         };

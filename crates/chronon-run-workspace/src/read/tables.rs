@@ -276,6 +276,7 @@ pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> 
                     .get("missing")
                     .map(|value| day_set(&value))
                     .unwrap_or_default(),
+                first_ds: section.day("first_ds"),
                 lands_after: section.duration("lands_after"),
                 partition_format: section
                     .get("partition_format")

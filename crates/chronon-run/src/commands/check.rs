@@ -18,6 +18,7 @@ use crate::{
     cli::{CheckArgs, Output},
     columns,
     context::Context,
+    days,
     failure::Failure,
     jars, leases,
     looking::list,
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             findings.extend(seed_days::findings(&context.workspace));
             findings.extend(engine_findings(&context));
             findings.extend(lock_findings(&context));
+            findings.extend(days::finding(&context));
             findings.extend(schedule_findings(&context));
             if args.sample {
                 findings.extend(sampling::findings(&context)?);

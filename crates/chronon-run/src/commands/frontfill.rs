@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{DayArgs, FrontfillArgs, Output},
     context::{Context, now_millis},
+    days::check_as_of,
     due::{Now, last_due},
     failure::Failure,
     landing::expect_landings,
@@ -69,6 +70,7 @@ fn is_simulated(context: &Context, args: &FrontfillArgs) -> bool {
 
 /// What is due: the selected assets, each up to the last day that its schedule calls for.
 fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
+    check_as_of(context, args.as_of)?;
     let as_of = context.as_of(args.as_of)?;
     if let Some(ds) = args.ds
         && ds > as_of
@@ -87,6 +89,7 @@ fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
         end_ds: args.ds,
         start_ds: None,
         as_of: Some(as_of),
+        allow_unfinished: false,
     };
     let now = match is_simulated(context, args) {
         true => Now::After(args.ds.unwrap_or(as_of)),

@@ -16,6 +16,7 @@ use chronon_run_plan::{PLAN_VERSION, Plan};
 use crate::{
     cli::{MaterializeArgs, Output},
     context::{Context, now_millis},
+    days::checked,
     failure::Failure,
     metrics,
     output::{json, note, print},
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         Some(plan) => Wanted::of_plan(plan),
         None => Wanted {
             select: args.select.clone(),
-            days: args.days.clone(),
+            days: checked(&context, &args.days)?,
             recompute: args.recompute,
             stale: args.stale,
             ..Wanted::default()
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     planned.dayless.iter().for_each(|text| note(text));
     planned.check_edits()?;
     planned.check_columns()?;
+    confirm_unfounded(&planned.unfounded_lines(), args.yes)?;
     confirm(&planned.drops(), args.yes)?;
     confirm_rebuilds(&planned.rebuilds(), args.yes)?;
     let running = Running {
@@ -92,6 +94,18 @@ fn confirm_rebuilds(tables: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result
     match yes || agreed("rebuild them? [y/N]")? {
         true => Ok(()),
         false => Err(Failure::setup("nothing was rebuilt and nothing was run")),
+    }
+}
+
+/// Shows which days would be filled without any input, and asks.
+fn confirm_unfounded(lines: &[String], yes: bool) -> Result<(), Failure> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    lines.iter().for_each(|line| note(line));
+    match yes || agreed("fill them? [y/N]")? {
+        true => Ok(()),
+        false => Err(Failure::setup("nothing was run")),
     }
 }
 

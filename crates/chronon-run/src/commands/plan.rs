@@ -10,6 +10,7 @@ use chronon_run_plan::{Plan, dropped_before, explain};
 use crate::{
     cli::{Output, PlanArgs, Tool},
     context::Context,
+    days::checked,
     driver::Driver,
     failure::Failure,
     output::{json, note, print},
@@ -21,7 +22,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     let context = Context::load()?;
     let wanted = Wanted {
         select: args.select.clone(),
-        days: args.days.clone(),
+        days: checked(&context, &args.days)?,
         recompute: args.recompute,
         rebuild: args.rebuild,
         stale: args.stale,
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         planned.add_commands(&warehouse);
     }
     planned.dayless.iter().for_each(|text| note(text));
+    planned.unfounded_lines().iter().for_each(|text| note(text));
     if let Some(path) = &args.out {
         save(&planned.plan, path)?;
     }

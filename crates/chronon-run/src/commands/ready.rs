@@ -101,6 +101,7 @@ fn look(context: &Context, index: AssetIndex, ds: Ds, as_of: Ds) -> Result<Readi
             end_ds: None,
             ds: None,
             as_of: Some(as_of),
+            allow_unfinished: false,
         },
         ..Wanted::default()
     }

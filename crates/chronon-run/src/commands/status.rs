@@ -109,7 +109,7 @@ fn counted_days(days: &RangeSet) -> String {
     }
 }
 
-/// A headed list of one kind of filled days; nothing if there are none.
+/// A headed list of one kind of days; nothing if there are none.
 fn filled_days(status: &Status, heading: &str, of: fn(&AssetStatus) -> &RangeSet) -> String {
     let found = status.assets.iter().filter(|asset| !of(asset).is_empty());
     let line = |asset: &AssetStatus| format!("  {}: {}\n", asset.asset, counted_days(of(asset)));
@@ -214,6 +214,11 @@ fn text(status: &Status) -> String {
         status,
         "filled by another program or version: with which conf and inputs is not recorded",
         |asset| &asset.unrecorded,
+    );
+    text += &filled_days(
+        status,
+        "excluded, because they are before the first partition of a source (`chronon-run plan` names it)",
+        |asset| &asset.before_history,
     );
     let excluded = status.assets.iter().filter_map(|asset| {
         let why = asset.why_none.as_ref().filter(|_| asset.newest.is_none())?;
