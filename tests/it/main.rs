@@ -50,3 +50,4 @@ mod support;
 mod tables;
 mod terminal;
 mod two_checkouts;
+mod widths;

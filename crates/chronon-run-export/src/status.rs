@@ -167,8 +167,9 @@ impl AssetStatus {
         ]
     }
 
-    /// All days in at most `width` characters; one that stands for several days shows the state
-    /// that needs attention most. Days that are never filled are left blank.
+    /// All days in at most `width` characters. One that stands for several days shows `!` if one of them
+    /// failed, their state if they share it, and else how many of them are filled: `▓` two thirds or
+    /// more, `▒` one third or more, `░` fewer. Days that are never filled are left blank.
     #[must_use]
     pub fn bar(&self, width: u32) -> String {
         let all = self
@@ -187,21 +188,69 @@ impl AssetStatus {
         };
         let character = |at: u32| {
             let bucket: RangeSet = PartitionRange::new(bound(at), bound(at + 1).plus(-1)).into();
-            let shown =
-                |(_, _, days): &&(&str, char, &RangeSet)| !days.intersect(&bucket).is_empty();
-            self.sets().iter().find(shown).map_or(' ', |(_, c, _)| *c)
+            self.character(&bucket)
         };
         (0..width).map(character).collect()
+    }
+
+    /// The character of a bar that stands for the days of `bucket`.
+    fn character(&self, bucket: &RangeSet) -> char {
+        let sets = self.sets();
+        let found = sets.iter().filter_map(|(word, character, days)| {
+            let days = days.intersect(bucket).days();
+            (days > 0).then_some((*word, *character, days))
+        });
+        let found: Vec<_> = found.collect();
+        match found.as_slice() {
+            [] => ' ',
+            [(_, character, _)] | [("failed", character, _), ..] => *character,
+            mixed => {
+                let all: u64 = mixed.iter().map(|(.., days)| days).sum();
+                let filled = mixed.iter().filter(|(word, ..)| FILLED.contains(word));
+                let filled: u64 = filled.map(|(.., days)| days).sum();
+                match filled * 3 {
+                    0 => mixed[0].1,
+                    // All are filled, and some are out of date or have no rows.
+                    _ if filled == all => mixed[0].1,
+                    thirds if thirds >= all * 2 => '▓',
+                    thirds if thirds >= all => '▒',
+                    _ => '░',
+                }
+            }
+        }
+    }
+
+    /// `329/365 90 %`: how many of the days that can be filled are; empty if it has none.
+    #[must_use]
+    pub fn filled_text(&self) -> String {
+        let (mut filled, mut all) = (0, 0);
+        for (word, _, days) in self.sets() {
+            all += days.days();
+            if FILLED.contains(&word) {
+                filled += days.days();
+            }
+        }
+        match all {
+            0 => String::new(),
+            all => format!("{filled}/{all} {} %", filled * 100 / all),
+        }
+    }
+
+    /// Whether a day failed or is out of date, waits or is missing.
+    #[must_use]
+    pub fn has_problems(&self) -> bool {
+        [&self.failed, &self.stale, &self.waiting, &self.missing]
+            .into_iter()
+            .any(|days| !days.is_empty())
     }
 
     /// The days that are not done, as ranges; empty if all are.
     #[must_use]
     pub fn open_text(&self) -> String {
-        let filled = ["done", "stale", "no rows"];
         let open = self
             .sets()
             .into_iter()
-            .filter(|(word, _, days)| !filled.contains(word) && !days.is_empty());
+            .filter(|(word, _, days)| !FILLED.contains(word) && !days.is_empty());
         let texts: Vec<String> = open
             .map(|(word, _, days)| format!("{word} {days}"))
             .collect();
@@ -221,9 +270,12 @@ impl AssetStatus {
     }
 }
 
+/// The sets of days that count as filled.
+const FILLED: [&str; 3] = ["done", "stale", "no rows"];
+
 /// What the characters of a bar mean.
-pub const BAR_LEGEND: &str =
-    "# done  ~ out of date  o without rows  . waiting for inputs  ! failed  - missing";
+pub const BAR_LEGEND: &str = "# done  ▓▒░ partly done  ~ out of date  o without rows
+. waiting for inputs  ! failed  - missing";
 
 #[cfg(test)]
 mod tests {
@@ -265,5 +317,25 @@ mod tests {
             "failed 2026-01-25; missing 2026-01-26..2026-01-28; waiting 2026-01-29..2026-01-30"
         );
         assert_eq!(status.freshness_text(), "2026-01-24, 6 days behind");
+        assert_eq!(status.filled_text(), "23/29 79 %");
+    }
+
+    #[test]
+    fn a_bucket_of_a_bar_is_shaded_by_its_share_of_filled_days() {
+        let status = AssetStatus {
+            done: days("2026-01-01", "2026-01-10")
+                .union(&days("2026-01-12", "2026-01-17"))
+                .union(&days("2026-01-21", "2026-01-21")),
+            missing: days("2026-01-11", "2026-01-11")
+                .union(&days("2026-01-18", "2026-01-20"))
+                .union(&days("2026-01-22", "2026-01-30")),
+            failed: RangeSet::new(),
+            waiting: RangeSet::new(),
+            stale: RangeSet::new(),
+            empty: RangeSet::new(),
+            ..example()
+        };
+        assert_eq!(status.bar(3), "#▒░");
+        assert_eq!(status.bar(2), "▓░");
     }
 }

@@ -28,6 +28,6 @@ pub use comparison::{comparison_text, differing_columns};
 pub use lines::{JsonLines, Lines};
 pub use output::Output;
 pub use summary::{SummaryContext, summary};
-pub use table::table;
+pub use table::{Column, Fitted, fitted, screen_width, table};
 pub use view::{Phase, RunView, StepView};
 pub use words::{count, duration, outcome};

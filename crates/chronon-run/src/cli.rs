@@ -425,6 +425,10 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) stale: bool,
 
+    /// Show only assets with days that failed, are out of date, wait or are missing.
+    #[arg(long)]
+    pub(crate) problems: bool,
+
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

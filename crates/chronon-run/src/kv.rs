@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What is said of every `kv` asset without the hook.
-pub(crate) const NO_HOOK: &str = "nothing is known of loading it: set `kv_upload` under [hooks]";
+pub(crate) const NO_HOOK: &str = "no KV loader is configured: set `kv_upload` under [hooks]";
 
 /// Milliseconds of a day.
 const DAY: i64 = 24 * 60 * 60 * 1_000;

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use chronon_run_core::Diagnostic;
 use chronon_run_report::{
-    above,
+    Column, Fitted, above,
     diagnostics::{Colour, from_disk, render},
+    fitted, screen_width,
 };
 use serde::Serialize;
 
@@ -16,6 +17,19 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// A table that fits the screen. Columns that do not fit are named on stderr.
+pub(crate) fn on_screen(columns: &[Column], rows: &[Vec<String>]) -> String {
+    let width = screen_width();
+    let Fitted { text, left_out } = fitted(columns, rows, width);
+    if let (Some(width), false) = (width, left_out.is_empty()) {
+        let names = left_out.join(", ");
+        note(&format!(
+            "left out at {width} columns: {names}; a wider terminal or --output json shows them"
+        ));
+    }
+    text
 }
 
 /// `value` as indented JSON with a newline at its end.

@@ -113,7 +113,7 @@ impl Request<'_> {
 
 /// Something that the embedded engine cannot do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{conf}: {field}: {why}{}", remedy(why))]
+#[error("{conf}: {}{why}{}", place(field), remedy(why))]
 pub struct Refusal {
     /// Name of the conf.
     pub conf: String,
@@ -123,11 +123,19 @@ pub struct Refusal {
     pub why: String,
 }
 
+/// The field with a colon; nothing if it is the mode as a whole that is refused.
+fn place(field: &str) -> String {
+    match field {
+        "step" => String::new(),
+        field => format!("{field}: "),
+    }
+}
+
 /// What else can do it; nothing for what the Driver does not do either.
 fn remedy(why: &str) -> &'static str {
     match why.ends_with(DRIVER_TOO) || why.ends_with(REBUILD) {
         true => "",
-        false => "; engine kind = \"chronon\" can do it",
+        false => "; use engine kind = \"chronon\"",
     }
 }
 

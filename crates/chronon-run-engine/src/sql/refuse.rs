@@ -75,7 +75,7 @@ pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
         }
         (_, step) => findings.add(
             "step",
-            format!("the step `{step}` is not done by this engine"),
+            format!("mode `{step}` is not supported by the sql engine"),
         ),
     }
     findings.found

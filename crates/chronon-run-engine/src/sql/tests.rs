@@ -288,7 +288,7 @@ fn what_cannot_be_done_is_refused_by_field() {
     let streaming = check(Conf::GroupBy(&group_by), &StepKind::Streaming);
     assert_eq!(
         streaming[0].to_string(),
-        "stays.bookings.incremental_v1: step: the step `streaming` is not done by this engine; engine kind = \"chronon\" can do it"
+        "stays.bookings.incremental_v1: mode `streaming` is not supported by the sql engine; use engine kind = \"chronon\""
     );
 }
 

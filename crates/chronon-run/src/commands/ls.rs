@@ -1,14 +1,22 @@
 //! `chronon-run ls`.
 
 use chronon_run_export::{AssetRow, dot, listing, mermaid};
-use chronon_run_report::table;
+use chronon_run_report::Column;
 
 use crate::{
     cli::{LsArgs, LsOutput},
     context::Context,
     failure::Failure,
-    output::print,
+    output::{on_screen, print},
 };
+
+const COLUMNS: [Column; 5] = [
+    Column::new("asset", 0),
+    Column::new("table", 3),
+    Column::new("team", 1),
+    Column::new("schedule", 2),
+    Column::new("inputs", 4),
+];
 
 pub(crate) fn run(args: &LsArgs) -> Result<(), Failure> {
     let context = Context::load()?;
@@ -25,7 +33,7 @@ pub(crate) fn run(args: &LsArgs) -> Result<(), Failure> {
 /// A row for each asset, and below it one for each table that the same job writes.
 fn text(rows: &[AssetRow]) -> String {
     let cells: Vec<Vec<String>> = rows.iter().flat_map(family).collect();
-    table(&["asset", "table", "team", "schedule", "inputs"], &cells)
+    on_screen(&COLUMNS, &cells)
 }
 
 fn family(row: &AssetRow) -> Vec<Vec<String>> {

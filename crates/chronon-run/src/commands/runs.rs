@@ -10,14 +10,33 @@ use std::{
 
 use chronon_run_core::ds::format_instant;
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord, RunState, StepRecord};
-use chronon_run_report::{count, duration, outcome, table};
+use chronon_run_report::{Column, count, duration, outcome};
 
 use crate::{
     cli::{LogsArgs, Output, RunsArgs, RunsCommand},
     context::Context,
     failure::Failure,
-    output::{json, note, print},
+    output::{json, note, on_screen, print},
 };
+
+const RUNS: [Column; 7] = [
+    Column::new("run", 0),
+    Column::new("started", 3),
+    Column::new("took", 2),
+    Column::new("state", 0),
+    Column::new("succeeded", 1),
+    Column::new("failed", 0),
+    Column::new("not run", 1),
+];
+const STEPS: [Column; 7] = [
+    Column::new("step", 3),
+    Column::new("asset", 0),
+    Column::new("range", 1),
+    Column::new("attempts", 4),
+    Column::new("outcome", 0),
+    Column::new("took", 2),
+    Column::new("log", 5),
+];
 
 /// How many runs `runs` lists.
 const NEWEST: u32 = 30;
@@ -198,18 +217,7 @@ fn runs_text(runs: &[RunRecord]) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
-    table(
-        &[
-            "run",
-            "started",
-            "took",
-            "state",
-            "succeeded",
-            "failed",
-            "not run",
-        ],
-        &rows,
-    )
+    on_screen(&RUNS, &rows)
 }
 
 fn state(run: &RunRecord) -> &'static str {
@@ -226,12 +234,7 @@ fn detail_text(detail: &RunDetail) -> String {
     let mut text = runs_text(std::slice::from_ref(&detail.record));
     text.push('\n');
     let rows: Vec<Vec<String>> = detail.steps.iter().map(step_row).collect();
-    text.push_str(&table(
-        &[
-            "step", "asset", "range", "attempts", "outcome", "took", "log",
-        ],
-        &rows,
-    ));
+    text.push_str(&on_screen(&STEPS, &rows));
     for attempt in detail.steps.iter().flat_map(|step| &step.attempts) {
         if let Some(message) = &attempt.message {
             text.push_str(&format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chronon_run_core::{AssetId, Ds, RangeSet, ds::format_instant, event::Compared};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, causes_text, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
-use chronon_run_report::{comparison_text, count, differing_columns, outcome, table};
+use chronon_run_report::{Column, comparison_text, count, differing_columns, outcome};
 use serde::Serialize;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     due::Now,
     failure::Failure,
     online::{self, Online},
-    output::{json, note, print},
+    output::{json, note, on_screen, print},
     planning::{Planned, Wanted},
     streaming::{self, AppStatus},
     warehouse::Warehouse,
@@ -22,6 +22,14 @@ use crate::{
 
 /// Characters of a bar at most.
 const BAR: u32 = 30;
+
+const COLUMNS: [Column; 5] = [
+    Column::new("asset", 0),
+    Column::new("days", 2),
+    Column::new("filled", 0),
+    Column::new("newest", 1),
+    Column::new("last attempt", 3),
+];
 
 /// Everything that is shown.
 #[derive(Serialize)]
@@ -62,7 +70,10 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         Some(as_of) => Now::After(as_of),
         None => Now::Clock,
     };
-    let assets = status(&planned.plan, &facts);
+    let mut assets = status(&planned.plan, &facts);
+    if args.problems {
+        assets.retain(AssetStatus::has_problems);
+    }
     if args.stale {
         return show_stale(assets, args.output);
     }
@@ -181,6 +192,7 @@ fn text(status: &Status) -> String {
         vec![
             asset.asset.to_string(),
             asset.bar(BAR),
+            asset.filled_text(),
             asset.freshness_text(),
             asset
                 .last_attempt
@@ -190,8 +202,8 @@ fn text(status: &Status) -> String {
         ]
     };
     let rows: Vec<Vec<String>> = status.assets.iter().map(row).collect();
-    let mut text = format!("as of {}; {BAR_LEGEND}\n\n", status.as_of);
-    text += &table(&["asset", "days", "newest", "last attempt"], &rows);
+    let mut text = format!("as of {}\n{BAR_LEGEND}\n\n", status.as_of);
+    text += &on_screen(&COLUMNS, &rows);
     let open: BTreeMap<&AssetId, String> = status
         .assets
         .iter()
