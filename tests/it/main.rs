@@ -26,6 +26,7 @@ mod hazards;
 mod hooks;
 mod jars;
 mod kafka;
+mod killed_statements;
 mod kv;
 mod leftovers;
 mod nothing_lost;
