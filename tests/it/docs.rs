@@ -13,6 +13,20 @@ fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap()
 }
 
+/// The README's first commands run without `-C`, on the example.
+#[test]
+fn the_workspace_of_the_repository_is_the_example() {
+    for command in ["check", "plan"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_chronon-run"))
+            .arg(command)
+            .current_dir(repository())
+            .env("CHRONON_RUN_CACHE", crate::support::cache())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
 /// Every line of the crontab has a schedule and a command that works.
 #[test]
 fn the_crontab_works() {

@@ -51,6 +51,14 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "workspace",
+        key: "folder",
+        kind: "path",
+        default: None,
+        example: r#""features/search""#,
+        meaning: "The folder of the workspace that is meant, in place of this one; it must be the only key of the file. Commands that are started here are then about that workspace, as with `-C`.",
+    },
+    Key {
+        section: "workspace",
         key: "production",
         kind: "path within `repo`",
         default: Some(r#""production""#),
@@ -909,7 +917,8 @@ mod tests {
 
     #[test]
     fn what_is_documented_is_what_is_read() {
-        let text = file_of_all_keys(|key| Some(key.example));
+        // `folder` stands alone in its file.
+        let text = file_of_all_keys(|key| (key.key != "folder").then_some(key.example));
         let (asked, findings, _) = read(&text);
         let asked: BTreeSet<_> = asked
             .into_iter()

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -50,10 +51,40 @@ impl Workspace {
         Self::from_text(file, &root, text)
     }
 
+    /// Loads `target` in place of `file`, which names its folder at `span`.
+    fn elsewhere(
+        file: &Path,
+        target: &Path,
+        span: Range<usize>,
+    ) -> Result<Loaded, Vec<Diagnostic>> {
+        let refused = |message: String| {
+            let finding = Diagnostic::error("no-workspace", message);
+            let hint = "name a folder with a workspace.toml of its own, relative to this file";
+            vec![finding.at(Location::bytes(file, span.clone())).hint(hint)]
+        };
+        let Ok(text) = fs::read_to_string(target) else {
+            let shown = target.display();
+            return Err(refused(format!(
+                "`workspace.folder`: cannot read `{shown}`"
+            )));
+        };
+        let (document, _) = DeTable::parse_recoverable(&text);
+        if only_folder(document.get_ref()).is_some() {
+            let shown = target.display();
+            let message = format!("`workspace.folder`: `{shown}` names another folder in turn");
+            return Err(refused(message));
+        }
+        Self::load(target)
+    }
+
     fn from_text(file: &Path, root: &Path, text: String) -> Result<Loaded, Vec<Diagnostic>> {
         let (document, broken) = DeTable::parse_recoverable(&text);
         if !broken.is_empty() {
             return Err(broken.iter().map(|error| syntax(file, error)).collect());
+        }
+        if let Some((folder, span)) = only_folder(document.get_ref()) {
+            let target = std::path::absolute(root.join(folder).join(FILE_NAME));
+            return Self::elsewhere(file, &target.unwrap_or_default(), span);
         }
         let report = Report::new(file);
         let workspace = Section::file(document.get_ref(), &report, |section| {
@@ -69,6 +100,21 @@ impl Workspace {
             warnings,
             text,
         })
+    }
+}
+
+/// The value of `workspace.folder` and its bytes, if the file has no other key.
+fn only_folder<'a>(document: &'a DeTable<'a>) -> Option<(&'a str, Range<usize>)> {
+    let mut sections = document.iter();
+    let (Some((name, section)), None) = (sections.next(), sections.next()) else {
+        return None;
+    };
+    let mut keys = section.get_ref().as_table()?.iter();
+    match (name.get_ref().as_ref(), keys.next(), keys.next()) {
+        ("workspace", Some((key, value)), None) if key.get_ref() == "folder" => {
+            Some((value.get_ref().as_str()?, value.span()))
+        }
+        _ => None,
     }
 }
 
@@ -114,8 +160,6 @@ fn syntax(file: &Path, error: &toml::de::Error) -> Diagnostic {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Range;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -202,6 +246,27 @@ mod tests {
                 prop_assert!(text.get(span.clone()).is_some(), "{:?} of {:?}", span, finding);
             }
         }
+    }
+
+    /// The repository's own file stands for the example.
+    #[test]
+    fn a_file_may_name_the_folder_of_another() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let loaded = Workspace::load(&root.join(FILE_NAME)).unwrap();
+        assert!(loaded.workspace.repo.ends_with("examples/stays"));
+        assert_eq!(loaded.workspace.seeds.len(), 7);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        let message = |text: &str| {
+            fs::write(&file, text).unwrap();
+            Workspace::load(&file).unwrap_err()[0].message.clone()
+        };
+        let missing = message("[workspace]\nfolder = \"nowhere\"\n");
+        assert!(missing.contains("cannot read"), "{missing}");
+        let circle = message("[workspace]\nfolder = \".\"\n");
+        assert!(circle.contains("in turn"), "{circle}");
+        let more = message("[workspace]\nfolder = \".\"\nenv = \"dev\"\n");
+        assert!(more.contains("the only key"), "{more}");
     }
 
     #[test]

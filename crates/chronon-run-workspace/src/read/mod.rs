@@ -93,6 +93,11 @@ fn general(section: &Section<'_>, paths: &Paths<'_>, out: &mut Workspace) {
     set("env", &mut out.env, |text| Ok(text.to_owned()));
     set("timezone", &mut out.timezone, timezone);
     set("partition_column", &mut out.partition_column, parse::column);
+    if let Some(value) = section.get("folder") {
+        let message = "`workspace.folder` must be the only key of the file";
+        let hint = "the workspace.toml of that folder is read instead of this one";
+        value.refuse_with("not-alone", message.to_owned(), hint.to_owned());
+    }
     if let Some(value) = section.get("repo") {
         out.repo = repo(&value, paths).unwrap_or_else(|| paths.root.to_owned());
     }
