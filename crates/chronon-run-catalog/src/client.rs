@@ -9,9 +9,12 @@ use std::{
 use hive_metastore::{ThriftHiveMetastoreClient, ThriftHiveMetastoreClientBuilder};
 use pilota::thrift::ApplicationExceptionKind;
 use tokio::runtime::{Builder, Runtime};
-use volo_thrift::{ClientError, MaybeException, codec::default::DefaultMakeCodec};
+use volo_thrift::{ClientError, MaybeException};
 
-use crate::{CatalogError, Timeouts, Uri};
+use crate::{
+    CatalogError, Timeouts, Uri,
+    answer::{CheckedCodec, NOT_VALID},
+};
 
 /// A Hive metastore over Thrift. Cheap to keep: connections are opened on first use and reused.
 #[derive(Debug)]
@@ -104,7 +107,7 @@ impl Hive {
     fn session(&self, address: SocketAddr) -> Session {
         let client = ThriftHiveMetastoreClientBuilder::new("hive-metastore")
             .address(address)
-            .make_codec(DefaultMakeCodec::buffered())
+            .make_codec(CheckedCodec::new())
             .connect_timeout(Some(self.timeouts.connect))
             .read_write_timeout(Some(self.timeouts.call))
             .rpc_timeout(None)
@@ -186,6 +189,9 @@ impl Session {
 
 fn classify(call: &'static str, error: &ClientError) -> CallError {
     match error {
+        ClientError::Transport(error) if error.to_string().contains(NOT_VALID) => {
+            CallError::Protocol(error.to_string())
+        }
         ClientError::Transport(error) => CallError::Unreachable(error.to_string()),
         ClientError::Application(error)
             if error.kind() == ApplicationExceptionKind::INTERNAL_ERROR =>

@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod address;
+mod answer;
 mod client;
 pub mod embedded;
 mod empty;

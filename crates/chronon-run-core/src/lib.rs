@@ -16,6 +16,7 @@ pub mod partition_format;
 pub mod range;
 pub mod schedule;
 pub mod secret;
+pub mod shown;
 pub mod table;
 
 pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};

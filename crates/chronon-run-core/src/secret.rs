@@ -260,7 +260,7 @@ fn mask_pem(text: &str) -> String {
 
 /// One word without blanks: user and password of a URL, then every `name=value` in it, then tokens.
 fn mask_word(word: &str) -> String {
-    let word = mask_user_info(word);
+    let word = mask_oracle(&mask_user_info(word));
     let mut shown = String::with_capacity(word.len());
     let mut rest = word.as_str();
     loop {
@@ -339,7 +339,23 @@ fn is_token(value: &str) -> bool {
         || (starts("eyJ", 20) && value.matches('.').count() == 2)
 }
 
-/// `scheme://user:password@host` and `scheme:user/password@host`.
+/// `jdbc:oracle:thin:user/password@host`, whatever is between the scheme and the user.
+fn mask_oracle(word: &str) -> String {
+    const SCHEME: &str = "jdbc:oracle:";
+    let parts = || {
+        let begin = word.to_ascii_lowercase().find(SCHEME)? + SCHEME.len();
+        let user = begin + word.get(begin..)?.find(':')? + 1;
+        let at = user + word.get(user..)?.find('@')?;
+        let slash = user + word.get(user..at)?.find('/')?;
+        Some((word.get(..=slash)?, word.get(at..)?))
+    };
+    match parts() {
+        Some((before, after)) => format!("{before}{MASK}{after}"),
+        None => word.to_owned(),
+    }
+}
+
+/// `scheme://user:password@host`.
 fn mask_user_info(word: &str) -> String {
     let mut shown = word.to_owned();
     let mut from = 0;

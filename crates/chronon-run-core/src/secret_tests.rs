@@ -122,6 +122,11 @@ const SECRET: &[(&str, &str)] = &[
     ("MYSQL_PWD", "hunter2SECRET"),
     ("DB_PASS", "hunter2SECRET"),
     ("spark.acme.pwd", "hunter2SECRET"),
+    (
+        "spark.acme.source",
+        "jdbc:oracle:thin:scott/hunter2SECRET@//h:1521/orcl",
+    ),
+    ("JDBC", "jdbc:oracle:oci8:scott/hunter2SECRET@orcl"),
     ("spark.acme.passphrase", "hunter2SECRET"),
     ("REDIS_PASSWORD", "hunter2SECRET"),
     ("spark.redis.auth.password", "hunter2SECRET"),
