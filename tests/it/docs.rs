@@ -57,17 +57,10 @@ fn the_crontab_works() {
     );
 }
 
-/// `systemd-analyze verify` finds nothing, where there is one.
+/// `systemd-analyze verify` finds nothing.
 #[test]
+#[ignore = "needs systemd-analyze"]
 fn the_systemd_units_are_sound() {
-    if Command::new("systemd-analyze")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        eprintln!("skipped: there is no systemd-analyze here");
-        return;
-    }
     let copy = Workspace::empty();
     let program = env!("CARGO_BIN_EXE_chronon-run");
     let mut verify = Command::new("systemd-analyze");

@@ -295,7 +295,12 @@ pub fn sha256(path: &Path) -> io::Result<String> {
 
 /// The SHA-256 of a text in hexadecimal digits.
 pub(crate) fn text_sha256(text: &str) -> String {
-    let digits = Sha256::digest(text.as_bytes());
+    bytes_sha256(text.as_bytes())
+}
+
+/// The SHA-256 of bytes in hexadecimal digits.
+pub(crate) fn bytes_sha256(bytes: &[u8]) -> String {
+    let digits = Sha256::digest(bytes);
     digits.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -337,8 +342,8 @@ struct Checked {
 }
 
 /// What changes when a file is written or replaced. The time of change cannot be set by a program.
-#[derive(PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Identity {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
@@ -346,7 +351,7 @@ struct Identity {
 }
 
 impl Identity {
-    fn of(metadata: &fs::Metadata) -> Self {
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
         Self {
             inode: metadata.ino(),
             bytes: metadata.len(),

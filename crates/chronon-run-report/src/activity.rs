@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use chronon_run_core::shown::shown;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// What ends sooner is not worth a line.
@@ -68,7 +69,7 @@ impl Activity {
         {
             bar.set_style(style.tick_chars(crate::bars::SPINNER));
         }
-        bar.set_message(what.to_owned());
+        bar.set_message(shown(what).into_owned());
         *live() = Some(Live::One(bar.clone()));
         let (stop, stopped) = mpsc::channel::<()>();
         let shown = bar.clone();
@@ -91,9 +92,9 @@ impl Activity {
     /// What is being done from now on.
     pub fn say(&self, what: &str) {
         if let Some(bar) = &self.bar
-            && bar.message() != what
+            && bar.message() != shown(what)
         {
-            bar.set_message(what.to_owned());
+            bar.set_message(shown(what).into_owned());
         }
     }
 }

@@ -13,7 +13,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chronon_run_core::event::{Event, Sink, StepIndex};
+use chronon_run_core::{
+    event::{Event, Sink, StepIndex},
+    shown::shown,
+};
 use console::style;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -91,10 +94,10 @@ impl Line {
             bar.set_position(self.progress.0);
         }
         if is_new(&|line, _| line.note != self.note) {
-            bar.set_prefix(self.note.clone());
+            bar.set_prefix(shown(&self.note).into_owned());
         }
         if is_new(&|line, _| line.text != self.text) {
-            bar.set_message(self.text.clone());
+            bar.set_message(shown(&self.text).into_owned());
         }
     }
 }
@@ -175,7 +178,7 @@ impl Sink for Bars {
         if let Some(text) = describe(&live.view, event, Starts::Hidden) {
             for line in text.lines() {
                 // A terminal that is gone shows nothing.
-                let _ = live.multi.println(coloured(line));
+                let _ = live.multi.println(coloured(&shown(line)));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{fs, ops::Range, path::Path};
 use annotate_snippets::{
     AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
-use chronon_run_core::{Diagnostic, Location, Severity};
+use chronon_run_core::{Diagnostic, Location, Severity, shown::shown};
 use serde_json::{Map, Value, json};
 
 /// Whether text carries colours. Give coloured text to an `anstream` stream, which takes the
@@ -52,23 +52,27 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic, read: &ReadSource<'_
         Severity::Warning => Level::WARNING,
     };
     let title = level
-        .primary_title(diagnostic.message.as_str())
+        .primary_title(shown(&diagnostic.message))
         .id(diagnostic.code);
     let mut group = Group::with_title(title);
     if let Some(location) = &diagnostic.location {
         group = match spanned_source(location, read) {
             Some((source, span)) => group.element(
                 Snippet::source(source)
-                    .path(location.path.display().to_string())
+                    .path(path_text(location))
                     .annotation(AnnotationKind::Primary.span(span)),
             ),
-            None => group.element(Origin::path(location.path.display().to_string())),
+            None => group.element(Origin::path(path_text(location))),
         };
     }
     if let Some(hint) = &diagnostic.hint {
-        group = group.element(Level::HELP.message(hint.as_str()));
+        group = group.element(Level::HELP.message(shown(hint)));
     }
     renderer.render(&[group])
+}
+
+fn path_text(location: &Location) -> String {
+    shown(&location.path.display().to_string()).into_owned()
 }
 
 /// The file and the span cut to what the file holds now.

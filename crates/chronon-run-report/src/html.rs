@@ -1,6 +1,6 @@
 //! A run as one HTML page that needs nothing else: to attach to a ticket, or to keep.
 
-use chronon_run_core::{AssetId, ds::format_instant};
+use chronon_run_core::{AssetId, ds::format_instant, shown::shown};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunState, StepRecord};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -12,7 +12,7 @@ pub fn page(run: &RunDetail, table_of: &dyn Fn(&AssetId) -> String) -> String {
     let record = &run.record;
     let title = format!("chronon-run {}", record.run);
     let span = Span::of(run);
-    html! {
+    let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -32,7 +32,8 @@ pub fn page(run: &RunDetail, table_of: &dyn Fn(&AssetId) -> String) -> String {
             }
         }
     }
-    .into_string()
+    .into_string();
+    shown(&page).into_owned()
 }
 
 const STYLE: &str = "

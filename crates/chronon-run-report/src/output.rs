@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use chronon_run_core::shown::shown;
+
 /// Writes until the first failure, e.g. a closed pipe, and is silent from then on.
 #[derive(Debug)]
 pub struct Output<W> {
@@ -20,8 +22,9 @@ impl<W: Write> Output<W> {
         self.text(&format!("{line}\n"));
     }
 
-    /// Writes `text` as it is, and flushes.
+    /// Writes `text`, without anything that a terminal would obey, and flushes.
     pub fn text(&mut self, text: &str) {
+        let text = shown(text);
         let Some(writer) = &mut self.writer else {
             return;
         };

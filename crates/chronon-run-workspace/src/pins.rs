@@ -1,5 +1,6 @@
 //! `chronon-run.lock`, beside `workspace.toml`: the checksums of the jars that are named by Maven
-//! coordinates, so that everybody who has the workspace runs the same bytes.
+//! coordinates, and of the files that Spark and Java are installed from, so that everyone who has the
+//! workspace runs the same bytes.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +13,7 @@ use std::{
 pub struct Pins {
     path: PathBuf,
     sha256: BTreeMap<String, String>,
+    packages: BTreeMap<String, String>,
 }
 
 /// Why the lock cannot be used.
@@ -55,6 +57,7 @@ impl Pins {
             Ok(mut sections) => Ok(Self {
                 path,
                 sha256: sections.remove("jars").unwrap_or_default(),
+                packages: sections.remove("packages").unwrap_or_default(),
             }),
             Err(error) => Err(PinsError::Unreadable {
                 path,
@@ -87,9 +90,34 @@ impl Pins {
     /// It cannot be written.
     pub fn pin(&mut self, coordinates: &str, sha256: &str) -> Result<(), PinsError> {
         (self.sha256).insert(coordinates.to_owned(), sha256.to_owned());
-        let mut text = format!("{HEAD}[jars]\n");
-        for (coordinates, sha256) in &self.sha256 {
-            text += &format!("\"{coordinates}\" = \"{sha256}\"\n");
+        self.save()
+    }
+
+    /// The pinned SHA-256 of the files that Spark and Java are installed from, by their names.
+    #[must_use]
+    pub fn packages(&self) -> &BTreeMap<String, String> {
+        &self.packages
+    }
+
+    /// Pins a file that Spark or Java is installed from, and writes the lock.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn pin_package(&mut self, file: &str, sha256: &str) -> Result<(), PinsError> {
+        (self.packages).insert(file.to_owned(), sha256.to_owned());
+        self.save()
+    }
+
+    fn save(&self) -> Result<(), PinsError> {
+        let mut text = HEAD.to_owned();
+        for (section, pinned) in [("jars", &self.sha256), ("packages", &self.packages)] {
+            if pinned.is_empty() {
+                continue;
+            }
+            text += &format!("[{section}]\n");
+            for (name, sha256) in pinned {
+                text += &format!("\"{name}\" = \"{sha256}\"\n");
+            }
         }
         fs::write(&self.path, text).map_err(|source| PinsError::Io {
             path: self.path.clone(),

@@ -550,8 +550,11 @@ pub(crate) enum Installable {
 /// What `engine` does.
 #[derive(Subcommand, Debug)]
 pub(crate) enum EngineCommand {
-    /// Show which Spark and Java are used.
+    /// Show which Spark and Java are used, and files of them that are not as they were installed.
     Info,
+    /// Compare every file of the installed Spark and Java, and the jars that workspace.toml names by
+    /// Maven coordinates, with what was installed and what chronon-run.lock pins. Exit 2 if one differs.
+    Verify,
     /// Install Spark into the user's cache directory if none is found, and make it ready to start
     /// fast; or fetch Chronon's Driver.
     #[command(disable_version_flag = true)]

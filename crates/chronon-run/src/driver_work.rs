@@ -103,8 +103,10 @@ impl Work for DriverWork<'_> {
             conf: &conf,
         };
         let command = self.driver.command(&step, asset, Some(start));
+        let command = command.map_err(|error| WorkError::Failed(error.to_string()))?;
+        let concealed = self.sql.concealed(command);
         Ok(Task {
-            command: command.map_err(|error| WorkError::Failed(error.to_string()))?,
+            command: concealed.map_err(|error| WorkError::Failed(error.to_string()))?,
             log: folder.join(format!("attempt-{attempt}.log")),
             kind: TaskKind::Process,
         })
@@ -429,6 +431,10 @@ impl DriverWork<'_> {
         let conf = self.context.spark_conf(index);
         let name = format!("chronon-run {name} of {}", job.asset);
         let command = self.sql.script(&conf, &path, &name, Length::Short);
+        let command = self
+            .sql
+            .concealed(command)
+            .map_err(|error| failed(&error))?;
         let helper = Helper::new(&command)
             .limit(COUNTING)
             .grace(self.context.workspace.run.grace)

@@ -39,6 +39,7 @@ mod spark_sql;
 mod state;
 mod stream_metrics;
 mod streaming;
+mod supply;
 mod warehouse;
 mod work;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use chronon_run_core::Diagnostic;
+use chronon_run_core::{Diagnostic, shown::shown};
 use chronon_run_report::{
     Column, Fitted, above,
     diagnostics::{Colour, from_disk, render},
@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Writes `text` to stdout.
+/// Writes `text` to stdout, without anything that a terminal would obey.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())?;
+    out.write_all(shown(text).as_bytes())?;
     Ok(out.flush()?)
 }
 
@@ -48,6 +48,7 @@ pub(crate) fn line(value: &impl Serialize) -> Result<String, Failure> {
 
 /// Writes a line to stderr; nobody may be reading it.
 pub(crate) fn note(text: &str) {
+    let text = shown(text);
     above(|| {
         let _ = writeln!(anstream::stderr(), "{text}");
     });

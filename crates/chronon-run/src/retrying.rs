@@ -93,7 +93,8 @@ fn has_more_memory(context: &Context, job: &Job) -> bool {
     index.is_some_and(|index| !context.more_memory(index).is_empty())
 }
 
-fn tail(log: &Path) -> Option<String> {
+/// The end of a log, of any size.
+pub(crate) fn tail(log: &Path) -> Option<String> {
     let mut file = File::open(log).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))

@@ -229,6 +229,7 @@ pub(crate) fn run_script(
         &format!("chronon-run {name}"),
         Length::Short,
     );
+    let command = sql.concealed(command).map_err(Failure::setup)?;
     let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
         .map_err(Failure::setup)?;
     interrupted(control)?;

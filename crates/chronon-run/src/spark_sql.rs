@@ -1,7 +1,7 @@
 //! How this workspace starts Spark SQL: the one place that puts its settings together.
 
 use std::{
-    env,
+    env, io,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +10,7 @@ use chronon_run_engine::spark::{
     Jvm, Spark,
     archive::Archive,
     command::{Length, SqlJobs},
+    conceal::{Place, conceal},
 };
 use chronon_run_workspace::{Engine, Workspace};
 
@@ -103,6 +104,17 @@ impl<'a> SparkSql<'a> {
     /// A session that is told its scripts one by one.
     pub(crate) fn session(&self, conf: &[(String, String)], length: Length) -> CommandLine {
         self.jobs(conf).session("chronon-run", length)
+    }
+
+    /// A command line of this workspace as it is started: its secrets are in files of the scratch folder
+    /// that only the user can read, not among its arguments.
+    pub(crate) fn concealed(&self, command: CommandLine) -> io::Result<CommandLine> {
+        let place = Place {
+            folder: &self.jvm.scratch,
+            spark_home: &self.spark.spark.home,
+            java: self.spark.java.major,
+        };
+        conceal(command, place, |name| env::var(name).ok())
     }
 
     fn jobs<'b>(&'b self, conf: &'b [(String, String)]) -> SqlJobs<'b> {

@@ -22,7 +22,7 @@ use chronon_run_engine::spark::{
 use chronon_run_plan::Tables;
 use chronon_run_process::User;
 use chronon_run_report::Activity;
-use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
+use chronon_run_workspace::{Catalog as CatalogSettings, Pins, Workspace};
 
 use crate::{
     archives::{Purpose, archive},
@@ -30,7 +30,7 @@ use crate::{
     installing::Installing,
     machine::{self, Machine},
     output::note,
-    seed_days, state,
+    seed_days, state, supply,
 };
 
 /// Where partitions are listed.
@@ -375,6 +375,10 @@ pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
     if let Some(java) = engine.and_then(|engine| engine.java_home.clone()) {
         found.java_home = Some(java);
     }
+    // A lock that cannot be read is reported where it is needed.
+    if let Some(Ok(pins)) = workspace.map(|workspace| Pins::load(&workspace.root)) {
+        found.pins = pins.packages().clone();
+    }
     found
 }
 
@@ -393,7 +397,15 @@ pub(crate) fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
             ));
         }
     }
-    install_spark(&surroundings)
+    let is_new = !spark::find(&surroundings)
+        .map_err(Failure::setup)?
+        .downloads()
+        .is_empty();
+    let spark = supply::verified(workspace, install_spark(&surroundings)?)?;
+    if is_new && let Err(Failure::Setup { message, .. }) = supply::pin(workspace, &spark) {
+        note(&format!("warning: Spark is not pinned: {message}"));
+    }
+    Ok(spark)
 }
 
 /// The workspace's Spark, if it can be had without a download: a question downloads nothing.
@@ -401,7 +413,7 @@ fn installed_spark(workspace: &Workspace) -> Result<Spark, Failure> {
     let found = spark::find(&surroundings(Some(workspace))).map_err(Failure::setup)?;
     let missing = downloads(&found);
     match (found.spark, found.java) {
-        (Some(spark), Some(java)) => Ok(Spark { spark, java }),
+        (Some(spark), Some(java)) => supply::verified(workspace, Spark { spark, java }),
         _ => Err(Failure::hinted(
             format!(
                 "the tables of this workspace are in its own metastore, which cannot be read without {missing}"

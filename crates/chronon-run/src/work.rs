@@ -131,16 +131,18 @@ impl SqlWork<'_> {
         compile(self.context, &part, &snapshot)
     }
 
-    fn command(&self, job: &Job, script: Option<&Path>) -> CommandLine {
+    fn command(&self, job: &Job, script: Option<&Path>) -> Result<CommandLine, WorkError> {
         let conf = retrying::spark_conf(self.context, job);
         let length = job_length(self.context.workspace.engine.fast_start, job.range);
-        match script {
+        let command = match script {
             Some(script) => {
                 let name = format!("chronon-run {}", job.asset);
                 self.sql.script(&conf, script, &name, length)
             }
             None => self.sql.session(&conf, length),
-        }
+        };
+        let concealed = self.sql.concealed(command);
+        concealed.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
     /// A warm session runs the script if it can name it; else a process of its own does. On a
@@ -153,13 +155,13 @@ impl SqlWork<'_> {
         script: &Path,
         attempt: u32,
         token: &str,
-    ) -> (CommandLine, TaskKind) {
+    ) -> Result<(CommandLine, TaskKind), WorkError> {
         let warm = self.context.workspace.engine.sessions && !self.applications.elsewhere();
         let input = warm.then(|| session::request(script, token)).flatten();
         let Some(input) = input else {
-            return (self.command(job, Some(script)), TaskKind::Process);
+            return Ok((self.command(job, Some(script))?, TaskKind::Process));
         };
-        let command = self.command(job, None);
+        let command = self.command(job, None)?;
         let token = token.to_owned();
         let succeeded = std::sync::atomic::AtomicBool::new(false);
         let marker = move |line: &str| match session::parse_marker(line, &token)? {
@@ -175,7 +177,7 @@ impl SqlWork<'_> {
             input,
             marker: Arc::new(marker),
         };
-        (command, kind)
+        Ok((command, kind))
     }
 }
 
@@ -246,7 +248,7 @@ impl Work for SqlWork<'_> {
             .map_err(|error| {
                 WorkError::Failed(format!("cannot write {}: {error}", script.display()))
             })?;
-        let (command, kind) = self.kind(job, &folder, &script, attempt, &token);
+        let (command, kind) = self.kind(job, &folder, &script, attempt, &token)?;
         let log = folder.join(format!("attempt-{attempt}.log"));
         Ok(Task { command, log, kind })
     }
@@ -349,8 +351,7 @@ impl SqlWork<'_> {
         let folder = self.step_folder(job);
         let log = |attempt: u32| folder.join(format!("attempt-{attempt}.log"));
         let last = (1..).take_while(|&attempt| log(attempt).exists()).last()?;
-        let bytes = fs::read(log(last)).ok()?;
-        Some(String::from_utf8_lossy(&bytes).into_owned())
+        retrying::tail(&log(last))
     }
 }
 

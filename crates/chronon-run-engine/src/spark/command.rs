@@ -210,7 +210,7 @@ pub fn launcher_env(spark: &Spark) -> Vec<(String, Option<String>)> {
 }
 
 /// As Spark's launcher splits option strings: at blanks outside double quotes.
-fn quote(option: &str) -> String {
+pub(super) fn quote(option: &str) -> String {
     if option.contains([' ', '"', '\\', '\'']) {
         let escaped = option.replace('\\', r"\\").replace('"', "\\\"");
         format!("\"{escaped}\"")

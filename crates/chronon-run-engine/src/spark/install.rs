@@ -6,6 +6,7 @@
 //! and finds what pip has in its own cache. `install.json` beside each says what was unpacked.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File, TryLockError},
     io::{self, Read},
@@ -22,6 +23,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Java,
     locate::{Origin, SparkError, SparkHome, Surroundings, inspect},
+    manifest,
 };
 
 /// The Spark that is installed: the one that `chronon-ai` pins.
@@ -201,6 +203,8 @@ struct Installation<'a> {
     artefact: &'static Artefact,
     work: PathBuf,
     download: PathBuf,
+    /// [`Surroundings::pins`].
+    pins: BTreeMap<String, String>,
     progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -237,6 +241,7 @@ impl<'a> Installation<'a> {
             artefact,
             download: work.clone(),
             work,
+            pins: surroundings.pins.clone(),
             progress,
         };
         installation.download = installation.download(&python)?;
@@ -336,6 +341,13 @@ impl<'a> Installation<'a> {
             directory: archive.clone(),
         };
         let sha256 = checksum(&archive).map_err(unusable)?;
+        if let Some(pinned) = self.pins.get(&file).filter(|pinned| **pinned != sha256) {
+            return Err(SparkError::Pinned {
+                file,
+                found: sha256,
+                pinned: pinned.clone(),
+            });
+        }
         let mut report = |bytes| self.report(Phase::Unpacking, bytes);
         unpack(&archive, &target, &mut report).map_err(unusable)?;
         let record = Record {
@@ -348,6 +360,8 @@ impl<'a> Installation<'a> {
         let text = serde_json::to_string_pretty(&record).unwrap_or_default();
         let path = target.join("install.json");
         fs::write(&path, text + "\n").map_err(|source| cache_error(&path, source))?;
+        self.report(Phase::Preparing, 0);
+        manifest::write(&target).map_err(|source| cache_error(&target, source))?;
         remove(home)?;
         fs::rename(&target, home).map_err(|source| cache_error(home, source))?;
         remove(&self.work)
@@ -629,7 +643,20 @@ mod tests {
         let archive = dir.path().join("pyspark-3.3.1.tar.gz");
         assert_eq!(record["sha256"], checksum(&archive).unwrap());
         assert_eq!(record["file"], "pyspark-3.3.1.tar.gz");
+        assert_eq!(manifest::changes(&home, false).unwrap(), Some(Vec::new()));
         assert!(!dir.path().join("cache/installing/pyspark").exists());
+    }
+
+    #[test]
+    fn another_file_than_the_pinned_one_is_not_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut surroundings = pip_that_works(dir.path());
+        let file = "pyspark-3.3.1.tar.gz".to_owned();
+        surroundings.pins.insert(file, "00ff".to_owned());
+        let error = locate(&surroundings, &mut |_| ()).unwrap_err().to_string();
+        let found = checksum(&dir.path().join("pyspark-3.3.1.tar.gz")).unwrap();
+        assert!(error.contains("00ff") && error.contains(&found), "{error}");
+        assert!(!dir.path().join("cache/spark-3.3.1").exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Finds a Spark and a Java for it, in the order of the design, and installs what is missing.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
@@ -27,6 +28,8 @@ pub struct Surroundings {
     pub path: Option<OsString>,
     /// Where things are installed; see [`cache_dir`].
     pub cache: Option<PathBuf>,
+    /// The SHA-256 that files must have which are downloaded, by their names; others may have any.
+    pub pins: BTreeMap<String, String>,
 }
 
 /// `$CHRONON_RUN_CACHE`, else `$XDG_CACHE_HOME/chronon-run`, else `$HOME/.cache/chronon-run`.
@@ -61,6 +64,7 @@ impl Surroundings {
             java_home: directory("JAVA_HOME"),
             path: env("PATH"),
             cache: cache_dir(&env),
+            pins: BTreeMap::new(),
         }
     }
 
@@ -234,6 +238,18 @@ pub enum SparkError {
         why: String,
         /// Where it is.
         directory: PathBuf,
+    },
+    /// What was downloaded is not what is pinned.
+    #[error(
+        "the downloaded {file} has SHA-256 {found}, but chronon-run.lock pins {pinned}; if that is meant, delete its line there and install again"
+    )]
+    Pinned {
+        /// The file.
+        file: String,
+        /// Its SHA-256.
+        found: String,
+        /// The pinned one.
+        pinned: String,
     },
     /// A file of the cache cannot be used.
     #[error("cannot use {path} to install Spark: {source}")]

@@ -7,11 +7,13 @@
 pub mod archive;
 mod cause;
 pub mod command;
+pub mod conceal;
 mod install;
 mod java;
 mod jvm;
 mod locate;
 pub mod log;
+pub mod manifest;
 mod quote;
 mod scratch;
 pub mod session;

@@ -1,6 +1,9 @@
 //! `chronon-run engine`: which Spark and Java are used.
 
-use chronon_run_engine::spark::{self, Spark, Surroundings};
+use std::path::Path;
+
+use chronon_run_core::Diagnostic;
+use chronon_run_engine::spark::{self, Java, Origin, Spark, SparkHome, Surroundings, manifest};
 use chronon_run_workspace::Workspace;
 
 use crate::{
@@ -9,7 +12,8 @@ use crate::{
     failure::Failure,
     installing::Installing,
     jars,
-    output::{note, print},
+    output::{note, print, show},
+    supply,
     warehouse::{install_spark, surroundings},
 };
 
@@ -34,10 +38,14 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
                 }
             }
         }
+        EngineCommand::Verify => {
+            let found = spark::find(&surroundings).map_err(Failure::setup)?;
+            verify(workspace.as_ref(), found.spark.zip(found.java))
+        }
         EngineCommand::Install {
             what: Installable::Spark,
             ..
-        } => install(&surroundings),
+        } => install(&surroundings, workspace.as_ref()),
         EngineCommand::Install {
             what: Installable::Chronon,
             version,
@@ -56,8 +64,66 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
     }
 }
 
-fn install(surroundings: &Surroundings) -> Result<(), Failure> {
+/// Reads every file that was installed, and compares.
+fn verify(workspace: Option<&Workspace>, found: Option<(SparkHome, Java)>) -> Result<(), Failure> {
+    let spark = found.map(|(spark, java)| Spark { spark, java });
+    let mut findings: Vec<Diagnostic> = Vec::new();
+    let mut text = String::new();
+    if let Some(spark) = &spark {
+        findings.extend(supply::findings(workspace, spark, true));
+        for (what, home) in supply::installed(spark) {
+            text += &format!("{what} in {}: {}\n", home.display(), supply::words(home));
+            if manifest::listed(home).is_none() {
+                findings.push(unlisted(home));
+            }
+        }
+        for (what, origin, home) in [
+            ("Spark", spark.spark.origin, &spark.spark.home),
+            ("Java", spark.java.origin, &spark.java.home),
+        ] {
+            if origin != Origin::Installed {
+                let home = home.display();
+                text += &format!(
+                    "{what} in {home}: not installed by chronon-run, its files are not known\n"
+                );
+            }
+        }
+    }
+    if let Some(workspace) = workspace {
+        findings.extend(jars::findings(workspace, spark.as_ref(), true));
+    }
+    print(&text)?;
+    match findings.iter().any(Diagnostic::is_error) {
+        true => Err(Failure::Findings(findings)),
+        false => {
+            show(&findings);
+            Ok(())
+        }
+    }
+}
+
+fn unlisted(home: &Path) -> Diagnostic {
+    let message = format!(
+        "{} cannot be verified: an earlier version of chronon-run has installed it, without a list of its files",
+        home.display()
+    );
+    let hint = format!(
+        "remove {} and run `chronon-run engine install`",
+        home.display()
+    );
+    Diagnostic::error("engine-unlisted", message).hint(hint)
+}
+
+fn install(surroundings: &Surroundings, workspace: Option<&Workspace>) -> Result<(), Failure> {
     let spark = install_spark(surroundings)?;
+    if let Some(workspace) = workspace {
+        let mut found = supply::findings(Some(workspace), &spark, true);
+        found.retain(Diagnostic::is_error);
+        if !found.is_empty() {
+            return Err(Failure::Findings(found));
+        }
+        supply::pin(workspace, &spark)?;
+    }
     let mut shown = Installing::default();
     archives::build(&spark, &mut |progress| shown.update(progress), &|problem| {
         note(&format!("warning: {problem}"));
@@ -81,8 +147,12 @@ fn describe(spark: &Spark) -> String {
         Some(_) => "not built yet",
         None => "not supported by this Java",
     };
+    let files: String = supply::installed(spark)
+        .into_iter()
+        .map(|(what, home)| format!("files of {what}: {}\n", supply::words(home)))
+        .collect();
     format!(
-        "Spark {} (Scala {}) in {}\nJava {} in {}\nclass-data archive: sql {}, metastore {}\n",
+        "Spark {} (Scala {}) in {}\nJava {} in {}\n{files}class-data archive: sql {}, metastore {}\n",
         spark.spark.version,
         spark.spark.scala,
         spark.spark.home.display(),

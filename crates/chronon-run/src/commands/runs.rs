@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::ds::format_instant;
+use chronon_run_core::{ds::format_instant, shown::shown_log};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord, RunState, StepRecord};
 use chronon_run_report::{Column, count, duration, outcome};
 
@@ -146,19 +146,53 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<(), Failure> {
     if args.follow {
         return follow(&mut ledger, found);
     }
-    copy(&found.log, 0).map(|_| ())
+    copy(&found.log, 0, true).map(|_| ())
 }
 
-/// Prints what a log has from byte `from` on; returns where it ends now.
-fn copy(log: &Path, from: u64) -> Result<u64, Failure> {
+/// How much of a log is held at one time.
+const PIECE: usize = 1 << 16;
+
+/// Prints what a log has from byte `from` on, a piece at a time; returns where it ended. The end of what
+/// is there may be within a character, which the next call then begins with, unless it is the `last`.
+fn copy(log: &Path, from: u64, last: bool) -> Result<u64, Failure> {
     let failed =
         |error: io::Error| Failure::setup(format!("cannot read {}: {error}", log.display()));
     let mut file = File::open(log).map_err(failed)?;
     file.seek(SeekFrom::Start(from)).map_err(failed)?;
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(failed)?;
-    print(&String::from_utf8_lossy(&text))?;
-    Ok(from + text.len() as u64)
+    let mut printed = from;
+    let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
+    loop {
+        let room = (PIECE - piece.len()) as u64;
+        let read = Read::by_ref(&mut file).take(room).read_to_end(&mut piece);
+        let is_end = read.map_err(failed)? == 0;
+        let whole = match is_end && last {
+            true => piece.len(),
+            false => whole_characters(&piece),
+        };
+        print(&shown_log(&String::from_utf8_lossy(&piece[..whole])))?;
+        printed += whole as u64;
+        piece.drain(..whole);
+        if is_end {
+            return Ok(printed);
+        }
+    }
+}
+
+/// How many bytes end with a whole character, and not between the two characters of a line end. What is
+/// no UTF-8 counts as whole.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let begun = (1..=3.min(bytes.len())).find(|back| {
+        let byte = bytes[bytes.len() - back];
+        let length = match byte {
+            b'\r' => 2,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf7 => 4,
+            _ => 0,
+        };
+        length > *back
+    });
+    bytes.len() - begun.unwrap_or(0)
 }
 
 /// Between two looks at a growing log.
@@ -171,7 +205,7 @@ fn follow(ledger: &mut Ledger, attempt: &AttemptRecord) -> Result<(), Failure> {
         // Asked before reading, so that the last words are not missed.
         let over = is_over(ledger, attempt);
         if over || attempt.log.exists() {
-            at = copy(&attempt.log, at)?;
+            at = copy(&attempt.log, at, over)?;
         }
         if over {
             return Ok(());

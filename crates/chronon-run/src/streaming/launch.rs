@@ -1,6 +1,7 @@
 //! What starts an app.
 
 use chronon_run_core::{AssetId, CommandLine, event::Outcome};
+use chronon_run_engine::spark::conceal::forget;
 use chronon_run_process::Exit;
 use chronon_run_report::outcome;
 
@@ -51,7 +52,10 @@ fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
     let asset = &context.graph.assets[app.index];
     let kafka = class_path::complete(context, app, sql.spark())?;
     let mut driver = Driver::new(context, Some(&sql)).with_jars(kafka);
-    driver.app(asset, &app.name).map_err(Failure::setup)
+    let command = driver.app(asset, &app.name).map_err(Failure::setup)?;
+    // What an earlier start has read is of no use any more.
+    forget(&sql.jvm().scratch);
+    sql.concealed(command).map_err(Failure::setup)
 }
 
 fn own(context: &Context, app: &App, template: &[String]) -> CommandLine {
