@@ -4,10 +4,11 @@
 use std::{fs, os::unix::fs::symlink};
 
 use chronon_run_core::{CatalogSnapshot, Partitions, RangeSet, TableName, TableState};
+use serde_json::json;
 
 use crate::{
     staged::{FIRST, LAST, Staged, all_days, days},
-    support::Screen,
+    support::{Screen, Workspace},
 };
 
 const ONE: &str = "production/staging_queries/team/one";
@@ -563,4 +564,90 @@ fn more_than_ten_years_without_any_input_are_asked_about() {
     assert!(staged.started().is_empty());
     starts(&staged, "2025-06-01");
     staged.run(&["materialize"]).expect(0);
+}
+
+/// A GroupBy and a join of one source, a seed that is not loaded yet.
+fn unloaded(rows: &str, day_type: &str, more: &str) -> Workspace {
+    let workspace = Workspace::empty();
+    let toml = format!(
+        r#"[workspace]
+as_of = "{LAST}"
+
+[seeds."src.events"]
+path = "events.csv"
+columns = {{ user = "string", amount = "bigint", ts = "bigint", ds = "{day_type}", hr = "string" }}
+partition_by = ["ds", "hr"]
+{more}"#
+    );
+    workspace.write("workspace.toml", &toml);
+    workspace.write("teams.json", r#"{"default": {}, "team": {}}"#);
+    workspace.write("events.csv", &format!("user,amount,ts,ds,hr\n{rows}"));
+    let source = json!({"events": {"table": "src.events/hr=23", "query": {
+        "selects": {"user": "user", "amount": "amount"},
+        "wheres": ["ds > '20251231'"],
+        "startPartition": FIRST,
+        "timeColumn": "ts",
+    }}});
+    let group_by = json!({
+        "metaData": {"name": "team.spend.v1", "team": "team", "outputNamespace": "out"},
+        "sources": [source],
+        "keyColumns": ["user"],
+        "aggregations": [{"inputColumn": "amount", "operation": 7, "argMap": {}}],
+        "accuracy": 1,
+        "backfillStartDate": FIRST,
+    });
+    let path = "production/group_bys/team/spend.v1";
+    workspace.write(path, &group_by.to_string());
+    let join = json!({
+        "metaData": {"name": "team.train.v1", "team": "team", "outputNamespace": "out"},
+        "left": {"events": {"table": "src.events", "query": {
+            "selects": {"user": "user"},
+            "startPartition": FIRST,
+            "timeColumn": "ts",
+        }}},
+        "joinParts": [{"groupBy": group_by}],
+    });
+    workspace.write("production/joins/team/train.v1", &join.to_string());
+    workspace
+}
+
+#[test]
+fn a_seed_that_is_not_loaded_yet_gates_with_all_of_its_partition_columns() {
+    let workspace = unloaded(
+        "u,1,1767229200000,2026-01-01,23\nu,1,1767315600000,2026-01-02,05\n",
+        "string",
+        "",
+    );
+    let plan = workspace.run(&["plan", "team.spend.v1"]).expect(0);
+    shows(&plan, "run       2026-01-01 (1 day)");
+    shows(&plan, "waits for src.events (source) 2026-01-02");
+}
+
+#[test]
+fn the_sql_engine_reads_sources_in_their_own_format() {
+    let rows = "u,1,1767229200000,20260101,23\nu,1,1767315600000,20260102,23\n";
+    let workspace = unloaded(rows, "int", "");
+    let text = "src.events has partitions, but none is a day of the form yyyy-MM-dd: ds=20260101";
+    shows(&workspace.run(&["plan"]).expect(0), text);
+    let check = workspace.run(&["check"]).expect(0);
+    shows(&check, "partition_format = \"yyyyMMdd\"");
+    let format = "[sources.\"src.events\"]\npartition_format = \"yyyyMMdd\"\n";
+    let workspace = unloaded(rows, "int", format);
+    shows(&workspace.run(&["check"]).expect(0), "no findings");
+    let plan = workspace.run(&["plan"]).expect(0);
+    shows(&plan, "days: 4 run, 2 waiting");
+    let range = ["--start-ds", FIRST, "--end-ds", "2026-01-02"];
+    for asset in [
+        "group_by/team.spend.v1/backfill",
+        "join/team.train.v1/backfill",
+    ] {
+        let mut args = vec!["sql", asset];
+        args.extend(range);
+        let script = workspace.run(&args).expect(0);
+        shows(&script, "ds >= 20260101\n");
+        shows(&script, "AND ds <= 20260102\n");
+        shows(&script, "CONCAT(SUBSTR(CAST(ds AS STRING), 1, 4), '-'");
+        // What the author wrote is about the column as it is.
+        shows(&script, "(ds > '20251231')");
+    }
 }

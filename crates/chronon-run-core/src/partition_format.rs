@@ -191,6 +191,43 @@ impl PartitionFormat {
         self.write(ds, ["23", "59", "59"])
     }
 
+    /// The places of year, month and day in a value, from 1 on.
+    #[must_use]
+    pub fn places(&self) -> [usize; 3] {
+        let mut places = [0; 3];
+        let mut at = 1;
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => at += text.chars().count(),
+                Piece::Number(unit) => {
+                    match unit {
+                        Unit::Year => places[0] = at,
+                        Unit::Month => places[1] = at,
+                        Unit::Day => places[2] = at,
+                        Unit::Hour | Unit::Minute | Unit::Second => {}
+                    }
+                    at += unit.width();
+                }
+            }
+        }
+        places
+    }
+
+    /// The pieces of a value whose year, month and day are `date` and whose hour, minute and second are `time`.
+    #[must_use]
+    pub fn pieces_with(&self, date: [&str; 3], time: [&str; 3]) -> Vec<String> {
+        let text = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Number(Unit::Year) => date[0].to_owned(),
+            Piece::Number(Unit::Month) => date[1].to_owned(),
+            Piece::Number(Unit::Day) => date[2].to_owned(),
+            Piece::Number(Unit::Hour) => time[0].to_owned(),
+            Piece::Number(Unit::Minute) => time[1].to_owned(),
+            Piece::Number(Unit::Second) => time[2].to_owned(),
+        };
+        self.pieces.iter().map(text).collect()
+    }
+
     /// Whether a day may have a partition for each hour.
     #[must_use]
     pub fn has_hours(&self) -> bool {
@@ -213,16 +250,7 @@ impl PartitionFormat {
     fn write(&self, ds: Ds, time: [&str; 3]) -> String {
         let day = ds.to_string();
         let part = |index: usize| day.split('-').nth(index).unwrap_or_default();
-        let text = |piece: &Piece| match piece {
-            Piece::Text(text) => text.clone(),
-            Piece::Number(Unit::Year) => part(0).to_owned(),
-            Piece::Number(Unit::Month) => part(1).to_owned(),
-            Piece::Number(Unit::Day) => part(2).to_owned(),
-            Piece::Number(Unit::Hour) => time[0].to_owned(),
-            Piece::Number(Unit::Minute) => time[1].to_owned(),
-            Piece::Number(Unit::Second) => time[2].to_owned(),
-        };
-        self.pieces.iter().map(text).collect()
+        self.pieces_with([part(0), part(1), part(2)], time).concat()
     }
 }
 
@@ -359,6 +387,9 @@ mod tests {
             let ds = Ds::from_epoch_days(day);
             let format = format(COMMON[index]);
             for value in [format.first_of(ds), format.last_of(ds)] {
+                let [year, month, day] = format.places().map(|place| place - 1);
+                let read = format!("{}-{}-{}", &value[year..year + 4], &value[month..month + 2], &value[day..day + 2]);
+                prop_assert_eq!(read, ds.to_string());
                 prop_assert_eq!(format.read(&value).map(|read| read.ds), Some(ds));
                 prop_assert!(PartitionFormat::guess(&value).is_some());
             }

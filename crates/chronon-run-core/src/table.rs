@@ -1,10 +1,10 @@
 //! What a catalog knows of tables: a value that can be saved, compared and planned on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ds, PartitionFormat, RangeSet, TableName};
+use crate::{Ds, PartitionFormat, PartitionRange, RangeSet, TableName};
 
 /// One column.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -84,8 +84,9 @@ impl Partitions {
     }
 
     /// Reads the values that are no `ds` with the table's own format. Where partitions are of hours, a
-    /// day is there as soon as its last hour is; where every partition is of midnight, as soon as that is.
-    pub fn read_with(&mut self, format: &PartitionFormat) {
+    /// day is there once it has all 24, or as soon as it has `last_hour`, if that is declared; where every
+    /// partition is of midnight, as soon as that is.
+    pub fn read_with(&mut self, format: &PartitionFormat, last_hour: Option<u32>) {
         let mut read = Vec::new();
         self.odd.retain(|(others, value)| match format.read(value) {
             Some(time) => {
@@ -95,14 +96,22 @@ impl Partitions {
             None => true,
         });
         let hourly = read.iter().any(|(_, time)| time.hour != 0);
-        let mut days: BTreeMap<Vec<(String, String)>, Vec<Ds>> = BTreeMap::new();
+        let mut hours: BTreeMap<(Vec<(String, String)>, Ds), BTreeSet<u32>> = BTreeMap::new();
         for (others, time) in read {
-            if !hourly || time.hour == 23 {
-                days.entry(others).or_default().push(time.ds);
-            }
+            hours
+                .entry((others, time.ds))
+                .or_default()
+                .insert(time.hour);
         }
-        for (others, days) in days {
-            self.insert(&others, &days.into_iter().collect());
+        for ((others, ds), hours) in hours {
+            let complete = match last_hour {
+                _ if !hourly => true,
+                Some(last) => hours.contains(&last),
+                None => hours.len() == 24,
+            };
+            if complete {
+                self.insert(&others, &PartitionRange::day(ds).into());
+            }
         }
     }
 
@@ -146,6 +155,9 @@ pub struct TableState {
     pub info: TableInfo,
     /// Its partitions, by the day column that they were asked along.
     pub partitions: BTreeMap<String, Partitions>,
+    /// How its partitions write a day, if that is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day_format: Option<PartitionFormat>,
     /// When each day was written last, in any unit: how a saved catalog tells rewritten days.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stamps: BTreeMap<Ds, i64>,
@@ -168,14 +180,15 @@ impl CatalogSnapshot {
     }
 
     /// Reads the partitions of tables that write days in a format of their own.
-    pub fn read_with(&mut self, formats: &BTreeMap<TableName, PartitionFormat>) {
-        for (table, format) in formats {
+    pub fn read_with(&mut self, formats: &BTreeMap<TableName, (PartitionFormat, Option<u32>)>) {
+        for (table, (format, last_hour)) in formats {
             let Some(Some(state)) = self.tables.get_mut(table) else {
                 continue;
             };
             for partitions in state.partitions.values_mut() {
-                partitions.read_with(format);
+                partitions.read_with(format, *last_hour);
             }
+            state.day_format = Some(format.clone());
         }
     }
 
@@ -221,20 +234,27 @@ mod tests {
 
     #[test]
     fn other_formats_are_read_when_they_are_known() {
-        let read = |pattern: &str, values: &[&str]| {
+        let read_until = |pattern: &str, values: &[&str], last_hour| {
             let rows: Vec<Vec<String>> = values.iter().map(|v| vec![(*v).to_owned()]).collect();
             let mut partitions = Partitions::along("ds", &["ds".to_owned()], &rows);
             assert_eq!(partitions.odd_values().count(), values.len());
-            partitions.read_with(&pattern.parse().unwrap());
+            partitions.read_with(&pattern.parse().unwrap(), last_hour);
             partitions.days().to_string()
         };
+        let read = |pattern: &str, values: &[&str]| read_until(pattern, values, None);
         assert_eq!(
             read("yyyyMMdd", &["20260102", "20260103"]),
             "2026-01-02..2026-01-03"
         );
         // 2026-01-03 is not complete yet.
-        let hours = ["2026-01-02-00", "2026-01-02-23", "2026-01-03-00"];
+        let mut hours: Vec<String> = (0..24)
+            .map(|hour| format!("2026-01-02-{hour:02}"))
+            .collect();
+        hours.extend(["2026-01-03-00", "2026-01-03-18", "2026-01-03-23"].map(str::to_owned));
+        let hours: Vec<&str> = hours.iter().map(String::as_str).collect();
         assert_eq!(read("yyyy-MM-dd-HH", &hours), "2026-01-02");
+        let until_18 = read_until("yyyy-MM-dd-HH", &hours, Some(18));
+        assert_eq!(until_18, "2026-01-02..2026-01-03");
         let midnights = ["2026-01-02 00:00:00", "2026-01-03 00:00:00"];
         assert_eq!(
             read("yyyy-MM-dd HH:mm:ss", &midnights),

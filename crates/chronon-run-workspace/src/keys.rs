@@ -463,7 +463,15 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "pattern",
         default: Some("\"yyyy-MM-dd\""),
         example: r#""yyyyMMdd""#,
-        meaning: "How its partitions write a day, as a pattern of Java: `yyyyMMdd`, `yyyy/MM/dd`, `yyyy-MM-dd-HH`, … Of hours, a day is there as soon as its last hour is. Staging queries wait for such days; GroupBys and joins cannot read them.",
+        meaning: "How its partitions write a day, as a pattern of Java: `yyyyMMdd`, `yyyy/MM/dd`, `yyyy-MM-dd-HH`, … Of hours, a day is there once it has all 24, or its `last_hour`. The `sql` engine reads such sources; `selects` and `wheres` see the column as it is, the day of a row is `yyyy-MM-dd`. With `kind = \"chronon\"` only staging queries can read them.",
+    },
+    Key {
+        section: "sources.<table>",
+        key: "last_hour",
+        kind: "number",
+        default: None,
+        example: "18",
+        meaning: "Of partitions by hour: the last one of each day, 0 to 23; the day is there as soon as it is. Without it: once all 24 hours are.",
     },
     Key {
         section: "sources.<table>",

@@ -328,6 +328,8 @@ pub struct SourceSettings {
     pub lands_after: Option<Duration>,
     /// How its partitions write a day, if not as `yyyy-MM-dd`.
     pub partition_format: Option<PartitionFormat>,
+    /// Of partitions by hour: the last one of each day, if days do not have all 24.
+    pub last_hour: Option<u32>,
     /// The table whose days it has, if it is a view.
     pub days_from: Option<TableName>,
 }

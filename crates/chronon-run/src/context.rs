@@ -322,10 +322,10 @@ impl Context {
             .collect()
     }
 
-    /// Why neither engine reads a source of an asset: only staging queries, whose SQL is the author's own,
-    /// can read days that are not written as `yyyy-MM-dd`.
+    /// Why the Driver cannot read a source of an asset: it has one format for all tables, which is that of
+    /// its outputs, too. The SQL of staging queries is the author's own.
     fn other_format(&self, asset: &chronon_run_plan::Asset) -> Option<String> {
-        if asset.id.conf.conf_type == ConfType::StagingQuery {
+        if asset.id.conf.conf_type == ConfType::StagingQuery || !self.uses_driver() {
             return None;
         }
         asset.inputs.iter().find_map(|input| {
@@ -334,7 +334,7 @@ impl Context {
             let format = settings.partition_format.as_ref().filter(|format| !format.is_iso())?;
             read.then(|| {
                 format!(
-                    "it reads {}, whose partitions are days of the form {format}; GroupBys and joins read yyyy-MM-dd only: write such a table with a staging query, and read that",
+                    "it reads {}, whose partitions are days of the form {format}; the Driver reads and writes every table in one format, here yyyy-MM-dd: write such a table with a staging query, and read that, or use `kind = \"sql\"`",
                     input.spec.table
                 )
             })

@@ -89,14 +89,27 @@ pub(crate) fn list(
     Ok((snapshot, found))
 }
 
-/// How sources write days: as workspace.toml says, or else as dependencies tell.
-fn formats(context: &Context) -> BTreeMap<TableName, PartitionFormat> {
+/// The same snapshot, for a step's script: days of sources in other formats are read.
+pub(crate) fn read(context: &Context, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.read_with(&formats(context));
+    snapshot
+}
+
+/// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a
+/// day, where partitions are of hours.
+fn formats(context: &Context) -> BTreeMap<TableName, (PartitionFormat, Option<u32>)> {
+    let settings = &context.workspace.sources;
+    let last_hour = |table: &TableName| settings.get(table).and_then(|found| found.last_hour);
     let mut formats = context.graph.formats.clone();
-    let declared = context.workspace.sources.iter();
     formats.extend(
-        declared.filter_map(|(table, settings)| {
+        settings.iter().filter_map(|(table, settings)| {
             Some((table.clone(), settings.partition_format.clone()?))
         }),
     );
-    formats
+    let with_hour = |(table, format): (TableName, PartitionFormat)| {
+        let hour = last_hour(&table);
+        (table, (format, hour))
+    };
+    formats.into_iter().map(with_hour).collect()
 }

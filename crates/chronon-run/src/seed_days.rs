@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use chronon_run_core::{
-    CatalogSnapshot, Column, DayEvidence, Diagnostic, Digest, Ds, Evidence, Location, Partitions,
-    RangeSet, Slice, TableInfo, TableState,
+    CatalogSnapshot, Column, DayEvidence, Diagnostic, Digest, Ds, Evidence, Location,
+    PartitionFormat, Partitions, RangeSet, Slice, TableInfo, TableState,
 };
 use chronon_run_engine::seeds::{self, Prepared, SeedError, State};
 use chronon_run_plan::Tables;
@@ -35,9 +35,10 @@ pub(crate) fn add_unloaded(
         if matches!(prepared.state(existing), State::Loaded | State::Foreign) {
             continue;
         }
+        let rows = prepared.partitions();
         let days = |column: &String| {
-            let days = prepared.days(column);
-            (column.clone(), Partitions::of_days(days))
+            let partitions = Partitions::along(column, prepared.partition_by(), &rows);
+            (column.clone(), partitions)
         };
         let partitions: BTreeMap<_, _> = columns.iter().map(days).collect();
         let state = TableState {
@@ -112,7 +113,7 @@ pub(crate) fn findings(workspace: &Workspace) -> Vec<Diagnostic> {
             .seeds
             .iter()
             .filter_map(|seed| match seeds::prepare(of_workspace(seed)) {
-                Ok(prepared) => doubt(&prepared, seed, &workspace.partition_column),
+                Ok(prepared) => doubt(&prepared, seed, workspace),
                 Err(error) => Some(refusal(&error, seed)),
             });
     found.collect()
@@ -126,15 +127,31 @@ fn refusal(error: &SeedError, seed: &Seed) -> Diagnostic {
 }
 
 /// What loads, and is probably not what the user means.
-fn doubt(prepared: &Prepared, seed: &Seed, column: &str) -> Option<Diagnostic> {
-    if let Some((path, line, value)) = prepared.no_day(column) {
+fn doubt(prepared: &Prepared, seed: &Seed, workspace: &Workspace) -> Option<Diagnostic> {
+    let column = &workspace.partition_column;
+    let format = workspace.sources.get(&seed.table);
+    let format = format.and_then(|settings| settings.partition_format.as_ref());
+    let is_day = |value: &str| format.is_some_and(|format| format.read(value).is_some());
+    let no_day = prepared
+        .no_day(column)
+        .filter(|(_, _, value)| !is_day(value));
+    if let Some((path, line, value)) = no_day {
         let message = format!(
             "{}:{line}: `{value}` in column `{column}` is no day of the form YYYY-MM-DD (seed {})",
             path.display(),
             seed.table
         );
         let finding = Diagnostic::warning("seed-without-days", message).at(Location::file(path));
-        return Some(finding.hint("no day of this seed is found, so everything that reads it waits; write the days as YYYY-MM-DD"));
+        let other = PartitionFormat::guess(value).map(|guess| {
+            format!(
+                ", or set `partition_format = \"{guess}\"` under `[sources.\"{}\"]`",
+                seed.table
+            )
+        });
+        return Some(finding.hint(format!(
+            "no day of this seed is found, so everything that reads it waits; write the days as YYYY-MM-DD{}",
+            other.unwrap_or_default()
+        )));
     }
     if seed.format == SeedFormat::Parquet || prepared.has_rows() {
         return None;

@@ -30,7 +30,7 @@ use chronon_run_workspace::FastStart;
 
 use crate::{
     applications::Applications, context::Context, driver::Driver, filled::Records,
-    freshness::Recording, leftovers, retrying, spark_sql::SparkSql, warehouse::Warehouse,
+    freshness::Recording, leftovers, looking, retrying, spark_sql::SparkSql, warehouse::Warehouse,
 };
 
 /// Runs the steps of one plan with the `sql` engine.
@@ -213,13 +213,14 @@ pub(crate) fn compile(
     let conf = context
         .conf(&step.asset)
         .ok_or_else(|| WorkError::Failed(format!("there is no conf for {}", step.asset)))?;
+    let tables = looking::read(context, snapshot);
     let request = sql::Request {
         conf,
         step: &step.asset.step,
         range: step.range,
         latest_date: step.latest_date,
         partition_column: &context.workspace.partition_column,
-        tables: snapshot,
+        tables: &tables,
     };
     sql::compile(&request).map_err(|refusals| {
         let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();

@@ -163,6 +163,20 @@ impl Prepared {
         days.filter_map(|value| value.parse::<Ds>().ok()).collect()
     }
 
+    /// The values of the partition columns of every partition that the table has once the files are loaded,
+    /// declared empty partitions included. Those of a Parquet seed are only known once it is loaded.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<Vec<String>> {
+        let empty = self.seed.empty_partitions.iter().map(|partition| {
+            let value = |piece: &str| match piece.split_once('=') {
+                Some((_, value)) => value.to_owned(),
+                None => piece.to_owned(),
+            };
+            partition.split('/').map(value).collect()
+        });
+        self.digests.keys().cloned().chain(empty).collect()
+    }
+
     /// A digest of the rows of each day along one partition column. Days without rows are not there.
     #[must_use]
     pub fn day_digests(&self, column: &str) -> BTreeMap<Ds, String> {

@@ -8,6 +8,7 @@ use chronon_run_core::{CatalogSnapshot, PartitionRange, TableSpec};
 use serde_json::{Map, Value, json};
 
 use super::{
+    day::DayColumn,
     order::java_map_order,
     script::{Script, ident, indent, list, text},
     source,
@@ -334,8 +335,9 @@ impl Bootstrap {
             return Err((format!("{title}.keyColumns"), why.to_owned()));
         }
         let query = part.query.clone().unwrap_or_default();
-        let implicit = source::implicit(&query, ds, None);
-        let scan = source::Scan::days(&query, range, ds);
+        let day = DayColumn::of(&query, &table, tables, ds);
+        let implicit = source::implicit(&day, ds, None);
+        let scan = source::Scan::days(&query, &day, range);
         let (sql, columns) = source::select(&query, &table, &implicit, &scan, tables);
         let is_field = |name: &String| !keys.contains(name) && *name != ds && *name != "ts";
         let mut fields: Vec<String> = columns.into_iter().filter(is_field).collect();

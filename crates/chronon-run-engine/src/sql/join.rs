@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::{
     DRIVER_TOO, Refusal, Request, Types,
     bootstrap::{Additions, moved_to_front},
+    day::DayColumn,
     derive,
     group_by::{self, Target, Use, Values},
     script::{Output, Script, ident},
@@ -98,7 +99,8 @@ impl<'a> Steps<'a> {
         let scan = Scan::of(&conf.left, &table, span, Reach::Span, request.tables, ds)
             .map_err(|why| request.refuse("left", why))?;
         let query = conf.left.query();
-        let implicit = source::implicit(query, ds, query.time_column.clone().filter(|_| timed));
+        let day = DayColumn::of(query, &table, request.tables, ds);
+        let implicit = source::implicit(&day, ds, query.time_column.clone().filter(|_| timed));
         let (left_sql, order) = source::select(query, &table, &implicit, &scan, request.tables);
         if order.len() <= implicit.len() && !source::has_selects(query) {
             return Err(request.refuse(

@@ -8,7 +8,9 @@ use chronon_run_conf::{DataModel, GroupBy, Join, JoinPart, LabelPart, TimeUnit};
 use chronon_run_core::{Ds, PartitionRange, TableName};
 
 use super::{
-    Refusal, Request, Types, derive,
+    Refusal, Request, Types,
+    day::DayColumn,
+    derive,
     group_by::{self, Target, Use, Values},
     join::part_skew,
     script::{Output, Script, ident, indent, list, text},
@@ -211,7 +213,8 @@ impl Labels<'_> {
         let scan = Scan::of(left, &table, span, Reach::Span, script.tables(), script.ds)
             .map_err(|why| ("left".to_owned(), why))?;
         let query = left.query();
-        let implicit = source::implicit(query, script.ds, query.time_column.clone());
+        let day = DayColumn::of(query, &table, script.tables(), script.ds);
+        let implicit = source::implicit(&day, script.ds, query.time_column.clone());
         let (sql, columns) = source::select(query, &table, &implicit, &scan, script.tables());
         let mut kept = self.ids.clone();
         kept.extend(

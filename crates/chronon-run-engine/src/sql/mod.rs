@@ -8,6 +8,7 @@ mod aggregate;
 mod bootstrap;
 mod columns;
 mod consistency;
+mod day;
 mod derive;
 mod group_by;
 pub mod helpers;

@@ -9,6 +9,7 @@ use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, TableName};
 
 use super::{
     Conf, Request,
+    day::DayColumn,
     group_by::takes_key_filter,
     join::without_skew,
     script::{ident, indent, text},
@@ -190,7 +191,8 @@ impl Counts {
         let scan = Scan::of(&conf.left, &table, span, Reach::Span, request.tables, ds)
             .map_err(|why| ("left".to_owned(), why))?;
         let query = conf.left.query();
-        let implicit = source::implicit(query, ds, None);
+        let partition = DayColumn::of(query, &table, request.tables, ds);
+        let implicit = source::implicit(&partition, ds, None);
         let (sql, _) = source::select(query, &table, &implicit, &scan, request.tables);
         self.tells(day, &table, &PartitionRange::day(day).into());
         self.add(day, &sql, &without_skew(conf));

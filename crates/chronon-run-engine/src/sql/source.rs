@@ -7,6 +7,7 @@ use regex::{NoExpand, Regex};
 use super::{
     DRIVER_TOO,
     aggregate::SIGN,
+    day::DayColumn,
     inputs,
     order::engine_order,
     script::{ident, indent, text},
@@ -93,15 +94,11 @@ pub(super) enum Reach {
 
 impl Scan {
     /// The days of `range` that the query admits, of a table with a partition column.
-    pub(super) fn days(query: &Query, range: PartitionRange, ds: &str) -> Self {
-        let column = ident(query.partition_column.as_deref().unwrap_or(ds));
+    pub(super) fn days(query: &Query, day: &DayColumn, range: PartitionRange) -> Self {
         let span = Span::Days(range);
         let first = bound(&span.first(0), query.start_partition.as_deref(), "GREATEST");
         let last = bound(&span.last(0), query.end_partition.as_deref(), "LEAST");
-        let conditions = vec![
-            format!("{column} >= {first}"),
-            format!("{column} <= {last}"),
-        ];
+        let conditions = vec![day.from(&first), day.until(&last)];
         Self { conditions }
     }
 
@@ -129,21 +126,21 @@ impl Scan {
                 conditions: Vec::new(),
             });
         }
-        let column = ident(column);
+        let partition = DayColumn::of(query, table, tables, ds);
         let start = query.start_partition.as_deref();
         let end = query.end_partition.as_deref();
         if source.is_cumulative() {
             let newest = || {
                 let spec = source.table().ok()?;
-                let column = query.partition_column.as_deref().unwrap_or(ds);
                 let days = tables.days(table, column, &spec.sub_partitions);
-                days.last().map(|day: Ds| day.to_string())
+                days.last()
             };
-            let day = end.map(str::to_owned).or_else(newest).ok_or_else(|| {
+            let end = end.and_then(|end| end.parse::<Ds>().ok());
+            let day = end.or_else(newest).ok_or_else(|| {
                 format!("{table} is cumulative and has no partition yet, so nothing can be read")
             })?;
             return Ok(Self {
-                conditions: vec![format!("{column} = {}", text(&day))],
+                conditions: partition.on(day),
             });
         }
         let first = match reach {
@@ -151,23 +148,19 @@ impl Scan {
             Reach::Back(Some(days)) => Some(bound(&span.first(-days), start, "GREATEST")),
             Reach::Back(None) => start.map(text),
         };
-        let first = first.map(|day| format!("{column} >= {day}"));
+        let first = first.map(|day| partition.from(&day));
         let last = bound(&span.last(0), end, "LEAST");
         Ok(Self {
-            conditions: first
-                .into_iter()
-                .chain([format!("{column} <= {last}")])
-                .collect(),
+            conditions: first.into_iter().chain([partition.until(&last)]).collect(),
         })
     }
 }
 
 /// The implicit columns of a source: `(alias, expression)`.
-pub(super) fn implicit(query: &Query, ds: &str, time: Option<String>) -> Vec<(String, String)> {
-    let partition = query.partition_column.as_deref().unwrap_or(ds);
+pub(super) fn implicit(day: &DayColumn, ds: &str, time: Option<String>) -> Vec<(String, String)> {
     let time = time.map(|expression| ("ts".to_owned(), expression));
     time.into_iter()
-        .chain([(ds.to_owned(), ident(partition))])
+        .chain([(ds.to_owned(), day.day())])
         .collect()
 }
 
@@ -179,6 +172,16 @@ pub(super) fn select(
     scan: &Scan,
     tables: &CatalogSnapshot,
 ) -> (String, Vec<String>) {
+    let ds = implicit_day(implicit);
+    let day = DayColumn::of(query, table, tables, ds);
+    // The day of a column in another format or of another type is computed.
+    let is_raw_day = |name: &str, expression: &str| {
+        !day.is_plain()
+            && name.eq_ignore_ascii_case(ds)
+            && expression
+                .trim_matches('`')
+                .eq_ignore_ascii_case(day.name())
+    };
     let everything: Vec<(String, String)> = match &query.selects {
         Some(selects) if has_selects(query) => selects
             .iter()
@@ -186,6 +189,13 @@ pub(super) fn select(
             .collect(),
         _ => raw_columns(table, tables),
     };
+    let everything: Vec<(String, String)> = everything
+        .into_iter()
+        .map(|(name, expression)| match is_raw_day(&name, &expression) {
+            true => (name, day.day()),
+            false => (name, expression),
+        })
+        .collect();
     let implicit_names: Vec<&str> = implicit.iter().map(|(name, _)| name.as_str()).collect();
     let names: Vec<&str> = everything.iter().map(|(name, _)| name.as_str()).collect();
     let order = match &query.selects {
@@ -228,6 +238,12 @@ pub(super) fn select(
     };
     let sql = format!("SELECT\n  {}\nFROM {table}{filter}", lines.join(",\n  "));
     (sql, order)
+}
+
+/// The name of the implicit day.
+fn implicit_day(implicit: &[(String, String)]) -> &str {
+    let mut names = implicit.iter().map(|(name, _)| name.as_str());
+    names.find(|name| *name != "ts").unwrap_or("ds")
 }
 
 /// Whether a query says which columns it reads; else it reads all.
@@ -299,10 +315,11 @@ pub(super) fn rows(
             .table()
             .map_err(|error| (field("table"), error.to_string()))?
             .table;
-        let query = resolved(conf, source, ds);
+        let day = DayColumn::of(source.query(), &table, tables, ds);
+        let query = resolved(conf, source, &day);
         let scan = Scan::of(source, &table, span, reach, tables, ds)
             .map_err(|why| (field("isCumulative"), why))?;
-        let implicit = implicit_of(conf, source, ds);
+        let implicit = implicit_of(conf, source, &day, ds);
         if !has_selects(&query) && raw_columns(&table, tables).is_empty() {
             let why = format!("{table} is not known, so its columns are not");
             return Err((field("query.selects"), why));
@@ -371,10 +388,11 @@ pub(super) fn mutated_rows(
             .parse::<chronon_run_core::TableSpec>()
             .map_err(|error| (field("mutationTable"), error.to_string()))?
             .table;
-        let query = resolved(conf, source, ds);
+        let day = DayColumn::of(source.query(), &table, tables, ds);
+        let query = resolved(conf, source, &day);
         let scan = Scan::of(source, &table, span, Reach::Span, tables, ds)
             .map_err(|why| (field("query"), why))?;
-        let mut implicit = implicit_of(conf, source, ds);
+        let mut implicit = implicit_of(conf, source, &day, ds);
         let or = |column: &Option<String>, default: &str| {
             column.clone().unwrap_or_else(|| default.to_owned())
         };
@@ -404,8 +422,13 @@ pub(super) fn mutated_rows(
 }
 
 /// The implicit columns of a GroupBy's source: its time, its day, and keys that are not selected.
-fn implicit_of(conf: &GroupBy, source: &Source, ds: &str) -> Vec<(String, String)> {
-    let mut all = implicit(source.query(), ds, time(conf, source, ds));
+fn implicit_of(
+    conf: &GroupBy,
+    source: &Source,
+    day: &DayColumn,
+    ds: &str,
+) -> Vec<(String, String)> {
+    let mut all = implicit(day, ds, time(conf, source, day));
     let keys = conf.key_columns.iter();
     all.extend(keys.map(|key| (key.clone(), ident(key))));
     all
@@ -413,10 +436,10 @@ fn implicit_of(conf: &GroupBy, source: &Source, ds: &str) -> Vec<(String, String
 
 /// The query of a GroupBy's source: the macro of the run's day, which the engine takes only where
 /// that is the partition's own day, is the partition; a selected time is [`time`].
-fn resolved(conf: &GroupBy, source: &Source, ds: &str) -> Query {
+fn resolved(conf: &GroupBy, source: &Source, day: &DayColumn) -> Query {
     let mut query = source.query().clone();
-    let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
-    let time = time(conf, source, ds);
+    let partition = day.day();
+    let time = time(conf, source, day);
     for (name, expression) in query.selects.iter_mut().flatten() {
         match &time {
             Some(time) if name == "ts" => expression.clone_from(time),
@@ -443,7 +466,7 @@ pub(super) fn with_run_day(expression: &str, partition: &str) -> String {
 /// The event time of a source of a GroupBy: `timeColumn`, or the select `ts`, which wins. A
 /// TEMPORAL source without any has a column `ts`. Events of other sources without any count at the last
 /// millisecond of their partition; a NULL time counts as 0, so in unbounded aggregations only.
-fn time(conf: &GroupBy, source: &Source, ds: &str) -> Option<String> {
+fn time(conf: &GroupBy, source: &Source, day: &DayColumn) -> Option<String> {
     let query = source.query();
     let selected = query.selects.as_ref().and_then(|selects| selects.get("ts"));
     let declared = selected.or(query.time_column.as_ref()).cloned();
@@ -462,7 +485,7 @@ fn time(conf: &GroupBy, source: &Source, ds: &str) -> Option<String> {
     Some(match declared {
         Some(expression) => format!("COALESCE({expression}, 0L)"),
         None => {
-            let partition = ident(query.partition_column.as_deref().unwrap_or(ds));
+            let partition = day.day();
             format!("(UNIX_DATE(CAST({partition} AS DATE)) + 1) * 86400000L - 1")
         }
     })

@@ -281,6 +281,9 @@ pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> 
                 partition_format: section
                     .get("partition_format")
                     .and_then(|value| value.parsed("bad-format", partition_format)),
+                last_hour: section
+                    .get("last_hour")
+                    .and_then(|value| value.number(0, 23)),
                 days_from: section.get("days_from").and_then(|value| {
                     value.parsed("bad-table", |text| {
                         text.parse()
