@@ -43,6 +43,9 @@ pub struct Partitions {
     odd: Vec<(Vec<(String, String)>, String)>,
 }
 
+/// `(column, value)` of the other partition columns.
+type Others = Vec<(String, String)>;
+
 /// Hive's name for the partition of rows whose partition column is NULL.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -96,7 +99,7 @@ impl Partitions {
             None => true,
         });
         let hourly = read.iter().any(|(_, time)| time.hour != 0);
-        let mut hours: BTreeMap<(Vec<(String, String)>, Ds), BTreeSet<u32>> = BTreeMap::new();
+        let mut hours: BTreeMap<(Others, Ds), BTreeSet<u32>> = BTreeMap::new();
         for (others, time) in read {
             hours
                 .entry((others, time.ds))
