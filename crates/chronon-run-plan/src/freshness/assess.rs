@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{Ds, MadeDay, PartitionRange, RangeSet, Slice, TableName};
+use chronon_run_core::{AssetId, Ds, MadeDay, PartitionRange, RangeSet, Slice, TableName};
 
 use super::versions::Versions;
 use super::{
@@ -47,6 +47,7 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
     let Some(freshness) = &world.history.freshness else {
         return (all, history);
     };
+    history.empty = empty_days(world, freshness);
     let mut assessor = Assessor {
         world,
         freshness,
@@ -69,6 +70,26 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
         all[index] = found;
     }
     (all, history)
+}
+
+/// The days known to have no rows. One that an attempt was made at whose end was not seen, and that has a
+/// partition, may have been filled by it: what reads it may have rows.
+fn empty_days(world: World<'_>, freshness: &Freshness) -> BTreeMap<AssetId, RangeSet> {
+    let mut empty = world.history.empty.clone();
+    for (id, days) in &mut empty {
+        if let Some(index) = world.graph.find(id) {
+            let observed = world.observed_days(&world.graph.assets[index]);
+            *days = days.minus(&attempted_days(freshness, id).intersect(&observed));
+        }
+    }
+    empty
+}
+
+/// The days at which an attempt was made whose end was not seen.
+fn attempted_days(freshness: &Freshness, asset: &AssetId) -> RangeSet {
+    let made = freshness.memory.made.get(asset).into_iter().flatten();
+    let attempted = made.filter(|(_, made)| made.unfinished || made.begun);
+    attempted.map(|(ds, _)| *ds).collect()
 }
 
 struct Assessor<'a> {
@@ -96,7 +117,10 @@ impl Assessor<'_> {
         };
         // A partition of a day that was left without is another program's.
         let left_without = self.world.history.empty.get(&asset.id);
-        let left_without = left_without.map(|days| days.intersect(&observed));
+        let left_without = left_without.map(|days| {
+            let attempted = attempted_days(self.freshness, &asset.id);
+            days.intersect(&observed).minus(&attempted)
+        });
         let recorded: RangeSet = made.keys().copied().collect();
         let recorded = recorded.minus(&left_without.unwrap_or_default());
         Assessed {

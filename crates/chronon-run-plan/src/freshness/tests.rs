@@ -602,6 +602,38 @@ fn days_of_a_killed_run_are_known() {
     );
 }
 
+/// A day that had no rows, and for which a killed run has written some, has them for what is downstream.
+#[test]
+fn a_reopened_day_of_a_killed_run_is_read_downstream() {
+    let mut lab = Lab::new([0, 0]);
+    let land = |rows| Act::Land {
+        source: 0,
+        day: 1,
+        rows,
+    };
+    lab.act(&Act::Land {
+        source: 1,
+        day: 1,
+        rows: true,
+    });
+    lab.act(&land(false));
+    lab.run(false);
+    lab.act(&land(true));
+    lab.act(&Act::Killed {
+        stale: false,
+        steps: 0,
+        days: 1,
+    });
+    let plan = lab.plan(false);
+    let of = plan.steps.iter().map(|step| RangeSet::from(step.range));
+    assert_eq!(
+        of.collect::<Vec<_>>(),
+        [days(1, 1), days(1, 1)],
+        "{:#?}",
+        plan.assets
+    );
+}
+
 #[test]
 fn a_day_is_stale_until_it_is_filled_again_whatever_else_is_filled() {
     let mut lab = filled_lab();
