@@ -198,3 +198,35 @@ fn a_job_gets_its_secrets_by_files_that_only_the_user_can_read() {
     let ledger = fs::metadata(staged.workspace.path(".chronon-run/ledger.db")).unwrap();
     assert_eq!(ledger.mode() & 0o111, 0);
 }
+
+#[test]
+fn a_link_that_was_planted_in_the_state_folder_is_replaced() {
+    let staged = Staged::chain();
+    let victim = staged.workspace.path("victim");
+    fs::write(&victim, "precious").unwrap();
+    let planted = staged.workspace.path(".chronon-run/log4j2.properties");
+    fs::create_dir_all(planted.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&victim, &planted).unwrap();
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(!fs::symlink_metadata(&planted).unwrap().is_symlink());
+}
+
+#[test]
+fn files_that_were_added_to_a_spark_home_are_named() {
+    let staged = Staged::chain();
+    staged.run(&["materialize"]).expect(0);
+    let info = staged.run(&["engine", "info"]).expect(0);
+    assert!(
+        info.stdout.contains("as at its first use"),
+        "{}",
+        info.text()
+    );
+    staged.workspace.write("spark/jars/evil.jar", "x");
+    let info = staged.run(&["engine", "info"]).expect(0);
+    assert!(
+        info.stdout.contains("jars/evil.jar (added)"),
+        "{}",
+        info.text()
+    );
+}

@@ -266,7 +266,8 @@ impl DriverWork<'_> {
             .collect();
         let folder = self.step_folder(job);
         let path = folder.join(format!("dropped-{}.sql", job.range.start));
-        let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, text));
+        let written =
+            fs::create_dir_all(&folder).and_then(|()| chronon_run_process::replace(&path, text));
         written
             .map_err(|error| WorkError::Failed(format!("cannot write {}: {error}", path.display())))
     }
@@ -426,7 +427,7 @@ impl DriverWork<'_> {
         let log = folder.join(format!("{name}.log"));
         let failed = |error: &dyn std::fmt::Display| WorkError::Failed(error.to_string());
         fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&path, script))
+            .and_then(|()| chronon_run_process::replace(&path, script))
             .map_err(|error| failed(&format!("cannot write {}: {error}", path.display())))?;
         let conf = self.context.spark_conf(index);
         let name = format!("chronon-run {name} of {}", job.asset);

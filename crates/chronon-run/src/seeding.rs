@@ -218,7 +218,7 @@ pub(crate) fn run_script(
     let script = folder.join(format!("{name}.sql"));
     let log_path = folder.join(format!("{name}.log"));
     fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&script, text))
+        .and_then(|()| chronon_run_process::replace(&script, text))
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", script.display())))?;
     let sql = SparkSql::new(workspace, warehouse)?;
     let mut conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();

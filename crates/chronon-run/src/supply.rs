@@ -1,13 +1,18 @@
 //! Spark and Java of the cache are what was installed, and what the workspace's lock pins.
 
-use std::path::Path;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use chronon_run_core::{Diagnostic, Location};
 use chronon_run_engine::spark::{
     Origin, Spark,
-    manifest::{self, Change, Download},
+    manifest::{self, Change, Download, Looks},
 };
+use chronon_run_process::replace;
 use chronon_run_workspace::{Pins, Workspace};
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
@@ -97,7 +102,63 @@ pub(crate) fn verified(workspace: &Workspace, spark: Spark) -> Result<Spark, Fai
     if !found.is_empty() {
         return Err(Failure::Findings(found));
     }
+    if known(workspace).is_none_or(|known| known.home != spark.spark.home) {
+        remember(workspace, &spark);
+    }
     Ok(spark)
+}
+
+/// A Spark that another program has installed, as it was when it was first used.
+#[derive(Serialize, Deserialize)]
+struct Known {
+    home: PathBuf,
+    files: Looks,
+}
+
+fn known_path(workspace: &Workspace) -> PathBuf {
+    workspace.state_dir.join("spark-home.json")
+}
+
+fn known(workspace: &Workspace) -> Option<Known> {
+    serde_json::from_slice(&fs::read(known_path(workspace)).ok()?).ok()
+}
+
+/// Takes the files of a Spark that another program has installed as they are now. Without a state folder
+/// nothing is kept.
+pub(crate) fn remember(workspace: &Workspace, spark: &Spark) {
+    let home = &spark.spark.home;
+    if spark.spark.origin == Origin::Installed || !workspace.state_dir.is_dir() {
+        return;
+    }
+    let written = manifest::looks(home).and_then(|files| {
+        let known = Known {
+            home: home.clone(),
+            files,
+        };
+        let text = serde_json::to_vec(&known).map_err(io::Error::other)?;
+        replace(&known_path(workspace), text)
+    });
+    // The next run tries again; until then `engine info` says that the files are not known.
+    drop(written);
+}
+
+/// How the files of a Spark that another program has installed are, in a few words.
+pub(crate) fn foreign_words(workspace: Option<&Workspace>, spark: &Spark) -> Option<String> {
+    if spark.spark.origin == Origin::Installed {
+        return None;
+    }
+    let home = &spark.spark.home;
+    let known = workspace
+        .and_then(known)
+        .filter(|known| known.home == *home)?;
+    let found = match manifest::looks(home) {
+        Ok(now) => manifest::differences(&known.files, &now),
+        Err(error) => return Some(format!("cannot be read: {error}")),
+    };
+    Some(match found.is_empty() {
+        true => format!("{} files, as at its first use here", known.files.len()),
+        false => format!("since its first use here: {}", found.join(", ")),
+    })
 }
 
 /// Pins what Spark and Java were installed from, where the lock does not have it yet.

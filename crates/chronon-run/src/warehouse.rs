@@ -460,7 +460,7 @@ pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failur
 pub(crate) fn log_config(state: &Path) -> Result<PathBuf, Failure> {
     let path = log_config_path(state);
     fs::create_dir_all(state)
-        .and_then(|()| fs::write(&path, LOG_CONFIG))
+        .and_then(|()| chronon_run_process::replace(&path, LOG_CONFIG))
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
     Ok(path)
 }

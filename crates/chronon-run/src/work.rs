@@ -245,7 +245,7 @@ impl Work for SqlWork<'_> {
         self.known_statements()
             .insert(job.step, Statements::of(&text));
         fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&script, text))
+            .and_then(|()| chronon_run_process::replace(&script, text))
             .map_err(|error| {
                 WorkError::Failed(format!("cannot write {}: {error}", script.display()))
             })?;

@@ -170,6 +170,38 @@ pub fn changes(home: &Path, thorough: bool) -> io::Result<Option<Vec<Change>>> {
     Ok(Some(found))
 }
 
+/// What the files of a home that another program has installed look like: size and time of change.
+pub type Looks = BTreeMap<String, (u64, i64, i64)>;
+
+/// How the files of a home look now.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn looks(home: &Path) -> io::Result<Looks> {
+    use std::os::unix::fs::MetadataExt;
+    let mut all = Looks::new();
+    for (file, path) in files(home)? {
+        let found = fs::symlink_metadata(&path)?;
+        all.insert(file, (found.len(), found.mtime(), found.mtime_nsec()));
+    }
+    Ok(all)
+}
+
+/// What differs between two looks at a home, e.g. `jars/a.jar (changed)`.
+#[must_use]
+pub fn differences(before: &Looks, now: &Looks) -> Vec<String> {
+    let gone = before.keys().filter(|file| !now.contains_key(*file));
+    let gone = gone.map(|file| format!("{file} (missing)"));
+    let other = now
+        .iter()
+        .filter_map(|(file, look)| match before.get(file) {
+            None => Some(format!("{file} (added)")),
+            Some(earlier) if earlier != look => Some(format!("{file} (changed)")),
+            Some(_) => None,
+        });
+    gone.chain(other).collect()
+}
+
 fn list(home: &Path) -> Option<BTreeMap<String, Listed>> {
     serde_json::from_slice(&fs::read(home.join(LIST)).ok()?).ok()
 }
@@ -299,6 +331,28 @@ mod tests {
         write(home).unwrap();
         fs::write(home.join("jars/a.jar"), "aaaa").unwrap();
         assert_eq!(found(home, false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_home_of_another_program_is_compared_by_size_and_time() {
+        let home = home();
+        let home = home.path();
+        let before = looks(home).unwrap();
+        assert_eq!(
+            differences(&before, &looks(home).unwrap()),
+            Vec::<String>::new()
+        );
+        fs::write(home.join("jars/a.jar"), "aaaaa").unwrap();
+        fs::remove_file(home.join("jars/b.jar")).unwrap();
+        fs::write(home.join("jars/c.jar"), "c").unwrap();
+        assert_eq!(
+            differences(&before, &looks(home).unwrap()),
+            [
+                "jars/b.jar (missing)",
+                "jars/a.jar (changed)",
+                "jars/c.jar (added)"
+            ]
+        );
     }
 
     #[test]

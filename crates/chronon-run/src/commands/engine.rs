@@ -24,7 +24,9 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
         EngineCommand::Info => {
             let found = spark::find(&surroundings).map_err(Failure::setup)?;
             match (found.spark, found.java) {
-                (Some(spark), Some(java)) => print(&describe(&Spark { spark, java })),
+                (Some(spark), Some(java)) => {
+                    print(&describe(workspace.as_ref(), &Spark { spark, java }))
+                }
                 (spark, java) => {
                     let missing: Vec<&str> = [(spark.is_none(), "Spark"), (java.is_none(), "Java")]
                         .into_iter()
@@ -123,12 +125,13 @@ fn install(surroundings: &Surroundings, workspace: Option<&Workspace>) -> Result
             return Err(Failure::Findings(found));
         }
         supply::pin(workspace, &spark)?;
+        supply::remember(workspace, &spark);
     }
     let mut shown = Installing::default();
     archives::build(&spark, &mut |progress| shown.update(progress), &|problem| {
         note(&format!("warning: {problem}"));
     });
-    print(&describe(&spark))
+    print(&describe(workspace, &spark))
 }
 
 /// The workspace around here, if there is one: it may name a Spark.
@@ -141,15 +144,18 @@ pub(crate) fn workspace() -> Result<Option<Workspace>, Failure> {
     ))
 }
 
-fn describe(spark: &Spark) -> String {
+fn describe(workspace: Option<&Workspace>, spark: &Spark) -> String {
     let ready = |purpose| match archive(purpose, spark) {
         Some(archive) if archive.is_ready() => "ready",
         Some(_) => "not built yet",
         None => "not supported by this Java",
     };
+    let foreign = supply::foreign_words(workspace, spark);
+    let foreign = foreign.map(|words| format!("files of Spark: {words}\n"));
     let files: String = supply::installed(spark)
         .into_iter()
         .map(|(what, home)| format!("files of {what}: {}\n", supply::words(home)))
+        .chain(foreign)
         .collect();
     format!(
         "Spark {} (Scala {}) in {}\nJava {} in {}\n{files}class-data archive: sql {}, metastore {}\n",
