@@ -25,6 +25,7 @@ mod hazard_page;
 mod hazards;
 mod hooks;
 mod hostile;
+mod interrupts;
 mod jars;
 mod kafka;
 mod killed_statements;

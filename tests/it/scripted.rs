@@ -432,3 +432,101 @@ fn a_saved_plan_that_no_longer_fits_is_refused_with_the_difference() {
     assert_snapshot!("settings", staged.run(&args).expect(2).text());
     assert_eq!(staged.calls().len(), 0);
 }
+
+/// A workspace in which `alone` hangs, and a step is stuck after a second.
+fn stuck() -> Staged {
+    let staged = Staged::chain();
+    let short = "grace = \"1s\"\nstuck_after = \"1s\"";
+    staged
+        .workspace
+        .edit("workspace.toml", "grace = \"1s\"", short);
+    staged.faults(&[Fault {
+        says: "waiting for the moon".to_owned(),
+        ..hangs("alone")
+    }]);
+    staged
+}
+
+#[test]
+fn a_step_without_progress_is_said_to_be_stuck_and_goes_on() {
+    let staged = stuck();
+    let log = staged.workspace.path("events");
+    let mut command = staged.command(&["materialize", "--output", "json"]);
+    command.stdout(fs::File::create(&log).unwrap());
+    let run = Run(Some(command.stderr(Stdio::piped()).spawn().unwrap()));
+    let stuck = || {
+        let text = fs::read_to_string(&log).unwrap();
+        let mut lines = text.lines().map(serde_json::from_str::<serde_json::Value>);
+        lines.find_map(|event| event.ok().filter(|event| event["event"] == "step_stuck"))
+    };
+    wait_until("it is stuck", || stuck().is_some());
+    let event = stuck().unwrap();
+    let call = |name: &str| {
+        let mut calls = staged.calls().into_iter();
+        calls.find(|call| name_of(call) == name).unwrap()
+    };
+    assert_eq!(event["process"]["pid"], call("alone").pid);
+    assert_eq!(event["state"], "sleeping");
+    assert!(event["millis"].as_u64().unwrap() >= 1_000, "{event}");
+    let line = event["last_line"].as_str().unwrap();
+    assert!(!line.is_empty(), "{event}");
+    // It is not ended by that, and what the ledger knows of it is shown.
+    let steps = || {
+        let runs = staged.run(&["runs", "--output", "json"]).expect(0);
+        let runs: serde_json::Value = serde_json::from_str(&runs.stdout).unwrap();
+        let id = runs[0]["run"].as_str().unwrap().to_owned();
+        staged
+            .run(&["runs", "show", &id, "--output", "json"])
+            .stdout
+    };
+    wait_until("the ledger knows", || steps().contains("no progress for"));
+    assert!(anybody(staged.workspace.root()).len() >= 2);
+    signal(run.id(), "INT");
+    end(&staged, run).expect(130);
+    let times = fs::read_to_string(&log).unwrap();
+    assert_eq!(times.matches("step_stuck").count(), 1, "{times}");
+}
+
+#[test]
+fn a_stopped_process_is_named_and_moves_again() {
+    let staged = stuck();
+    let child = start(&staged, &["materialize", "-s", "team.alone"]);
+    wait_until("it runs", || !staged.calls().is_empty());
+    let pid = staged.calls()[0].pid;
+    signal(pid, "STOP");
+    // So long that it is stuck while it is stopped.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let log = fs::read_dir(staged.workspace.path(".chronon-run/runs")).unwrap();
+    let run = log.map(|entry| entry.unwrap().path()).next().unwrap();
+    let step = fs::read_dir(&run)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let step = step
+        .filter(|path| path.is_dir())
+        .find(|path| path.join("attempt-1.log").exists());
+    let mut log = fs::OpenOptions::new();
+    let mut log = log
+        .append(true)
+        .open(step.unwrap().join("attempt-1.log"))
+        .unwrap();
+    std::io::Write::write_all(&mut log, b"one more line\n").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    signal(pid, "CONT");
+    signal(child.id(), "INT");
+    let screen = end(&staged, child).expect(130);
+    let said = &screen.stderr;
+    assert!(
+        said.contains("stuck  staging_query/team.alone/backfill"),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("process {pid} is stopped by a signal")),
+        "{said}"
+    );
+    assert!(
+        said.contains("moves  staging_query/team.alone/backfill"),
+        "{said}"
+    );
+    // Each failure is said once.
+    assert_eq!(said.matches("interrupted: filled").count(), 1, "{said}");
+}

@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    time::Duration,
 };
 
 use chronon_run_core::TableName;
@@ -16,6 +17,7 @@ use crate::{
     staged::{anybody, metastores},
     support::{Screen, Workspace, signal, steady, wait_until},
     tables::{self, Found},
+    terminal::Terminal,
 };
 
 fn materialize(workspace: &Workspace, args: &[&str]) -> Screen {
@@ -33,8 +35,7 @@ fn the_example_is_filled() {
         "kind = \"embedded\"",
         "kind = \"embedded\"\nidle = \"2s\"",
     );
-    let screen = materialize(&example, &[]).expect(0);
-    assert_snapshot!("summary", summary(&screen));
+    first_run_in_a_terminal(&example);
     assert_snapshot!("second_run", materialize(&example, &[]).expect(0).text());
     assert_snapshot!(
         "plan_of_the_filled",
@@ -50,6 +51,52 @@ fn the_example_is_filled() {
     values(&example);
     consistency(&example);
     assert_eq!(half_written(&example), Vec::<PathBuf>::new());
+}
+
+/// A terminal may stand still for so long on a machine under load; on an idle one it is never more
+/// than a second.
+const STANDS_STILL: Duration = Duration::from_secs(5);
+
+/// As a person sees it: in a terminal that is the controlling terminal, 80 columns wide.
+fn first_run_in_a_terminal(example: &Workspace) {
+    let command = example.command(&["materialize"]);
+    let mut terminal = Terminal::open_high(&command, 120, 80);
+    terminal.exits_with(0);
+    terminal.shows("next: chronon-run runs");
+    let screen = terminal.screen();
+    let at = screen.find("filled ").unwrap();
+    let root = example.root().display().to_string();
+    assert_snapshot!(
+        "summary_in_80_columns",
+        screen[at..].replace(&root, "[ROOT]")
+    );
+    // No row is the rest of one that was too long.
+    for row in terminal.rows() {
+        if row.starts_with("filled ") {
+            break;
+        }
+        let begins = ["loading ", "done ", "       "];
+        assert!(begins.iter().any(|word| row.starts_with(word)), "{row:?}");
+    }
+    let raw = terminal.raw();
+    for said in [
+        "starting the metastore",
+        "starting Spark for the seeds",
+        "loading seed 3 of 7",
+        "looking for what earlier runs left",
+        "starting Spark",
+        "statement ",
+        "stage ",
+        "/18 steps",
+    ] {
+        assert!(raw.contains(said), "{said:?} was never shown");
+    }
+    let pauses = terminal.pauses();
+    let longest = pauses.first().copied().unwrap_or_default();
+    assert!(longest < STANDS_STILL, "{:?}", &pauses[..5]);
+    // It moves ten times a second; a machine under load may miss some, but not most.
+    let long = pauses.iter().filter(|pause| pause.as_secs() >= 1).count();
+    assert!(long * 100 < pauses.len(), "{long} of {}", pauses.len());
 }
 
 /// What is said at the end: the lines before it depend on which of two steps is faster.

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chronon_run_testkit::scripted::Fault;
@@ -30,17 +30,28 @@ pub(crate) struct Terminal {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     parser: Arc<Mutex<vt100::Parser>>,
     raw: Arc<Mutex<Vec<u8>>>,
+    /// When it wrote, the beginning first.
+    written: Arc<Mutex<Vec<Instant>>>,
     closed: Arc<AtomicBool>,
 }
 
 impl Terminal {
     /// Starts `command` in a terminal of so many columns.
     pub(crate) fn open(command: &Command, columns: u16) -> Self {
-        Self::open_with(command, columns, &[])
+        Self::open_with(command, (ROWS, columns), &[])
+    }
+
+    /// The same with so many rows.
+    pub(crate) fn open_high(command: &Command, rows: u16, columns: u16) -> Self {
+        Self::open_with(command, (rows, columns), &[])
     }
 
     /// The same, with variables of its own.
-    fn open_with(command: &Command, columns: u16, env: &[(&str, Option<&str>)]) -> Self {
+    fn open_with(
+        command: &Command,
+        (rows, columns): (u16, u16),
+        env: &[(&str, Option<&str>)],
+    ) -> Self {
         let mut builder = CommandBuilder::new(command.get_program());
         builder.args(command.get_args());
         if let Some(folder) = command.get_current_dir() {
@@ -61,11 +72,13 @@ impl Terminal {
                 None => builder.env_remove(name),
             }
         }
-        let pair = native_pty_system().openpty(size(columns)).unwrap();
+        let pair = native_pty_system().openpty(size(rows, columns)).unwrap();
         let child = pair.slave.spawn_command(builder).unwrap();
         drop(pair.slave);
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(ROWS, columns, 1_000)));
+        let parser = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 1_000)));
         let raw = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::new(Mutex::new(vec![Instant::now()]));
+        let times = Arc::clone(&written);
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (screen, bytes) = (Arc::clone(&parser), Arc::clone(&raw));
         let closed = Arc::new(AtomicBool::new(false));
@@ -78,6 +91,9 @@ impl Terminal {
                     // The window is gone once its last descriptor is: this one.
                     return;
                 }
+                let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+                times.push(Instant::now());
+                drop(times);
                 let lock = |_| unreachable!("no reader panics");
                 screen.lock().unwrap_or_else(lock).process(&buffer[..count]);
                 let mut bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,6 +106,7 @@ impl Terminal {
             child,
             parser,
             raw,
+            written,
             closed,
         }
     }
@@ -107,10 +124,27 @@ impl Terminal {
         parser.screen().contents()
     }
 
+    /// The same, one string for each row, without what is empty.
+    pub(crate) fn rows(&self) -> Vec<String> {
+        let parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
+        let columns = parser.screen().size().1;
+        let rows = parser.screen().rows(0, columns);
+        let rows = rows.map(|row| row.trim_end().to_owned());
+        rows.filter(|row| !row.is_empty()).collect()
+    }
+
     /// Everything that was written so far.
-    fn raw(&self) -> String {
+    pub(crate) fn raw(&self) -> String {
         let raw = self.raw.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&raw).into_owned()
+    }
+
+    /// How long it wrote nothing, longest first.
+    pub(crate) fn pauses(&self) -> Vec<Duration> {
+        let times = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        pauses.sort_by(|a, b| b.cmp(a));
+        pauses
     }
 
     /// Waits until the screen shows `text`.
@@ -124,7 +158,11 @@ impl Terminal {
     fn resize(&self, columns: u16) {
         let mut parser = self.parser.lock().unwrap_or_else(PoisonError::into_inner);
         parser.screen_mut().set_size(ROWS, columns);
-        self.master.as_ref().unwrap().resize(size(columns)).unwrap();
+        self.master
+            .as_ref()
+            .unwrap()
+            .resize(size(ROWS, columns))
+            .unwrap();
     }
 
     /// Closes the window of a program that is writing to it.
@@ -149,9 +187,9 @@ impl Terminal {
     }
 }
 
-fn size(columns: u16) -> PtySize {
+fn size(rows: u16, columns: u16) -> PtySize {
     PtySize {
-        rows: ROWS,
+        rows,
         cols: columns,
         pixel_width: 0,
         pixel_height: 0,
@@ -282,14 +320,14 @@ fn bars_fit_every_width_and_follow_the_window() {
 fn a_dumb_terminal_gets_plain_lines_and_no_color_no_colours() {
     let staged = Staged::chain();
     let command = staged.command(&["materialize", "--jobs", "1"]);
-    let mut terminal = Terminal::open_with(&command, 80, &[("TERM", Some("dumb"))]);
+    let mut terminal = Terminal::open_with(&command, (ROWS, 80), &[("TERM", Some("dumb"))]);
     terminal.exits_with(0);
     terminal.shows("filled");
     assert!(!terminal.raw().contains('\x1b'), "{:?}", terminal.raw());
 
     let staged = Staged::chain();
     let command = staged.command(&["materialize", "--jobs", "1"]);
-    let mut terminal = Terminal::open_with(&command, 80, &[("NO_COLOR", Some("1"))]);
+    let mut terminal = Terminal::open_with(&command, (ROWS, 80), &[("NO_COLOR", Some("1"))]);
     terminal.exits_with(0);
     terminal.shows("filled");
     let raw = terminal.raw();
@@ -367,4 +405,64 @@ fn nohup_is_respected() {
     thread::sleep(Duration::from_millis(100));
     assert!(child.wait().unwrap().success());
     assert_eq!(staged.filled("alone"), all_days());
+}
+
+#[test]
+fn a_failure_is_said_once_in_full() {
+    for columns in [40, 80, 200] {
+        let staged = Staged::chain();
+        staged.faults(&[Fault {
+            says: "org.example.Cause: the one line that matters".to_owned(),
+            ..crate::scripted::fails("two")
+        }]);
+        let command = staged.command(&["materialize", "--jobs", "1"]);
+        let mut terminal = Terminal::open_high(&command, 60, columns);
+        terminal.exits_with(1);
+        terminal.shows("next: chronon-run retry");
+        let rows = terminal.rows();
+        let text = rows.join("\n");
+        let count = |wanted: &str| text.replace("\n       ", " ").matches(wanted).count();
+        assert_eq!(count("exit code 1"), 1, "{text}");
+        assert_eq!(count("the one line that matters"), 1, "{text}");
+        assert_eq!(count("log: /"), 1, "{text}");
+        assert_eq!(count("1 step failed;"), 1, "{text}");
+        let next = text.replace('\n', "");
+        let logs = "chronon-run logs staging_query/team.two/backfill";
+        assert!(next.contains(logs), "{text}");
+        // What is done is on one row each, or goes on below it.
+        let days = rows.iter().filter(|row| row.starts_with("done"));
+        assert!(days.clone().all(|row| row.ends_with('s')), "{text}");
+        assert_eq!(days.count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn a_low_window_is_not_overrun() {
+    let staged = hanging();
+    let command = staged.command(&["materialize", "--jobs", "4"]);
+    let mut terminal = Terminal::open_high(&command, 4, 60);
+    runs(&staged);
+    terminal.shows("/4 steps");
+    let lines = terminal.screen().lines().count();
+    assert!(lines <= 4, "{}", terminal.screen());
+    terminal.press(CTRL_C);
+    terminal.exits_with(130);
+    nobody_is_left(&staged);
+}
+
+#[test]
+fn a_stuck_step_is_marked_in_its_bar() {
+    let staged = hanging();
+    let short = "grace = \"1s\"\nstuck_after = \"1s\"";
+    staged
+        .workspace
+        .edit("workspace.toml", "grace = \"1s\"", short);
+    let mut terminal = Terminal::open(&staged.command(&["materialize"]), 80);
+    terminal.shows("stuck for");
+    wait_until("why it is stuck", || {
+        terminal.raw().contains("no progress for")
+    });
+    terminal.press(CTRL_C);
+    terminal.exits_with(130);
+    nobody_is_left(&staged);
 }

@@ -94,6 +94,31 @@ pub enum What {
         /// Spark's own words, e.g. `stage 3`.
         stage: String,
     },
+    /// The step has made no progress for a while: no output, and next to no processor time used by its
+    /// processes. It goes on all the same.
+    StepStuck {
+        /// Which step.
+        step: StepIndex,
+        /// Which attempt.
+        attempt: u32,
+        /// For how long, in milliseconds.
+        millis: u64,
+        /// The process that explains most: one that is stopped, else the child itself.
+        process: ProcessId,
+        /// What that process does, e.g. `sleeping`; `None` where the system does not show it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<String>,
+        /// The last line of the attempt's log, secrets masked; `None` if it is empty.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_line: Option<String>,
+    },
+    /// A step that was stuck makes progress again.
+    StepMoves {
+        /// Which step.
+        step: StepIndex,
+        /// Which attempt.
+        attempt: u32,
+    },
     /// A child ended, and its output was looked at.
     AttemptFinished {
         /// Which step.
@@ -153,6 +178,46 @@ pub enum What {
         /// Wall time in milliseconds.
         millis: u64,
     },
+}
+
+impl What {
+    /// What [`What::StepStuck`] says, as a fragment: for how long, which process, what it does, and
+    /// the last line of the log. `None` for every other event.
+    #[must_use]
+    pub fn stuck_text(&self) -> Option<String> {
+        let Self::StepStuck {
+            millis,
+            process,
+            state,
+            last_line,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let state = state.as_deref().map(|state| format!(" is {state}"));
+        let line = match last_line {
+            Some(line) => format!("last line of the log: {line}"),
+            None => "the log is empty".to_owned(),
+        };
+        Some(format!(
+            "no progress for {}: process {}{}; {line}",
+            short(*millis),
+            process.pid,
+            state.unwrap_or_default()
+        ))
+    }
+}
+
+/// `30s`, `10m`, `2h05m`.
+fn short(millis: u64) -> String {
+    let seconds = millis / 1_000;
+    match (seconds / 3_600, seconds / 60 % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m"),
+        (hours, 0) => format!("{hours}h"),
+        (hours, minutes) => format!("{hours}h{minutes:02}m"),
+    }
 }
 
 /// What a reader needs to know of a step.

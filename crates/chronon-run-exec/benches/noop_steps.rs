@@ -99,6 +99,7 @@ pub(crate) fn steps(root: &Path, with_ledger: bool, with_watchdog: bool) -> Dura
         grace: Duration::from_secs(1),
         patience: Duration::ZERO,
         pause: Duration::ZERO,
+        stuck_after: Duration::from_secs(3_600),
         watchdog: watchdog.as_ref(),
     };
     let work = Noop {

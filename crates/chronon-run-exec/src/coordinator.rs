@@ -18,6 +18,7 @@ use crate::{
     pieces::{Next, Pieces},
     queue::{Position, Queue},
     sink::Sinks,
+    vigil::{self, Vigil},
     worker::{Ending, Message, News, Order, Report, Worker},
 };
 
@@ -60,6 +61,8 @@ pub struct Options<'a> {
     pub patience: Duration,
     /// Between two questions while waiting.
     pub pause: Duration,
+    /// After how long without progress a step is said to be stuck.
+    pub stuck_after: Duration,
     /// Told of every child, so that none survives a hard kill of this process.
     pub watchdog: Option<&'a Watchdog>,
 }
@@ -188,6 +191,7 @@ struct Running {
     times_out: Option<Instant>,
     kill_at: Option<Instant>,
     tail: Option<Tail>,
+    vigil: Option<Vigil>,
     progress: Option<StageProgress>,
     /// Statements of its script that have ended; `None`: it has not begun.
     statements: Option<usize>,
@@ -345,6 +349,8 @@ impl Coordinator<'_> {
         }
         let job = &self.jobs[running.position];
         running.tail = Some(Tail::new(&log));
+        let stuck_after = self.options.stuck_after;
+        running.vigil = Some(Vigil::new(stuck_after, &log, Instant::now()));
         self.sinks.emit(What::AttemptStarting {
             step: job.step,
             attempt: self.attempts[running.position],
@@ -523,6 +529,36 @@ impl Coordinator<'_> {
     fn look_at_logs(&mut self) {
         for slot in 0..self.slots.len() {
             self.look_at_log(slot);
+            self.look_for_progress(slot);
+        }
+    }
+
+    /// Tells of an attempt that has become stuck, or moves again.
+    fn look_for_progress(&mut self, slot: usize) {
+        let Some(running) = &mut self.slots[slot].running else {
+            return;
+        };
+        let (Some(group), Some(vigil)) = (&running.group, &mut running.vigil) else {
+            return;
+        };
+        let step = self.queue.step(running.position);
+        let attempt = self.attempts[running.position];
+        let leader = group.leader();
+        match vigil.look(group, Instant::now()) {
+            Some(vigil::Seen::Stuck {
+                idle,
+                usage,
+                last_line,
+            }) => self.sinks.emit(What::StepStuck {
+                step,
+                attempt,
+                millis: millis(idle),
+                process: usage.as_ref().map_or(leader, |usage| usage.process),
+                state: usage.map(|usage| usage.state.to_owned()),
+                last_line,
+            }),
+            Some(vigil::Seen::Moves) => self.sinks.emit(What::StepMoves { step, attempt }),
+            None => {}
         }
     }
 
@@ -559,6 +595,7 @@ impl Running {
             times_out: None,
             kill_at: None,
             tail: None,
+            vigil: None,
             progress: None,
             statements: None,
             application: None,

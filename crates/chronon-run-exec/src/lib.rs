@@ -25,6 +25,7 @@ mod pieces;
 mod queue;
 pub mod signals;
 mod sink;
+mod vigil;
 mod work;
 mod worker;
 

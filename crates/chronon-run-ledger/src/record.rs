@@ -98,6 +98,12 @@ fn insert_one(
              WHERE run = ?1 AND step = ?2 AND attempt = ?3",
             params![run, step, attempt, application],
         ),
+        What::StepStuck { step, attempt, .. } | What::StepMoves { step, attempt } => execute(
+            connection,
+            "UPDATE attempts SET message = ?4
+             WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND finished IS NULL",
+            params![run, step, attempt, event.what.stuck_text()],
+        ),
         What::AttemptFinished {
             step,
             attempt,

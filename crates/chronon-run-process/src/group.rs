@@ -9,6 +9,7 @@ use std::{
 use chronon_run_core::event::ProcessId;
 
 use crate::{
+    Usage,
     identity::Stat,
     sys::{self, Signal},
 };
@@ -55,6 +56,15 @@ impl Group {
         let over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
         if !*over {
             sys::signal_group(self.leader.pid, signal);
+        }
+    }
+
+    /// What its session has used so far; `None` if it is over, or if the system does not show it.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        match self.is_over() {
+            true => None,
+            false => Usage::of(self.leader),
         }
     }
 

@@ -12,6 +12,10 @@ pub(crate) struct Stat {
     pub(crate) session: u32,
     /// Exited, and not yet reaped by its parent.
     pub(crate) zombie: bool,
+    /// The letter of its state, as in proc(5).
+    pub(crate) state: char,
+    /// Processor time of it and of its children that have ended, in clock ticks.
+    pub(crate) cpu_ticks: u64,
 }
 
 impl Stat {
@@ -35,6 +39,11 @@ impl Stat {
             group: field(5)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
             zombie: matches!(field(3)?, "Z" | "X" | "x"),
+            state: field(3)?.chars().next()?,
+            // utime, stime, cutime and cstime.
+            cpu_ticks: (14..=17)
+                .filter_map(|number| field(number)?.parse::<u64>().ok())
+                .sum(),
         })
     }
 
@@ -117,7 +126,7 @@ mod tests {
     #[test]
     fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
         let line =
-            "4242 (a) b (c) S 1 77 78 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 0 0 18446744";
+            "4242 (a) b (c) S 1 77 78 0 -1 4194560 1 0 0 0 4 3 2 1 20 0 1 0 987654 0 0 18446744";
         let id = ProcessId {
             pid: 4242,
             start_ticks: 987_654,
@@ -127,6 +136,8 @@ mod tests {
             group: 77,
             session: 78,
             zombie: false,
+            state: 'S',
+            cpu_ticks: 10,
         };
         assert_eq!(Stat::parse(line), Some(stat));
         assert_eq!(Stat::parse("4242 (a) Z 1"), None);

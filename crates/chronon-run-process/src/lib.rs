@@ -32,6 +32,7 @@ mod session;
 mod stop;
 mod sys;
 mod tail;
+mod usage;
 mod watchdog;
 
 pub use child::{Child, Exit, LogMode, StartError};
@@ -43,6 +44,7 @@ pub use machine::{User, allows_execution, is_writable};
 pub use own::{is_ignored, lower_own_priority};
 pub use replace::replace;
 pub use session::{Session, SessionError, SessionOutcome};
-pub use stop::Stop;
+pub use stop::{Entered, Stop};
 pub use tail::Tail;
+pub use usage::Usage;
 pub use watchdog::{Watchdog, end_children_of, watchdog_main};

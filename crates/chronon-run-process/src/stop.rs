@@ -77,15 +77,18 @@ impl Stop {
         self.0.helpers.load(Ordering::SeqCst)
     }
 
-    /// Counts a helper as running as long as the value lives.
-    pub(crate) fn enter(&self) -> Entered<'_> {
+    /// Counts a helper as running as long as the value lives: a command that is stopped does not exit
+    /// before. [`Helper`](crate::Helper) does this itself.
+    #[must_use]
+    pub fn enter(&self) -> Entered<'_> {
         self.0.helpers.fetch_add(1, Ordering::SeqCst);
         Entered(self)
     }
 }
 
-/// A helper that runs.
-pub(crate) struct Entered<'a>(&'a Stop);
+/// A helper that runs; see [`Stop::enter`].
+#[derive(Debug)]
+pub struct Entered<'a>(&'a Stop);
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {

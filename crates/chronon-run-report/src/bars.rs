@@ -17,12 +17,13 @@ use chronon_run_core::{
     event::{Event, Sink, StepIndex},
     shown::shown,
 };
-use console::style;
+use console::{measure_text_width, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     Phase, RunView, StepView, activity,
-    lines::{Starts, attempt_note, describe},
+    fit::shorten_name,
+    lines::{Layout, attempt_note, describe},
     words::duration,
 };
 
@@ -53,6 +54,7 @@ struct Line {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Step,
+    Stuck,
     More,
     Total,
 }
@@ -63,6 +65,7 @@ impl Line {
         let is_known = self.progress.1 > 0;
         match self.kind {
             Kind::More => "  {wide_msg:.dim}",
+            Kind::Stuck => "{spinner:.yellow} {wide_msg} {prefix:.yellow}",
             Kind::Step if width >= WIDE && is_known => {
                 "{spinner:.cyan} {wide_msg} {bar:20.green/dim} {pos:>3}/{len:<3} {prefix:.dim}"
             }
@@ -75,6 +78,17 @@ impl Line {
             }
             Kind::Total => "{pos}/{len} {wide_msg}",
         }
+    }
+
+    /// The columns that the template of a running step leaves for its text.
+    fn room(&self, width: u16) -> usize {
+        let bar = if width >= NARROW && self.progress.1 > 0 {
+            9
+        } else {
+            0
+        };
+        let around = 3 + bar + measure_text_width(&self.note);
+        usize::from(width).saturating_sub(around)
     }
 
     /// Puts it on `bar`, which shows `before` now: only what is new, because each change is drawn.
@@ -175,7 +189,8 @@ impl Sink for Bars {
     fn emit(&mut self, event: &Event) {
         let mut live = lock(&self.shared);
         live.view.apply(event);
-        if let Some(text) = describe(&live.view, event, Starts::Hidden) {
+        let columns = usize::from((live.size)().1);
+        if let Some(text) = describe(&live.view, event, Layout::Above(columns)) {
             for line in text.lines() {
                 // A terminal that is gone shows nothing.
                 let _ = live.multi.println(coloured(&shown(line)));
@@ -244,13 +259,17 @@ fn live_lines(
         return Vec::new();
     }
     let running = view.running();
-    // One line for the total, one for those that are counted, one for the cursor.
-    let most = usize::from(rows.saturating_sub(3)).clamp(1, MOST_LINES);
+    // One line for the total, one for the cursor, and one for those that are only counted.
+    let room = usize::from(rows.saturating_sub(2)).min(MOST_LINES + 1);
+    let most = match running.len() > room.min(MOST_LINES) {
+        true => room.saturating_sub(1),
+        false => room,
+    };
     let shown = running.iter().take(most);
     let mut lines: Vec<Line> = shown
-        .map(|(since, step)| running_line(step, elapsed(*since, now), columns))
+        .map(|(since, step)| running_line(step, now, elapsed(*since, now), columns))
         .collect();
-    if running.len() > most {
+    if running.len() > most && room > 0 {
         lines.push(Line {
             kind: Kind::More,
             text: format!("and {} more", running.len() - most),
@@ -262,7 +281,10 @@ fn live_lines(
     lines
 }
 
-fn running_line(step: &StepView, elapsed: u64, columns: u16) -> Line {
+fn running_line(step: &StepView, now: i64, elapsed: u64, columns: u16) -> Line {
+    if let Some(since) = step.stuck_since {
+        return stuck_line(step, self::elapsed(since, now), columns);
+    }
     let attempt = attempt_note(step.attempt);
     let progress = match &step.progress {
         Some((done, total, _)) => (u64::from(*done), u64::from(*total)),
@@ -270,21 +292,27 @@ fn running_line(step: &StepView, elapsed: u64, columns: u16) -> Line {
     };
     let stage = step.progress.as_ref().map(|(.., stage)| stage.as_str());
     let elapsed = duration(elapsed);
-    let (text, note) = match stage {
-        Some(stage) if columns >= WIDE => (format!("{}{attempt}  {stage}", step.name()), elapsed),
-        Some(stage) => {
-            let note = format!("{}  {elapsed}", short_stage(stage, progress));
-            (step.short_name() + &attempt, note)
-        }
-        None if columns >= WIDE => (step.name() + &attempt, elapsed),
-        None => (step.short_name() + &attempt, elapsed),
+    if columns >= WIDE {
+        let stage = stage.map_or_else(String::new, |stage| format!("  {stage}"));
+        return Line {
+            kind: Kind::Step,
+            text: format!("{}{attempt}{stage}", step.name()),
+            progress,
+            note: elapsed,
+        };
+    }
+    let note = match stage {
+        Some(stage) => format!("{}  {elapsed}", short_stage(stage, progress)),
+        None => elapsed,
     };
-    Line {
+    let mut line = Line {
         kind: Kind::Step,
-        text,
+        text: String::new(),
         progress,
         note,
-    }
+    };
+    line.text = shorten_name(&(step.short_name() + &attempt), line.room(columns));
+    line
 }
 
 /// `statement 4 of 11 (out.a), stage 3` in few words: `stage 3 2/8`.
@@ -301,23 +329,39 @@ fn short_stage(stage: &str, (done, all): (u64, u64)) -> String {
     }
 }
 
+/// A step that makes no progress; why it may be so was said above.
+fn stuck_line(step: &StepView, idle: u64, columns: u16) -> Line {
+    let mut line = Line {
+        kind: Kind::Stuck,
+        text: step.short_name() + &attempt_note(step.attempt),
+        progress: (0, 0),
+        note: format!("stuck for {}", duration(idle)),
+    };
+    line.text = shorten_name(&line.text, line.room(columns));
+    line
+}
+
 fn total_line(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> Line {
+    let mut text = format!("steps  {}", duration(elapsed(view.started, now)));
+    if let Some(millis) = remaining(view, expected, now) {
+        text += &format!(", about {} left", duration(millis));
+    }
+    let failed = view.ended(|outcome| !outcome.succeeded()).count();
     let waits = |step: &&StepView| matches!(step.phase, Phase::Retrying(_));
-    let retrying = match view.steps.values().filter(waits).count() {
-        0 => String::new(),
-        number => style(format!(", {number} waiting for a retry"))
-            .for_stderr()
-            .yellow()
-            .to_string(),
-    };
-    let eta = match remaining(view, expected, now) {
-        Some(millis) => format!(", about {} left", duration(millis)),
-        None => String::new(),
-    };
-    let elapsed = duration(elapsed(view.started, now));
+    let retrying = view.steps.values().filter(waits).count();
+    let of_stderr = |text: String| style(text).for_stderr();
+    if failed > 0 {
+        text += &of_stderr(format!(", {failed} failed")).red().to_string();
+    }
+    if retrying > 0 {
+        let waiting = of_stderr(format!(", {retrying} waiting for a retry"));
+        text += &waiting.yellow().to_string();
+    } else if view.running().is_empty() && view.over() < view.steps.len() {
+        text += ", preparing the next step";
+    }
     Line {
         kind: Kind::Total,
-        text: format!("steps  {elapsed}{eta}{retrying}"),
+        text,
         progress: (view.over() as u64, view.steps.len() as u64),
         note: String::new(),
     }
@@ -330,9 +374,10 @@ fn coloured(line: &str) -> String {
     let shown = match word {
         "done" | "part" => style(word).green(),
         "failed" => style(word).red().bold(),
-        "retry" | "skip" | "stopping:" => style(word).yellow(),
-        // Details, such as where a log is.
-        "note" | "" => return style(line).dim().to_string(),
+        "retry" | "skip" | "stuck" | "stopping:" => style(word).yellow(),
+        // Details, such as where a log is; but why something failed is read.
+        "note" => return style(line).dim().to_string(),
+        "" if line.trim_start().starts_with("log: ") => return style(line).dim().to_string(),
         _ => return line.to_owned(),
     };
     format!("{shown}{}", &line[word.len()..])

@@ -48,9 +48,21 @@ fn at_most_eight_lines_and_no_more_than_fit_are_shown() {
     let lines = live_lines(&view, &BTreeMap::new(), 1_020_000, (24, 80));
     assert_eq!(lines.len(), MOST_LINES + 2);
     assert_eq!(lines[MOST_LINES].text, "and 3 more");
-    let lines = live_lines(&view, &BTreeMap::new(), 1_020_000, (6, 80));
-    assert_eq!(lines.len(), 5, "a low window");
-    assert_eq!(lines[3].text, "and 8 more");
+    for rows in 1..30 {
+        let lines = live_lines(&view, &BTreeMap::new(), 1_020_000, (rows, 80));
+        let most = usize::from(rows).saturating_sub(1).max(1);
+        assert!(lines.len() <= most, "{rows} rows");
+        let shown = lines.iter().filter(|line| line.kind == Kind::Step).count();
+        let counted = lines.iter().find(|line| line.kind == Kind::More);
+        if let Some(counted) = counted {
+            assert_eq!(
+                counted.text,
+                format!("and {} more", 11 - shown),
+                "{rows} rows"
+            );
+        }
+        assert!(counted.is_some() || rows < 3, "{rows} rows");
+    }
 }
 
 #[test]

@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeSet, io::Write};
 
-use chronon_run_core::event::{CancelReason, Event, Outcome, Sink, SkipReason, StepIndex, What};
+use chronon_run_core::{
+    PartitionRange,
+    event::{CancelReason, Event, Outcome, Sink, SkipReason, StepIndex, What},
+};
+use console::measure_text_width;
 
 use crate::{
     Output, RunView, StepView, comparison_text,
+    fit::{step_name, wrap},
     words::{duration, outcome},
 };
 
@@ -34,7 +39,7 @@ impl<W: Write> Lines<W> {
 impl<W: Write> Sink for Lines<W> {
     fn emit(&mut self, event: &Event) {
         self.view.apply(event);
-        if let Some(text) = describe(&self.view, event, Starts::Shown) {
+        if let Some(text) = describe(&self.view, event, Layout::Plain) {
             self.output.line(&text);
         }
     }
@@ -63,27 +68,61 @@ impl<W: Write> Sink for JsonLines<W> {
     }
 }
 
-/// Whether the start of a step is worth a line.
+/// How lines are laid out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Starts {
-    Shown,
-    Hidden,
+pub(crate) enum Layout {
+    /// One line for each event, however long: for logs and pipes.
+    Plain,
+    /// Lines of at most so many columns, above bars that show what has started.
+    Above(usize),
+}
+
+/// Below the first word of a line.
+const INDENT: &str = "       ";
+
+/// What a line says of a step after its name.
+struct Said {
+    /// Where lines may be long.
+    inline: String,
+    /// Where they may not: beside the name,
+    beside: String,
+    /// and on lines of its own.
+    below: String,
+}
+
+impl Layout {
+    /// The line of a step. Where it is too long, the name is shortened and the rest follows on lines
+    /// of its own.
+    fn line(self, word: &str, step: &StepView, said: &Said) -> String {
+        let whole = format!("{word:<7}{}{}", step.name(), said.inline);
+        let width = match self {
+            Self::Above(width) if measure_text_width(&whole) > width => width,
+            _ => return whole,
+        };
+        let room = width.saturating_sub(INDENT.len() + measure_text_width(&said.beside));
+        let name = step_name(step, Some(room));
+        let mut text = format!("{word:<7}{name}{}", said.beside);
+        if !said.below.is_empty() {
+            text += "\n";
+            text += &wrap(&said.below, INDENT, width);
+        }
+        text
+    }
 }
 
 /// What to say of `event`, which `view` already knows. Several lines for failures.
-pub(crate) fn describe(view: &RunView, event: &Event, starts: Starts) -> Option<String> {
+pub(crate) fn describe(view: &RunView, event: &Event, layout: Layout) -> Option<String> {
     let step = |step: &StepIndex| view.steps.get(step);
     match &event.what {
         What::AttemptStarting {
             step: index,
             attempt,
             ..
-        } if starts == Starts::Shown => Some(format!(
-            "start  {}{}{}",
-            step(index)?.name(),
-            step(index)?.part(),
-            attempt_note(*attempt)
-        )),
+        } if layout == Layout::Plain => {
+            let step = step(index)?;
+            let (part, attempt) = (step.part(), attempt_note(*attempt));
+            Some(format!("start  {}{part}{attempt}", step.name()))
+        }
         What::AttemptFinished {
             step: index,
             attempt,
@@ -92,66 +131,118 @@ pub(crate) fn describe(view: &RunView, event: &Event, starts: Starts) -> Option<
             next: Some(next),
             ..
         } => {
-            let view = step(index)?;
-            let ending = match outcome.succeeded() {
-                true => self::outcome(outcome),
-                false => why(view, outcome),
-            };
-            let then = match *next == view.trying {
-                true => format!("again in {}", duration(*wait)),
-                false => format!("{next} next"),
-            };
-            let (name, part) = (view.name(), view.part());
-            let word = if outcome.succeeded() {
-                "part "
-            } else {
-                "retry"
-            };
-            Some(format!(
-                "{word}  {name}{part}  attempt {attempt}: {ending}; {then}"
-            ))
+            let next = (*wait, *next);
+            Some(trying_again(layout, step(index)?, *attempt, outcome, next))
         }
         What::StepFinished {
             step: index,
             outcome,
             ..
-        } => Some(ending(step(index)?, outcome)),
+        } => Some(ending(layout, step(index)?, outcome)),
         What::StepSkipped {
             step: index,
             reason,
-        } => Some(skipping(view, step(index)?, reason)),
+        } => {
+            let why = skipping(view, reason);
+            let said = Said {
+                inline: format!(": {why}"),
+                beside: String::new(),
+                below: why,
+            };
+            Some(layout.line("skip", step(index)?, &said))
+        }
+        What::StepStuck { step: index, .. } => {
+            let why = event.what.stuck_text()?;
+            let said = Said {
+                inline: format!("  {why}"),
+                beside: String::new(),
+                below: why,
+            };
+            Some(layout.line("stuck", step(index)?, &said))
+        }
+        What::StepMoves { step: index, .. } => {
+            let (inline, below) = (String::new(), String::new());
+            let said = Said {
+                inline,
+                beside: String::new(),
+                below,
+            };
+            Some(layout.line("moves", step(index)?, &said))
+        }
         What::Notice { message } => Some(format!("note   {message}")),
         What::Cancelling { reason } => Some(cancelling(*reason).to_owned()),
         _ => None,
     }
 }
 
-fn ending(step: &StepView, outcome: &Outcome) -> String {
-    let name = step.name();
-    let took = duration(step.millis);
+/// An attempt that is followed by another, after so many milliseconds, at these days.
+fn trying_again(
+    layout: Layout,
+    step: &StepView,
+    attempt: u32,
+    outcome: &Outcome,
+    (wait, next): (u64, PartitionRange),
+) -> String {
+    let (word, ending) = match outcome.succeeded() {
+        true => ("part", self::outcome(outcome)),
+        false => ("retry", why(step, outcome)),
+    };
+    let then = match next == step.trying {
+        true => format!("again in {}", duration(wait)),
+        false => format!("{next} next"),
+    };
+    let part = step.part();
+    let attempt = format!("  attempt {attempt}");
+    let said = Said {
+        inline: format!("{part}{attempt}: {ending}; {then}"),
+        below: format!("{part} {ending}; {then}").trim_start().to_owned(),
+        beside: attempt,
+    };
+    layout.line(word, step, &said)
+}
+
+fn ending(layout: Layout, step: &StepView, outcome: &Outcome) -> String {
+    let took = format!("  {}", duration(step.millis));
     if outcome.succeeded() {
-        let mut notes = Vec::new();
-        if !step.empty.is_empty() {
-            notes.push(format!("no rows on {}", step.empty));
-        }
-        if !step.compared.is_empty() {
-            notes.push(comparison_text(&step.compared));
-        }
-        let notes = match notes.is_empty() {
-            true => String::new(),
-            false => format!(" ({})", notes.join("; ")),
+        let below = notes(step);
+        let inline = match below.is_empty() {
+            true => took.clone(),
+            false => format!("{took} ({below})"),
         };
-        return format!("done   {name}  {took}{notes}");
+        let said = Said {
+            inline,
+            beside: took,
+            below,
+        };
+        return layout.line("done", step, &said);
     }
-    let mut text = format!("failed {name}  {took}: {}", why(step, outcome));
+    let below = why(step, outcome);
+    let said = Said {
+        inline: format!("{took}: {below}"),
+        beside: took,
+        below,
+    };
+    let mut text = layout.line("failed", step, &said);
     if let Some(log) = &step.log {
-        text += &format!("\n       log: {}", log.display());
+        text += &format!("\n{INDENT}log: {}", log.display());
     }
     text
 }
 
-fn skipping(view: &RunView, step: &StepView, reason: &SkipReason) -> String {
-    let why = match reason {
+/// What is worth saying of a step that succeeded.
+fn notes(step: &StepView) -> String {
+    let mut notes = Vec::new();
+    if !step.empty.is_empty() {
+        notes.push(format!("no rows on {}", step.empty));
+    }
+    if !step.compared.is_empty() {
+        notes.push(comparison_text(&step.compared));
+    }
+    notes.join("; ")
+}
+
+fn skipping(view: &RunView, reason: &SkipReason) -> String {
+    match reason {
         SkipReason::Cancelled => "the run was stopped".to_owned(),
         SkipReason::MayBeWritten { step } => match view.steps.get(step) {
             Some(earlier) => format!("what is left of {} may still write", earlier.name()),
@@ -161,8 +252,7 @@ fn skipping(view: &RunView, step: &StepView, reason: &SkipReason) -> String {
             Some(upstream) => format!("needs {}, which failed", upstream.info.asset),
             None => "what it needs failed".to_owned(),
         },
-    };
-    format!("skip   {}: {why}", step.name())
+    }
 }
 
 fn cancelling(reason: CancelReason) -> &'static str {

@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use chronon_run_core::{
     AssetId, RangeSet,
-    event::{CancelReason, Compared},
+    event::{CancelReason, Compared, Outcome},
 };
 
+use console::measure_text_width;
+
 use crate::{
-    Phase, RunView, StepView, comparison_text, differing_columns,
-    lines::{assets, why},
+    RunView, comparison_text, differing_columns,
+    fit::{shorten, wrap},
+    lines::assets,
     table,
     words::{count, duration},
 };
@@ -22,10 +25,12 @@ pub struct SummaryContext<'a> {
     pub logs: PathBuf,
     /// What to type next, most useful first.
     pub next: Vec<String>,
+    /// The columns of the terminal that it is written to, if it is one.
+    pub width: Option<usize>,
 }
 
-/// The summary of a run: tables and days filled, time, failures with the one line that
-/// matters, what was not started, where the logs are and what to type next.
+/// The summary of a run: tables and days filled, time, how many steps failed, what was not
+/// started, where the logs are and what to type next.
 #[must_use]
 pub fn summary(view: &RunView, context: &SummaryContext<'_>) -> String {
     if view.steps.is_empty() {
@@ -96,10 +101,37 @@ fn filled_tables(view: &RunView, context: &SummaryContext<'_>) -> String {
     };
     let days = days_by_asset(view);
     let rows: Vec<Vec<String>> = days.iter().map(row).collect();
-    match rows.is_empty() {
-        true => String::new(),
-        false => "\n".to_owned() + &table(&[], &rows),
+    if rows.is_empty() {
+        return String::new();
     }
+    let text = table(&[], &rows);
+    let widest = text.lines().map(measure_text_width).max();
+    "\n".to_owned()
+        + &match context.width {
+            Some(width) if widest > Some(width) => narrow_tables(&rows, width),
+            _ => text,
+        }
+}
+
+/// The same where it is too wide: the days of each table below its name.
+fn narrow_tables(rows: &[Vec<String>], width: usize) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let [table, days, ranges, note] = &row[..] else {
+            continue;
+        };
+        let ranges = match note.is_empty() {
+            true => ranges.clone(),
+            false => format!("{ranges}; {note}"),
+        };
+        text += &format!(
+            "{}  {days}\n",
+            shorten(table, width.saturating_sub(days.len() + 2))
+        );
+        text += &wrap(&ranges, "    ", width);
+        text += "\n";
+    }
+    text
 }
 
 /// What was compared with its log and is not the same.
@@ -121,20 +153,20 @@ fn differences(view: &RunView, context: &SummaryContext<'_>) -> String {
     text
 }
 
+/// How many steps failed. Why was said when it happened, and is not said again.
 fn failures(view: &RunView) -> String {
-    let failed: Vec<&StepView> = view.ended(|outcome| !outcome.succeeded()).collect();
-    if failed.is_empty() {
-        return String::new();
+    let count_of = |wanted: fn(&Outcome) -> bool| view.ended(wanted).count() as u64;
+    let interrupted = count_of(|outcome| *outcome == Outcome::Interrupted);
+    let failed = count_of(|outcome| !outcome.succeeded()) - interrupted;
+    let mut text = String::new();
+    if failed > 0 {
+        let steps = count(failed, "step");
+        text += &format!(
+            "\n{steps} failed; the cause is above, in the line that begins with `failed`\n"
+        );
     }
-    let mut text = format!("\n{} failed:\n", count(failed.len() as u64, "step"));
-    for step in failed {
-        let Phase::Ended(outcome) = &step.phase else {
-            continue;
-        };
-        text += &format!("  {}\n    {}\n", step.name(), why(step, outcome));
-        if let Some(log) = &step.log {
-            text += &format!("    log: {}\n", log.display());
-        }
+    if interrupted > 0 {
+        text += &format!("\n{} interrupted\n", count(interrupted, "step"));
     }
     text
 }

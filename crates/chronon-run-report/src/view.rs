@@ -43,6 +43,9 @@ pub struct StepView {
     pub message: Option<String>,
     /// Spark's progress in the current attempt: tasks done, tasks known, stage.
     pub progress: Option<(u32, u32, String)>,
+    /// Since when the current attempt has made no progress (milliseconds since the epoch), if it is
+    /// stuck.
+    pub stuck_since: Option<i64>,
     /// Wall time of its finished attempts, in milliseconds.
     pub millis: u64,
     /// Its days that are there, once it ended.
@@ -89,6 +92,8 @@ impl RunView {
             | What::AttemptSpawned { step, .. }
             | What::ApplicationSeen { step, .. }
             | What::Progress { step, .. }
+            | What::StepStuck { step, .. }
+            | What::StepMoves { step, .. }
             | What::AttemptFinished { step, .. }
             | What::StepFinished { step, .. }
             | What::StepSkipped { step, .. } => {
@@ -147,6 +152,7 @@ impl StepView {
             failed_log: None,
             message: None,
             progress: None,
+            stuck_since: None,
             millis: 0,
             filled: RangeSet::new(),
             empty: RangeSet::new(),
@@ -204,10 +210,15 @@ impl StepView {
                 self.log = Some(log.clone());
                 self.phase = Phase::Running(at);
                 self.progress = None;
+                self.stuck_since = None;
             }
             What::Progress {
                 done, total, stage, ..
             } => self.progress = Some((*done, *total, stage.clone())),
+            What::StepStuck { millis, .. } => {
+                self.stuck_since = Some(at.saturating_sub_unsigned(*millis));
+            }
+            What::StepMoves { .. } => self.stuck_since = None,
             What::AttemptFinished {
                 attempt,
                 outcome,

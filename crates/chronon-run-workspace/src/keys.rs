@@ -323,6 +323,14 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "run",
+        key: "stuck_after",
+        kind: "duration",
+        default: Some(r#""10m""#),
+        example: r#""1h""#,
+        meaning: "After how long without progress a step is reported as stuck, with the process, its state and the last line of its log. Progress is output, or more than 2 % of a processor used by the step's processes; where these cannot be seen, output alone. The step is not ended: `timeout` does that.",
+    },
+    Key {
+        section: "run",
         key: "step_days",
         kind: "number",
         default: Some("30"),

@@ -227,6 +227,8 @@ pub struct Run {
     pub timeout: Duration,
     /// How long a child has between TERM and KILL.
     pub grace: Duration,
+    /// After how long without progress a step is said to be stuck; never zero.
+    pub stuck_after: Duration,
     /// At most so many days per step, at least 1; cuts are aligned to the epoch.
     pub step_days: u32,
     /// What happens to the other steps when one has failed.
@@ -255,6 +257,7 @@ impl Default for Run {
             retry_delay: MINUTE,
             timeout: 4 * DAY,
             grace: 30 * SECOND,
+            stuck_after: 10 * MINUTE,
             step_days: 30,
             on_failure: OnFailure::default(),
             join_flow: JoinFlow::default(),

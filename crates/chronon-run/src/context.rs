@@ -17,7 +17,7 @@ use chronon_run_plan::{
     AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph, JoinFlow,
     Role, Selection, States,
 };
-use chronon_run_report::count;
+use chronon_run_report::{Activity, count};
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
 use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning, state};
@@ -42,6 +42,7 @@ impl Context {
     /// workspace.toml; fails on errors in it, in teams.json and where there are no confs at all. A file
     /// with errors only excludes its own assets: one team's mistake does not stop the others.
     pub(crate) fn load() -> Result<Self, Failure> {
+        let _reading = Activity::start("reading the confs");
         let (context, findings) = Self::load_with_findings()?;
         let stops = |finding: &&Diagnostic| finding.is_error() && !context.excludes(finding);
         if findings.iter().any(|finding| stops(&finding)) {

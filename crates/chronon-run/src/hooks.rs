@@ -19,7 +19,7 @@ use chronon_run_core::{
 use chronon_run_exec::Control;
 use chronon_run_plan::{AssetPlan, Plan, Reason, State};
 use chronon_run_process::{Exit, Helper, HelperError, StartError, Stop, Watchdog};
-use chronon_run_report::{RunView, StepView};
+use chronon_run_report::{Activity, RunView, StepView};
 use chronon_run_workspace::{Hooks as Settings, Workspace};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use serde_json::{Value, json};
@@ -142,6 +142,7 @@ impl<'a> Hooks<'a> {
             });
             let result = body(&calls);
             drop(calls);
+            let _waiting = Activity::start("waiting for hooks");
             let silence = never();
             let mut control = control;
             loop {

@@ -1,52 +1,54 @@
 //! Shows how far an installation is.
 
-use std::io::IsTerminal;
-
 use chronon_run_engine::spark::{Phase, Progress};
+use chronon_run_report::Activity;
 
 use crate::output;
 
-/// One line per phase; on a terminal also the share that is done.
+/// One line per phase; on a terminal also a moving one with the share that is done.
 #[derive(Default)]
 pub(crate) struct Installing {
-    last: Option<(&'static str, Phase, u64)>,
+    last: Option<(&'static str, Phase)>,
+    doing: Option<Activity>,
 }
 
 impl Installing {
     /// Takes the newest state.
     pub(crate) fn update(&mut self, progress: Progress) {
-        let terminal = std::io::stderr().is_terminal();
-        // A line for each tenth on a terminal, one for each phase elsewhere.
-        let share = match progress.total {
-            0 => 0,
-            total if terminal => progress.bytes.min(total) * 10 / total,
-            _ => 0,
-        };
-        let now = (progress.what, progress.phase, share);
-        if self.last.replace(now) == Some(now) {
-            return;
+        let text = text(&progress);
+        match &self.doing {
+            Some(doing) => doing.say(&text),
+            None => self.doing = Some(Activity::start(&text)),
         }
-        let word = match progress.phase {
-            Phase::Waiting => "waiting for another installation of",
-            Phase::Downloading => "downloading",
-            Phase::Unpacking => "unpacking",
-            Phase::Preparing => "preparing",
-        };
-        let size = match progress.total {
-            0 => String::new(),
-            total => format!(
-                " ({} of {} MB)",
-                progress.bytes / 1_000_000,
-                total / 1_000_000
-            ),
-        };
-        output::note(&format!("{word} {}{size}", progress.what));
+        let now = (progress.what, progress.phase);
+        if self.last.replace(now) != Some(now) {
+            output::note(&text);
+        }
     }
 
     /// The installation is over.
     pub(crate) fn finish(self) {
-        if let Some((what, ..)) = self.last {
+        drop(self.doing);
+        if let Some((what, _)) = self.last {
             output::note(&format!("{what} is installed"));
         }
     }
+}
+
+fn text(progress: &Progress) -> String {
+    let word = match progress.phase {
+        Phase::Waiting => "waiting for another installation of",
+        Phase::Downloading => "downloading",
+        Phase::Unpacking => "unpacking",
+        Phase::Preparing => "preparing",
+    };
+    let size = match progress.total {
+        0 => String::new(),
+        total => format!(
+            " ({} of {} MB)",
+            progress.bytes / 1_000_000,
+            total / 1_000_000
+        ),
+    };
+    format!("{word} {}{size}", progress.what)
 }

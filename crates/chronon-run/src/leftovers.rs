@@ -12,6 +12,7 @@ use chronon_run_catalog::{Catalog, CatalogError, Hive, NewTable};
 use chronon_run_core::{Column, Ds, TableName};
 use chronon_run_engine::sql::helpers::{self, Repair, TYPES};
 use chronon_run_plan::{Asset, Plan};
+use chronon_run_report::Activity;
 use chronon_run_workspace::Workspace;
 
 use crate::{
@@ -31,11 +32,18 @@ const UNFINISHED: [&str; 3] = ["_temporary", ".spark-staging", ".hive-staging"];
 /// writing. What cannot be removed is reported, and does no harm.
 pub(crate) fn remove(context: &Context, warehouse: &Warehouse, plan: &Plan, run: &str) {
     let mut done = BTreeSet::new();
-    for step in &plan.steps {
+    let doing = Activity::start("looking for what earlier runs left");
+    for (place, step) in plan.steps.iter().enumerate() {
         let Some(index) = context.graph.find(&step.asset) else {
             continue;
         };
         let asset = &context.graph.assets[index];
+        doing.say(&format!(
+            "looking for what earlier runs left, step {} of {}: {}",
+            place + 1,
+            plan.steps.len(),
+            asset.table
+        ));
         for table in tables_of(asset) {
             if !done.insert((table.clone(), step.range.start)) {
                 continue;

@@ -14,9 +14,12 @@ use crate::failure::Failure;
 
 /// Writes `text` to stdout, without anything that a terminal would obey.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = anstream::stdout().lock();
-    out.write_all(shown(text).as_bytes())?;
-    Ok(out.flush()?)
+    let mut written = Ok(());
+    above(|| {
+        let mut out = anstream::stdout().lock();
+        written = out.write_all(shown(text).as_bytes()).and_then(|()| out.flush());
+    });
+    Ok(written?)
 }
 
 /// A table that fits the screen. Columns that do not fit are named on stderr.

@@ -10,6 +10,7 @@ use chronon_run_plan::{
     DriverWorld, Freshness, Graph, History, Note, Only, Plan, Reason, Request, State, States,
     World, note_columns, plan, unfounded,
 };
+use chronon_run_report::Activity;
 
 use crate::{
     cli::{DayArgs, SelectArgs},
@@ -104,6 +105,7 @@ impl<'a> Planned<'a> {
         warehouse: &Warehouse,
         ledger: Option<&mut Ledger>,
     ) -> Result<Self, Failure> {
+        let _planning = Activity::start("planning");
         check_days(&wanted.days)?;
         let as_of = context.as_of(wanted.days.as_of)?;
         let selected = context.select(&wanted.select, wanted.every_mode)?;

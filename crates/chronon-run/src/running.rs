@@ -22,7 +22,9 @@ use chronon_run_export::{excluded_text, open_text, out_of_date_text};
 use chronon_run_ledger::{AttemptRecord, Ledger, Pace, Provenance};
 use chronon_run_plan::{Plan, State, Step};
 use chronon_run_process::Watchdog;
-use chronon_run_report::{Bars, JsonLines, Lines, RunView, SummaryContext, can_redraw, count};
+use chronon_run_report::{
+    Activity, Bars, JsonLines, Lines, RunView, SummaryContext, can_redraw, count, terminal_width,
+};
 use chronon_run_workspace::{FastStart, OnFailure as WorkspaceOnFailure};
 use crossbeam_channel::{Receiver, Sender};
 
@@ -73,6 +75,7 @@ impl<'a> Running<'a> {
             rebuild::finish(self.context, self.warehouse, ledger, &planned.plan);
             return Ok(Ended::without_run(planned.plan));
         }
+        let doing = Activity::start("preparing the run");
         let folders = Folders::new(self.context);
         planned.check_edits()?;
         planned.check_columns()?;
@@ -80,10 +83,13 @@ impl<'a> Running<'a> {
         let names = families.iter().map(String::as_str);
         let _guard =
             lock::acquire(&folders.locks, &folders.id, now_millis(), names).map_err(locked)?;
+        doing.say("claiming the tables");
         let _lease = leases::acquire(self.context, &folders.id, &families, self.control)?;
         let spark = self.warehouse.known_spark(&self.context.workspace);
         let applications = Applications::of(&self.context.workspace, spark.as_ref())?;
+        doing.say("ending what is left of earlier runs");
         self.end_survivors(ledger, &applications)?;
+        doing.say("preparing the run");
         rebuild::set_aside(self.warehouse, &planned.rebuilds(), &folders.id)?;
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
         leftovers::remove(self.context, self.warehouse, &planned.plan, &folders.id);
@@ -91,7 +97,9 @@ impl<'a> Running<'a> {
         if plan.steps.is_empty() {
             return Ok(Ended::without_run(plan));
         }
-        let ran = self.execute(ledger, &plan, &folders, &applications)?;
+        doing.say("preparing the first steps");
+        let ran = self.execute(ledger, &plan, &folders, &applications, doing)?;
+        let _ending = Activity::start("ending the run");
         rebuild::finish(self.context, self.warehouse, ledger, &plan);
         self.record_tables(&plan);
         Ok(Ended {
@@ -182,6 +190,7 @@ impl<'a> Running<'a> {
         plan: &Plan,
         folders: &Folders,
         applications: &Applications,
+        preparing: Activity,
     ) -> Result<Ran, Failure> {
         let workspace = &self.context.workspace;
         fs::create_dir_all(&folders.run).map_err(|error| {
@@ -212,6 +221,8 @@ impl<'a> Running<'a> {
             .iter()
             .map(|step| job(self.context, step, &paces))
             .collect();
+        // The bars take the line's place.
+        drop(preparing);
         let mut screen = Screen::new(self.output, &jobs);
         let hooks = Hooks::new(workspace, &watchdog);
         let table_of = |asset: &AssetId| table_of(self.context, asset);
@@ -302,6 +313,7 @@ impl<'a> Running<'a> {
             jobs: self.jobs.unwrap_or(settings.jobs),
             on_failure: on_failure(self.on_failure, settings.on_failure),
             grace: settings.grace,
+            stuck_after: settings.stuck_after,
             patience: settings.patience,
             pause: Duration::from_secs(1),
             watchdog: Some(watchdog),
@@ -552,10 +564,14 @@ fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &
     let next = if summary.all_succeeded() {
         vec!["chronon-run plan".to_owned(), "chronon-run runs".to_owned()]
     } else {
-        vec![
-            format!("chronon-run runs show {}", folders.id),
-            "chronon-run retry".to_owned(),
-        ]
+        let failed = view.ended(|outcome| !outcome.succeeded()).next();
+        let logs = failed.map(|step| format!("chronon-run logs {}", step.info.asset));
+        let show = format!("chronon-run runs show {}", folders.id);
+        let retry = "chronon-run retry".to_owned();
+        [Some(show), logs, Some(retry)]
+            .into_iter()
+            .flatten()
+            .collect()
     };
     chronon_run_report::summary(
         view,
@@ -563,6 +579,7 @@ fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &
             table_of: &table_of,
             logs: folders.run.clone(),
             next,
+            width: terminal_width(),
         },
     )
 }

@@ -53,11 +53,11 @@ pub(crate) fn load(
         .iter()
         .map(|seed| seed.table().to_string())
         .collect();
-    note(&format!(
+    note(&chronon_run_report::fit_line(&format!(
         "loading {}: {}",
         chronon_run_report::count(names.len() as u64, "seed"),
         names.join(", ")
-    ));
+    )));
     run_script(
         context,
         warehouse,

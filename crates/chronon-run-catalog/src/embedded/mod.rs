@@ -45,6 +45,8 @@ const LOG_CONFIG: &str = include_str!("log4j2.properties");
 const POLL: Duration = Duration::from_millis(20);
 /// An answer of a server on this machine takes milliseconds; this is for a machine under load.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long a server that is starting may take when this process is to stop.
+const START_GRACE: Duration = Duration::from_secs(10);
 /// A log larger than this (in bytes) is put aside at the next start.
 const LOG_LIMIT: u64 = 1 << 20;
 /// The file in which a server says where it is, in its directory.
@@ -190,6 +192,8 @@ impl Embedded {
         }
         let deadline = Instant::now() + self.start;
         let mut server: Option<Server> = None;
+        // A stopped command exits only after it has seen to a server that is starting.
+        let _entered = Stop::of_process().enter();
         loop {
             if let Some(mut lease) = self.attach() {
                 if let Some(server) = server {
@@ -204,8 +208,7 @@ impl Embedded {
                 server = Some(self.launch(lock)?);
             }
             if Stop::of_process().reason().is_some() {
-                // A server that was started here ends by itself, because it has no connection.
-                return Err(EmbeddedError::Stopped);
+                return Err(self.stopped(server));
             }
             if Instant::now() > deadline {
                 return Err(self.give_up(server));
@@ -399,6 +402,25 @@ impl Embedded {
         String::from_utf8_lossy(&bytes[start..]).into_owned()
     }
 
+    /// This process is to stop. A server that was started here is waited for, because its database
+    /// may be half made; once it answers it ends by itself, as it has no connection. One that does not
+    /// answer in time is ended.
+    fn stopped(&self, server: Option<Server>) -> EmbeddedError {
+        let Some(Server { process, .. }) = server else {
+            return EmbeddedError::Stopped;
+        };
+        let deadline = Instant::now() + START_GRACE;
+        let has_ended = || !matches!(process.exit(), Ok(None));
+        while !has_ended() && self.attach().is_none() {
+            if Instant::now() > deadline || Stop::of_process().is_urgent() {
+                process.end(Duration::ZERO);
+                break;
+            }
+            thread::sleep(POLL);
+        }
+        EmbeddedError::Stopped
+    }
+
     fn give_up(&self, server: Option<Server>) -> EmbeddedError {
         if let Some(Server { process, .. }) = server {
             process.end(Duration::ZERO);
@@ -416,12 +438,17 @@ impl Embedded {
     /// [`EmbeddedError`] if it does not start, or does not end within [`Embedded::start`] after
     /// [`Embedded::idle`].
     pub fn rehearse(&self) -> Result<(), EmbeddedError> {
+        let _entered = Stop::of_process().enter();
         let lease = self.join()?;
         // What it answers does not matter here, only that its classes are loaded.
         let _ = rehearsal::play(&lease.uri());
         drop(lease);
         let deadline = Instant::now() + self.idle + self.start;
         while self.try_lock()?.is_none() {
+            // It ends by itself, as it has no connection.
+            if Stop::of_process().reason().is_some() {
+                return Err(EmbeddedError::Stopped);
+            }
             if Instant::now() > deadline {
                 return Err(self.give_up(None));
             }

@@ -3,12 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Exit, Helper, HelperError};
+use chronon_run_process::{Exit, Helper, HelperError, Stop};
 
 use super::{ANSWER, ClusterError};
 
 /// Such programs start a JVM or two first.
 const START_UP: Duration = Duration::from_secs(60);
+/// The arguments that end an application: of `yarn application` and of `spark-submit`.
+const KILLS: [&str; 2] = ["-kill", "--kill"];
 
 #[derive(Clone, Debug)]
 pub(super) struct Program {
@@ -46,8 +48,13 @@ impl Program {
             env: self.env.clone(),
             cwd: None,
         };
-        // An interrupted run still ends what it has started on the cluster.
-        let helper = Helper::new(&command).until_urgent();
+        // A question is given up at the first signal. But an interrupted run still ends what it has
+        // started on the cluster, and asks whether it has ended.
+        let ends = arguments.iter().any(|word| KILLS.contains(word));
+        let helper = match ends || Stop::of_process().reason().is_some() {
+            true => Helper::new(&command).until_urgent(),
+            false => Helper::new(&command),
+        };
         let (exit, text) = helper.limit(ANSWER + START_UP).output()?;
         Ok((exit == Exit::Code(0), text))
     }

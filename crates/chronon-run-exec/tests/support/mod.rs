@@ -176,6 +176,7 @@ pub(crate) fn options(jobs: u32) -> Options<'static> {
         grace: Duration::from_millis(200),
         patience: Duration::from_secs(60),
         pause: Duration::from_millis(1),
+        stuck_after: Duration::from_secs(3_600),
         watchdog: None,
     }
 }

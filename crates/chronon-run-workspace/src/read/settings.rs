@@ -123,6 +123,9 @@ pub(super) fn run(section: &Section<'_>) -> Run {
         retry_delay: section.duration("retry_delay").unwrap_or(or.retry_delay),
         timeout: section.some_duration("timeout").unwrap_or(or.timeout),
         grace: section.duration("grace").unwrap_or(or.grace),
+        stuck_after: section
+            .some_duration("stuck_after")
+            .unwrap_or(or.stuck_after),
         step_days: section.number("step_days", 1).unwrap_or(or.step_days),
         on_failure: section
             .choice("on_failure", &ON_FAILURES)

@@ -12,6 +12,7 @@ use chronon_run_exec::signals;
 use chronon_run_export::plan_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{PLAN_VERSION, Plan};
+use chronon_run_report::Activity;
 
 use crate::{
     cli::{MaterializeArgs, Output},
@@ -27,6 +28,8 @@ use crate::{
 
 pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let started = now_millis();
+    // Ends last: it shows that closing the warehouse takes a moment.
+    let _ending;
     let context = Context::load()?;
     let saved = args.plan.as_deref().map(read_plan).transpose()?;
     let mut wanted = match &saved {
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let not_filled = context.not_filled(&wanted.select, &selected, true)?;
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
+    let opening = Activity::start("opening the warehouse");
     let warehouse = Warehouse::open(&context.workspace)?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
@@ -58,6 +62,8 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     planned.dayless.iter().for_each(|text| note(text));
     planned.check_edits()?;
     planned.check_columns()?;
+    // A question is asked without a moving line below it.
+    drop(opening);
     confirm_unfounded(&planned.unfounded_lines(), args.yes)?;
     confirm(&planned.drops(), args.yes)?;
     confirm_rebuilds(&planned.rebuilds(), args.yes)?;
@@ -72,6 +78,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let ended = running.run(&mut ledger, planned, &|ledger| {
         Planned::make(&context, &wanted, &warehouse, Some(ledger))
     })?;
+    _ending = Activity::start("ending the run");
     running.tell_waiting(&ended)?;
     ended.tell(args.output)?;
     let outcome = ended.outcome_without(&not_filled);
