@@ -198,19 +198,6 @@ fn listed_apps() -> Place {
     }
 }
 
-/// The same question, asked of `yarn`.
-fn yarn_applications() -> Place {
-    let stream = Stream::new("command = [\"sleep\", \"1\"]\nlist_apps = \"yarn\"");
-    let program = hanging_program(&stream.0, "bin/yarn");
-    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
-    let mut command = stream.0.command(&["stream"]);
-    command.env("PATH", path);
-    Place {
-        workspace: Holder::Stream(stream),
-        command,
-    }
-}
-
 /// A script that counts the rows of a day that the Driver left out.
 fn counting_query() -> Place {
     let driven = Driven::scripted("interrupted_count", "");
@@ -238,7 +225,7 @@ type Entry = (&'static str, fn() -> Place);
 
 /// All of them. The loader of the key-value store and the Driver are steps, the watchdog ends when its
 /// pipe does, and streaming apps are meant to outlive the command.
-const PLACES: [Entry; 14] = [
+const PLACES: [Entry; 13] = [
     ("a step", step),
     ("a warm session", warm_session),
     ("a step of frontfill", frontfill),
@@ -251,7 +238,6 @@ const PLACES: [Entry; 14] = [
     ("java -version", java_version),
     ("pip", pip),
     ("list_apps", listed_apps),
-    ("yarn application -list", yarn_applications),
     ("a counting query", counting_query),
 ];
 

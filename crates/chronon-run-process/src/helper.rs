@@ -169,6 +169,7 @@ impl<'a> Helper<'a> {
         let stops = std::mem::take(&mut self.stops);
         let _entered: Vec<_> = stops.iter().map(|stop| stop.enter()).collect();
         if let Some(reason) = self.stopped(&stops) {
+            stops.iter().for_each(|stop| stop.give_up());
             return Err(HelperError::Stopped(reason));
         }
         let stdin = match std::mem::take(&mut self.input) {
@@ -177,6 +178,9 @@ impl<'a> Helper<'a> {
         };
         let child = Child::start_into(self.command, output, self.watchdog, stdin)?;
         let early = self.watch(&child, &stops);
+        if matches!(early, Some(HelperError::Stopped(_))) {
+            stops.iter().for_each(|stop| stop.give_up());
+        }
         if early.is_some() {
             end(&child, self.grace, &stops);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, OnceLock,
-    atomic::{AtomicU8, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
 };
 
 use chronon_run_core::event::CancelReason;
@@ -22,6 +22,8 @@ struct State {
     requests: AtomicUsize,
     /// Helpers that run now.
     helpers: AtomicUsize,
+    /// Whether work was given up because of it.
+    gave_up: AtomicBool,
 }
 
 const REASONS: [CancelReason; 4] = [
@@ -69,6 +71,18 @@ impl Stop {
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         self.0.requests.load(Ordering::SeqCst) > 1
+    }
+
+    /// Says that work was given up because things are to stop. [`Helper`](crate::Helper) does this
+    /// itself.
+    pub fn give_up(&self) {
+        self.0.gave_up.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether work was given up, so that what was asked for is not done whatever else is said.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.0.gave_up.load(Ordering::SeqCst)
     }
 
     /// How many helpers of this process run now, that watch this one.

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_catalog::embedded::Embedded;
+use chronon_run_catalog::embedded::{Embedded, EmbeddedError};
 use chronon_run_core::CommandLine;
 use chronon_run_engine::spark::{
     self, Phase, Progress, Spark,
@@ -68,6 +68,8 @@ enum BuildError {
     Io(#[from] io::Error),
     #[error("it took longer than {} s", LIMIT.as_secs())]
     Slow,
+    #[error("it was stopped")]
+    Stopped,
     #[error("the recorded job failed; its log is {0}")]
     Job(PathBuf),
     #[error("{0}")]
@@ -110,6 +112,9 @@ fn build_missing(
     for (purpose, archive) in missing(spark) {
         starting(purpose);
         if let Err(error) = build_one(purpose, &archive, spark, deadline) {
+            if matches!(error, BuildError::Stopped) {
+                return;
+            }
             // A machine that is too busy now may not be the next time.
             if !matches!(error, BuildError::Slow) {
                 archive.discourage(&error.to_string());
@@ -180,7 +185,8 @@ fn run_job(
     match Helper::new(&command).limit(left).run(log) {
         Ok(Exit::Code(0)) => Ok(()),
         Ok(_) => Err(BuildError::Job(log.to_owned())),
-        Err(HelperError::TimedOut { .. } | HelperError::Stopped(_)) => Err(BuildError::Slow),
+        Err(HelperError::TimedOut { .. }) => Err(BuildError::Slow),
+        Err(HelperError::Stopped(_)) => Err(BuildError::Stopped),
         Err(error) => Err(BuildError::Other(error.to_string())),
     }
 }
@@ -198,8 +204,11 @@ fn rehearse(recording: &Recording, spark: &Spark, deadline: Instant) -> Result<(
         idle: Duration::ZERO,
         start: deadline.saturating_duration_since(Instant::now()),
     };
-    let done = embedded.rehearse();
-    done.map_err(|error| BuildError::Other(error.to_string()))
+    match embedded.rehearse() {
+        Ok(()) => Ok(()),
+        Err(EmbeddedError::Stopped) => Err(BuildError::Stopped),
+        Err(error) => Err(BuildError::Other(error.to_string())),
+    }
 }
 
 /// The builder in the background of a run.

@@ -64,10 +64,9 @@ fn main() -> ExitCode {
                 .and_then(|()| run(&cli))
         }
     };
-    match done {
+    match of_stop(done) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let failure = of_stop(failure);
             tell(&failure);
             ExitCode::from(failure.exit_code())
         }
@@ -95,12 +94,16 @@ fn own_process() -> Option<Result<(), Failure>> {
 }
 
 /// A command whose helper was ended by a signal was interrupted, whatever it makes of it.
-fn of_stop(failure: Failure) -> Failure {
-    match (Stop::of_process().reason(), failure) {
-        (Some(reason), Failure::Setup { .. } | Failure::OutOfReach { .. }) => {
-            Failure::Interrupted(reason)
+fn of_stop(done: Result<(), Failure>) -> Result<(), Failure> {
+    let stop = Stop::of_process();
+    match (stop.reason(), done) {
+        (Some(reason), Err(Failure::Setup { .. } | Failure::OutOfReach { .. })) => {
+            Err(Failure::Interrupted(reason))
         }
-        (_, failure) => failure,
+        (Some(reason), Ok(()) | Err(Failure::Waiting)) if stop.gave_up() => {
+            Err(Failure::Interrupted(reason))
+        }
+        (_, done) => done,
     }
 }
 

@@ -202,13 +202,13 @@ impl Embedded {
                 }
                 return Ok(lease);
             }
+            if Stop::of_process().reason().is_some() {
+                return Err(self.stopped(server));
+            }
             if let Some(server) = &mut server {
                 self.check(server)?;
             } else if let Some(lock) = self.try_lock()? {
                 server = Some(self.launch(lock)?);
-            }
-            if Stop::of_process().reason().is_some() {
-                return Err(self.stopped(server));
             }
             if Instant::now() > deadline {
                 return Err(self.give_up(server));
@@ -406,6 +406,7 @@ impl Embedded {
     /// may be half made; once it answers it ends by itself, as it has no connection. One that does not
     /// answer in time is ended.
     fn stopped(&self, server: Option<Server>) -> EmbeddedError {
+        Stop::of_process().give_up();
         let Some(Server { process, .. }) = server else {
             return EmbeddedError::Stopped;
         };
