@@ -111,7 +111,11 @@ impl Line {
             bar.set_prefix(shown(&self.note).into_owned());
         }
         if is_new(&|line, _| line.text != self.text) {
-            bar.set_message(shown(&self.text).into_owned());
+            // The total has colours of its own, and nothing that others wrote.
+            bar.set_message(match self.kind {
+                Kind::Total => self.text.clone(),
+                _ => shown(&self.text).into_owned(),
+            });
         }
     }
 }

@@ -17,7 +17,9 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut written = Ok(());
     above(|| {
         let mut out = anstream::stdout().lock();
-        written = out.write_all(shown(text).as_bytes()).and_then(|()| out.flush());
+        written = out
+            .write_all(shown(text).as_bytes())
+            .and_then(|()| out.flush());
     });
     Ok(written?)
 }
