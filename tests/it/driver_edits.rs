@@ -157,8 +157,8 @@ fn recompute_drops_what_the_driver_would_take_for_done(driven: &Driven) {
       stays_out.stays_search_boot_v1_bootstrap: 2026-01-20..2026-01-21
       stays_out.stays_search_boot_v1_stays_bookings_guest_rt_v1: 2026-01-20..2026-01-21
       stays_out.stays_search_boot_v1_stays_bookings_listing_daily_v1: 2026-01-19..2026-01-29
-    error: nobody is there to be asked whether they may be dropped
-    hint: say `--yes`
+    error: confirmation is needed and there is no terminal
+    hint: add `--yes`
     ");
     assert_eq!(driven.driver_lines().len(), calls);
     let filled = driven.days(OUTPUT);

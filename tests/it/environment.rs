@@ -116,7 +116,7 @@ pub(crate) fn binary(workspace: &Workspace) -> PathBuf {
 
 /// The command that goes on as another user, who may look into every folder: the checkout and Spark may
 /// be below one that is root's alone.
-fn becoming(user: u32) -> Vec<String> {
+pub(crate) fn becoming(user: u32) -> Vec<String> {
     let user = user.to_string();
     let read = "+dac_read_search";
     let words = [
@@ -131,7 +131,7 @@ fn becoming(user: u32) -> Vec<String> {
     words.into_iter().chain(rights).map(str::to_owned).collect()
 }
 
-fn give_to(folder: &Path, uid: u32) {
+pub(crate) fn give_to(folder: &Path, uid: u32) {
     std::os::unix::fs::chown(folder, Some(uid), Some(uid)).unwrap();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -199,7 +199,7 @@ fn a_run_without_locale_home_and_usable_tmp() {
     check_rows(&workspace);
 }
 
-fn check_rows(workspace: &Workspace) {
+pub(crate) fn check_rows(workspace: &Workspace) {
     let names = ["shop_out.shop_clean_v1", "shop_out.shop_spend_v1"];
     let found = tables::read(workspace, &names.map(|name| name.parse().unwrap()));
     let rows = |name: &str| {
@@ -348,7 +348,7 @@ fn a_java_that_does_not_fit_is_reported_with_the_versions() {
     );
     let screen = bare.run(&["materialize"]).expect(2);
     let said = format!(
-        "error: Java 21.0.2 ({jdk}, from JAVA_HOME) does not run Spark 3.3.1, which needs Java 8, 11 or 17"
+        "error: Java 21.0.2 ({jdk}, from `java_home` of workspace.toml) does not run Spark 3.3.1, which needs Java 8, 11 or 17"
     );
     assert!(screen.stderr.contains(&said), "{}", screen.text());
     assert!(!bare.home.path("calls").exists(), "{}", screen.text());

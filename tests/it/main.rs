@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 mod bad_input;
+mod clean;
 mod clusters;
 mod corpus;
 mod docs;
@@ -32,6 +33,7 @@ mod killed_statements;
 mod kv;
 mod leftovers;
 mod licences;
+mod limits;
 mod nothing_lost;
 mod online;
 mod point_in_time;
@@ -43,6 +45,7 @@ mod scripted;
 mod secrets;
 mod seeds;
 mod seeing;
+mod spark_archives;
 mod spark_cluster;
 mod spark_daily;
 mod spark_example;

@@ -92,6 +92,14 @@ struct Reader<'a> {
     diagnostics: Vec<Diagnostic>,
 }
 
+/// `work` for each of `items`, in parallel where the system allows threads (`ulimit -u`).
+fn each<I: Send, T: Send>(items: Vec<I>, work: impl Fn(I) -> T + Send + Sync) -> Vec<T> {
+    match rayon::ThreadPoolBuilder::new().build() {
+        Ok(pool) => pool.install(|| items.into_par_iter().map(work).collect()),
+        Err(_) => items.into_iter().map(work).collect(),
+    }
+}
+
 impl Reader<'_> {
     /// Every conf of one type, by name.
     fn read<T: DeserializeOwned + Send>(
@@ -105,10 +113,8 @@ impl Reader<'_> {
         self.diagnostics.append(&mut walk.diagnostics);
         let mut paths = walk.paths;
         paths.sort();
-        let read: Vec<Result<ConfFile<T>, Diagnostic>> = paths
-            .into_par_iter()
-            .map(|path| read_file(self.root, path))
-            .collect();
+        let read: Vec<Result<ConfFile<T>, Diagnostic>> =
+            each(paths, |path| read_file(self.root, path));
         let mut found: BTreeMap<String, Vec<ConfFile<T>>> = BTreeMap::new();
         for file in read {
             match file.and_then(|file| self.named(file, meta)) {

@@ -177,8 +177,13 @@ pub fn acquire(
     let over = Arc::new(AtomicBool::new(false));
     let beating = {
         let (store, over, claim) = (Arc::clone(&store), Arc::clone(&over), claim.clone());
-        thread::spawn(move || beat(store.as_ref(), claim, timing.beat, &over, &lost))
+        thread::Builder::new().spawn(move || beat(store.as_ref(), claim, timing.beat, &over, &lost))
     };
+    let beating = beating.map_err(|error| {
+        // Without a sign of life it would be taken for dead anyway.
+        let _ = store.remove(&claim.id);
+        LeaseError::Unavailable(format!("cannot start a thread: {error}"))
+    })?;
     Ok(Lease {
         store,
         id: claim.id,

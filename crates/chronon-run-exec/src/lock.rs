@@ -9,6 +9,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -87,10 +88,7 @@ pub fn acquire<'a>(
         since: now,
         families: families.into_iter().map(str::to_owned).collect(),
     };
-    fs::create_dir_all(folder).map_err(failed(folder))?;
-    let gate_path = folder.join("gate");
-    let gate = open(&gate_path).map_err(failed(&gate_path))?;
-    gate.lock().map_err(failed(&gate_path))?;
+    let _gate = enter(folder).map_err(failed(folder))?;
     for owner in living_owners(folder).map_err(failed(folder))? {
         if let Some(family) = wanted.families.intersection(&owner.families).next() {
             return Err(LockError::Held {
@@ -104,6 +102,61 @@ pub fn acquire<'a>(
     let path = free_name(folder);
     let file = claim(&path, &wanted).map_err(failed(&path))?;
     Ok(Guard { path, _file: file })
+}
+
+/// Keeps every run from taking locks in a folder until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct Closed {
+    _gate: File,
+}
+
+/// Closes the lock folder, which is made if needed. It may be removed while it is closed.
+///
+/// # Errors
+/// [`LockError::Held`] if a living run holds anything; [`LockError::Io`] if the folder cannot be used.
+pub fn close(folder: &Path) -> Result<Closed, LockError> {
+    let failed = |source| LockError::Io {
+        path: folder.to_owned(),
+        source,
+    };
+    let gate = enter(folder).map_err(failed)?;
+    match living_owners(folder).map_err(failed)?.into_iter().next() {
+        None => Ok(Closed { _gate: gate }),
+        Some(owner) => Err(LockError::Held {
+            family: owner.families.first().cloned().unwrap_or_default(),
+            run: owner.run,
+            pid: owner.pid,
+            since: owner.since,
+        }),
+    }
+}
+
+/// Takes the lock on the folder itself, which is made if needed.
+fn enter(folder: &Path) -> io::Result<File> {
+    let path = folder.join("gate");
+    loop {
+        fs::create_dir_all(folder)?;
+        let gate = match open(&path) {
+            Ok(gate) => gate,
+            // The folder was removed in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        gate.lock()?;
+        if is_file_at(&gate, &path)? {
+            return Ok(gate);
+        }
+    }
+}
+
+/// Whether the path still leads to this open file.
+fn is_file_at(file: &File, path: &Path) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -190,6 +243,27 @@ mod tests {
         acquire(&locks, "run-3", 20, ["c", "b"]).unwrap();
         let left = fs::read_dir(&locks).unwrap().count();
         assert_eq!(left, 1, "only the gate stays");
+    }
+
+    #[test]
+    fn a_folder_is_closed_only_without_owners_and_can_be_removed_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let locks = folder.path().join("locks");
+        let run = acquire(&locks, "run-1", 17, ["a"]).unwrap();
+        let refused = close(&locks).unwrap_err();
+        assert!(matches!(refused, LockError::Held { run, .. } if run == "run-1"));
+        drop(run);
+        let closed = close(&locks).unwrap();
+        let waiting = {
+            let locks = locks.clone();
+            std::thread::spawn(move || acquire(&locks, "run-2", 18, ["a"]).map(|_guard| ()))
+        };
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!waiting.is_finished());
+        fs::rename(&locks, folder.path().join("removed")).unwrap();
+        drop(closed);
+        waiting.join().unwrap().unwrap();
+        assert!(locks.join("gate").exists());
     }
 
     #[test]

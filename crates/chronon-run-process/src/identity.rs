@@ -8,6 +8,7 @@ use chronon_run_core::event::ProcessId;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Stat {
     pub(crate) id: ProcessId,
+    pub(crate) parent: u32,
     pub(crate) group: u32,
     pub(crate) session: u32,
     /// Exited, and not yet reaped by its parent.
@@ -36,6 +37,7 @@ impl Stat {
                 pid: pid.parse().ok()?,
                 start_ticks: field(22)?.parse().ok()?,
             },
+            parent: field(4)?.parse().ok()?,
             group: field(5)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
             zombie: matches!(field(3)?, "Z" | "X" | "x"),
@@ -99,10 +101,14 @@ pub fn identify(pid: u32) -> ProcessId {
     )
 }
 
-/// Whether this very process still runs: same number, same start time, not a zombie.
+/// Whether this very process still runs: same number, same start time, not a zombie. A process that
+/// `/proc` does not show (it may be mounted with `hidepid`) counts as alive if its number is in use.
 #[must_use]
 pub fn is_alive(process: ProcessId) -> bool {
-    Stat::of(process.pid).is_some_and(|stat| stat.id == process && !stat.zombie)
+    match Stat::of(process.pid) {
+        Some(stat) => stat.id == process && !stat.zombie,
+        None => crate::sys::process_exists(process.pid),
+    }
 }
 
 /// Asks this very process to end in order, as TERM from outside does.
@@ -133,6 +139,7 @@ mod tests {
         };
         let stat = Stat {
             id,
+            parent: 1,
             group: 77,
             session: 78,
             zombie: false,

@@ -7,7 +7,7 @@
 
 use chronon_run_core::CommandLine;
 
-use crate::{StartError, sys};
+use crate::{StartError, reaper, sys};
 
 /// What happens to a child when this process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +51,7 @@ pub(crate) fn start(
     expression: &duct::Expression,
     command: &CommandLine,
 ) -> Result<duct::Handle, StartError> {
-    expression.start().map_err(|source| StartError::Program {
+    reaper::registering(|| expression.start(), pid).map_err(|source| StartError::Program {
         program: command.argv.first().cloned().unwrap_or_default(),
         source,
     })

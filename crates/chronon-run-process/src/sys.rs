@@ -1,7 +1,7 @@
 //! The system calls that `std` does not have. All `unsafe` of the project is here.
 #![expect(
     unsafe_code,
-    reason = "kill(2), waitid(2), prctl(2), setpriority(2), memfd_create(2) and pre_exec have no safe form in std"
+    reason = "kill(2), waitid(2), waitpid(2), prctl(2), setpriority(2), memfd_create(2) and pre_exec have no safe form in std"
 )]
 
 use std::{
@@ -47,6 +47,18 @@ pub(crate) fn signal_self() {
 /// Whether any process, zombies included, belongs to the group.
 pub(crate) fn group_exists(group: u32) -> bool {
     kill(group, -1, 0)
+}
+
+/// Whether there is a process of this number, whoever owns it.
+pub(crate) fn process_exists(pid: u32) -> bool {
+    kill(pid, 1, 0)
+}
+
+/// Takes note of the end of a child that has exited; nothing if it has not.
+pub(crate) fn reap(pid: u32) {
+    let Ok(pid) = i32::try_from(pid) else { return };
+    // SAFETY: waitpid(2) may be called without a place for the status.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
 }
 
 /// kill(2) for a process (`sign` 1) or a group (-1). Whether there was any.

@@ -150,7 +150,7 @@ impl Line {
         bar.set_message(shown(what).into_owned());
         let (stop, stopped) = mpsc::channel::<()>();
         let (line, place) = (bar.clone(), bars.clone());
-        let showing = thread::spawn(move || {
+        let show = move || {
             if stopped.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
@@ -164,12 +164,14 @@ impl Line {
             while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 line.tick();
             }
-        });
+        };
+        // Without a thread nothing is shown.
+        let showing = thread::Builder::new().spawn(show).ok();
         Self {
             bar,
             bars,
             stop: Some(stop),
-            showing: Some(showing),
+            showing,
         }
     }
 

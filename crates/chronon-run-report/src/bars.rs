@@ -166,15 +166,17 @@ impl Bars {
         }));
         let (stop, stopped) = mpsc::channel::<()>();
         let live = Arc::clone(&shared);
-        let redrawing = thread::spawn(move || {
+        let redraw = move || {
             while stopped.recv_timeout(REDRAW) == Err(RecvTimeoutError::Timeout) {
                 lock(&live).redraw();
             }
-        });
+        };
+        // Without a thread the bars change with events only.
+        let redrawing = thread::Builder::new().spawn(redraw).ok();
         Self {
             shared,
             stop: Some(stop),
-            redrawing: Some(redrawing),
+            redrawing,
         }
     }
 

@@ -47,9 +47,36 @@ pub fn count(number: u64, one: &str) -> String {
     format!("{number} {one}{plural}")
 }
 
+/// `812 bytes`, `1.5 kB`, `12 MB`, `3.4 GB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return count(bytes, "byte");
+    }
+    // In tenths of the unit.
+    let mut tenths = bytes / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1_000;
+        unit += 1;
+    }
+    match tenths {
+        0..100 => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
+        _ => format!("{} {}", tenths / 10, UNITS[unit]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_two_digits_at_least() {
+        let sizes = [1, 812, 1_549, 12_345_678, 999_999, 3_400_000_000].map(size);
+        let wanted = ["1 byte", "812 bytes", "1.5 kB", "12 MB", "999 kB", "3.4 GB"];
+        assert_eq!(sizes, wanted);
+    }
 
     #[test]
     fn durations_are_short() {

@@ -95,7 +95,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "path",
         default: Some(r#"".chronon-run""#),
         example: r#"".chronon-run""#,
-        meaning: "Folder of the ledger, logs, locks and the embedded metastore. It is made when needed.",
+        meaning: "Folder of the ledger, logs, locks and the embedded metastore, of this workspace alone. It is made when needed. The variable `CHRONON_RUN_STATE` wins over it, e.g. for a read-only checkout.",
     },
     Key {
         section: "workspace",

@@ -10,6 +10,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod clean;
 mod document;
 mod init;
 mod keys;
@@ -21,8 +22,9 @@ mod read;
 mod reference;
 mod state;
 
+pub use clean::{CleanError, Entry, Inventory};
 pub use init::{RepoFacts, init_text};
-pub use load::{FILE_NAME, Loaded};
+pub use load::{FILE_NAME, Loaded, STATE_VARIABLE};
 pub use model::{
     Airflow, Catalog, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
     OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Workspace,

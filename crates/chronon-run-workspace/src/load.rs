@@ -1,6 +1,7 @@
 //! Finding and loading the file.
 
 use std::{
+    ffi::OsString,
     fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -17,6 +18,9 @@ use crate::{
 
 /// What the file is called.
 pub const FILE_NAME: &str = "workspace.toml";
+
+/// The variable that names the state folder, for checkouts whose `workspace.toml` must not be edited.
+pub const STATE_VARIABLE: &str = "CHRONON_RUN_STATE";
 
 /// A workspace, and what is to be said about its file.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,6 +42,18 @@ impl Workspace {
             .ancestors()
             .map(|folder| folder.join(FILE_NAME))
             .find(|file| file.is_file())
+    }
+
+    /// The same workspace with the state folder that the environment names, read through `env`; a
+    /// relative path starts at the current folder. An empty variable counts as unset.
+    ///
+    /// # Errors
+    /// An [`io::Error`] if the current folder is not known.
+    pub fn with_environment(mut self, env: impl Fn(&str) -> Option<OsString>) -> io::Result<Self> {
+        if let Some(folder) = env(STATE_VARIABLE).filter(|folder| !folder.is_empty()) {
+            self.state_dir = std::path::absolute(folder)?;
+        }
+        Ok(self)
     }
 
     /// Loads `file`.
@@ -267,6 +283,19 @@ mod tests {
         assert!(circle.contains("in turn"), "{circle}");
         let more = message("[workspace]\nfolder = \".\"\nenv = \"dev\"\n");
         assert!(more.contains("the only key"), "{more}");
+    }
+
+    #[test]
+    fn the_environment_names_the_state_folder() {
+        let root = Path::new("/w");
+        let workspace = || Workspace::with_defaults(&root.join(FILE_NAME), root);
+        let with = |value: &'static str| {
+            let env = move |name: &str| (name == STATE_VARIABLE).then(|| value.into());
+            workspace().with_environment(env).unwrap().state_dir
+        };
+        assert_eq!(with("/var/state"), Path::new("/var/state"));
+        assert_eq!(with(""), Path::new("/w/.chronon-run"));
+        assert!(with("state").is_absolute());
     }
 
     #[test]

@@ -13,8 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// The file that says whose folder it is.
-const RECORD: &str = "workspace.json";
+use crate::FILE_NAME;
 
 /// A path prefix that has changed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -53,11 +52,14 @@ pub enum Arrival {
 /// The state folder of one workspace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateFolder {
-    state: PathBuf,
-    root: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl StateFolder {
+    /// The file that says whose folder it is.
+    pub(crate) const RECORD: &str = "workspace.json";
+
     /// The state folder `state` of the workspace in `root`.
     #[must_use]
     pub fn new(state: &Path, root: &Path) -> Self {
@@ -90,6 +92,27 @@ impl StateFolder {
         created.write(&created.new_record())
     }
 
+    /// Whether the folder has a record that names it.
+    pub(crate) fn records_itself(&self) -> io::Result<bool> {
+        Ok(self
+            .read()?
+            .is_some_and(|record| record.state == self.state))
+    }
+
+    /// The folder of another workspace that uses this state folder: its record names it, and it still
+    /// has a workspace.toml.
+    ///
+    /// # Errors
+    /// An [`io::Error`] if the record is there and cannot be read.
+    pub fn other_user(&self) -> io::Result<Option<PathBuf>> {
+        let record = self.read()?.filter(|record| {
+            record.state == self.state
+                && record.root != self.root
+                && record.root.join(FILE_NAME).is_file()
+        });
+        Ok(record.map(|record| record.root))
+    }
+
     /// Compares the record with where the folder is. A folder without a record is taken to be where
     /// it always was.
     ///
@@ -99,8 +122,11 @@ impl StateFolder {
         let Some(record) = self.read()? else {
             return Ok(Arrival::Same);
         };
-        if record.state == self.state {
+        if record.state == self.state && record.root == self.root {
             return Ok(Arrival::Same);
+        }
+        if record.state == self.state {
+            return Ok(Arrival::Moved(self.changes(&record)));
         }
         let relocations = self.changes(&record);
         let original = Self::new(&record.state, &record.root).read();
@@ -186,7 +212,7 @@ impl StateFolder {
     }
 
     fn read(&self) -> io::Result<Option<Record>> {
-        match fs::read(self.state.join(RECORD)) {
+        match fs::read(self.state.join(Self::RECORD)) {
             Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -194,7 +220,7 @@ impl StateFolder {
     }
 
     fn write(&self, record: &Record) -> io::Result<()> {
-        let path = self.state.join(RECORD);
+        let path = self.state.join(Self::RECORD);
         let draft = path.with_extension(format!("new-{}", std::process::id()));
         fs::write(&draft, serde_json::to_vec_pretty(record)?)?;
         fs::rename(draft, path)
@@ -221,7 +247,7 @@ mod tests {
 
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to.join(".chronon-run")).unwrap();
-        for name in [RECORD, ".gitignore"] {
+        for name in [StateFolder::RECORD, ".gitignore"] {
             let name = Path::new(".chronon-run").join(name);
             fs::copy(from.join(&name), to.join(&name)).unwrap();
         }
@@ -242,6 +268,27 @@ mod tests {
         assert_eq!(state.arrival().unwrap(), Arrival::Same);
         let ignored = fs::read_to_string(dir.path().join(".chronon-run/.gitignore")).unwrap();
         assert!(ignored.lines().any(|line| line == "*"));
+    }
+
+    #[test]
+    fn a_state_folder_elsewhere_belongs_to_one_workspace() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+        for name in ["a", "b", "state"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("a").join(FILE_NAME), "").unwrap();
+        let of = |name: &str| StateFolder::new(&at("state"), &at(name));
+        of("a").create().unwrap();
+        assert_eq!(of("a").other_user().unwrap(), None);
+        assert_eq!(of("b").other_user().unwrap(), Some(at("a")));
+        fs::remove_dir(at("b")).unwrap();
+        fs::rename(at("a"), at("b")).unwrap();
+        assert_eq!(of("b").other_user().unwrap(), None);
+        let moved = of("b").arrival().unwrap();
+        assert!(matches!(&moved, Arrival::Moved(changes) if changes.len() == 1));
+        of("b").settle(&moved).unwrap();
+        assert_eq!(of("b").arrival().unwrap(), Arrival::Same);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! The builder in the background is a copy of the program that gives itself the lowest priority. It
 //! carries the mark of the run's watchdog, so it does not outlive a run that was killed. A run that ends does not wait for it: most runs are shorter than what the builder needs
 //! beside them, and ended with them it would never get done. So it goes on alone for at most
-//! [`LIMIT`], and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
+//! [`BACKGROUND_LIMIT`], and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
 
 use std::{
     io,
@@ -26,8 +26,10 @@ use crate::{
     cli, commands::engine, context::own_program, failure::Failure, warehouse::surroundings,
 };
 
-/// How long the building of both archives may take; on an idle machine it takes half a minute.
+/// How long `engine install` may take to build both archives; on an idle machine it takes half a minute.
 const LIMIT: Duration = Duration::from_secs(300);
+/// How long the builder in the background may take: it gets only what a busy machine has left.
+const BACKGROUND_LIMIT: Duration = Duration::from_secs(1_800);
 /// Between two looks at something that takes seconds.
 const POLL: Duration = Duration::from_millis(50);
 /// What an interrupted run gives its builder.
@@ -66,14 +68,34 @@ impl Purpose {
 enum BuildError {
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("it took longer than {} s", LIMIT.as_secs())]
-    Slow,
-    #[error("it was stopped")]
+    #[error("it took longer than {} minutes; the machine is busy", .0.as_secs() / 60)]
+    Slow(Duration),
+    #[error("it was interrupted")]
     Stopped,
     #[error("the recorded job failed; its log is {0}")]
     Job(PathBuf),
     #[error("{0}")]
     Other(String),
+}
+
+/// When a build is over at the latest.
+#[derive(Clone, Copy)]
+struct Deadline {
+    limit: Duration,
+    at: Instant,
+}
+
+impl Deadline {
+    fn after(limit: Duration) -> Self {
+        Self {
+            limit,
+            at: Instant::now() + limit,
+        }
+    }
+
+    fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
 }
 
 /// The archive for `purpose`, if this Java can use one and the cache can be used.
@@ -89,7 +111,7 @@ pub(crate) fn build(spark: &Spark, show: &mut dyn FnMut(Progress), tell: &dyn Fn
     if missing(spark).is_empty() {
         return;
     }
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Deadline::after(LIMIT);
     let lock = patient_lock(deadline, || show(progress(Purpose::Sql, Phase::Waiting)));
     match lock {
         Ok(_lock) => build_missing(
@@ -105,19 +127,18 @@ pub(crate) fn build(spark: &Spark, show: &mut dyn FnMut(Progress), tell: &dyn Fn
 /// Builds what is missing; the caller holds the lock.
 fn build_missing(
     spark: &Spark,
-    deadline: Instant,
+    deadline: Deadline,
     starting: &mut dyn FnMut(Purpose),
     tell: &dyn Fn(&str),
 ) {
     for (purpose, archive) in missing(spark) {
         starting(purpose);
         if let Err(error) = build_one(purpose, &archive, spark, deadline) {
-            if matches!(error, BuildError::Stopped) {
-                return;
-            }
-            // A machine that is too busy now may not be the next time.
-            if !matches!(error, BuildError::Slow) {
-                archive.discourage(&error.to_string());
+            match error {
+                BuildError::Stopped => return,
+                // A machine that is too busy now may not be the next time.
+                BuildError::Slow(_) => archive.note(&error.to_string()),
+                _ => archive.discourage(&error.to_string()),
             }
             tell(&format!(
                 "{} could not be built, so jobs start more slowly: {error}",
@@ -144,7 +165,7 @@ fn missing(spark: &Spark) -> Vec<(Purpose, Archive)> {
         .collect()
 }
 
-fn patient_lock(deadline: Instant, mut waiting: impl FnMut()) -> Result<Recorder, BuildError> {
+fn patient_lock(deadline: Deadline, mut waiting: impl FnMut()) -> Result<Recorder, BuildError> {
     let Some(cache) = surroundings(None).cache else {
         return Err(BuildError::Other("there is no cache directory".to_owned()));
     };
@@ -152,8 +173,8 @@ fn patient_lock(deadline: Instant, mut waiting: impl FnMut()) -> Result<Recorder
         if let Some(lock) = Recorder::try_lock(&cache)? {
             return Ok(lock);
         }
-        if Instant::now() > deadline {
-            return Err(BuildError::Slow);
+        if deadline.left().is_zero() {
+            return Err(BuildError::Slow(deadline.limit));
         }
         waiting();
         thread::sleep(POLL);
@@ -164,7 +185,7 @@ fn build_one(
     purpose: Purpose,
     archive: &Archive,
     spark: &Spark,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<(), BuildError> {
     let recording = archive.record()?;
     match purpose {
@@ -178,20 +199,19 @@ fn run_job(
     recording: &Recording,
     log: &Path,
     spark: &Spark,
-    deadline: Instant,
+    deadline: Deadline,
 ) -> Result<(), BuildError> {
     let command = recording.sql_job(spark)?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    match Helper::new(&command).limit(left).run(log) {
+    match Helper::new(&command).limit(deadline.left()).run(log) {
         Ok(Exit::Code(0)) => Ok(()),
         Ok(_) => Err(BuildError::Job(log.to_owned())),
-        Err(HelperError::TimedOut { .. }) => Err(BuildError::Slow),
+        Err(HelperError::TimedOut { .. }) => Err(BuildError::Slow(deadline.limit)),
         Err(HelperError::Stopped(_)) => Err(BuildError::Stopped),
         Err(error) => Err(BuildError::Other(error.to_string())),
     }
 }
 
-fn rehearse(recording: &Recording, spark: &Spark, deadline: Instant) -> Result<(), BuildError> {
+fn rehearse(recording: &Recording, spark: &Spark, deadline: Deadline) -> Result<(), BuildError> {
     let mut java_options = spark::common_options();
     java_options.extend(recording.options());
     let embedded = Embedded {
@@ -202,13 +222,13 @@ fn rehearse(recording: &Recording, spark: &Spark, deadline: Instant) -> Result<(
         directory: recording.directory().join("metastore"),
         warehouse: recording.directory().join("warehouse"),
         idle: Duration::ZERO,
-        start: deadline.saturating_duration_since(Instant::now()),
+        start: deadline.left(),
     };
-    match embedded.rehearse() {
-        Ok(()) => Ok(()),
-        Err(EmbeddedError::Stopped) => Err(BuildError::Stopped),
-        Err(error) => Err(BuildError::Other(error.to_string())),
-    }
+    embedded.rehearse().map_err(|error| match error {
+        EmbeddedError::Slow { .. } => BuildError::Slow(deadline.limit),
+        EmbeddedError::Stopped => BuildError::Stopped,
+        error => BuildError::Other(error.to_string()),
+    })
 }
 
 /// The builder in the background of a run.
@@ -246,7 +266,7 @@ impl Background {
 pub(crate) fn builder_main() -> Result<(), Failure> {
     // Without it the run's own jobs are only a little slower.
     let _ = chronon_run_process::lower_own_priority();
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Deadline::after(BACKGROUND_LIMIT);
     let workspace = engine::workspace()?;
     let found = spark::find(&surroundings(workspace.as_ref())).map_err(Failure::setup)?;
     let (Some(spark), Some(java)) = (found.spark, found.java) else {

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Write a run as one HTML page.
     Report(ReportArgs),
+    /// Remove the state folder's history, after asking; with `--all` the embedded metastore's tables too.
+    Clean(CleanArgs),
     /// Find or install Spark.
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -536,6 +538,22 @@ pub(crate) struct LogsArgs {
     /// json: print what is known of the attempt instead of its log.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["path", "follow"])]
     pub(crate) output: Output,
+}
+
+/// Arguments of `clean`.
+#[derive(Args, Debug)]
+pub(crate) struct CleanArgs {
+    /// Remove the embedded metastore and the files of its tables as well.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+
+    /// List what would be removed, with sizes, and stop.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// What `engine install` installs.

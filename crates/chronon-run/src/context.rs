@@ -200,7 +200,9 @@ impl Context {
         let near = |findings: Vec<Diagnostic>| findings.into_iter().map(shortened).collect();
         let loaded =
             Workspace::load(&file).map_err(|findings| Failure::Findings(near(findings)))?;
-        let mut workspace = loaded.workspace;
+        let mut workspace = loaded
+            .workspace
+            .with_environment(|name| env::var_os(name))?;
         state::settle(&workspace)?;
         jars::resolve(&mut workspace);
         let mut findings: Vec<Diagnostic> = near(loaded.warnings);

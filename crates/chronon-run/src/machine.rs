@@ -1,12 +1,14 @@
 //! What JVMs are told about this machine and its user.
 
 use std::{
-    env, io,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
-use chronon_run_engine::spark::{Jvm, Scratch};
-use chronon_run_process::{User, allows_execution, is_writable};
+use chronon_run_engine::spark::{Jvm, Scratch, Spark};
+use chronon_run_process::{
+    Processes, User, allow_open_files, allows_execution, is_writable, open_files, processes,
+};
 use chronon_run_workspace::Workspace;
 
 use crate::{failure::Failure, state, warehouse::surroundings};
@@ -81,6 +83,42 @@ pub(crate) fn check_user(user: &User) -> Result<(), Failure> {
     ))
 }
 
+/// Files that a JVM of Spark has open besides Spark's jars: 300 were too few and 400 enough for its 248.
+const FILES: u64 = 128;
+/// Threads of the smallest run: a metastore has 35, `spark-submit` and a local Spark 65 or more.
+const THREADS: u64 = 100;
+
+/// Fails where the limits of the system (`ulimit`) do not let Spark run: a JVM that runs into one of
+/// them fails in the middle, with words that say something else.
+pub(crate) fn check_limits(spark: &Spark) -> Result<(), Failure> {
+    let jars = fs::read_dir(spark.jars()).map_or(0, |jars| jars.count() as u64);
+    let wanted = jars + FILES;
+    if !allow_open_files(wanted) {
+        let limit = open_files().unwrap_or_default();
+        return Err(Failure::hinted(
+            format!(
+                "a process may have {limit} open files (`ulimit -n`), and a JVM of Spark {} needs {wanted}: it keeps its {jars} jars open",
+                spark.spark.version
+            ),
+            "raise the limit to 1024 or more: `ulimit -n` in the shell, limits.conf, or LimitNOFILE of the systemd unit",
+        ));
+    }
+    processes().map_or(Ok(()), |found| check_processes(found))
+}
+
+fn check_processes(found: Processes) -> Result<(), Failure> {
+    if found.limit >= found.used + THREADS {
+        return Ok(());
+    }
+    Err(Failure::hinted(
+        format!(
+            "this user may have {} processes and threads (`ulimit -u`) and has {}; Spark needs {THREADS} or more",
+            found.limit, found.used
+        ),
+        "raise the limit, e.g. to 4096: `ulimit -u` in the shell, limits.conf, or LimitNPROC of the systemd unit",
+    ))
+}
+
 /// `user.home` for JVMs, if theirs would not be a folder of the user.
 fn home(state: &Path) -> Option<PathBuf> {
     let usable = |home: &Path| is_writable(home) || (home.is_dir() && home != Path::new("/"));
@@ -125,13 +163,26 @@ fn create_folders(jvm: &Jvm) -> Result<(), Failure> {
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::hinted(
         format!("cannot write {}: {error}", path.display()),
-        "the state folder must be writable; `state_dir` under [workspace] puts it elsewhere",
+        "the state folder must be writable; `state_dir` under [workspace] or the variable CHRONON_RUN_STATE puts it elsewhere",
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_few_threads_are_reported_with_the_numbers() {
+        let limits = |limit, used| check_processes(Processes { limit, used });
+        assert!(limits(4_096, 300).is_ok());
+        let Err(Failure::Setup { message, .. }) = limits(64, 3) else {
+            panic!("accepted");
+        };
+        assert!(
+            message.contains("64") && message.contains("has 3"),
+            "{message}"
+        );
+    }
 
     #[test]
     fn a_user_without_a_name_is_told_what_to_do() {

@@ -55,13 +55,13 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    chronon_run_process::raise_soft_limits();
     let done = match own_process() {
         Some(done) => done,
         None => {
             let cli = Cli::parse();
-            signals::install()
-                .map_err(Failure::setup)
-                .and_then(|()| run(&cli))
+            let ready = signals::install().and_then(|()| chronon_run_process::reap_orphans());
+            ready.map_err(no_thread).and_then(|()| run(&cli))
         }
     };
     match of_stop(done) {
@@ -71,6 +71,13 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn no_thread(error: io::Error) -> Failure {
+    Failure::hinted(
+        format!("cannot start a thread: {error}"),
+        "raise the limit of processes and threads of this user (`ulimit -u`) or of the container (`pids`)",
+    )
 }
 
 /// What a copy of the program does that the program itself has started. The watchdog takes no
@@ -86,7 +93,7 @@ fn own_process() -> Option<Result<(), Failure>> {
             Some(Ok(()))
         }
         cli::BUILD_ARCHIVES => {
-            let installed = signals::install().map_err(Failure::setup);
+            let installed = signals::install().map_err(no_thread);
             Some(installed.and_then(|()| archives::builder_main()))
         }
         _ => None,
@@ -129,6 +136,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Runs(args) => commands::runs::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Logs(args) => commands::runs::logs(args),
+        Command::Clean(args) => commands::clean::run(args),
         Command::Engine(command) => commands::engine::run(command),
         Command::Export(command) => commands::export::run(command),
         Command::Completions { shell } => {

@@ -1,6 +1,6 @@
 //! stdout is data, stderr is everything else.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 
 use chronon_run_core::{Diagnostic, shown::shown};
 use chronon_run_report::{
@@ -65,6 +65,20 @@ pub(crate) fn show(findings: &[Diagnostic]) {
     above(|| {
         let _ = write!(anstream::stderr(), "{text}");
     });
+}
+
+/// Asks on the terminal; fails where there is none.
+pub(crate) fn agreed(question: &str) -> Result<bool, Failure> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Err(Failure::hinted(
+            "confirmation is needed and there is no terminal",
+            "add `--yes`",
+        ));
+    }
+    note(question);
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Shows an error on stderr, with what to do next.

@@ -38,6 +38,16 @@ pub(crate) fn settle(workspace: &Workspace) -> Result<(), Failure> {
         // A user who may only read uses the folder as it is.
         return Ok(());
     }
+    if let Some(other) = folder.other_user().map_err(failed)? {
+        return Err(Failure::hinted(
+            format!(
+                "the state folder {} belongs to the workspace in {}",
+                workspace.state_dir.display(),
+                other.display()
+            ),
+            "give this workspace one of its own with `state_dir` under [workspace] or the variable CHRONON_RUN_STATE",
+        ));
+    }
     let arrival = folder.arrival().map_err(failed)?;
     let (changes, copied) = match &arrival {
         Arrival::Same => return Ok(()),
@@ -140,6 +150,6 @@ fn unusable(workspace: &Workspace, error: &io::Error) -> Failure {
             "cannot use the state folder {}: {error}",
             workspace.state_dir.display()
         ),
-        "it must be writable and its disk must have room; `state_dir` under [workspace] puts it elsewhere",
+        "it must be writable and its disk must have room; `state_dir` under [workspace] or the variable CHRONON_RUN_STATE puts it elsewhere",
     )
 }

@@ -172,6 +172,7 @@ impl Warehouse {
 
     fn open_embedded(workspace: &Workspace, idle: Duration, spark: Spark) -> Result<Self, Failure> {
         machine::check_user(&User::current())?;
+        machine::check_limits(&spark)?;
         let archive = archive(Purpose::Metastore, &spark);
         let mut java_options = common_options();
         java_options.extend(archive.map(|archive| archive.options()).unwrap_or_default());
@@ -296,10 +297,12 @@ impl Warehouse {
 
     /// The Spark that runs the jobs, found or installed now if it was not needed before.
     pub(crate) fn spark(&self, workspace: &Workspace) -> Result<Spark, Failure> {
-        match &self.spark {
-            Some(spark) => Ok(spark.clone()),
-            None => find_spark(workspace),
-        }
+        let spark = match &self.spark {
+            Some(spark) => spark.clone(),
+            None => find_spark(workspace)?,
+        };
+        machine::check_limits(&spark)?;
+        Ok(spark)
     }
 }
 
@@ -372,9 +375,7 @@ pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
         engine.and_then(|engine| engine.spark_home.clone()),
         |name| env::var_os(name),
     );
-    if let Some(java) = engine.and_then(|engine| engine.java_home.clone()) {
-        found.java_home = Some(java);
-    }
+    found.workspace_java_home = engine.and_then(|engine| engine.java_home.clone());
     // A lock that cannot be read is reported where it is needed.
     if let Some(Ok(pins)) = workspace.map(|workspace| Pins::load(&workspace.root)) {
         found.pins = pins.packages().clone();
@@ -436,7 +437,7 @@ fn downloads(found: &Found) -> String {
 /// The Spark of these surroundings, installed with progress on stderr if there is none.
 pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failure> {
     let found = spark::find(surroundings).map_err(Failure::setup)?;
-    let is_named = |java: &Java| java.origin == Origin::Environment;
+    let is_named = |java: &Java| matches!(java.origin, Origin::Environment | Origin::Workspace);
     if let Some(why) = found.unfit_text()
         && (found.java.is_none() || found.unfit.iter().any(is_named))
     {

@@ -38,6 +38,7 @@ import org.apache.thrift.transport.TTransportException;
  */
 public class EmbeddedMetastore {
     private final File state;
+    private final File endRequest;
     private final String token;
     private final long idleMillis;
     private final int preferredPort;
@@ -46,6 +47,7 @@ public class EmbeddedMetastore {
 
     private EmbeddedMetastore(String[] args) {
         this.state = new File(args[0]);
+        this.endRequest = new File(args[0] + ".end");
         this.token = args[1];
         this.idleMillis = Long.parseLong(args[2]);
         this.preferredPort = Integer.parseInt(args[5]);
@@ -219,7 +221,8 @@ public class EmbeddedMetastore {
     }
 
     /**
-     * Ends the process once nobody has used it for a while; and at once, whoever uses it, when its
+     * Ends the process when it had no connection for a while, or for a second if its end is requested by
+     * a file beside its state file; and at once, whoever uses it, when its
      * state file is gone or another server's: then its directory was removed, moved or replaced. The
      * database is not closed in that case, because closing it would write into that place again.
      */
@@ -240,7 +243,8 @@ public class EmbeddedMetastore {
                         idleSince = System.nanoTime();
                         continue;
                     }
-                    if ((System.nanoTime() - idleSince) / 1000000L < idleMillis) {
+                    long limit = endRequest.exists() ? Math.min(idleMillis, 1000L) : idleMillis;
+                    if ((System.nanoTime() - idleSince) / 1000000L < limit) {
                         continue;
                     }
                     // A newcomer believes in its connection only if the state file is still there

@@ -51,6 +51,10 @@ const START_GRACE: Duration = Duration::from_secs(10);
 const LOG_LIMIT: u64 = 1 << 20;
 /// The file in which a server says where it is, in its directory.
 pub const STATE_FILE: &str = "metastore.json";
+/// The file that asks a server without connections to end, in its directory.
+const END_REQUEST: &str = "metastore.json.end";
+/// How long such a server may take to notice and to close its database.
+const END: Duration = Duration::from_secs(20);
 /// The file on which a server holds a lock, in its directory.
 const LOCK_FILE: &str = "metastore.lock";
 /// The folder of the database, in its directory.
@@ -269,7 +273,9 @@ impl Embedded {
         // The server that wrote it is dead: it held the lock. It did not end by itself, so there may
         // be jobs that still look for it at its port.
         let port = self.read_state().map_or(0, |state| state.port);
-        let _ = fs::remove_file(self.state());
+        for name in [STATE_FILE, END_REQUEST] {
+            let _ = fs::remove_file(self.directory.join(name));
+        }
         let replaced = database::put_aside_if_incomplete(&self.directory.join(DATABASE))?;
         self.write("EmbeddedMetastore.java", SOURCE)?;
         let server = self.start_java(lock, self.arguments(port))?;
@@ -483,6 +489,28 @@ pub fn is_usable(directory: &Path) -> bool {
     let user = User::current().uid;
     let owner = User::owner_of(&directory.join(STATE_FILE)).map(|owner| owner.uid);
     user == 0 || owner == Some(user) || !is_running(directory)
+}
+
+/// Ends the server of this directory if it has no connection; whether none runs now.
+///
+/// # Errors
+/// An [`io::Error`] if the directory cannot be written.
+pub fn end_if_idle(directory: &Path) -> io::Result<bool> {
+    if !is_running(directory) {
+        return Ok(true);
+    }
+    let request = directory.join(END_REQUEST);
+    fs::write(&request, "")?;
+    let deadline = Instant::now() + END;
+    while is_running(directory) && Instant::now() < deadline {
+        thread::sleep(POLL);
+    }
+    // A server that is in use must not end later because of it.
+    let removed = fs::remove_file(&request);
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(!is_running(directory)),
+    }
 }
 
 /// The line of a Java log that tells most: the last cause, else the last error, else the last line.

@@ -111,6 +111,21 @@ impl Archive {
         let _ = fs::write(self.note_path(), why);
     }
 
+    /// Notes why a recording was not finished; the next run tries it again.
+    pub fn note(&self, why: &str) {
+        // Without the note only `engine info` knows less.
+        let _ = fs::write(self.unfinished_path(), why);
+    }
+
+    /// Why the last recording failed or was not finished, if there is no archive because of that.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<String> {
+        let newest = |path: &PathBuf| fs::metadata(path).and_then(|note| note.modified()).ok();
+        let notes = [self.note_path(), self.unfinished_path()];
+        let note = notes.into_iter().max_by_key(newest)?;
+        fs::read_to_string(note).ok()
+    }
+
     /// Whether a recording failed lately.
     #[must_use]
     pub fn is_discouraged(&self) -> bool {
@@ -159,6 +174,10 @@ impl Archive {
 
     fn seal_path(&self) -> PathBuf {
         self.path.with_extension("json")
+    }
+
+    fn unfinished_path(&self) -> PathBuf {
+        self.path.with_extension("unfinished")
     }
 
     fn note_path(&self) -> PathBuf {
@@ -260,10 +279,13 @@ impl Recording {
         let draft = self.directory().join("seal.json");
         fs::write(&draft, seal)?;
         fs::rename(draft, self.archive.seal_path())?;
-        match fs::remove_file(self.archive.note_path()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        for note in [self.archive.note_path(), self.archive.unfinished_path()] {
+            match fs::remove_file(note) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     fn written(&self) -> PathBuf {
@@ -401,11 +423,17 @@ mod tests {
         let archive = Archive::new(dir.path(), "sql", &spark).unwrap().unwrap();
         assert!(!archive.is_discouraged());
         let recording = archive.record().unwrap();
+        archive.note("slow");
+        assert!(!archive.is_discouraged());
+        assert_eq!(archive.last_failure().as_deref(), Some("slow"));
+        fs::remove_file(archive.unfinished_path()).unwrap();
         archive.discourage("full disk");
         assert!(archive.is_discouraged());
+        assert_eq!(archive.last_failure().as_deref(), Some("full disk"));
         fs::write(recording.written(), "classes").unwrap();
         recording.adopt().unwrap();
         assert!(!archive.is_discouraged());
+        assert_eq!(archive.last_failure(), None);
     }
 
     #[test]

@@ -35,6 +35,10 @@ const MEMORY: [&str; 12] = [
     "Cannot allocate memory",
 ];
 
+/// A limit of threads (`ulimit -u`, a container's `pids`), which the JVM reports as if memory were short:
+/// fewer days would not help.
+const THREADS: &str = "unable to create";
+
 /// Something around the job went away.
 const SURROUNDINGS: [&str; 21] = [
     "ExecutorLostFailure",
@@ -112,7 +116,12 @@ pub fn cause(outcome: &Outcome, log: &str) -> Cause {
     );
     // Spark wraps a metastore that is out of reach into an AnalysisException.
     let permanent = says(&PERMANENT) && !says(&SURROUNDINGS);
-    if says(&MEMORY) {
+    let threads = log
+        .lines()
+        .any(|line| line.contains(THREADS) && line.contains("native thread"));
+    if threads {
+        Cause::Surroundings
+    } else if says(&MEMORY) {
         Cause::OutOfMemory
     } else if permanent || logged(&ARGUMENTS) {
         Cause::Permanent
@@ -197,6 +206,19 @@ mod tests {
         let log = "26/11/23 08:00:00 ERROR TaskSchedulerImpl: Lost executor 1 on 10.0.0.4: worker lost\n\
             Error in query: Table or view not found: a.b; line 1 pos 14;\n";
         assert_eq!(cause(&FAILED, log), Cause::Permanent);
+    }
+
+    #[test]
+    fn a_limit_of_threads_is_no_lack_of_memory() {
+        for what in [
+            "unable to create native thread",
+            "unable to create new native thread",
+        ] {
+            let log = format!(
+                "Exception in thread \"main\" java.lang.OutOfMemoryError: {what}: possibly out of memory or process/resource limits reached\n"
+            );
+            assert_eq!(cause(&FAILED, &log), Cause::Surroundings);
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ use super::{
 pub struct Surroundings {
     /// `spark_home` of workspace.toml.
     pub workspace_spark_home: Option<PathBuf>,
+    /// `java_home` of workspace.toml.
+    pub workspace_java_home: Option<PathBuf>,
     /// `$SPARK_HOME`.
     pub spark_home: Option<PathBuf>,
     /// `$JAVA_HOME`.
@@ -60,6 +62,7 @@ impl Surroundings {
         };
         Self {
             workspace_spark_home,
+            workspace_java_home: None,
             spark_home: directory("SPARK_HOME"),
             java_home: directory("JAVA_HOME"),
             path: env("PATH"),
@@ -86,7 +89,7 @@ fn is_executable(path: &Path) -> bool {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// `spark_home` of workspace.toml.
+    /// `spark_home` or `java_home` of workspace.toml.
     Workspace,
     /// `$SPARK_HOME` or `$JAVA_HOME`.
     Environment,
@@ -262,7 +265,7 @@ pub enum SparkError {
 }
 
 /// What is there already: `spark_home` of the workspace, `$SPARK_HOME`, `spark-submit` on the
-/// path, the cache; and `$JAVA_HOME`, `java` on the path, the cache.
+/// path, the cache; and `java_home` of the workspace, `$JAVA_HOME`, `java` on the path, the cache.
 ///
 /// # Errors
 /// [`SparkError::NoSpark`] if the workspace or the environment names a directory that is no Spark.
@@ -389,10 +392,10 @@ fn spark_of(submit: &Path) -> Option<SparkHome> {
 
 /// The first Java that runs this Spark, and those before it that do not.
 fn find_java(surroundings: &Surroundings, spark_version: &str) -> (Option<Java>, Vec<Java>) {
-    let named = surroundings
-        .java_home
-        .clone()
-        .map(|home| (home, Origin::Environment));
+    let of_workspace = surroundings.workspace_java_home.clone();
+    let of_workspace = of_workspace.map(|home| (home, Origin::Workspace));
+    let named = surroundings.java_home.clone();
+    let named = named.map(|home| (home, Origin::Environment));
     let on_path = surroundings
         .on_path("java")
         .and_then(|java| fs::canonicalize(java).ok())
@@ -402,7 +405,9 @@ fn find_java(surroundings: &Surroundings, spark_version: &str) -> (Option<Java>,
         .as_deref()
         .map(|cache| (install::java_directory(cache), Origin::Installed));
     let mut unfit = Vec::new();
-    let candidates = [named, on_path, installed].into_iter().flatten();
+    let candidates = [of_workspace, named, on_path, installed]
+        .into_iter()
+        .flatten();
     for (home, origin) in candidates {
         match Java::at(&home, origin) {
             Some(java) if java.runs_spark(spark_version) => return (Some(java), unfit),

@@ -26,4 +26,4 @@ pub use jvm::{Jvm, common_env, common_options};
 pub use locate::{
     Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, locate,
 };
-pub use scratch::Scratch;
+pub use scratch::{Scratch, living_owners};

@@ -6,7 +6,7 @@
 //! while folders are created or removed, so that a new folder is never taken for a dead one.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
@@ -57,6 +57,28 @@ impl Scratch {
     }
 }
 
+/// The processes that have a folder below `root` and live; 0 stands for an unknown number.
+///
+/// # Errors
+/// An [`io::Error`] if `root` exists and cannot be read.
+pub fn living_owners(root: &Path) -> io::Result<Vec<u32>> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let names = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.file_name());
+    let owner = |name: &str| {
+        let number = name.strip_prefix(PREFIX)?.split('-').next()?;
+        let lock = File::open(root.join(name).join(LOCK)).ok()?;
+        let lives = matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
+        lives.then(|| number.parse().unwrap_or(0))
+    };
+    Ok(names.filter_map(|name| owner(name.to_str()?)).collect())
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // The next process tries again.
@@ -92,6 +114,8 @@ mod tests {
         fs::write(first.path().join("a"), "").unwrap();
         let second = Scratch::create(root.path()).unwrap();
         assert_ne!(first.path(), second.path());
+        let me = std::process::id();
+        assert_eq!(living_owners(root.path()).unwrap(), [me, me]);
         assert!(first.path().join("a").exists(), "its owner lives");
         let path = first.path().to_owned();
         drop(first);

@@ -139,16 +139,20 @@ pub(crate) fn workspace() -> Result<Option<Workspace>, Failure> {
     let Some(file) = Workspace::find(&std::env::current_dir()?) else {
         return Ok(None);
     };
+    let workspace = Workspace::load(&file).map_err(Failure::Findings)?.workspace;
     Ok(Some(
-        Workspace::load(&file).map_err(Failure::Findings)?.workspace,
+        workspace.with_environment(|name| std::env::var_os(name))?,
     ))
 }
 
 fn describe(workspace: Option<&Workspace>, spark: &Spark) -> String {
     let ready = |purpose| match archive(purpose, spark) {
-        Some(archive) if archive.is_ready() => "ready",
-        Some(_) => "not built yet",
-        None => "not supported by this Java",
+        Some(archive) if archive.is_ready() => "ready".to_owned(),
+        Some(archive) => match archive.last_failure() {
+            Some(why) => format!("not built ({why})"),
+            None => "not built yet".to_owned(),
+        },
+        None => "not supported by this Java".to_owned(),
     };
     let foreign = supply::foreign_words(workspace, spark);
     let foreign = foreign.map(|words| format!("files of Spark: {words}\n"));

@@ -1,11 +1,6 @@
 //! `chronon-run materialize`: plan, and run the plan.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{self, IsTerminal},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use chronon_run_core::{RangeSet, TableName};
 use chronon_run_exec::signals;
@@ -20,7 +15,7 @@ use crate::{
     days::checked,
     failure::Failure,
     metrics,
-    output::{json, note, print},
+    output::{agreed, json, note, print},
     planning::{Planned, Wanted},
     running::Running,
     warehouse::Warehouse,
@@ -116,20 +111,6 @@ fn confirm_unfounded(lines: &[String], yes: bool) -> Result<(), Failure> {
     }
 }
 
-/// Asks on the terminal.
-fn agreed(question: &str) -> Result<bool, Failure> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::hinted(
-            "confirmation is needed and there is no terminal",
-            "say `--yes`",
-        ));
-    }
-    note(question);
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
-}
-
 /// Shows what `--recompute` drops, and asks.
 fn confirm(drops: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failure> {
     if drops.is_empty() {
@@ -144,18 +125,9 @@ fn confirm(drops: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failu
     if yes {
         return Ok(());
     }
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Err(Failure::hinted(
-            "nobody is there to be asked whether they may be dropped",
-            "say `--yes`",
-        ));
-    }
-    note("drop them? [y/N]");
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::setup("nothing was dropped and nothing was run")),
+    match agreed("drop them? [y/N]")? {
+        true => Ok(()),
+        false => Err(Failure::setup("nothing was dropped and nothing was run")),
     }
 }
 

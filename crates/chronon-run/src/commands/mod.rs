@@ -1,6 +1,7 @@
 //! One module per command.
 
 pub(crate) mod check;
+pub(crate) mod clean;
 pub(crate) mod diff;
 pub(crate) mod engine;
 pub(crate) mod export;
