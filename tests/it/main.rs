@@ -50,6 +50,7 @@ mod spark_cluster;
 mod spark_daily;
 mod spark_example;
 mod spark_late_rows;
+mod spark_rows;
 mod spark_unattended;
 mod staged;
 mod status;

@@ -162,7 +162,7 @@ fn together(mut seen: Seen) -> Evidence {
 }
 
 /// The path of a location on this machine.
-fn local(location: &str) -> Option<PathBuf> {
+pub(crate) fn local(location: &str) -> Option<PathBuf> {
     let path = match location.strip_prefix("file:") {
         Some(rest) => match rest.strip_prefix("//") {
             Some(rest) => &rest[rest.find('/')?..],

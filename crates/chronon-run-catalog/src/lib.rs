@@ -24,6 +24,7 @@ mod names;
 mod partition_names;
 mod probe;
 pub mod recorded;
+mod storage;
 mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -36,6 +37,7 @@ pub use client::Hive;
 pub use error::CatalogError;
 pub use evidence::EvidenceRequest;
 pub use names::{partition_name, partition_values};
+pub use storage::{Format, PartitionStorage, TableStorage, local_path};
 pub use write::NewTable;
 
 /// How long a metastore may take.

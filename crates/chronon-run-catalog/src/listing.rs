@@ -146,7 +146,7 @@ async fn observe(
     }))
 }
 
-fn info(table: &Table) -> TableInfo {
+pub(crate) fn info(table: &Table) -> TableInfo {
     let storage = table.sd.as_ref();
     let data_columns = storage.and_then(|storage| storage.cols.as_deref());
     let properties = table.parameters.iter().flatten();

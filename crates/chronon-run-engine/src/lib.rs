@@ -6,6 +6,7 @@ pub mod chronon;
 pub mod cluster;
 pub mod kafka;
 pub mod maven;
+pub mod query;
 pub mod sample;
 pub mod seeds;
 pub mod spark;

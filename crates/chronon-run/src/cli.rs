@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Sees, plans and fills the tables of a Chronon repo.
 ///
 /// Exit codes: 0 all asked for is filled; 1 a step failed; 2 usage or configuration;
-/// 3 waiting for inputs; 4 locked by another run; 129/130/143 interrupted by HUP, INT, TERM.
+/// 3 waiting for inputs, or not filled yet; 4 locked by another run; 129/130/143 interrupted by HUP, INT, TERM.
 #[derive(Parser, Debug)]
 #[command(
     name = "chronon-run",
@@ -51,6 +51,10 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Keep the streaming app of every online GroupBy with a topic alive: for cron.
     Stream(StreamArgs),
+    /// Show rows of a table, or what its columns look like.
+    Show(ShowArgs),
+    /// Run a Spark SQL statement that reads, with the workspace's catalog.
+    Query(QueryArgs),
     /// Print the Spark SQL that fills an asset.
     Sql(SqlArgs),
     /// List runs, or show one.
@@ -465,6 +469,77 @@ pub(crate) enum OnFailure {
     Stop,
     /// Go on with every step that does not need the failed one.
     Continue,
+}
+
+/// How `show` and `query` print rows.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum RowsOutput {
+    /// A table, or one record below another where rows are wider than the screen.
+    #[default]
+    Table,
+    /// A JSON array with a row on each line, with values as Spark's `to_json` writes them.
+    Json,
+    /// CSV with a header; NULL is an empty field, an empty string is `""`.
+    Csv,
+    /// A Parquet file.
+    Parquet,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run show stays.search_ranking.v1@2026-01-22 --columns guest_id,ts
+  chronon-run show lake.bookings --profile")]
+pub(crate) struct ShowArgs {
+    /// The table: an asset's id, a conf's name, or a table or seed as `db.table`; and a day
+    /// [default: the newest that is filled].
+    #[arg(value_name = "NAME[@DS]")]
+    pub(crate) table: AssetAt,
+
+    /// How many rows; 0 is all.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        conflicts_with = "profile"
+    )]
+    pub(crate) limit: u64,
+
+    /// Only these columns, in this order, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+
+    /// Only rows for which this Spark SQL condition holds; Spark is started for it.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(crate) condition: Option<String>,
+
+    /// Instead of rows, show of each column how many values are NULL and how many are different, the
+    /// least, greatest and mean, and the most frequent ones.
+    #[arg(long)]
+    pub(crate) profile: bool,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: RowsOutput,
+}
+
+/// Arguments of `query`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run query \"SELECT ds, count(*) AS rows FROM lake.searches GROUP BY ds ORDER BY ds\"
+  chronon-run query \"DESCRIBE lake.bookings\" --output json")]
+pub(crate) struct QueryArgs {
+    /// One statement that reads: SELECT, WITH, VALUES, TABLE, SHOW, DESCRIBE or EXPLAIN.
+    #[arg(value_name = "SQL")]
+    pub(crate) statement: String,
+
+    /// How many rows; 0 is all.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u64,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: RowsOutput,
 }
 
 /// Arguments of `sql`.

@@ -98,7 +98,7 @@ pub(crate) fn read(context: &Context, snapshot: &CatalogSnapshot) -> CatalogSnap
 
 /// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a
 /// day, where partitions are of hours.
-fn formats(context: &Context) -> BTreeMap<TableName, (PartitionFormat, Option<u32>)> {
+pub(crate) fn formats(context: &Context) -> BTreeMap<TableName, (PartitionFormat, Option<u32>)> {
     let settings = &context.workspace.sources;
     let last_hour = |table: &TableName| settings.get(table).and_then(|found| found.last_hour);
     let mut formats = context.graph.formats.clone();

@@ -31,6 +31,7 @@ mod output;
 mod planning;
 mod rebuild;
 mod retrying;
+mod rows;
 mod running;
 mod sampling;
 mod seed_days;
@@ -132,6 +133,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Retry(args) => commands::retry::run(args),
         Command::Status(args) => commands::status::run(args),
         Command::Stream(args) => commands::stream::run(args),
+        Command::Show(args) => commands::show::run(args),
+        Command::Query(args) => commands::query::run(args),
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Report(args) => commands::report::run(args),

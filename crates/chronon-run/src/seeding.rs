@@ -20,7 +20,7 @@ use chronon_run_engine::{
 use chronon_run_exec::{Control, lock};
 use chronon_run_process::{Exit, Helper, HelperError, Tail, Watchdog};
 use chronon_run_report::Activity;
-use chronon_run_workspace::{Seed, SeedFormat};
+use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 use crossbeam_channel::Receiver;
 
 use crate::{
@@ -215,6 +215,19 @@ pub(crate) fn run_script(
     control: &Receiver<Control>,
 ) -> Result<String, Failure> {
     let workspace = &context.workspace;
+    run_script_of(workspace, warehouse, folder, name, extra, text, control)
+}
+
+/// The same for a workspace whose settings were changed for this script.
+pub(crate) fn run_script_of(
+    workspace: &Workspace,
+    warehouse: &Warehouse,
+    folder: &Path,
+    name: &str,
+    extra: &[(String, String)],
+    text: &str,
+    control: &Receiver<Control>,
+) -> Result<String, Failure> {
     let script = folder.join(format!("{name}.sql"));
     let log_path = folder.join(format!("{name}.log"));
     fs::create_dir_all(folder)

@@ -1,0 +1,153 @@
+//! `chronon-run show`: rows of a table, or what its columns look like.
+
+use chronon_run_engine::query;
+use chronon_run_report::count;
+use chronon_run_rows::{Column, Profile, RowsError, Summary, Value};
+
+use crate::{
+    cli::ShowArgs,
+    context::Context,
+    failure::Failure,
+    output::note,
+    rows::{self, Found, Place, Target},
+    warehouse::Warehouse,
+};
+
+pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
+    let condition = args.condition.as_deref().map(query::condition).transpose();
+    let condition = condition.map_err(|error| Failure::setup(format!("--where: {error}")))?;
+    let context = Context::load()?;
+    let name = &args.table.asset;
+    let target = Target::of(&context, name)?;
+    let warehouse = Warehouse::look(&context.workspace)?;
+    let storage = match warehouse.catalog() {
+        Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
+        None => None,
+    };
+    let Some(storage) = storage else {
+        return Err(target.missing(&context, name));
+    };
+    let place = Place::find(&context, &target, name, args.table.ds, storage)?;
+    let found = match (warehouse.catalog(), &condition) {
+        (Some(catalog), None) => rows::find(catalog, &place)?,
+        _ => Found::NeedsSpark("--where is for Spark to answer".to_owned()),
+    };
+    match found {
+        Found::Rows(scan) => {
+            let scan = match args.columns.as_slice() {
+                [] => scan,
+                names => scan.select(names).map_err(rows::failure)?,
+            };
+            let total = scan.row_count();
+            let limit = limit(args);
+            show(args, &place, &scan.columns(), scan.rows(limit), Some(total))
+        }
+        Found::NeedsSpark(why) => {
+            note(&format!("note: {why}, so Spark reads it"));
+            with_spark(args, &context, &warehouse, &place, condition.as_deref())
+        }
+    }
+}
+
+fn with_spark(
+    args: &ShowArgs,
+    context: &Context,
+    warehouse: &Warehouse,
+    place: &Place,
+    condition: Option<&str>,
+) -> Result<(), Failure> {
+    // One more than is shown tells whether there are more.
+    let limit = limit(args).map(|limit| limit.saturating_add(1));
+    let query = select(place, &args.columns, condition);
+    let answer = rows::rows_of(context, warehouse, &query, limit)?;
+    let scan = &answer.scan;
+    let read = scan.row_count();
+    let total = limit.is_none_or(|limit| read < limit).then_some(read);
+    let shown = self::limit(args);
+    show(args, place, &scan.columns(), scan.rows(shown), total)
+}
+
+/// The query that Spark answers instead.
+fn select(place: &Place, columns: &[String], condition: Option<&str>) -> String {
+    let columns = match columns {
+        [] => "*".to_owned(),
+        names => names
+            .iter()
+            .map(|name| quoted(name))
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    let table = &place.table;
+    let mut conditions: Vec<String> = day_condition(place).into_iter().collect();
+    conditions.extend(condition.map(|text| format!("(\n{text}\n)")));
+    let conditions = match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!("\nWHERE {}", conditions.join("\n  AND ")),
+    };
+    format!("SELECT {columns}\nFROM {table}{conditions}")
+}
+
+fn day_condition(place: &Place) -> Option<String> {
+    let text = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
+    let column = quoted(place.day_column.as_ref()?);
+    if !place.is_seen_through() {
+        let values: Vec<String> = place.day_values().iter().map(|value| text(value)).collect();
+        return Some(format!("{column} IN ({})", values.join(", ")));
+    }
+    Some(match place.day {
+        Some(day) => format!("{column} = '{day}'"),
+        None => format!("{column} = (SELECT MAX({column}) FROM {})", place.table),
+    })
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// How many rows are shown; a profile is of all.
+fn limit(args: &ShowArgs) -> Option<u64> {
+    (!args.profile && args.limit > 0).then_some(args.limit)
+}
+
+fn show(
+    args: &ShowArgs,
+    place: &Place,
+    columns: &[Column],
+    found: impl Iterator<Item = Result<Vec<Value>, RowsError>>,
+    total: Option<u64>,
+) -> Result<(), Failure> {
+    if args.profile {
+        let profile = Profile::of(columns, found).map_err(rows::failure)?;
+        note(&format!(
+            "{} of {}",
+            count(profile.rows, "row"),
+            what(place)
+        ));
+        return rows::print_profile(&profile, args.output);
+    }
+    let summary = rows::print(columns, found, args.output)?;
+    note(&shown(&summary, total, &what(place)));
+    Ok(())
+}
+
+fn what(place: &Place) -> String {
+    match place.day {
+        Some(day) => format!("{} on {day}", place.table),
+        None => place.table.to_string(),
+    }
+}
+
+fn shown(summary: &Summary, total: Option<u64>, what: &str) -> String {
+    match total {
+        Some(0) => format!("{what} has no rows"),
+        Some(total) if total == summary.rows => format!("{} of {what}", count(total, "row")),
+        Some(total) => format!(
+            "{} of {total} rows of {what}; --limit N shows more, --limit 0 all",
+            summary.rows
+        ),
+        None => format!(
+            "the first {} of {what}; --limit N shows more, --limit 0 all",
+            count(summary.rows, "row")
+        ),
+    }
+}
