@@ -82,7 +82,8 @@ fn select(place: &Place, columns: &[String], condition: Option<&str>) -> String 
     conditions.extend(condition.map(|text| format!("(\n{text}\n)")));
     let conditions = match conditions.as_slice() {
         [] => String::new(),
-        conditions => format!("\nWHERE {}", conditions.join("\n  AND ")),
+        // `FROM t WHERE (a)` is a table with an alias and a column alias to Spark.
+        conditions => format!("\nWHERE true\n  AND {}", conditions.join("\n  AND ")),
     };
     format!("SELECT {columns}\nFROM {table}{conditions}")
 }
