@@ -21,7 +21,6 @@ mod table;
 #[cfg(test)]
 mod test_run;
 mod view;
-mod width;
 mod words;
 
 pub use activity::{Activity, above, can_redraw};
