@@ -31,6 +31,7 @@ mod jars;
 mod kafka;
 mod killed_statements;
 mod kv;
+mod layers;
 mod leftovers;
 mod licences;
 mod limits;

@@ -1,7 +1,5 @@
 //! Class-data archives and the Javas that Spark 3.3 runs on, on a real Spark.
 
-#![expect(clippy::print_stderr, reason = "lists the Javas that were tried")]
-
 use std::{
     fs,
     path::{Path, PathBuf},

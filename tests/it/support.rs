@@ -130,7 +130,7 @@ impl Workspace {
             .env("HOME", &self.root)
             .env("CHRONON_RUN_CACHE", cache())
             .env("NO_COLOR", "1")
-            .env("COLUMNS", "200")
+            .env("COLUMNS", "400")
             .env_remove("SPARK_HOME")
             .env_remove("RUST_BACKTRACE");
         command

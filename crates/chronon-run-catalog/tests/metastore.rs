@@ -126,7 +126,7 @@ fn a_workspace_has_one_metastore_that_survives_what_can_happen() {
     let workspace = tempfile::tempdir().unwrap();
     let embedded = embedded(&spark(), workspace.path());
 
-    // A state file of another time, whose port belongs to somebody else by now.
+    // A state file of another time, whose port belongs to another program by now.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port();
     thread::spawn(move || {

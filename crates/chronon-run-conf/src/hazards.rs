@@ -1,4 +1,4 @@
-//! What Chronon's Driver cannot do with a sound conf, or does without a word although nobody would
+//! What Chronon's Driver cannot do with a sound conf, or does silently although no user would
 //! want it (§10, engine-semantics 2). An error is what fails whenever the conf runs; a warning is
 //! what fails in some modes, or only changes values.
 

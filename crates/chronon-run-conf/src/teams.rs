@@ -65,7 +65,7 @@ impl Teams {
         }
     }
 
-    /// Whether `team` has an entry. Of a teams.json that could not be read nobody knows, so it
+    /// Whether `team` has an entry. Of a teams.json that could not be read it is not known, so it
     /// has every team: one finding about the file says more than one for each conf.
     #[must_use]
     pub fn has(&self, team: &str) -> bool {

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Nothing may run until it is mended.
+    /// Nothing may run until it is fixed.
     Error,
     /// Worth mending; runs go on.
     Warning,

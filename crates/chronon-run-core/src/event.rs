@@ -135,7 +135,7 @@ pub enum What {
         retry_in: Option<u64>,
         /// The days of the next attempt, if there is one.
         next: Option<PartitionRange>,
-        /// Whether its application may still write on the cluster, because nobody could end it.
+        /// Whether its application may still write on the cluster, because it could not be ended.
         may_write: bool,
     },
     /// No further attempt of this step will be made in this run.
@@ -262,7 +262,7 @@ pub enum Outcome {
     NotStarted,
     /// The run was stopped while it ran.
     Interrupted,
-    /// The child exited 0, but the catalog stayed out of reach, so nobody knows.
+    /// The child exited 0, but the catalog stayed out of reach, so the outcome is unknown.
     Unverified,
     /// The runner itself failed at this step: a defect of it, not of the step.
     Panicked,

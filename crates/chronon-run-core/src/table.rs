@@ -168,7 +168,7 @@ pub struct TableState {
 
 /// What a catalog showed at one moment.
 ///
-/// A table that was asked for and is not there is `Some(None)`; one that nobody asked for is `None`.
+/// A table that was asked for and is not there is `Some(None)`; one that was not asked for is `None`.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct CatalogSnapshot {
     /// By table; `None` is a table that does not exist.

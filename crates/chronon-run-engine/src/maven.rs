@@ -656,7 +656,7 @@ mod tests {
         let got = install(&driver(), &cache, &maven).unwrap();
         assert_eq!(fs::read(&got.path).unwrap(), b"jar");
         assert_eq!(cached(&driver(), &cache), Some(got.clone()));
-        // Somebody truncated it.
+        // It was truncated.
         fs::write(&got.path, "j").unwrap();
         assert_eq!(cached(&driver(), &cache), None);
         let error = install(&Coordinates::driver("2.12", "9"), &cache, &maven).unwrap_err();

@@ -63,7 +63,7 @@ pub struct Options<'a> {
     pub pause: Duration,
     /// After how long without progress a step is said to be stuck.
     pub stuck_after: Duration,
-    /// Told of every child, so that none survives a hard kill of this process.
+    /// Gets every child, so that none survives a hard kill of this process.
     pub watchdog: Option<&'a Watchdog>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Every run that writes keeps one *owner file* in the lock folder: locked by the kernel as
 //! long as the run lives, however it ends, and holding the families that the run writes. A
-//! second run looks through the owner files; one that it can lock belongs to nobody and is
+//! second run looks through the owner files; one that it can lock has no owner and is
 //! removed. Looking and claiming are one step, under a short lock on the folder itself.
 
 use std::{
@@ -59,7 +59,7 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // If it stays, the next run sees that nobody holds it, and removes it.
+        // If it stays, the next run sees that it is not held, and removes it.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -27,7 +27,7 @@ pub trait Work: Sync {
     /// nothing, and after failures, to tell what was filled all the same.
     ///
     /// # Errors
-    /// [`WorkError`]: wait and ask again, or nobody knows.
+    /// [`WorkError`]: wait and ask again, or the outcome is unknown.
     fn verify(&self, job: &Job) -> Result<Verdict, WorkError>;
 
     /// The one line that tells why an attempt failed, e.g. from the end of its log.

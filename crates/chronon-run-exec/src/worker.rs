@@ -25,7 +25,7 @@ use crate::{Job, Options, RetryDecision, Task, TaskKind, Verdict, Work, WorkErro
 pub(crate) enum Order {
     /// Prepare this attempt at a job, whose range is that of the attempt.
     Prepare(Box<Job>, u32),
-    /// Everybody has been told of the attempt: start its child.
+    /// All sinks have got the attempt: start its child.
     Start,
     /// Do not start it, the run is being stopped.
     Abandon,
@@ -116,7 +116,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) orders: Receiver<Order>,
     pub(crate) news: Sender<Message>,
     pub(crate) ending: Arc<Ending>,
-    /// Disconnected when the run is interrupted: nobody should wait for anything any more.
+    /// Disconnected when the run is interrupted: no slot may wait any longer.
     pub(crate) interrupted: Receiver<()>,
     pub(crate) sessions: HashMap<String, Session>,
 }
@@ -363,7 +363,7 @@ impl Worker<'_> {
 
     fn tell(&self, news: News) {
         let slot = self.slot;
-        // The coordinator outlives its slots, unless it panicked; then nobody listens.
+        // The coordinator outlives its slots, unless it panicked; then no one receives.
         let _ = self.news.send(Message { slot, news });
     }
 }

@@ -107,7 +107,7 @@ fn helper_run() {
     let watchdog = Watchdog::start(&exe, &helper("helper_watchdog"), grace).unwrap();
     let all: Vec<(u32, &str)> = (0..STEPS).map(|step| (step, SCRIPT)).collect();
     let work = Scripts::new(&folder, &all);
-    // As every run begins: first nobody else writes, then look at what is missing.
+    // As every run begins: first no other process writes, then look at what is missing.
     let mut ledger = Ledger::open(&folder.join("ledger.db"));
     ledger.end_survivors(grace, 0, &mut |_| Ok(()));
     let missing = (0..STEPS).filter(|step| !is_done(&folder, *step));

@@ -24,7 +24,7 @@ pub enum RunState {
     Running,
     /// It ended in order.
     Finished,
-    /// Its process is gone and never said goodbye.
+    /// Its process is gone and recorded no end.
     Crashed,
 }
 
@@ -109,7 +109,7 @@ pub struct AttemptRecord {
     pub log: PathBuf,
     /// The name under which a cluster knows its application, if it told one.
     pub application: Option<String>,
-    /// Whether that application may still write, because nobody could end it.
+    /// Whether that application may still write, because it could not be ended.
     pub may_write: bool,
 }
 
@@ -327,7 +327,7 @@ impl Ledger {
     }
 
     /// The day that each upload's table holds: that of its last attempt, if it succeeded. An upload
-    /// replaces its whole table, so after a failure nobody knows what is in it (§5.4).
+    /// replaces its whole table, so after a failure its content is unknown (§5.4).
     pub fn uploaded(&mut self) -> BTreeMap<AssetId, Ds> {
         let sql = "
             SELECT s.asset, s.last FROM asset_state t

@@ -120,7 +120,7 @@ fn embedded_confs(assets: &[Asset]) -> Vec<BTreeSet<AssetIndex>> {
     assets.iter().map(embedded).collect()
 }
 
-/// A view has no partitions of its own: whoever reads it needs the days of what the view reads.
+/// A view has no partitions of its own: its readers need the days of what the view reads.
 fn look_through_views(assets: &mut [Asset]) {
     let behind: Vec<Option<Vec<Input>>> = assets.iter().map(behind_view).collect();
     let views: Vec<Vec<TableName>> = assets

@@ -51,7 +51,7 @@ impl Need {
     /// The same day, and no other.
     pub(crate) const SAME_DAY: Self = Self::Days { lo: 0, hi: 0 };
 
-    /// A history of which nobody can tell where it starts is no more than its last day.
+    /// A history whose start is not known counts as its last day only.
     fn bounded(self, bounds: Bounds) -> Self {
         match (self, bounds.from) {
             (Self::Since { hi }, None) => Self::Days { lo: hi, hi },
@@ -62,7 +62,7 @@ impl Need {
     /// The input days that the output days need.
     ///
     /// [`Need::Table`] needs no day. A [`Need::Since`] without a lower bound needs nothing but
-    /// its last days, since nobody can tell where the history starts.
+    /// its last days, since the start of the history is not known.
     pub(crate) fn inputs_of(self, outputs: &RangeSet, bounds: Bounds) -> RangeSet {
         let per_range = |range: &PartitionRange| {
             let needed = match self {

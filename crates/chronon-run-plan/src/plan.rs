@@ -52,7 +52,7 @@ pub struct AssetPlan {
     pub cells: Vec<Cells>,
     /// Why it has no days at all, if it has none.
     pub excluded: Option<Reason>,
-    /// What whoever owns the table should know besides.
+    /// What the owner of the table should know besides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<Note>,
 }
@@ -67,7 +67,7 @@ pub enum Note {
         /// The cumulative sources.
         tables: BTreeSet<TableName>,
     },
-    /// The Driver fills these days too, though nobody asked for them: it takes no first day.
+    /// The Driver fills these days too, though they were not asked for: it takes no first day.
     AlsoFills {
         /// The days.
         days: RangeSet,
@@ -255,7 +255,7 @@ pub enum Reason {
     Rebuilt,
     /// Run: the Driver renames the table that has the day, because the conf was edited (§5.5).
     Archived,
-    /// Done: the join's output has the day, so that nobody needs this step of it; the Driver
+    /// Done: the join's output has the day, so that this step of it is not needed; the Driver
     /// would not fill it either (§6).
     OutputExists {
         /// The output.
@@ -349,7 +349,7 @@ pub struct Step {
     /// Whether the Driver is told to fill days left of the table's first one (§5.1).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub run_first_hole: bool,
-    /// The command line, secrets masked; filled in by whoever knows the engine.
+    /// The command line, secrets masked; filled in by the engine's caller.
     pub command: Option<CommandLine>,
 }
 

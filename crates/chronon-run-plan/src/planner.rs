@@ -523,7 +523,7 @@ impl Planner<'_> {
     }
 
     /// Days that the join's output has: the Driver takes them for done in every step towards it
-    /// (§6), and nobody needs them.
+    /// (§6), and they are not needed.
     fn passed(&self, asset: &Asset) -> RangeSet {
         match (&asset.towards, self.world.driver) {
             (Some(output), Some(_)) => self.days_of(asset, output),

@@ -22,7 +22,7 @@ pub struct Wait {
     /// How long after the end of a day it usually lands, in seconds, if that is known.
     pub lands_after_seconds: Option<u64>,
     /// By how much its oldest missing day is later than usual, in seconds; 0 if it is not late.
-    /// `None` if nobody knows when it should have come.
+    /// `None` if it is not known when it should have landed.
     pub late_seconds: Option<u64>,
 }
 

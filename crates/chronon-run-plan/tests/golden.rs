@@ -367,7 +367,7 @@ fn is_backfill(step: &StepKind) -> bool {
     )
 }
 
-/// Days that are filled although nobody asks for them.
+/// Days that are filled although they were not asked for.
 fn unasked(notes: &[Note]) -> RangeSet {
     let days = notes.iter().filter_map(|note| match note {
         Note::AlsoFills { days } => Some(days),
@@ -475,10 +475,7 @@ fn outputs_are_the_recorded_tables() {
         };
         // The label part's cache and the stats of a comparison are not assets.
         let cache = table.contains("trust_labels_spend_after");
-        assert!(
-            tables.contains(table) || cache,
-            "{table} is nobody's output"
-        );
+        assert!(tables.contains(table) || cache, "{table} is not an output");
     }
 }
 

@@ -205,7 +205,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.group.kill();
-        // There is nobody to tell if this fails.
+        // A failure here cannot be reported.
         let _ = self.wait(Duration::ZERO);
     }
 }

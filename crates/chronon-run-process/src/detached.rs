@@ -121,7 +121,7 @@ impl Detached {
 }
 
 /// Everything detached that lives of `scope`, in the order of names and starts. What emptied its
-/// environment, or belongs to somebody else, is not seen.
+/// environment, or belongs to another user, is not seen.
 #[must_use]
 pub fn instances(scope: &str) -> Vec<Instance> {
     let prefix = format!("{VARIABLE}={scope}{SEPARATOR}");

@@ -154,7 +154,7 @@ pub(crate) fn end_marked(variable: &str, grace: Duration) -> bool {
     })
 }
 
-/// TERM, grace, KILL, until `living` finds nobody. Whether there was anybody.
+/// TERM, grace, KILL, until `living` finds no process. Whether there was any.
 fn end_all(
     grace: Duration,
     living: impl Fn() -> Vec<Stat>,
@@ -167,7 +167,7 @@ fn end_all(
     signal(&found, Signal::Term);
     if !wait_until(grace, || living().is_empty()) {
         wait_until(KILL_PATIENCE, || {
-            // Every time: somebody may have been born between the look and the signal.
+            // Every time: a process may have started between the look and the signal.
             let found = living();
             signal(&found, Signal::Kill);
             found.is_empty()

@@ -17,7 +17,7 @@
 //! No child has a controlling terminal (`launch`), so none can be stopped by one.
 //!
 //! A process that leaves its session on purpose (`setsid`) is seen by the watchdog only, and one
-//! that also empties its environment by nobody.
+//! that also empties its environment by none.
 
 mod child;
 mod detached;

@@ -154,7 +154,7 @@ impl Session {
                 group.kill();
             }
         }
-        // Nobody asks how an idle session ended.
+        // How an idle session ended is not reported.
         let _ = self.child.wait(grace);
     }
 

@@ -115,7 +115,7 @@ pub(crate) fn die_with_parent(command: &mut Command) {
         }
         // SAFETY: getppid(2) has no arguments and is async-signal-safe.
         let now = unsafe { libc::getppid() };
-        // The parent died between fork and prctl: nobody would ever send the signal.
+        // The parent died between fork and prctl: the signal would never be sent.
         if u32::try_from(now) != Ok(parent) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }

@@ -67,6 +67,7 @@ mod tests {
                 pid,
                 start_ticks: 1,
             },
+            parent: 1,
             group: 7,
             session: 7,
             zombie: false,

@@ -24,9 +24,9 @@ const BYE: &str = "bye";
 /// The running watchdog, as its owner sees it. Dropping it says that all is well.
 ///
 /// The watchdog holds the reading end of a pipe whose other end dies with the owner. If the
-/// pipe ends without a farewell, it looks for every process that carries the owner's mark in
-/// its environment (children inherit it) and ends them: TERM, grace, KILL. So nobody has to be
-/// registered, nobody can be missed between its start and its registration, processes that
+/// pipe closes without the end marker, it looks for every process that carries the owner's mark in
+/// its environment (children inherit it) and ends them: TERM, grace, KILL. So no process has to be
+/// registered, none can be missed between its start and its registration, processes that
 /// left their group are found too, and watching costs nothing per child.
 #[derive(Debug)]
 pub struct Watchdog {
@@ -98,7 +98,7 @@ pub fn end_children_of(owner: ProcessId, grace: Duration) -> bool {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         if let Some(mut pipe) = self.stdin.take() {
-            // If it is gone already there is nobody to greet.
+            // If it is gone already the end marker is not needed.
             let _ = writeln!(pipe, "{BYE}");
         }
         // It has nothing left to do and ends at once.
@@ -107,7 +107,7 @@ impl Drop for Watchdog {
 }
 
 /// What the watchdog process does: listens to `input` until its end; then, unless the owner
-/// said goodbye, ends every process that carries the owner's mark.
+/// wrote the end marker, ends every process that carries the owner's mark.
 pub fn watchdog_main(input: impl BufRead) {
     let mut lines = input.lines().map_while(Result::ok);
     let order = lines.next().and_then(|line| parse_order(&line));

@@ -77,14 +77,14 @@ impl Place {
     }
 }
 
-/// Waits until nobody holds the pipe any more.
+/// Waits until no process holds the pipe.
 fn ends(mut reader: BufReader<File>) {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || {
         io::copy(&mut reader, &mut io::sink()).unwrap();
         done.send(()).unwrap();
     });
-    wait.recv_timeout(LONG).expect("somebody survived");
+    wait.recv_timeout(LONG).expect("a process survived");
 }
 
 fn start(command: &CommandLine, place: &Place) -> Child {

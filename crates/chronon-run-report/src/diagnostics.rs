@@ -9,7 +9,7 @@ use chronon_run_core::{Diagnostic, Location, Severity, shown::shown};
 use serde_json::{Map, Value, json};
 
 /// Whether text carries colours. Give coloured text to an `anstream` stream, which takes the
-/// colours out again where nobody wants them (no terminal, `NO_COLOR`).
+/// colours out again where they are not wanted (no terminal, `NO_COLOR`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Colour {
     /// With colours.

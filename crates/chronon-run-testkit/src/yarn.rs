@@ -120,7 +120,7 @@ impl FakeYarn {
         lock(&self.state).killed.clone()
     }
 
-    /// From now on nobody may end anything: status 403.
+    /// From now on no application may be ended: status 403.
     pub fn refuse_kills(&self) {
         lock(&self.state).refuses = true;
     }

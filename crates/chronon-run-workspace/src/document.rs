@@ -1,7 +1,7 @@
 //! The TOML document with its spans, read key by key.
 //!
 //! Every reader takes a key by name and gets either a value or `None`; what is wrong with it is
-//! put down in the [`Report`], at its bytes, and reading goes on. Keys that nobody asked for are
+//! put down in the [`Report`], at its bytes, and reading goes on. Keys that no reader asked for are
 //! unknown, so what is known cannot differ from what is read.
 
 use std::{

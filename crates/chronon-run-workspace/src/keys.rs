@@ -759,7 +759,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "list of strings",
         default: Some("[]"),
         example: r#"["features@example.com"]"#,
-        meaning: "Who is told of failures, besides a team's `maintainer_emails` in `teams.json`.",
+        meaning: "Who gets failure mails, besides a team's `maintainer_emails` in `teams.json`.",
     },
     Key {
         section: "airflow",

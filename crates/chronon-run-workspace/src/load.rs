@@ -171,7 +171,7 @@ fn syntax(file: &Path, error: &toml::de::Error) -> Diagnostic {
     };
     Diagnostic::error("broken-toml", error.message().trim().to_owned())
         .at(location)
-        .hint("mend the TOML first; the rest of the file is checked after that")
+        .hint("fix the TOML syntax first; the rest of the file is checked after that")
 }
 
 #[cfg(test)]

@@ -471,7 +471,7 @@ pub struct Airflow {
     pub workspace: Option<PathBuf>,
     /// Owner of the tasks whose team names none.
     pub owner: String,
-    /// Who is told of failures, besides a team's `maintainer_emails`.
+    /// Who gets failure mails, besides a team's `maintainer_emails`.
     pub emails: Vec<String>,
     /// Queue of the tasks, if their team names none.
     pub queue: Option<String>,

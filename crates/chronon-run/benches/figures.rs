@@ -31,7 +31,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chronon-run");
 /// Whole processes of which the median counts.
 const RUNS: usize = 11;
-/// The word by which this program measures one process, so that nobody else's memory counts.
+/// The word by which this program measures one process, so that no other process's memory counts.
 const MEASURE: &str = "measure";
 
 /// What one process took.

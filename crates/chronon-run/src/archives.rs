@@ -262,7 +262,7 @@ impl Background {
     }
 }
 
-/// What the builder in the background does: builds what is missing unless somebody else does.
+/// What the builder in the background does: builds what is missing unless another process does.
 pub(crate) fn builder_main() -> Result<(), Failure> {
     // Without it the run's own jobs are only a little slower.
     let _ = chronon_run_process::lower_own_priority();

@@ -242,7 +242,7 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) commands: bool,
 
-    /// Print nothing but the lines that somebody without chronon-run would type, in order.
+    /// Print the equivalent run.py commands, in order.
     #[arg(long = "as", value_enum, value_name = "TOOL", conflicts_with_all = ["explain", "commands", "output"])]
     pub(crate) tool: Option<Tool>,
 

@@ -221,7 +221,7 @@ impl<'a> Driver<'a> {
         self.sql.map(SparkSql::spark)
     }
 
-    /// The program, or its bare name as long as nobody knows where it is.
+    /// The program, or its bare name as long as its place is unknown.
     fn submit(&self) -> String {
         let found = self
             .spark()
@@ -293,7 +293,7 @@ impl<'a> Driver<'a> {
         args
     }
 
-    /// Variables for which nobody else has a value (§10.16).
+    /// Variables that have no other value (§10.16).
     fn fallback_env(&self, start: Option<Start<'_>>) -> Vec<(String, String)> {
         let workspace = &self.context.workspace;
         let mut found = vec![

@@ -13,7 +13,7 @@ use crate::{
 pub(crate) enum Now {
     /// That of the clock.
     Clock,
-    /// The whole day after this one has passed, whatever the hour of a schedule: somebody said what
+    /// The whole day after this one has passed, whatever the hour of a schedule: the user said what
     /// day it is.
     After(Ds),
 }

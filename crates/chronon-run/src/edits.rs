@@ -200,7 +200,7 @@ impl Looker<'_> {
 }
 
 /// The edits that show in the names of a property's entries alone: parts that came or went. Of a table
-/// that somebody else filled nothing more can be told.
+/// that another program filled nothing more can be told.
 fn edits_by_names(hash: &str, output: &TableName, conf: &Value) -> Vec<Edit> {
     let Ok(Value::Object(entries)) = serde_json::from_str(hash) else {
         return Vec::new();

@@ -36,7 +36,7 @@ pub(crate) enum Failure {
     },
     /// Stopped by a signal; already said.
     Interrupted(CancelReason),
-    /// Whoever read our output has gone.
+    /// The reader of our output has gone.
     BrokenPipe,
 }
 

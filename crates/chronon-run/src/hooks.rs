@@ -76,7 +76,7 @@ pub(crate) struct Hooks<'a> {
     /// Where hooks run: relative paths in a template start here.
     root: &'a Path,
     grace: Duration,
-    /// Told of every hook, so that none survives a hard kill of this process.
+    /// Gets every hook, so that none survives a hard kill of this process.
     watchdog: &'a Watchdog,
 }
 
@@ -227,11 +227,11 @@ impl<'a> StepHooks<'a> {
         }
     }
 
-    /// The call for a step that is over, if somebody wants to know.
+    /// The call for a step that is over, if a hook is configured for it.
     fn call(&self, at: i64, step: &StepView, outcome: &Outcome) -> Option<Call> {
         let (hook, word, template) = match outcome {
             Outcome::Succeeded => ("on_success", "success", &self.settings.on_success),
-            // Whoever stopped the run knows.
+            // The user who stopped the run knows.
             Outcome::Interrupted => return None,
             _ => ("on_failure", "failure", &self.settings.on_failure),
         };

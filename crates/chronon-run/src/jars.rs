@@ -129,7 +129,7 @@ fn findings_of(
         return vec![finding.hint("`chronon-run engine install chronon` fetches and pins it")];
     }
     if jar.contains("://") {
-        // Spark fetches it; nobody looks into it before.
+        // Spark fetches it; it is not inspected before.
         return Vec::new();
     }
     let path = Path::new(jar);

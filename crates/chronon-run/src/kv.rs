@@ -1,7 +1,7 @@
 //! Loading uploads into a KV store: the hook `kv_upload` as a step (§8.1).
 //!
 //! It fills no table: it is done when the user's loader says so, by exit code 0, and the ledger
-//! remembers. It shares the upload's family, so nobody writes the table that it reads.
+//! remembers. It shares the upload's family, so no other step writes the table that it reads.
 
 use std::{
     collections::BTreeSet,

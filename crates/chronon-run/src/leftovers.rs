@@ -26,7 +26,7 @@ use crate::{
 const UNFINISHED: [&str; 3] = ["_temporary", ".spark-staging", ".hive-staging"];
 
 /// Removes what is left in and of the tables that `plan` fills. The caller holds their locks, and
-/// has ended what was left of earlier runs: nobody writes them now.
+/// has ended what was left of earlier runs: no process writes them now.
 ///
 /// Files are only touched below the embedded metastore: in a warehouse of the user's, others may be
 /// writing. What cannot be removed is reported, and does no harm.

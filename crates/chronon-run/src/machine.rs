@@ -103,7 +103,7 @@ pub(crate) fn check_limits(spark: &Spark) -> Result<(), Failure> {
             "raise the limit to 1024 or more: `ulimit -n` in the shell, limits.conf, or LimitNOFILE of the systemd unit",
         ));
     }
-    processes().map_or(Ok(()), |found| check_processes(found))
+    processes().map_or(Ok(()), check_processes)
 }
 
 fn check_processes(found: Processes) -> Result<(), Failure> {

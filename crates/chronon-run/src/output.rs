@@ -51,7 +51,7 @@ pub(crate) fn line(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Writes a line to stderr; nobody may be reading it.
+/// Writes a line to stderr, which may have no reader.
 pub(crate) fn note(text: &str) {
     let text = shown(text);
     above(|| {

@@ -88,7 +88,7 @@ pub(crate) struct Planned<'a> {
     refused: BTreeMap<AssetId, String>,
     driver: Option<DriverWorld>,
     accept_archive: bool,
-    /// Nobody is there to answer questions.
+    /// There is no user to answer questions.
     unattended: bool,
     /// Assets at which the Driver would stop because of an edit, and why.
     stopped: BTreeMap<AssetId, String>,
@@ -236,7 +236,7 @@ impl<'a> Planned<'a> {
         history
     }
 
-    /// What the Driver would do about confs that were edited. Where nobody is there to accept that tables
+    /// What the Driver would do about confs that were edited. Where no user is there to accept that tables
     /// are renamed, those assets are left alone.
     fn add_edits(&mut self, selected: &BTreeSet<AssetIndex>) {
         let Some(driver) = &mut self.driver else {

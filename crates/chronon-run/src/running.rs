@@ -118,7 +118,7 @@ impl<'a> Running<'a> {
             .record_tables(&self.context.workspace, &tables);
     }
 
-    /// Every table family that a run of the plan writes, or that nobody else may write meanwhile.
+    /// Every table family that a run of the plan writes, or that no other run may write meanwhile.
     fn families(&self, plan: &Plan) -> BTreeSet<String> {
         let of_step = |step: &Step| {
             let index = self.context.graph.find(&step.asset);

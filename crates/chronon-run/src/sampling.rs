@@ -198,7 +198,8 @@ fn finding(
         ));
     }
     hints.push(
-        "fill such days once, late enough and with one `step_days`, or mend the source".to_owned(),
+        "fill such days once, late enough and with one `step_days`, or correct the source"
+            .to_owned(),
     );
     let path = context.workspace.repo.join(&readers.path);
     Some(

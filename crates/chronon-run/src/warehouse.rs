@@ -368,7 +368,7 @@ pub(crate) fn own_warehouse(workspace: &Workspace) -> Option<PathBuf> {
     }
 }
 
-/// The environment, as the engine wants to be told of it.
+/// The environment, as the engine takes it.
 pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
     let engine = workspace.map(|workspace| &workspace.engine);
     let mut found = Surroundings::new(

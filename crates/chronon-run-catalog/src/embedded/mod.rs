@@ -8,7 +8,7 @@
 //! - *who uses it*: every open connection counts. A [`Lease`] is one connection, every Spark job
 //!   holds others, and the kernel closes those of a process that was killed;
 //! - *where it is*: the server chooses a free loopback port itself and writes it, with a token, to
-//!   a state file. Whoever connects asks for the token, so a stale file that points at somebody
+//!   a state file. A client asks for the token, so a stale file that points at another program
 //!   else's port is noticed.
 //!
 //! Only the user that runs it can use it: the server looks up the owner of each connection's other

@@ -39,7 +39,7 @@ pub struct Setup<'a> {
     pub app_name: Option<&'a str>,
     /// What reaches the class path of driver and tasks; `None` is exactly what run.py does.
     pub class_path: Option<&'a ClassPath>,
-    /// Variables to set if nobody else does, e.g. the `USER` that cron does not have, or
+    /// Variables to set if they are not set otherwise, e.g. the `USER` that cron does not have, or
     /// `SPARK_SUBMIT_PATH` (§10.16). run.py has nothing like it.
     pub fallback_env: &'a [(String, String)],
 }
@@ -443,7 +443,7 @@ fn check_twice(job: &Job<'_>, env: &BTreeMap<String, String>) -> Result<(), Erro
     }
 }
 
-/// The options that a job asks for by fields, unless somebody passes the same one by hand:
+/// The options that a job asks for by fields, unless the user passes the same one by hand:
 /// the Driver refuses an option that comes twice.
 pub(super) fn own_args(job: &Job<'_>, additional: &[String]) -> Vec<String> {
     let mut own = Vec::new();

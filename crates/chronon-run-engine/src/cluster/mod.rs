@@ -63,7 +63,7 @@ pub struct Programs {
 pub enum ClusterError {
     /// Neither an address nor a program to ask with.
     #[error(
-        "nobody can be asked about applications of master `{master}`: set `cluster_url` under [engine] in workspace.toml{or}"
+        "no address is known at which to ask about applications of master `{master}`: set `cluster_url` under [engine] in workspace.toml{or}"
     )]
     NoWay {
         /// `--master`.
@@ -135,7 +135,7 @@ impl Cluster {
             let submit = submit.ok_or_else(|| no_way(", and install Spark"))?;
             Kind::Kubernetes(Kubernetes::new(master, submit, programs.env.clone()))
         } else if master.starts_with("mesos://") {
-            // Spark has given it up; nobody is asked.
+            // Spark has given it up; it is not asked about.
             return Ok(None);
         } else {
             let yarn = Yarn::new(url, programs, user);
@@ -231,7 +231,7 @@ mod tests {
         let error = Cluster::of("yarn", None, &none, None).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "nobody can be asked about applications of master `yarn`: set `cluster_url` under \
+            "no address is known at which to ask about applications of master `yarn`: set `cluster_url` under \
              [engine] in workspace.toml, or put `yarn` on PATH"
         );
         assert!(Cluster::of("k8s://https://k8s:443", None, &none, None).is_err());

@@ -72,7 +72,7 @@ impl Yarn {
                 Err(error) => return Err(error),
             },
         };
-        // An application of which nobody knows the state may still write.
+        // An application whose state is unknown may still write.
         Ok(state.is_none_or(|state| ACTIVE.contains(&state.as_str())))
     }
 

@@ -28,7 +28,7 @@ use super::{
 const QUIET: [&str; 2] = ["-Xshare:auto", "-Xlog:disable"];
 /// What recordings in progress are called.
 const RECORDING: &str = ".recording-";
-/// How long nobody tries again by himself after a recording has failed.
+/// How long a recording that has failed is not tried again.
 const DISCOURAGED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Fatal errors of the JVM itself are still told.
 const WARNINGS: &str = "-Xlog:all=error:stderr";
@@ -156,7 +156,7 @@ impl Archive {
     }
 
     /// Prepares to write the archive; makes its directory. Two recordings at once do no harm, but
-    /// [`Recorder::try_lock`] would remove one that belongs to nobody who holds it.
+    /// [`Recorder::try_lock`] would remove one that is not held.
     ///
     /// # Errors
     /// An [`io::Error`] if the cache cannot be written.

@@ -99,7 +99,7 @@ const ARGUMENTS: [&str; 4] = [
 /// Why a job failed, from how its child ended and the end of its log.
 ///
 /// The line that [`quote_error`] finds counts most: what is elsewhere in the log may have been
-/// survived, as a lost executor is. A process that somebody else ended with signal 9 is taken for
+/// survived, as a lost executor is. A process that another process ended with signal 9 is taken for
 /// one that the kernel ended because memory was short.
 #[must_use]
 pub fn cause(outcome: &Outcome, log: &str) -> Cause {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here reads the environment or runs a job. [`Surroundings`] are passed in as
 //! values, [`locate`] runs nothing but the installation, and a job is a
-//! [`CommandLine`](chronon_run_core::CommandLine) that somebody else starts.
+//! [`CommandLine`](chronon_run_core::CommandLine) that the caller starts.
 
 pub mod archive;
 mod cause;

@@ -268,7 +268,7 @@ impl Compared {
         }
     }
 
-    /// What is told of it for one day ([`Printed`]).
+    /// What is printed about it for one day ([`Printed`]).
     fn finding(&self) -> String {
         let (l, r, differ) = (self.left(), self.right(), self.differ());
         let count = |condition: &str| format!("SUM(IF({condition}, 1L, 0L))");

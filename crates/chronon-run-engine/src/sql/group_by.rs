@@ -388,7 +388,7 @@ pub(super) fn derived(usage: &Use<'_>, base: Values, script: &mut Script<'_>) ->
     }
 }
 
-/// Rows whose keys are all NULL belong to nobody; in a join only the left's keys matter.
+/// Rows whose keys are all NULL belong to no key; in a join only the left's keys matter.
 fn key_filter(usage: &Use<'_>) -> String {
     let of_keys = match usage.left.as_ref().filter(|_| takes_key_filter(usage.conf)) {
         Some(left) => {

@@ -301,7 +301,7 @@ impl Pipeline<'_> {
         keys.chain(piece).collect()
     }
 
-    /// The rows of a group, split; rows with a NULL piece belong to nobody.
+    /// The rows of a group, split; rows with a NULL piece belong to no group.
     pub(super) fn rows(&self, group: &Group<'_>) -> String {
         let events = ident(self.events);
         match group.split {

@@ -150,7 +150,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
             );
         }
         if windows.iter().any(|window| window.length <= 0) {
-            findings.add(field("windows"), "a window must be longer than nothing");
+            findings.add(field("windows"), "the window must be at least one hour");
         }
     }
     // What expressions tell without the catalog.

@@ -24,7 +24,7 @@ const ANSWER: &str = "chronon-run-rows";
 const DONE: &str = "chronon-run-rows-done";
 
 /// The script that counts, for each day of `days`, the rows that the step would be made of.
-/// `None` for steps of which nobody can tell by counting.
+/// `None` for steps where counting does not tell.
 ///
 /// Its first lines are `-- rows: <day> <table> <days>`, one for each day and table that is counted.
 ///

@@ -240,7 +240,7 @@ impl Pipe {
     /// Waits until children have written `bytes` bytes, or `over` says that no more will come.
     pub(crate) fn read(&mut self, bytes: usize, mut over: impl FnMut() -> bool) {
         let mut left = bytes;
-        self.poll("nobody wrote", |got| {
+        self.poll("no file was written", |got| {
             left = left.saturating_sub(got.unwrap_or(0));
             left == 0 || over()
         });
@@ -248,7 +248,7 @@ impl Pipe {
 
     /// Waits until no child holds the pipe any more.
     pub(crate) fn ends(&mut self) {
-        self.poll("somebody survived", |got| got == Some(0));
+        self.poll("a process survived", |got| got == Some(0));
     }
 
     /// `Some(0)` is the end, `None` is silence.

@@ -127,7 +127,7 @@ impl Planner<'_> {
             earlier
         };
         match input.producer {
-            // Whoever declares a first day says that the source has history still to come.
+            // A declared first day says that the source has history still to come.
             None if self.world.first_day(input).is_some() => {}
             None => gone = begins(existing.first()),
             Some(producer) => match self.world.graph.assets[producer].fill {

@@ -122,7 +122,7 @@ fn begin(fault: &Fault) -> Result<(), Failure> {
         signal_hook::flag::register(signal_hook::consts::SIGTERM, flag)?;
     }
     if fault.fork {
-        // Lives on when this process ends; whoever supervises it has to end the whole group.
+        // Lives on when this process ends; its supervisor has to end the whole group.
         Command::new("sleep").arg("600").spawn()?;
     }
     Ok(())

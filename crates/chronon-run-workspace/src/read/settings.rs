@@ -68,7 +68,7 @@ pub(super) fn catalog(section: &Section<'_>, paths: &Paths<'_>) -> Catalog {
     let kind = kind_value.as_ref().map(|value| value.choice(&CATALOGS));
     let (idle, timeout) = (section.get("idle"), section.get("timeout"));
     let (uri, path) = (section.get("uri"), section.get("path"));
-    // After an unknown word nobody can say which keys belong to it.
+    // After an unknown word it is not known which keys belong to it.
     if let Some(kind) = kind.unwrap_or(Some(CatalogKind::Embedded)) {
         let of_kind = |wanted, value: &Option<Value<'_>>| {
             if let (false, Some(value)) = (kind == wanted, value) {

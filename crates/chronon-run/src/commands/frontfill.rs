@@ -63,7 +63,7 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     outcome
 }
 
-/// Whether somebody said what day it is.
+/// Whether the user said what day it is.
 fn is_simulated(context: &Context, args: &FrontfillArgs) -> bool {
     args.ds.or(args.as_of).or(context.workspace.as_of).is_some()
 }
@@ -107,7 +107,7 @@ fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
     })
 }
 
-/// The offline tables among the selected assets. Whoever names a conf means these; what else it has
+/// The offline tables among the selected assets. The name of a conf means these; what else it has
 /// and cannot be done here, such as a load without a hook, is left out of the plan with its reason.
 fn offline(context: &Context, selected: &BTreeSet<AssetIndex>) -> BTreeSet<AssetIndex> {
     let is_table = |index: &&AssetIndex| context.graph.assets[**index].id.step.is_offline_table();

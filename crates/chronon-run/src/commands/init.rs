@@ -58,7 +58,7 @@ fn ignore_state(file: &Path) {
     }
 }
 
-/// What the repo tells: teams, and the tables that nobody in it fills.
+/// What the repo tells: teams, and the tables that none of its confs fills.
 fn facts(repo: &Path) -> RepoFacts {
     let loaded = ConfRepo::load(repo, "production").repo;
     let (graph, _) = Graph::build(&views(&loaded), &BuildOptions::default());

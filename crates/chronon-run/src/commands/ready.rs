@@ -55,7 +55,7 @@ struct Readiness {
     state: State,
     /// Why.
     reason: Option<Reason>,
-    /// The newest later closed day that is ready and not filled. Whoever fills it fills this day
+    /// The newest later closed day that is ready and not filled. A job that fills it fills this day
     /// too; only of assets that fill every missing day.
     newer_ds: Option<Ds>,
 }

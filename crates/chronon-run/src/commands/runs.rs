@@ -214,7 +214,7 @@ fn follow(ledger: &mut Ledger, attempt: &AttemptRecord) -> Result<(), Failure> {
     }
 }
 
-/// Whether nobody writes to the attempt's log any more. An attempt that is not known any more, e.g.
+/// Whether the attempt's log is complete. An attempt that is not known any more, e.g.
 /// because the ledger was deleted, is over.
 fn is_over(ledger: &mut Ledger, attempt: &AttemptRecord) -> bool {
     let Some(run) = ledger.run(&attempt.run) else {

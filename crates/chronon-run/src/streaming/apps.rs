@@ -147,7 +147,7 @@ impl Running {
             }
             Self::Line { id, name, kill } if kill.is_empty() => {
                 return Err(Failure::hinted(
-                    format!("nobody knows how to end {name} ({id})"),
+                    format!("there is no way to end {name} ({id})"),
                     "the command of `list_apps` should print a `kill_cmd` for each app",
                 ));
             }

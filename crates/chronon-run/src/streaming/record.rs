@@ -112,7 +112,7 @@ pub(super) fn new_log(context: &Context, app: &App, at: i64) -> PathBuf {
     let mut old = logs(&folder, &name);
     old.sort();
     for path in old.iter().rev().skip(LOGS - 1) {
-        // If it stays, it is in nobody's way.
+        // If it stays, it does no harm.
         let _ = fs::remove_file(path);
     }
     let instant = format_instant(at);

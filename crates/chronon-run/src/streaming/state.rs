@@ -114,7 +114,7 @@ impl Streams<'_> {
         let Some(index) = self.context.graph.find(&upload) else {
             return Ok(true);
         };
-        // Somebody else may have filled it.
+        // Another program may have filled it.
         let table = self.context.graph.assets[index].table.clone();
         let tables = BTreeMap::from([(table.clone(), Default::default())]);
         let workspace = &self.context.workspace;
