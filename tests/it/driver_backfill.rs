@@ -115,7 +115,7 @@ fn ninety_days_with_holes_and_faults_end_done_or_explained() {
             break;
         }
         // Whatever fails is told by name, with its log.
-        assert!(screen.stderr.contains(" failed:"), "{}", screen.text());
+        assert!(screen.stderr.contains("\nfailed "), "{}", screen.text());
     }
     assert_eq!(codes.last(), Some(&0), "{codes:?}");
     assert!(codes.len() > 1, "the faults were met");

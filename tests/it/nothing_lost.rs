@@ -6,6 +6,7 @@ use std::{
     env, fs,
     io::{self, BufRead, BufReader},
     net::{Shutdown, TcpListener, TcpStream},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -26,8 +27,8 @@ use serde_json::Value;
 
 use crate::{
     scripted::{hangs, nobody_is_left},
-    staged::{Staged, all_days, fault_of, name_of},
-    support::{Screen, Workspace, cache, wait_until},
+    staged::{Staged, all_days, fault_of, name_of, processes},
+    support::{Screen, Workspace, cache, signal, wait_until},
 };
 
 const STEPS: usize = 300;
@@ -187,6 +188,77 @@ fn a_deleted_ledger_costs_nothing() {
     }
     staged.run(&["materialize"]).expect(0);
     is_whole(&staged);
+}
+
+/// Program and watchdog are killed hard, so that the step lives on: the next run ends it first, by its mark
+/// in the ledger or, without a ledger, by the owner file of its lock.
+#[test]
+fn what_outlives_program_and_watchdog_is_ended_by_the_next_run() {
+    for with_ledger in [true, false] {
+        let staged = Staged::chain();
+        staged.faults(&[hangs("two")]);
+        let mut run = staged.command(&["materialize", "--jobs", "1"]);
+        let mut run = run
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("two runs", || staged.started().contains(&"two".to_owned()));
+        let all = processes(staged.workspace.root());
+        let watchdog = all.iter().find(|(_, line)| line.contains("__watchdog"));
+        signal(watchdog.unwrap().0, "KILL");
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let step = staged
+            .calls()
+            .into_iter()
+            .find(|call| name_of(call) == "two");
+        let step = step.unwrap().pid;
+        let lives = || {
+            let all = processes(staged.workspace.root());
+            all.iter().any(|(pid, _)| *pid == step)
+        };
+        assert!(lives(), "the step outlives both");
+        if !with_ledger {
+            for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+                let path = staged.workspace.path(".chronon-run").join(name);
+                fs::remove_file(path).unwrap();
+            }
+        }
+        staged.faults(&[]);
+        staged.run(&["materialize"]).expect(0);
+        assert!(!lives(), "with a ledger: {with_ledger}");
+        nobody_is_left(&staged);
+        is_whole(&staged);
+    }
+}
+
+/// A signal may come before anything is set up: the run ends by it, and nothing is left.
+#[test]
+fn a_signal_in_the_first_milliseconds_ends_everything() {
+    let staged = Staged::chain();
+    staged.faults(&[hangs("one"), hangs("alone")]);
+    for (at, (name, number)) in [("TERM", 15), ("INT", 2), ("HUP", 1)]
+        .into_iter()
+        .cycle()
+        .take(24)
+        .enumerate()
+    {
+        let mut run = staged.command(&["materialize"]);
+        let mut run = run
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(u64::try_from(at).unwrap()));
+        signal(run.id(), name);
+        let status = run.wait().unwrap();
+        let ended = status.signal().or(status.code().map(|code| code - 128));
+        assert_eq!(ended, Some(number), "{name} after {at} ms: {status}");
+        nobody_is_left(&staged);
+    }
+    staged.faults(&[]);
+    staged.run(&["materialize"]).expect(0);
 }
 
 // --- the clock ---------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 //!
 //! Every run that writes keeps one *owner file* in the lock folder: locked by the kernel as
 //! long as the run lives, however it ends, and holding the families that the run writes. A
-//! second run looks through the owner files; one that it can lock has no owner and is
-//! removed. Looking and claiming are one step, under a short lock on the folder itself.
+//! second run looks through the owner files; one that it can lock has no owner. What that owner's
+//! children left running is ended, then the file is removed: this needs no ledger, and works if the
+//! watchdog was killed too. Looking and claiming are one step, under a lock on the folder itself.
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +12,11 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use chronon_run_core::event::ProcessId;
+use chronon_run_process::{end_children_of, identify};
 use serde::{Deserialize, Serialize};
 
 /// What an owner file says.
@@ -20,8 +24,20 @@ use serde::{Deserialize, Serialize};
 struct Owner {
     run: String,
     pid: u32,
+    /// When the process began; 0 in files of earlier versions.
+    #[serde(default)]
+    start_ticks: u64,
     since: i64,
     families: BTreeSet<String>,
+}
+
+impl Owner {
+    fn process(&self) -> ProcessId {
+        ProcessId {
+            pid: self.pid,
+            start_ticks: self.start_ticks,
+        }
+    }
 }
 
 /// Why the families could not be locked.
@@ -67,7 +83,7 @@ impl Drop for Guard {
 const EXTENSION: &str = "owner";
 
 /// Takes all `families` for `run`, or none. `now` is milliseconds since the epoch, for others
-/// to read. The folder is made if needed.
+/// to read. The folder is made if needed. Children of dead owners get `grace` between TERM and KILL.
 ///
 /// # Errors
 /// [`LockError::Held`] if a living run holds one of them; [`LockError::Io`] if the folder
@@ -77,19 +93,22 @@ pub fn acquire<'a>(
     run: &str,
     now: i64,
     families: impl IntoIterator<Item = &'a str>,
+    grace: Duration,
 ) -> Result<Guard, LockError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| LockError::Io { path, source }
     };
+    let me = identify(std::process::id());
     let wanted = Owner {
         run: run.to_owned(),
-        pid: std::process::id(),
+        pid: me.pid,
+        start_ticks: me.start_ticks,
         since: now,
         families: families.into_iter().map(str::to_owned).collect(),
     };
     let _gate = enter(folder).map_err(failed(folder))?;
-    for owner in living_owners(folder).map_err(failed(folder))? {
+    for owner in living_owners(folder, grace).map_err(failed(folder))? {
         if let Some(family) = wanted.families.intersection(&owner.families).next() {
             return Err(LockError::Held {
                 family: family.clone(),
@@ -110,17 +129,22 @@ pub struct Closed {
     _gate: File,
 }
 
-/// Closes the lock folder, which is made if needed. It may be removed while it is closed.
+/// Closes the lock folder, which is made if needed. It may be removed while it is closed. Children of
+/// dead owners get `grace` between TERM and KILL.
 ///
 /// # Errors
 /// [`LockError::Held`] if a living run holds anything; [`LockError::Io`] if the folder cannot be used.
-pub fn close(folder: &Path) -> Result<Closed, LockError> {
+pub fn close(folder: &Path, grace: Duration) -> Result<Closed, LockError> {
     let failed = |source| LockError::Io {
         path: folder.to_owned(),
         source,
     };
     let gate = enter(folder).map_err(failed)?;
-    match living_owners(folder).map_err(failed)?.into_iter().next() {
+    match living_owners(folder, grace)
+        .map_err(failed)?
+        .into_iter()
+        .next()
+    {
         None => Ok(Closed { _gate: gate }),
         Some(owner) => Err(LockError::Held {
             family: owner.families.first().cloned().unwrap_or_default(),
@@ -183,8 +207,9 @@ fn claim(path: &Path, owner: &Owner) -> io::Result<File> {
     Ok(file)
 }
 
-/// What the owner files of living runs say; those of dead runs are removed.
-fn living_owners(folder: &Path) -> io::Result<Vec<Owner>> {
+/// What the owner files of living runs say. Those of dead runs are removed, after what their children
+/// left running was ended.
+fn living_owners(folder: &Path, grace: Duration) -> io::Result<Vec<Owner>> {
     let mut owners = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -199,11 +224,18 @@ fn living_owners(folder: &Path) -> io::Result<Vec<Owner>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        match file.try_lock() {
-            Ok(()) => fs::remove_file(&path)?,
+        let locked = file.try_lock();
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        match locked {
+            Ok(()) => {
+                // A file that is half there was written by a process that had no child yet.
+                if let Ok(dead) = serde_json::from_str::<Owner>(&text) {
+                    end_children_of(dead.process(), grace);
+                }
+                fs::remove_file(&path)?;
+            }
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text)?;
                 // Written under the gate, which we hold: never half there.
                 owners.push(serde_json::from_str(&text).map_err(io::Error::from)?);
             }
@@ -217,13 +249,15 @@ fn living_owners(folder: &Path) -> io::Result<Vec<Owner>> {
 mod tests {
     use super::*;
 
+    const GRACE: Duration = Duration::ZERO;
+
     #[test]
     fn the_second_run_is_told_who_holds_what() {
         let folder = tempfile::tempdir().unwrap();
         let locks = folder.path().join("locks");
-        let first = acquire(&locks, "run-1", 17, ["a", "b"]).unwrap();
-        let other = acquire(&locks, "run-2", 18, ["c"]).unwrap();
-        let error = acquire(&locks, "run-3", 19, ["c", "b"]).unwrap_err();
+        let first = acquire(&locks, "run-1", 17, ["a", "b"], GRACE).unwrap();
+        let other = acquire(&locks, "run-2", 18, ["c"], GRACE).unwrap();
+        let error = acquire(&locks, "run-3", 19, ["c", "b"], GRACE).unwrap_err();
         let LockError::Held {
             family,
             run,
@@ -240,7 +274,7 @@ mod tests {
         );
         assert_eq!(pid, std::process::id());
         drop((first, other));
-        acquire(&locks, "run-3", 20, ["c", "b"]).unwrap();
+        acquire(&locks, "run-3", 20, ["c", "b"], GRACE).unwrap();
         let left = fs::read_dir(&locks).unwrap().count();
         assert_eq!(left, 1, "only the gate stays");
     }
@@ -249,14 +283,14 @@ mod tests {
     fn a_folder_is_closed_only_without_owners_and_can_be_removed_then() {
         let folder = tempfile::tempdir().unwrap();
         let locks = folder.path().join("locks");
-        let run = acquire(&locks, "run-1", 17, ["a"]).unwrap();
-        let refused = close(&locks).unwrap_err();
+        let run = acquire(&locks, "run-1", 17, ["a"], GRACE).unwrap();
+        let refused = close(&locks, GRACE).unwrap_err();
         assert!(matches!(refused, LockError::Held { run, .. } if run == "run-1"));
         drop(run);
-        let closed = close(&locks).unwrap();
+        let closed = close(&locks, GRACE).unwrap();
         let waiting = {
             let locks = locks.clone();
-            std::thread::spawn(move || acquire(&locks, "run-2", 18, ["a"]).map(|_guard| ()))
+            std::thread::spawn(move || acquire(&locks, "run-2", 18, ["a"], GRACE).map(|_guard| ()))
         };
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert!(!waiting.is_finished());
@@ -270,7 +304,7 @@ mod tests {
     fn what_a_dead_run_left_holds_nobody_up() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("4711-0.owner"), "{\"half").unwrap();
-        acquire(folder.path(), "run", 0, ["a"]).unwrap();
+        acquire(folder.path(), "run", 0, ["a"], GRACE).unwrap();
         assert!(!folder.path().join("4711-0.owner").exists());
     }
 
@@ -279,7 +313,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = acquire(&file.join("locks"), "run", 0, ["a"]).unwrap_err();
+        let error = acquire(&file.join("locks"), "run", 0, ["a"], GRACE).unwrap_err();
         assert!(matches!(error, LockError::Io { .. }), "{error}");
     }
 }

@@ -1,8 +1,8 @@
 //! What `clean` removes of a state folder.
 //!
 //! Only entries that chronon-run writes are removed, and links are removed themselves, never what they
-//! point to. Everything is renamed before anything is deleted, the metastore first: whoever kills a
-//! removal never leaves a metastore whose tables have lost files.
+//! point to. Everything is renamed before anything is deleted, the metastore first: a
+//! removal that is killed never leaves a metastore whose tables have lost files.
 
 use std::{
     ffi::OsString,
@@ -16,14 +16,17 @@ use crate::StateFolder;
 const TABLES: [&str; 2] = ["metastore", "warehouse"];
 /// Everything else that is written into the folder. The locks are last: as long as they are there,
 /// no other run starts.
-const HISTORY: [&str; 9] = [
+const HISTORY: [&str; 12] = [
+    "catalog.json",
     "filled",
     "home",
     "log4j2.properties",
+    "queries",
     "runs",
     "samples",
     "scratch",
     "seeds",
+    "spark-home.json",
     "streaming",
     "locks",
 ];

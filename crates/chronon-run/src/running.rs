@@ -81,8 +81,9 @@ impl<'a> Running<'a> {
         planned.check_columns()?;
         let families = self.families(&planned.plan);
         let names = families.iter().map(String::as_str);
-        let _guard =
-            lock::acquire(&folders.locks, &folders.id, now_millis(), names).map_err(locked)?;
+        let grace = self.context.workspace.run.grace;
+        let _guard = lock::acquire(&folders.locks, &folders.id, now_millis(), names, grace)
+            .map_err(locked)?;
         doing.say("claiming the tables");
         let _lease = leases::acquire(self.context, &folders.id, &families, self.control)?;
         let spark = self.warehouse.known_spark(&self.context.workspace);

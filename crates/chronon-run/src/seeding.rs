@@ -164,7 +164,13 @@ fn lock_seeds(context: &Context, control: &Receiver<Control>) -> Result<lock::Gu
     let folder = context.workspace.state_dir.join("locks");
     let mut told = false;
     loop {
-        match lock::acquire(&folder, "seeds", now_millis(), [SEEDS]) {
+        match lock::acquire(
+            &folder,
+            "seeds",
+            now_millis(),
+            [SEEDS],
+            context.workspace.run.grace,
+        ) {
             Ok(guard) => return Ok(guard),
             Err(lock::LockError::Held { pid, .. }) => {
                 if !std::mem::replace(&mut told, true) {

@@ -120,7 +120,7 @@ fn close(workspace: &Workspace, tables: bool) -> Result<Closed, Failure> {
     let used = |by: String| Failure::Locked {
         message: format!("{shown} is in use by {by}"),
     };
-    let closed = lock::close(&workspace.state_dir.join("locks"));
+    let closed = lock::close(&workspace.state_dir.join("locks"), workspace.run.grace);
     let closed = closed.map_err(|error| match error {
         LockError::Held { run, pid, .. } => used(format!("run {run} (process {pid})")),
         LockError::Io { .. } => Failure::setup(error),

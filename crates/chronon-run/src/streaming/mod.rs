@@ -223,7 +223,8 @@ fn lock(context: &Context, apps: &[App]) -> Result<Guard, Failure> {
     let families = apps
         .iter()
         .map(|app| context.graph.assets[app.index].family.as_str());
-    lock::acquire(&folder, "`stream`", now_millis(), families).map_err(|error| match error {
+    let grace = context.workspace.run.grace;
+    lock::acquire(&folder, "`stream`", now_millis(), families, grace).map_err(|error| match error {
         LockError::Held { pid, .. } => Failure::Locked {
             message: format!("another `chronon-run stream` looks after these apps (process {pid})"),
         },
