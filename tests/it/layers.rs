@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 13] = [
     ("core", &[], &[]),
     ("process", &["core"], &[]),
     ("conf", &["core"], &[]),
-    ("workspace", &["core"], &[]),
+    ("workspace", &["core", "process"], &[]),
     ("plan", &["core", "conf"], &["ledger", "testkit"]),
     ("ledger", &["core", "process"], &[]),
     ("catalog", &["core", "process"], &["engine"]),

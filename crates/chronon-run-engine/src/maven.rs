@@ -16,7 +16,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Exit, Helper};
+use chronon_run_process::{Exit, Helper, replace};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -232,7 +232,7 @@ pub fn install(
     };
     let text = serde_json::to_string_pretty(&record).unwrap_or_default();
     // A record without its jar is no record, and one of another jar has another size.
-    fs::write(record_path(&path), text).map_err(cache_error)?;
+    replace(&record_path(&path), text).map_err(cache_error)?;
     fs::rename(&fetched, &path).map_err(cache_error)?;
     Ok(Cached { path, sha256, from })
 }
@@ -324,7 +324,7 @@ pub fn sha256_unless_unchanged(path: &Path) -> io::Result<String> {
         sha256: sha256.clone(),
     };
     // Without it the file is read again next time.
-    let _ = fs::write(&kept, serde_json::to_vec(&checked).unwrap_or_default());
+    let _ = replace(&kept, serde_json::to_vec(&checked).unwrap_or_default());
     Ok(sha256)
 }
 

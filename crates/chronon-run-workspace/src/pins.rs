@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chronon_run_process::replace;
+
 /// The pinned jars of one workspace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pins {
@@ -119,7 +121,7 @@ impl Pins {
                 text += &format!("\"{name}\" = \"{sha256}\"\n");
             }
         }
-        fs::write(&self.path, text).map_err(|source| PinsError::Io {
+        replace(&self.path, text).map_err(|source| PinsError::Io {
             path: self.path.clone(),
             source,
         })

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chronon_run_process::replace;
 use serde::{Deserialize, Serialize};
 
 use crate::FILE_NAME;
@@ -79,8 +80,8 @@ impl StateFolder {
         fs::create_dir_all(&self.state)?;
         let ignore = self.state.join(".gitignore");
         if fs::read(&ignore).unwrap_or_default().is_empty() {
-            fs::write(
-                ignore,
+            replace(
+                &ignore,
                 "# Written by chronon-run: nothing here belongs into git.\n*\n",
             )?;
         }
@@ -221,9 +222,7 @@ impl StateFolder {
 
     fn write(&self, record: &Record) -> io::Result<()> {
         let path = self.state.join(Self::RECORD);
-        let draft = path.with_extension(format!("new-{}", std::process::id()));
-        fs::write(&draft, serde_json::to_vec_pretty(record)?)?;
-        fs::rename(draft, path)
+        replace(&path, serde_json::to_vec_pretty(record)?)
     }
 }
 

@@ -34,7 +34,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Exit, StartError, Stop, User};
+use chronon_run_process::{Detached, Exit, StartError, Stop, User, replace};
 use serde::Deserialize;
 
 pub use self::watch::Watched;
@@ -360,7 +360,7 @@ impl Embedded {
 
     fn write(&self, name: &str, text: &str) -> Result<(), EmbeddedError> {
         let path = self.directory.join(name);
-        fs::write(&path, text).map_err(|source| file_error(&path, source))
+        replace(&path, text).map_err(|source| file_error(&path, source))
     }
 
     /// An empty folder for the server's temporary files: the process that used it is dead.

@@ -17,9 +17,16 @@ pub(crate) type Hashes = BTreeMap<String, String>;
 /// The property that holds them, as JSON.
 const PROPERTY: &str = "semantic_hash";
 
+/// The hash of a join without bootstraps: that of no text.
+const NO_BOOTSTRAPS: &str = "1B2M2Y8Asg";
+
 /// The hashes of a compiled join whose tables are named after `output`.
 pub(crate) fn hashes_of(conf: &Value, output: &TableName) -> Hashes {
-    let hash = |tree: &Value| {
+    let is_empty = |tree: &Value| tree.as_array().map_or(tree.is_null(), Vec::is_empty);
+    let hash = |word: &str, tree: &Value| {
+        if word == "bootstrap" && is_empty(tree) {
+            return NO_BOOTSTRAPS.to_owned();
+        }
         let mut hasher = DefaultHasher::new();
         tree.to_string().hash(&mut hasher);
         format!("{:016x}", hasher.finish())
@@ -31,7 +38,8 @@ pub(crate) fn hashes_of(conf: &Value, output: &TableName) -> Hashes {
     };
     let all = hashed(conf);
     all.iter()
-        .map(|(word, tree)| (name(word), hash(tree)))
+        .filter(|(word, tree)| *word != "derived" || !is_empty(tree))
+        .map(|(word, tree)| (name(word), hash(word, tree)))
         .collect()
 }
 
