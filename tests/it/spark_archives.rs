@@ -56,6 +56,7 @@ fn mapped(folder: &Path) -> Vec<String> {
 /// The first run leaves archives, and the JVMs of the next map them. Then everything is removed, while
 /// the metastore waits for its next user.
 #[test]
+#[ignore = "needs an idle machine: the archives are built at the lowest priority; .ci/run runs it by itself"]
 fn the_first_run_leaves_archives_that_the_next_uses() {
     let elsewhere = Workspace::outside_tmp("elsewhere");
     let private = private_cache(&elsewhere);
