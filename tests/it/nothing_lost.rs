@@ -132,17 +132,29 @@ fn repeated(calls: &[Record]) -> BTreeSet<String> {
     calls.iter().enumerate().filter_map(again).collect()
 }
 
-/// A run of the chain that is killed while `two` runs.
-fn killed_in_two() -> Staged {
+/// A run of the chain in which `two` hangs, from the moment on in which it runs.
+fn running_two() -> (Staged, Child) {
     let staged = Staged::chain();
     staged.faults(&[hangs("two")]);
     let mut command = staged.command(&["materialize", "--jobs", "1"]);
-    let mut run = command
+    let run = command
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     wait_until("two runs", || staged.started().contains(&"two".to_owned()));
+    (staged, run)
+}
+
+fn delete_ledger(staged: &Staged) {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+        fs::remove_file(staged.workspace.path(".chronon-run").join(name)).unwrap();
+    }
+}
+
+/// A run of the chain that is killed while `two` runs.
+fn killed_in_two() -> Staged {
+    let (staged, mut run) = running_two();
     run.kill().unwrap();
     run.wait().unwrap();
     nobody_is_left(&staged);
@@ -183,9 +195,7 @@ fn a_ledger_cut_off_at_any_place_costs_nothing() {
 #[test]
 fn a_deleted_ledger_costs_nothing() {
     let staged = killed_in_two();
-    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-        fs::remove_file(staged.workspace.path(".chronon-run").join(name)).unwrap();
-    }
+    delete_ledger(&staged);
     staged.run(&["materialize"]).expect(0);
     is_whole(&staged);
 }
@@ -195,15 +205,7 @@ fn a_deleted_ledger_costs_nothing() {
 #[test]
 fn what_outlives_program_and_watchdog_is_ended_by_the_next_run() {
     for with_ledger in [true, false] {
-        let staged = Staged::chain();
-        staged.faults(&[hangs("two")]);
-        let mut run = staged.command(&["materialize", "--jobs", "1"]);
-        let mut run = run
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_until("two runs", || staged.started().contains(&"two".to_owned()));
+        let (staged, mut run) = running_two();
         let all = processes(staged.workspace.root());
         let watchdog = all.iter().find(|(_, line)| line.contains("__watchdog"));
         signal(watchdog.unwrap().0, "KILL");
@@ -220,10 +222,7 @@ fn what_outlives_program_and_watchdog_is_ended_by_the_next_run() {
         };
         assert!(lives(), "the step outlives both");
         if !with_ledger {
-            for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-                let path = staged.workspace.path(".chronon-run").join(name);
-                fs::remove_file(path).unwrap();
-            }
+            delete_ledger(&staged);
         }
         staged.faults(&[]);
         staged.run(&["materialize"]).expect(0);

@@ -1,4 +1,4 @@
-//! A query that somebody asks: whether it only reads, and the script that answers it.
+//! A query of the user: whether it only reads, and the script that answers it.
 //!
 //! Rows come back as Parquet files, which hold every value and the schema exactly; what is no query
 //! (`SHOW`, `DESCRIBE`, `EXPLAIN`) comes back as text between two marks.

@@ -49,7 +49,7 @@ pub(crate) fn group_exists(group: u32) -> bool {
     kill(group, -1, 0)
 }
 
-/// Whether there is a process of this number, whoever owns it.
+/// Whether there is a process of this number, of any user.
 pub(crate) fn process_exists(pid: u32) -> bool {
     kill(pid, 1, 0)
 }

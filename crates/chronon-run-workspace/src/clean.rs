@@ -175,7 +175,7 @@ impl StateFolder {
                 let path = self.state.join(name);
                 delete(&path).map_err(failed(&path))?;
             }
-            // A link to the folder stays, and so does a folder into which somebody writes now.
+            // A link to the folder stays, and so does a folder into which a process writes now.
             let _ = fs::remove_dir(&self.state);
         }
         Ok(())

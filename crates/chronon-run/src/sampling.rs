@@ -53,7 +53,13 @@ pub(crate) fn findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         "true".to_owned(),
     )];
     let log = seeding::run_script(
-        context, &warehouse, &folder, "sample", &goes_on, &text, &control,
+        &context.workspace,
+        &warehouse,
+        &folder,
+        "sample",
+        &goes_on,
+        &text,
+        &control,
     )?;
     let answers: BTreeMap<usize, Sampled> = sample::answers(&log).into_iter().collect();
     let mut found = Vec::new();

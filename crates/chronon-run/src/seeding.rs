@@ -59,7 +59,7 @@ pub(crate) fn load(
         names.join(", ")
     )));
     run_script(
-        context,
+        &context.workspace,
         warehouse,
         folder,
         "seeds",
@@ -210,22 +210,9 @@ fn doing(name: &str, statements: &Statements, ended: usize) -> String {
 }
 
 /// Runs a script of the workspace's own in a process of its own, with `extra` properties; its log.
-/// Script and log are `<folder>/<name>.sql` and `.log`.
+/// Script and log are `<folder>/<name>.sql` and `.log`. The workspace may be one whose settings were changed
+/// for this script.
 pub(crate) fn run_script(
-    context: &Context,
-    warehouse: &Warehouse,
-    folder: &Path,
-    name: &str,
-    extra: &[(String, String)],
-    text: &str,
-    control: &Receiver<Control>,
-) -> Result<String, Failure> {
-    let workspace = &context.workspace;
-    run_script_of(workspace, warehouse, folder, name, extra, text, control)
-}
-
-/// The same for a workspace whose settings were changed for this script.
-pub(crate) fn run_script_of(
     workspace: &Workspace,
     warehouse: &Warehouse,
     folder: &Path,

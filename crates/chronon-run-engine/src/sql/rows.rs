@@ -438,9 +438,8 @@ impl LeftKeys {
 mod tests {
     use super::*;
 
-    /// The label's own query and the left's are counted in one row, and every parenthesis is closed.
-    #[test]
-    fn labels_need_both_sides() {
+    /// What counts 2026-01-30 for a step of a join that begins on `first` and ends with that day.
+    fn script_of_last_day(step: &StepKind, first: &str) -> String {
         let root = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../../tests/golden/a/repo/production"
@@ -450,14 +449,20 @@ mod tests {
         let day: Ds = "2026-01-30".parse().unwrap();
         let request = Request {
             conf: Conf::Join(&join),
-            step: &StepKind::LabelJoin,
-            range: PartitionRange::day(day),
+            step,
+            range: PartitionRange::new(first.parse().unwrap(), day).unwrap(),
             latest_date: day,
             partition_column: "ds",
             tables: &chronon_run_core::CatalogSnapshot::default(),
         };
         let days = RangeSet::from(PartitionRange::day(day));
-        let script = count_rows(&request, &days).unwrap().unwrap();
+        count_rows(&request, &days).unwrap().unwrap()
+    }
+
+    /// The label's own query and the left's are counted in one row, and every parenthesis is closed.
+    #[test]
+    fn labels_need_both_sides() {
+        let script = script_of_last_day(&StepKind::LabelJoin, "2026-01-30");
         let depth = script.chars().fold(0_i32, |depth, c| match c {
             '(' => depth + 1,
             ')' => depth - 1,
@@ -474,23 +479,7 @@ mod tests {
     /// Statistics are made of a sample, so all rows are counted before a day is taken for empty.
     #[test]
     fn statistics_are_counted_by_the_day_of_the_rows_time() {
-        let root = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/golden/a/repo/production"
-        );
-        let text = std::fs::read_to_string(format!("{root}/joins/stays/search_boot.v1")).unwrap();
-        let join: Join = serde_json::from_str(&text).unwrap();
-        let day: Ds = "2026-01-30".parse().unwrap();
-        let request = Request {
-            conf: Conf::Join(&join),
-            step: &StepKind::StatsSummary,
-            range: PartitionRange::new("2026-01-28".parse().unwrap(), day).unwrap(),
-            latest_date: day,
-            partition_column: "ds",
-            tables: &chronon_run_core::CatalogSnapshot::default(),
-        };
-        let days = RangeSet::from(PartitionRange::day(day));
-        let script = count_rows(&request, &days).unwrap().unwrap();
+        let script = script_of_last_day(&StepKind::StatsSummary, "2026-01-28");
         insta::assert_snapshot!(script);
     }
 

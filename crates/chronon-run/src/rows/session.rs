@@ -15,7 +15,7 @@ use crate::{
     context::{Context, now_millis},
     failure::Failure,
     output::note,
-    seeding::run_script_of,
+    seeding::run_script,
     warehouse::Warehouse,
 };
 
@@ -96,7 +96,7 @@ fn run(
     }
     let (_listener, control) = signals::listen()?;
     let workspace = on_this_machine(&context.workspace);
-    let done = run_script_of(
+    let done = run_script(
         &workspace, warehouse, folder, "query", extra, script, &control,
     );
     done.map_err(|failure| match failure {
