@@ -2,9 +2,9 @@
 //! a symbolic link that was planted in a shared folder is replaced, never followed.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -23,19 +23,26 @@ pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    // `make_in` and the file itself: other errors of `tempfile` name the temporary file, which the user never sees.
+    let new = |path: &Path| {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o666)
+            .open(path)
+    };
     let mut file = Builder::new()
         .prefix(".")
         .suffix(".new")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    file.write_all(content.as_ref())?;
+        .make_in(folder, new)?;
+    file.as_file_mut().write_all(content.as_ref())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -51,6 +58,13 @@ mod tests {
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
         let names = fs::read_dir(folder.path()).unwrap();
         assert_eq!(names.count(), 2, "no temporary file is left");
+    }
+
+    #[test]
+    fn an_error_names_no_temporary_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = replace(&folder.path().join("missing").join("out"), "new").unwrap_err();
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
     }
 
     #[test]
