@@ -22,8 +22,9 @@ use crate::{
 const BUSY: Duration = Duration::from_secs(10);
 /// Between two attempts at something for which SQLite does not wait itself.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Pages in the write-ahead log before it is copied back (which syncs the disk).
-const CHECKPOINT_PAGES: u32 = 8_000;
+/// Pages in the write-ahead log before it is copied back, which syncs the disk. A step writes some 25: the log
+/// stays below half a megabyte, so that a small disk has room for what steps write.
+const CHECKPOINT_PAGES: u32 = 100;
 
 /// Opens the file, or begins it (folder included), and brings it up to date. A file that is `suspect` is
 /// checked as a whole.

@@ -131,6 +131,19 @@ fn every_transaction_survives_a_kill_after_it_and_a_torn_log() {
     assert_eq!(before, 12);
 }
 
+/// On a small disk steps need the room for their logs.
+#[test]
+fn the_write_ahead_log_of_a_run_stays_small() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    for what in run("r000", 40) {
+        tell(&mut ledger, vec![what]);
+    }
+    let written = fs::metadata(log(&path)).unwrap().len();
+    assert!(written < 600_000, "{written} bytes");
+}
+
 #[test]
 fn a_checkpoint_that_stops_at_any_page_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -23,8 +23,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Creates the folders below the state folder.
-    pub(crate) fn prepare(workspace: &Workspace) -> Result<Self, Failure> {
-        check_user(&User::current())?;
+    pub(crate) fn prepare(workspace: &Workspace, spark: Option<&Spark>) -> Result<Self, Failure> {
+        if spark.is_none_or(|spark| has_hadoop(&spark.jars())) {
+            check_user(&User::current())?;
+        }
         let root = scratch_root(workspace);
         let scratch = create(&root)?;
         let native = match allows_execution(scratch.path()) {
@@ -65,6 +67,13 @@ pub(crate) fn of_app(workspace: &Workspace, app: &str) -> Result<Jvm, Failure> {
     };
     create_folders(&jvm)?;
     Ok(jvm)
+}
+
+/// Whether Hadoop is among the jars of a Spark. A Spark that is a script of one's own has no login.
+fn has_hadoop(jars: &Path) -> bool {
+    let names = fs::read_dir(jars).into_iter().flatten().flatten();
+    let mut names = names.map(|entry| entry.file_name());
+    names.any(|name| name.to_string_lossy().starts_with("hadoop-"))
 }
 
 /// Hadoop's login fails for a user without a name, in every JVM and with every setting.
@@ -182,6 +191,15 @@ mod tests {
             message.contains("64") && message.contains("has 3"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_spark_without_hadoop_needs_no_name() {
+        let jars = tempfile::tempdir().unwrap();
+        fs::write(jars.path().join("spark-core_2.12-3.3.1.jar"), "").unwrap();
+        assert!(!has_hadoop(jars.path()));
+        fs::write(jars.path().join("hadoop-client-api-3.3.2.jar"), "").unwrap();
+        assert!(has_hadoop(jars.path()));
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Warehouse {
         if let Some(machine) = self.machine.get() {
             return Ok(machine.jvm().clone());
         }
-        let machine = Machine::prepare(workspace)?;
+        let machine = Machine::prepare(workspace, self.known_spark(workspace).as_ref())?;
         Ok(self.machine.get_or_init(|| machine).jvm().clone())
     }
 
