@@ -7,9 +7,10 @@ use toml::{Table, Value};
 use crate::support::repository;
 
 /// The crates of this project that each crate may use, in its code and in its tests.
-const ALLOWED: [(&str, &[&str], &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str], &[&str]); 14] = [
     ("core", &[], &[]),
     ("process", &["core"], &[]),
+    ("compile", &["core", "process"], &[]),
     ("conf", &["core"], &[]),
     ("workspace", &["core", "process"], &[]),
     ("plan", &["core", "conf"], &["ledger", "testkit"]),

@@ -8,6 +8,7 @@
 mod bad_input;
 mod clean;
 mod clusters;
+mod compile;
 mod corpus;
 mod docs;
 mod driven;

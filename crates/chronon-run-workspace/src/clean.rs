@@ -16,8 +16,9 @@ use crate::StateFolder;
 const TABLES: [&str; 2] = ["metastore", "warehouse"];
 /// Everything else that is written into the folder. The locks are last: as long as they are there,
 /// no other run starts.
-const HISTORY: [&str; 12] = [
+const HISTORY: [&str; 13] = [
     "catalog.json",
+    "compiled.json",
     "filled",
     "home",
     "log4j2.properties",

@@ -114,6 +114,14 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "Time-based partition columns of the warehouse, left out of task names by the Airflow export (`time_parts`).",
     },
     Key {
+        section: "workspace",
+        key: "python",
+        kind: "path",
+        default: None,
+        example: r#"".venv""#,
+        meaning: "The interpreter that `compile` uses, or the folder of its virtual environment; it has chronon-ai. Without it: the active virtual environment, `.venv` or `venv` of the repo or of the folder of this file, `python3` on `PATH`, else `uv`.",
+    },
+    Key {
         section: "engine",
         key: "kind",
         kind: "`sql` or `chronon`",

@@ -37,6 +37,9 @@ pub struct Workspace {
     pub partition_column: String,
     /// Names of time-based partition columns, `time_parts` of Chronon's `airflow/constants.py`.
     pub time_parts: Vec<String>,
+    /// The absolute path of the interpreter that has chronon-ai, or of its virtual environment; found if
+    /// absent.
+    pub python: Option<PathBuf>,
     /// What turns a step into a command line.
     pub engine: Engine,
     /// Where partitions are listed.
@@ -71,6 +74,7 @@ impl Workspace {
             state_dir: root.join(".chronon-run"),
             partition_column: "ds".to_owned(),
             time_parts: ["ds", "ts", "hr"].map(str::to_owned).to_vec(),
+            python: None,
             engine: Engine::default(),
             catalog: Catalog::default(),
             run: Run::default(),

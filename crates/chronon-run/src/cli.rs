@@ -31,6 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Write a commented workspace.toml for an existing Chronon repo.
     Init(InitArgs),
+    /// Compile the Python sources that were edited, and what depends on them, into confs.
+    Compile(CompileArgs),
     /// Report everything that is wrong with workspace.toml, teams.json and the confs.
     Check(CheckArgs),
     /// List the assets: every table and app that the confs produce.
@@ -182,6 +184,34 @@ pub(crate) struct InitArgs {
     /// Overwrite an existing workspace.toml.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Arguments of `compile`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run compile
+  chronon-run compile group_bys/stays/bookings.py --watch")]
+pub(crate) struct CompileArgs {
+    /// Only these Python files, whether edited or not, and what imports them [default: every file that
+    /// was edited, and what imports it].
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Compile every file.
+    #[arg(long, conflicts_with = "files")]
+    pub(crate) all: bool,
+
+    /// Overwrite confs that are online, and write those that compile.py skips.
+    #[arg(long)]
+    pub(crate) force_overwrite: bool,
+
+    /// Go on: whenever a file was saved, compile, check and plan again.
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// Also print what compile.py prints.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 /// Arguments of `check`.

@@ -7,6 +7,7 @@ mod archives;
 mod cli;
 mod columns;
 mod commands;
+mod compiling;
 mod context;
 mod days;
 mod driver;
@@ -123,6 +124,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     }
     match &cli.command {
         Command::Init(args) => commands::init::run(args),
+        Command::Compile(args) => commands::compile::run(args),
         Command::Check(args) => commands::check::run(args),
         Command::Ls(args) => commands::ls::run(args),
         Command::Plan(args) => commands::plan::run(args),

@@ -105,6 +105,7 @@ fn general(section: &Section<'_>, paths: &Paths<'_>, out: &mut Workspace) {
     if let Some(path) = section.get("state_dir").and_then(|value| paths.of(&value)) {
         out.state_dir = path;
     }
+    out.python = paths.expected(section, "python");
     if let Some(parts) = section.words("time_parts") {
         out.time_parts = parts;
     }

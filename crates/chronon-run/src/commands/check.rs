@@ -16,7 +16,7 @@ use chronon_run_workspace::Catalog;
 
 use crate::{
     cli::{CheckArgs, Output},
-    columns,
+    columns, compiling,
     context::Context,
     days,
     failure::Failure,
@@ -35,6 +35,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
                 findings.extend(column_findings(&context)?);
                 findings.extend(times_not_joined(&context)?);
             }
+            findings.extend(compiling::stale(&context.workspace));
             findings.extend(seed_days::findings(&context.workspace));
             findings.extend(engine_findings(&context));
             findings.extend(lock_findings(&context));

@@ -11,6 +11,7 @@ use chronon_run_report::Activity;
 
 use crate::{
     cli::{MaterializeArgs, Output},
+    compiling,
     context::{Context, now_millis},
     days::checked,
     failure::Failure,
@@ -55,6 +56,8 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         check_unchanged(saved, &planned.plan)?;
     }
     planned.dayless.iter().for_each(|text| note(text));
+    compiling::tell_stale(&context.workspace);
+    compiling::see(&context.workspace);
     planned.check_edits()?;
     planned.check_columns()?;
     // A question is asked without a moving line below it.

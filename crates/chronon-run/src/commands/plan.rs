@@ -9,6 +9,7 @@ use chronon_run_plan::{Plan, dropped_before, explain};
 
 use crate::{
     cli::{Output, PlanArgs, Tool},
+    compiling,
     context::Context,
     days::checked,
     driver::Driver,
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         planned.add_commands(&warehouse);
     }
     planned.dayless.iter().for_each(|text| note(text));
+    compiling::tell_stale(&context.workspace);
     planned.unfounded_lines().iter().for_each(|text| note(text));
     if let Some(path) = &args.out {
         save(&planned.plan, path)?;
