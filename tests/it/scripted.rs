@@ -373,7 +373,32 @@ fn runs_and_logs_show_what_failed() {
         staged.run(&["runs", "show", id]).expect(0).text()
     );
     let log = staged.run(&["logs", "staging_query/team.two/backfill"]);
-    assert_snapshot!("logs", log.expect(0).text());
+    let log = log.expect(0);
+    assert_snapshot!("logs", log.text());
+    let logs = |option: &[&str]| staged.run(&[&["logs", "team.two"], option].concat());
+    let lines = logs(&["--grep", "^Exception in"]).expect(0).stdout;
+    assert!(
+        !lines.is_empty() && log.stdout.len() > lines.len(),
+        "{lines}"
+    );
+    assert!(
+        lines.lines().all(|line| log.stdout.contains(line)),
+        "{lines}"
+    );
+    assert_eq!(logs(&["--grep", "no such line"]).expect(0).stdout, "");
+    assert!(
+        logs(&["--grep", "("])
+            .expect(2)
+            .stderr
+            .contains("regex parse error")
+    );
+    let command = logs(&["--command"]).expect(0).stdout;
+    assert!(command.contains("spark-submit --master"), "{command}");
+    let sql = logs(&["--sql"]).expect(0).stdout;
+    assert!(
+        sql.contains("INSERT OVERWRITE") && sql.contains("team_two"),
+        "{sql}"
+    );
     let unknown = staged.run(&["logs", "staging_query/team.three/backfill"]);
     assert_snapshot!("logs_of_nothing", unknown.expect(2).text());
 }

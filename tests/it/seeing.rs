@@ -59,7 +59,24 @@ fn check_finds_nothing_in_the_example() {
 /// The approved plan of the example: read it as a diff when it changes.
 #[test]
 fn plan_of_the_example() {
-    assert_snapshot!(Workspace::example("stays").run(&["plan"]).text());
+    let example = Workspace::example("stays");
+    assert_snapshot!("summary", example.run(&["plan"]).text());
+    assert_snapshot!(example.run(&["plan", "--verbose"]).text());
+}
+
+#[test]
+fn exit_codes_tell_whether_something_was_found() {
+    let example = Workspace::example("stays");
+    example.run(&["plan", "--exit-code"]).expect(1);
+    example
+        .run(&["plan", "--exit-code", "--ds", "2025-01-01"])
+        .expect(0);
+    // Nothing was filled yet, so nothing is out of date.
+    example.run(&["diff", "--exit-code"]).expect(0);
+    example.run(&["check", "--strict", "--offline"]).expect(0);
+    example.edit("workspace.toml", "[run]\n", "[run]\nunknown_key = 1\n");
+    example.run(&["check", "--offline"]).expect(0);
+    example.run(&["check", "--strict", "--offline"]).expect(2);
 }
 
 #[test]
@@ -82,7 +99,7 @@ fn plan_says_what_it_waits_for() {
         "workspace.toml",
         text.split("# Days that will never land.").next().unwrap(),
     );
-    assert_snapshot!(example.run(&["plan"]).text());
+    assert_snapshot!(example.run(&["plan", "-v"]).text());
 }
 
 #[test]

@@ -150,12 +150,13 @@ pub(crate) fn steady() -> impl Drop {
         (r"\b\d{8}-\d{6}(-\d+)?\b", "[RUN]"),
         (r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", "[INSTANT]"),
         (r"\b(\d+m)?\d+(\.\d)?s\b", "[TIME]"),
+        (r"\bjust now\b|\b\d+ (min|h|days) ago\b", "[AGO]"),
         (r"process \d+", "process [PID]"),
         (r"\d+-\d+\.owner", "[PID].owner"),
         (r"damaged-\d+", "damaged-[MILLIS]"),
         (r"\.\d{14}\.log", ".[START].log"),
         // Columns are as wide as what is hidden.
-        (r"\[(RUN|INSTANT|TIME)\] +", "[$1]  "),
+        (r"\[(RUN|INSTANT|AGO|TIME)\] +", "[$1]  "),
         (r"\b(run|started|took) +", "$1  "),
     ] {
         settings.add_filter(pattern, shown);

@@ -47,6 +47,14 @@ fn the_status_of_the_example_fits_the_screen() {
 }
 
 #[test]
+fn the_plan_of_the_example_fits_the_screen() {
+    let example = Workspace::example("stays");
+    for width in WIDTHS {
+        assert_snapshot!(format!("plan_{width}"), at(&example, width, &["plan"]));
+    }
+}
+
+#[test]
 fn the_steps_of_a_run_fit_the_screen() {
     let _steady = steady();
     let staged = Staged::chain();

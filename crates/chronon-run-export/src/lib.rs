@@ -8,14 +8,16 @@
 mod airflow;
 mod listing;
 mod online;
+mod plan_summary;
 mod plan_text;
 mod status;
 
 pub use airflow::{AirflowError, AirflowExport, AirflowMajor, OwnOperators};
 pub use listing::{AssetRow, dot, listing, mermaid};
 pub use online::{Link, PathFacts, StreamFacts, links};
+pub use plan_summary::{FEW_ASSETS, SUMMARY_COLUMNS, summary_reasons, summary_rows};
 pub use plan_text::{
     archive_text, causes_text, excluded_text, explanation_text, fate_text, open_text,
-    out_of_date_text, plan_text, reason_text, times_text, waits_text,
+    out_of_date_text, plan_text, reason_text, times_text, totals_text, waits_text,
 };
 pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, StaleDays, status};

@@ -1,4 +1,4 @@
-//! A plan for people: every asset's days by state and reason, then the steps, then the sums.
+//! A plan for people: the sums, then every asset's days by state and reason, then the steps.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,18 +14,17 @@ use chronon_run_plan::{
 /// The whole plan. `commands` also prints each step's command line.
 #[must_use]
 pub fn plan_text(plan: &Plan, commands: bool) -> String {
-    let mut out = String::new();
+    let mut out = format!("{}\n", totals_text(plan));
     for asset in &plan.assets {
+        out.push('\n');
         asset_text(&mut out, asset);
     }
     if !plan.steps.is_empty() {
-        out.push_str("steps\n");
+        out.push_str("\nsteps\n");
         for step in &plan.steps {
             step_text(&mut out, step, commands);
         }
-        out.push('\n');
     }
-    let _ = writeln!(out, "{}", totals_text(plan));
     out
 }
 
@@ -92,20 +91,22 @@ fn before_history_text(plan: &Plan) -> String {
         }
     }
     let line = |(reason, days, names): &(String, u64, Vec<String>)| {
-        let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>();
-        let more = names.len().saturating_sub(NAMED);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
         format!(
-            "excluded {reason}: {} of {}{more}\n",
+            "excluded {reason}: {} of {}\n",
             counted(*days, "day"),
-            named.join(", ")
+            names_and_more(names)
         )
     };
     found.iter().map(line).collect()
+}
+
+/// The first names, and how many more there are.
+pub(crate) fn names_and_more(names: &[String]) -> String {
+    let named = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// Whether a reason is one that the user may not expect: what a source lacks, and what was asked for.
@@ -199,7 +200,6 @@ fn asset_text(out: &mut String, asset: &AssetPlan) {
     for note in &asset.notes {
         note_text(out, note);
     }
-    out.push('\n');
 }
 
 /// What the Driver would rename of one asset, indented.
@@ -216,7 +216,7 @@ pub fn archive_text(asset: &AssetPlan) -> String {
     out.trim_end().to_owned()
 }
 
-fn note_text(out: &mut String, note: &Note) {
+pub(crate) fn note_text(out: &mut String, note: &Note) {
     let edited = |because: &[String]| match because {
         [] => String::new(),
         because => format!(" ({})", because.join("; ")),
@@ -341,7 +341,7 @@ fn dropped_text(out: &mut String, tables: &BTreeMap<TableName, RangeSet>) -> fmt
 }
 
 /// Cells with one state and one reason on one line, in the order of their first day.
-fn grouped(asset: &AssetPlan) -> Vec<(State, Reason, RangeSet)> {
+pub(crate) fn grouped(asset: &AssetPlan) -> Vec<(State, Reason, RangeSet)> {
     let mut groups: Vec<(State, Reason, RangeSet)> = Vec::new();
     for cells in &asset.cells {
         let same = |group: &&mut (State, Reason, RangeSet)| {
@@ -391,7 +391,10 @@ fn step_text(out: &mut String, step: &Step, commands: bool) {
     }
 }
 
-fn totals_text(plan: &Plan) -> String {
+/// How many assets, steps and days by state, on one line; and how many of the done days are out of date or have
+/// no rows.
+#[must_use]
+pub fn totals_text(plan: &Plan) -> String {
     let days: Vec<String> = State::ALL
         .iter()
         .map(|&state| (state, plan.days_in(state)))

@@ -32,4 +32,4 @@ pub use output::Output;
 pub use summary::{SummaryContext, summary};
 pub use table::{Column, Fitted, fitted, screen_width, table};
 pub use view::{Phase, RunView, StepView};
-pub use words::{count, duration, outcome, size};
+pub use words::{ago, count, duration, outcome, size};

@@ -67,6 +67,19 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// How long before `now` something was, both in milliseconds since the epoch: `just now`, `5 min ago`, `3 h ago`,
+/// `2 days ago`. What is in the future was just now: clocks differ.
+#[must_use]
+pub fn ago(now: i64, at: i64) -> String {
+    let minutes = now.saturating_sub(at).max(0) / 60_000;
+    match minutes {
+        0 => "just now".to_owned(),
+        1..60 => format!("{minutes} min ago"),
+        60..2_880 => format!("{} h ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1_440),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +89,21 @@ mod tests {
         let sizes = [1, 812, 1_549, 12_345_678, 999_999, 3_400_000_000].map(size);
         let wanted = ["1 byte", "812 bytes", "1.5 kB", "12 MB", "999 kB", "3.4 GB"];
         assert_eq!(sizes, wanted);
+    }
+
+    #[test]
+    fn moments_are_told_from_now() {
+        let at = |minutes: i64| ago(1_000_000_000_000, 1_000_000_000_000 - minutes * 60_000);
+        let wanted = [
+            "just now",
+            "just now",
+            "1 min ago",
+            "59 min ago",
+            "1 h ago",
+            "47 h ago",
+            "2 days ago",
+        ];
+        assert_eq!([-5, 0, 1, 59, 60, 2_879, 2_880].map(at), wanted);
     }
 
     #[test]

@@ -221,6 +221,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
 
+    /// Exit 2 for warnings too.
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Do not ask the catalog whether the inputs exist.
     #[arg(long)]
     pub(crate) offline: bool,
@@ -268,9 +272,18 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "ASSET[@DS]")]
     pub(crate) explain: Option<AssetAt>,
 
+    /// Show the reason of each day and every step, not only a line for each asset; also done where assets
+    /// are selected or there are few.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
     /// Also print each step's command line.
     #[arg(long)]
     pub(crate) commands: bool,
+
+    /// Exit 1 if a step would run.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 
     /// Print the equivalent run.py commands, in order.
     #[arg(long = "as", value_enum, value_name = "TOOL", conflicts_with_all = ["explain", "commands", "output"])]
@@ -290,6 +303,10 @@ pub(crate) struct PlanArgs {
 pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+
+    /// Exit 1 if a conf was edited, or filled days are out of date.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -633,15 +650,27 @@ pub(crate) struct LogsArgs {
     pub(crate) attempt: Option<u32>,
 
     /// Print the file's path instead of its text.
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long, conflicts_with_all = ["follow", "sql", "command", "grep"])]
     pub(crate) path: bool,
+
+    /// Print the Spark SQL that the attempt ran instead of its log.
+    #[arg(long, conflicts_with_all = ["follow", "command", "grep"])]
+    pub(crate) sql: bool,
+
+    /// Print the attempt's command line instead of its log.
+    #[arg(long, conflicts_with_all = ["follow", "grep"])]
+    pub(crate) command: bool,
+
+    /// Print only the lines in which this regular expression is found.
+    #[arg(long, value_name = "PATTERN", conflicts_with = "follow")]
+    pub(crate) grep: Option<regex::Regex>,
 
     /// Go on as the log grows, until the attempt is over.
     #[arg(short, long)]
     pub(crate) follow: bool,
 
     /// json: print what is known of the attempt instead of its log.
-    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["path", "follow"])]
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["path", "follow", "sql", "command", "grep"])]
     pub(crate) output: Output,
 }
 

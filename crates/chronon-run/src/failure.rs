@@ -27,6 +27,8 @@ pub(crate) enum Failure {
         /// Which.
         message: String,
     },
+    /// Something was found that the user asked to be told of by the exit code; already shown.
+    Found,
     /// Not everything asked for could be filled, because inputs are missing; already said.
     Waiting,
     /// Another run writes the same tables.
@@ -69,9 +71,11 @@ impl Failure {
                 .map(|finding| finding.message.clone())
                 .collect::<Vec<_>>()
                 .join("; "),
-            Self::StepFailed | Self::Waiting | Self::Interrupted(_) | Self::BrokenPipe => {
-                String::new()
-            }
+            Self::StepFailed
+            | Self::Found
+            | Self::Waiting
+            | Self::Interrupted(_)
+            | Self::BrokenPipe => String::new(),
         }
     }
 
@@ -79,7 +83,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::BrokenPipe => 0,
-            Self::StepFailed | Self::Differs { .. } => 1,
+            Self::StepFailed | Self::Found | Self::Differs { .. } => 1,
             Self::Findings(_) | Self::Setup { .. } | Self::OutOfReach { .. } => 2,
             Self::Waiting => 3,
             Self::Locked { .. } => 4,

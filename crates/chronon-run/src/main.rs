@@ -140,7 +140,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Report(args) => commands::report::run(args),
-        Command::Logs(args) => commands::runs::logs(args),
+        Command::Logs(args) => commands::logs::run(args),
         Command::Clean(args) => commands::clean::run(args),
         Command::Engine(command) => commands::engine::run(command),
         Command::Export(command) => commands::export::run(command),
@@ -164,6 +164,10 @@ fn tell(failure: &Failure) {
         Failure::Locked { message } => {
             output::error(message, Some("wait for it to end, or stop it"))
         }
-        Failure::StepFailed | Failure::Waiting | Failure::Interrupted(_) | Failure::BrokenPipe => {}
+        Failure::StepFailed
+        | Failure::Found
+        | Failure::Waiting
+        | Failure::Interrupted(_)
+        | Failure::BrokenPipe => {}
     }
 }

@@ -3,6 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 
 use chronon_run_core::{Diagnostic, shown::shown};
+use chronon_run_export::{
+    FEW_ASSETS, SUMMARY_COLUMNS, plan_text, summary_reasons, summary_rows, totals_text,
+};
+use chronon_run_plan::Plan;
 use chronon_run_report::{
     Column, Fitted, above,
     diagnostics::{Colour, from_disk, render},
@@ -36,6 +40,35 @@ pub(crate) fn on_screen(columns: &[Column], rows: &[Vec<String>]) -> String {
     }
     text
 }
+
+/// A plan for a person: the sums and a line for each asset, or all `details`. A plan of few assets is always
+/// shown with its details; `commands` adds each step's command line to them.
+pub(crate) fn plan_on_screen(plan: &Plan, details: bool, commands: bool) -> String {
+    if details || commands || plan.assets.len() <= FEW_ASSETS {
+        return plan_text(plan, commands);
+    }
+    let rows = summary_rows(plan);
+    let used = |at: usize| at == 0 || rows.iter().any(|row| !row[at].is_empty());
+    let used: Vec<usize> = (0..SUMMARY_COLUMNS.len()).filter(|&at| used(at)).collect();
+    let columns: Vec<Column> = used
+        .iter()
+        .map(|&at| Column::new(SUMMARY_COLUMNS[at], u8::from(at >= FIRST_OPTIONAL)))
+        .collect();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| used.iter().map(|&at| row[at].clone()).collect())
+        .collect();
+    let reasons = summary_reasons(plan);
+    let gap = if reasons.is_empty() { "" } else { "\n" };
+    format!(
+        "{}\n\n{}{gap}{reasons}\n`chronon-run plan --verbose`, or with a SELECTOR, shows the reason of each day and the steps\n",
+        totals_text(plan),
+        on_screen(&columns, &rows)
+    )
+}
+
+/// Which of the summary's columns are left out where the screen is narrow: this one and those after it.
+const FIRST_OPTIONAL: usize = 4;
 
 /// `value` as indented JSON with a newline at its end.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         Output::Text => show(&findings),
         Output::Json => print(&json(&to_json(&findings, &from_disk))?)?,
     }
-    if findings.iter().any(Diagnostic::is_error) {
+    if findings.iter().any(Diagnostic::is_error) || args.strict && !findings.is_empty() {
         return Err(Failure::Findings(Vec::new()));
     }
     Ok(())

@@ -59,8 +59,12 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let context = Context::load()?;
     let found = diff(&context, args)?;
     match args.output {
-        Output::Json => print(&json(&found)?),
-        Output::Text => print(&text(&context, &found)),
+        Output::Json => print(&json(&found)?)?,
+        Output::Text => print(&text(&context, &found))?,
+    }
+    match args.exit_code && !(found.confs.is_empty() && found.stale.is_empty()) {
+        true => Err(Failure::Found),
+        false => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, event::CancelReason};
 use chronon_run_exec::{Control, signals};
-use chronon_run_export::{plan_text, waits_text};
+use chronon_run_export::waits_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{AssetIndex, AssetPlan, Only, Reason, Wait};
 use chronon_run_report::count;
@@ -134,7 +134,11 @@ fn dry_run(context: &Context, wanted: &Wanted, shown: Output) -> Result<(), Fail
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
     match shown {
-        Output::Text => print(&plan_text(&planned.plan, false)),
+        Output::Text => print(&output::plan_on_screen(
+            &planned.plan,
+            !wanted.select.is_empty(),
+            false,
+        )),
         Output::Json => print(&output::json(&planned.plan)?),
     }
 }

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use chronon_run_core::{RangeSet, TableName};
 use chronon_run_exec::signals;
-use chronon_run_export::plan_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{PLAN_VERSION, Plan};
 use chronon_run_report::Activity;
@@ -16,7 +15,7 @@ use crate::{
     days::checked,
     failure::Failure,
     metrics,
-    output::{agreed, json, note, print},
+    output::{agreed, json, note, plan_on_screen, print},
     planning::{Planned, Wanted},
     running::Running,
     warehouse::Warehouse,
@@ -139,7 +138,7 @@ fn dry_run(context: &Context, wanted: &Wanted, output: Output) -> Result<(), Fai
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
     match output {
-        Output::Text => print(&plan_text(&planned.plan, true)),
+        Output::Text => print(&plan_on_screen(&planned.plan, true, true)),
         Output::Json => print(&json(&planned.plan)?),
     }
 }

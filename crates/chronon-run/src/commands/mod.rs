@@ -8,6 +8,7 @@ pub(crate) mod engine;
 pub(crate) mod export;
 pub(crate) mod frontfill;
 pub(crate) mod init;
+pub(crate) mod logs;
 pub(crate) mod ls;
 pub(crate) mod materialize;
 pub(crate) mod plan;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chronon_run_core::{AssetId, CommandLine, Ds};
 use chronon_run_engine::sql;
-use chronon_run_export::{explanation_text, plan_text};
+use chronon_run_export::explanation_text;
 use chronon_run_plan::{Plan, dropped_before, explain};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     days::checked,
     driver::Driver,
     failure::Failure,
-    output::{json, note, print},
+    output::{json, note, plan_on_screen, print},
     planning::{Planned, Wanted},
     warehouse::Warehouse,
 };
@@ -61,7 +61,10 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
         None => show(&planned.plan, args)?,
     }
-    Ok(())
+    match args.exit_code && !planned.plan.steps.is_empty() {
+        true => Err(Failure::Found),
+        false => Ok(()),
+    }
 }
 
 /// One line for each step, in an order in which they can be typed, after the statements that drop what
@@ -90,8 +93,9 @@ fn spark_sql(statement: &str) -> CommandLine {
 }
 
 fn show(plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {
+    let details = args.verbose || !args.select.is_empty();
     match args.output {
-        Output::Text => print(&plan_text(plan, args.commands)),
+        Output::Text => print(&plan_on_screen(plan, details, args.commands)),
         Output::Json => print(&json(plan)?),
     }
 }

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, fs};
 
 use chronon_run_core::{AssetId, Ds, RangeSet, event::Outcome};
 use chronon_run_exec::signals;
-use chronon_run_export::plan_text;
 use chronon_run_ledger::{Ledger, RunDetail, RunState, StepRecord};
 use chronon_run_plan::{AssetIndex, Only, Plan};
 
@@ -13,7 +12,7 @@ use crate::{
     context::{Context, now_millis},
     failure::Failure,
     metrics,
-    output::{json, note, print},
+    output::{json, note, plan_on_screen, print},
     planning::{Planned, Wanted},
     running::{PLAN_FILE, Running},
     warehouse::Warehouse,
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
         let warehouse = Warehouse::look(&context.workspace)?;
         let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
         return match args.output {
-            Output::Text => print(&plan_text(&planned.plan, false)),
+            Output::Text => print(&plan_on_screen(&planned.plan, false, false)),
             Output::Json => print(&json(&planned.plan)?),
         };
     }

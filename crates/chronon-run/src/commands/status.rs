@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, Ds, RangeSet, ds::format_instant, event::Compared};
+use chronon_run_core::{AssetId, Ds, RangeSet, event::Compared};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, causes_text, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
-use chronon_run_report::{Column, comparison_text, count, differing_columns, outcome};
+use chronon_run_report::{Column, ago, comparison_text, count, differing_columns, outcome};
 use serde::Serialize;
 
 use crate::{
     cli::{DayArgs, Output, StatusArgs},
-    context::Context,
+    context::{Context, now_millis},
     due::Now,
     failure::Failure,
     online::{self, Online},
@@ -188,6 +188,7 @@ fn last_attempt(attempt: AttemptRecord) -> LastAttempt {
 }
 
 fn text(status: &Status) -> String {
+    let now = now_millis();
     let row = |asset: &AssetStatus| {
         vec![
             asset.asset.to_string(),
@@ -197,7 +198,7 @@ fn text(status: &Status) -> String {
             asset
                 .last_attempt
                 .as_ref()
-                .map(last_text)
+                .map(|last| last_text(now, last))
                 .unwrap_or_default(),
         ]
     };
@@ -266,11 +267,6 @@ impl LastComparison {
     }
 }
 
-fn last_text(last: &LastAttempt) -> String {
-    format!(
-        "{} {} in run {}",
-        format_instant(last.at),
-        last.outcome,
-        last.run
-    )
+fn last_text(now: i64, last: &LastAttempt) -> String {
+    format!("{} {} in run {}", last.outcome, ago(now, last.at), last.run)
 }

@@ -1,0 +1,177 @@
+//! `chronon-run logs`.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use chronon_run_core::{CommandLine, shown::shown_log};
+use chronon_run_ledger::{AttemptRecord, Ledger, RunState};
+use regex::Regex;
+
+use super::runs::tell;
+use crate::{
+    cli::{LogsArgs, Output},
+    context::Context,
+    failure::Failure,
+    output::{json, print},
+};
+
+/// `chronon-run logs`.
+pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
+    let context = Context::load()?;
+    let mut ledger = Ledger::open(&context.ledger_path());
+    let asset = context.asset_named(&args.asset.asset)?;
+    let attempts = ledger.attempts(&asset, args.asset.ds);
+    tell(&mut ledger);
+    let wanted =
+        |attempt: &&AttemptRecord| args.attempt.is_none_or(|number| attempt.attempt == number);
+    let found = attempts.iter().rfind(wanted).ok_or_else(|| {
+        Failure::hinted(
+            format!("nothing was ever run for {asset}"),
+            "`chronon-run runs` lists what was run",
+        )
+    })?;
+    if found.log.as_os_str().is_empty() && args.output == Output::Text {
+        let why = found.message.as_deref().unwrap_or("no reason was recorded");
+        return Err(Failure::hinted(
+            format!(
+                "{asset} {} has no log: attempt {} of run {} could not be started: {why}",
+                found.range, found.attempt, found.run
+            ),
+            format!("`chronon-run runs show {}` shows the whole run", found.run),
+        ));
+    }
+    match args.output {
+        Output::Json => print(&json(found)?),
+        Output::Text if args.path => print(&format!("{}\n", found.log.display())),
+        Output::Text if args.command => print(&format!("{}\n", command_line(found))),
+        Output::Text if args.sql => script(found),
+        Output::Text if args.follow => follow(&mut ledger, found),
+        Output::Text => match &args.grep {
+            Some(pattern) => matching(&found.log, pattern),
+            None => copy(&found.log, 0, true).map(|_| ()),
+        },
+    }
+}
+
+/// The command line of an attempt, quoted for a shell; secrets are masked in the ledger already.
+fn command_line(attempt: &AttemptRecord) -> CommandLine {
+    CommandLine {
+        argv: attempt.argv.clone(),
+        ..CommandLine::default()
+    }
+}
+
+/// Prints the Spark SQL that an attempt ran, which lies beside its log.
+fn script(attempt: &AttemptRecord) -> Result<(), Failure> {
+    let script = attempt.log.with_extension("sql");
+    if !script.exists() {
+        return Err(Failure::hinted(
+            format!("{} has no script of its own", attempt.asset),
+            "only engine kind = \"sql\" has; `--command` prints the command line",
+        ));
+    }
+    copy(&script, 0, true).map(|_| ())
+}
+
+/// Prints the lines of a log in which `pattern` is found.
+fn matching(log: &Path, pattern: &Regex) -> Result<(), Failure> {
+    let failed =
+        |error: io::Error| Failure::setup(format!("cannot read {}: {error}", log.display()));
+    let mut lines = BufReader::new(File::open(log).map_err(failed)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A line without an end is cut rather than held.
+        let mut piece = Read::by_ref(&mut lines).take(PIECE as u64);
+        if piece.read_until(b'\n', &mut line).map_err(failed)? == 0 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&line);
+        if pattern.is_match(&text) {
+            print(&shown_log(text.trim_end_matches(['\r', '\n'])))?;
+            print("\n")?;
+        }
+    }
+}
+
+/// How much of a log is held at one time.
+const PIECE: usize = 1 << 16;
+
+/// Prints what a log has from byte `from` on, a piece at a time; returns where it ended. The end of what
+/// is there may be within a character, which the next call then begins with, unless it is the `last`.
+fn copy(log: &Path, from: u64, last: bool) -> Result<u64, Failure> {
+    let failed =
+        |error: io::Error| Failure::setup(format!("cannot read {}: {error}", log.display()));
+    let mut file = File::open(log).map_err(failed)?;
+    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    let mut printed = from;
+    let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
+    loop {
+        let room = (PIECE - piece.len()) as u64;
+        let read = Read::by_ref(&mut file).take(room).read_to_end(&mut piece);
+        let is_end = read.map_err(failed)? == 0;
+        let whole = match is_end && last {
+            true => piece.len(),
+            false => whole_characters(&piece),
+        };
+        print(&shown_log(&String::from_utf8_lossy(&piece[..whole])))?;
+        printed += whole as u64;
+        piece.drain(..whole);
+        if is_end {
+            return Ok(printed);
+        }
+    }
+}
+
+/// How many bytes end with a whole character, and not between the two characters of a line end. What is
+/// no UTF-8 counts as whole.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let begun = (1..=3.min(bytes.len())).find(|back| {
+        let byte = bytes[bytes.len() - back];
+        let length = match byte {
+            b'\r' => 2,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf7 => 4,
+            _ => 0,
+        };
+        length > *back
+    });
+    bytes.len() - begun.unwrap_or(0)
+}
+
+/// Between two looks at a growing log.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Prints a log as it grows, until its attempt is over.
+fn follow(ledger: &mut Ledger, attempt: &AttemptRecord) -> Result<(), Failure> {
+    let mut at = 0;
+    loop {
+        // Asked before reading, so that the last words are not missed.
+        let over = is_over(ledger, attempt);
+        if over || attempt.log.exists() {
+            at = copy(&attempt.log, at, over)?;
+        }
+        if over {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the attempt's log is complete. An attempt that is not known any more, e.g.
+/// because the ledger was deleted, is over.
+fn is_over(ledger: &mut Ledger, attempt: &AttemptRecord) -> bool {
+    let Some(run) = ledger.run(&attempt.run) else {
+        return true;
+    };
+    let steps = run.steps.iter().filter(|step| step.step == attempt.step);
+    let mut attempts = steps.flat_map(|step| &step.attempts);
+    let now = attempts.find(|found| found.attempt == attempt.attempt);
+    run.record.state != RunState::Running || now.is_none_or(|now| now.finished.is_some())
+}
