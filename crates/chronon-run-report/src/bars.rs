@@ -22,7 +22,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
     Phase, RunView, StepView, activity,
-    fit::shorten_name,
+    fit::{shorten, shorten_name},
     lines::{Layout, attempt_note, describe},
     words::duration,
 };
@@ -55,6 +55,8 @@ struct Line {
 enum Kind {
     Step,
     Stuck,
+    /// What the step above does now.
+    Detail,
     More,
     Total,
 }
@@ -64,7 +66,7 @@ impl Line {
     fn template(&self, width: u16) -> &'static str {
         let is_known = self.progress.1 > 0;
         match self.kind {
-            Kind::More => "  {wide_msg:.dim}",
+            Kind::Detail | Kind::More => "  {wide_msg:.dim}",
             Kind::Stuck => "{spinner:.yellow} {wide_msg} {prefix:.yellow}",
             Kind::Step if width >= WIDE && is_known => {
                 "{spinner:.cyan} {wide_msg} {bar:20.green/dim} {pos:>3}/{len:<3} {prefix:.dim}"
@@ -271,9 +273,15 @@ fn live_lines(
         true => room.saturating_sub(1),
         false => room,
     };
+    let has_details = columns < WIDE && 2 * running.len() <= room;
     let shown = running.iter().take(most);
     let mut lines: Vec<Line> = shown
-        .map(|(since, step)| running_line(step, now, elapsed(*since, now), columns))
+        .flat_map(|(since, step)| {
+            let detail = detail_line(step, columns).filter(|_| has_details);
+            let elapsed = elapsed(*since, now);
+            let line = running_line(step, now, elapsed, columns, detail.is_some());
+            [Some(line), detail].into_iter().flatten()
+        })
         .collect();
     if running.len() > most && room > 0 {
         lines.push(Line {
@@ -287,7 +295,8 @@ fn live_lines(
     lines
 }
 
-fn running_line(step: &StepView, now: i64, elapsed: u64, columns: u16) -> Line {
+/// The line of a running step, whose stage is in the line below if it `has_detail`.
+fn running_line(step: &StepView, now: i64, elapsed: u64, columns: u16, has_detail: bool) -> Line {
     if let Some(since) = step.stuck_since {
         return stuck_line(step, self::elapsed(since, now), columns);
     }
@@ -308,8 +317,8 @@ fn running_line(step: &StepView, now: i64, elapsed: u64, columns: u16) -> Line {
         };
     }
     let note = match stage {
-        Some(stage) => format!("{}  {elapsed}", short_stage(stage, progress)),
-        None => elapsed,
+        Some(stage) if !has_detail => format!("{}  {elapsed}", short_stage(stage, progress)),
+        _ => elapsed,
     };
     let mut line = Line {
         kind: Kind::Step,
@@ -319,6 +328,37 @@ fn running_line(step: &StepView, now: i64, elapsed: u64, columns: u16) -> Line {
     };
     line.text = shorten_name(&(step.short_name() + &attempt), line.room(columns));
     line
+}
+
+/// Which table is being made, where the line of the step has no room for it: of the stage
+/// `statement 4 of 11 (out.a), stage 3` as much as fits, the table's name last.
+fn detail_line(step: &StepView, columns: u16) -> Option<Line> {
+    let (done, all, stage) = step.progress.as_ref()?;
+    let (statement, rest) = stage.split_once(" (")?;
+    let (table, stage) = rest.split_once(')')?;
+    let room = usize::from(columns).saturating_sub(4);
+    let tasks = match stage.is_empty() {
+        true => String::new(),
+        false => format!("{stage} {done}/{all}"),
+    };
+    let short = statement.replace("statement ", "").replace(" of ", "/");
+    let name = table.rsplit('.').next().unwrap_or(table);
+    let texts = [
+        format!("{statement}: {table}{tasks}"),
+        format!("{statement}: {table}"),
+        format!("{short} {table}"),
+    ];
+    let fitting = |text: &String| measure_text_width(text) <= room;
+    let text = texts.into_iter().find(fitting).unwrap_or_else(|| {
+        let room = room.saturating_sub(measure_text_width(&short) + 1);
+        format!("{short} {}", shorten(name, room))
+    });
+    Some(Line {
+        kind: Kind::Detail,
+        text: format!("  {text}"),
+        progress: (0, 0),
+        note: String::new(),
+    })
 }
 
 /// `statement 4 of 11 (out.a), stage 3` in few words: `stage 3 2/8`.

@@ -111,6 +111,65 @@ fn every_width_has_its_templates() {
     insta::assert_snapshot!("columns_200", shown(200));
 }
 
+/// A run of `count` steps, each of which makes a table.
+fn making_tables(count: u32) -> RunView {
+    let names: Vec<String> = (0..count)
+        .map(|n| format!("join/stays.search_ranking_{n}.v1/backfill"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let starts = (0..count).map(|step| starting(step, 1));
+    let stage = "statement 4 of 11 (stays_out.stays_bookings_listing_daily_v1), stage 3";
+    let stages = (0..count).map(|step| chronon_run_core::event::What::Progress {
+        step,
+        done: 2,
+        total: 8,
+        stage: stage.to_owned(),
+    });
+    view_of(&timed(
+        std::iter::once(started(&names, count))
+            .chain(starts)
+            .chain(stages)
+            .collect(),
+    ))
+}
+
+#[test]
+fn the_table_that_is_made_is_named_at_every_width() {
+    let lines = |count: u32, rows: u16, columns: u16| -> Vec<String> {
+        let view = making_tables(count);
+        let lines = live_lines(&view, &BTreeMap::new(), 1_020_000, (rows, columns));
+        lines.into_iter().map(|line| line.text).collect()
+    };
+    assert_eq!(
+        lines(1, 24, 80)[1],
+        "  statement 4 of 11: stays_out.stays_bookings_listing_daily_v1, stage 3 2/8"
+    );
+    assert_eq!(
+        lines(1, 24, 70)[1],
+        "  statement 4 of 11: stays_out.stays_bookings_listing_daily_v1"
+    );
+    assert_eq!(
+        lines(1, 24, 40)[1],
+        "  4/11 stays_bookings_listing_daily_v1"
+    );
+    let tiny = &lines(1, 24, 30)[1];
+    assert!(
+        tiny.starts_with("  4/11 stays_") && tiny.ends_with("_daily_v1"),
+        "{tiny}"
+    );
+    assert!(lines(1, 24, 200)[0].contains("(stays_out.stays_bookings_listing_daily_v1), stage 3"));
+    assert_eq!((lines(4, 24, 80).len(), lines(5, 24, 80).len()), (9, 6));
+    for rows in 1..30 {
+        for count in 1..10 {
+            let most = usize::from(rows).saturating_sub(1).max(1);
+            assert!(
+                lines(count, rows, 80).len() <= most,
+                "{count} steps, {rows} rows"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_first_word_has_the_colour_of_what_it_means() {
     console::set_colors_enabled_stderr(true);
