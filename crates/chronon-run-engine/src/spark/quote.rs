@@ -47,6 +47,8 @@ pub fn quote_error(log: &str) -> Option<String> {
     let message = query_error(&lines)
         .or_else(|| out_of_memory(&lines))
         .or_else(|| metastore(&lines))
+        .or_else(|| bare_message(&lines))
+        .or_else(|| python(&lines))
         .or_else(|| exception(&lines))
         .or_else(|| launch_error(&lines))
         .or_else(|| logged_error(&lines))?;
@@ -81,12 +83,69 @@ fn query_error(lines: &[&str]) -> Option<String> {
     Some(format!("{IN_QUERY} {message}"))
 }
 
+/// The message of the analyser and the parser as Spark 3.4 and later print it: without [`IN_QUERY`],
+/// most with an error class. `None` if a stack trace follows, because that has the causes.
+fn bare_message(lines: &[&str]) -> Option<String> {
+    static SHAPE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let class = r"^\[[A-Z][A-Z0-9_]+(\.[A-Z0-9_]+)*\] ";
+        Regex::new(&format!(
+            r"{class}|^Cannot write incompatible data to table |; line \d+ pos \d+;?$"
+        ))
+        .ok()
+    });
+    let shape = SHAPE.as_ref()?;
+    let is_message =
+        |line: &&str| shape.is_match(line) && !is_logged(line) && !names_exception(line);
+    let last = lines.iter().rposition(is_message)?;
+    // A message of several lines has its class in the first and its place in the last one.
+    let begin = lines[..last]
+        .iter()
+        .rposition(|line| line.is_empty() || line.starts_with("Time taken"));
+    let begin = begin.map_or(0, |begin| begin + 1);
+    let at = (begin..=last)
+        .find(|&at| is_message(&lines[at]))
+        .unwrap_or(last);
+    let rest = &lines[at + 1..];
+    if rest.iter().any(|line| line.starts_with("\tat ")) {
+        return None;
+    }
+    let message = lines[at].trim_end_matches(';');
+    if rest.iter().any(|line| line.starts_with("== SQL")) {
+        let statement = parse_error(&lines[at..])?;
+        return Some(statement.trim_start_matches(IN_QUERY).trim().to_owned());
+    }
+    Some(match message.ends_with(':') {
+        true => with_list(message, rest),
+        false => message.to_owned(),
+    })
+}
+
+/// What the last traceback of Python ends with; of an exception without a message, its direct cause.
+fn python(lines: &[&str]) -> Option<String> {
+    const FILE: &str = "  File \"";
+    const CAUSED: &str = "The above exception was the direct cause";
+    let end_of = |lines: &[&str]| {
+        let frame = lines.iter().rposition(|line| line.starts_with(FILE))?;
+        let indented = |line: &&str| line.is_empty() || line.starts_with(' ');
+        let end = lines[frame..].iter().position(|line| !indented(line))?;
+        Some(lines[frame + end].to_owned())
+    };
+    let last = end_of(lines)?;
+    let cause = lines.iter().rposition(|line| line.starts_with(CAUSED));
+    let cause = cause.filter(|_| !last.contains(": "));
+    Some(
+        cause
+            .and_then(|cause| end_of(&lines[..cause]))
+            .unwrap_or(last),
+    )
+}
+
 /// The parser puts its message on the next line and the statement below, with ^^^ under the place.
 fn parse_error(rest: &[&str]) -> Option<String> {
     let message = rest.iter().find(|line| !line.is_empty())?;
     let caret = rest
         .iter()
-        .position(|line| line.trim_start().starts_with("^^^"));
+        .position(|line| line.trim_start_matches([' ', '-']).starts_with("^^^"));
     let quoted = caret.and_then(|caret| rest.get(caret.checked_sub(1)?));
     Some(match quoted {
         Some(statement) => format!("{IN_QUERY} {message}: `{}`", statement.trim()),
@@ -208,11 +267,16 @@ fn chains<'a>(lines: &[&'a str]) -> Vec<Vec<Thrown<'a>>> {
 /// An exception whose message begins on the next line.
 fn with_message(text: String, rest: &[&str]) -> String {
     match rest.first() {
-        Some(next) if text.ends_with(':') && !text.contains(": ") && !is_trace(next) => {
+        Some(next) if begins_below(&text) && !is_trace(next) && !is_logged(next) => {
             format!("{text} {}", next.trim())
         }
         _ => text,
     }
+}
+
+/// A class without a message, or what Scala's `assert` and `require` put before one.
+fn begins_below(text: &str) -> bool {
+    text.ends_with(':') && (!text.contains(": ") || text.ends_with(" failed:"))
 }
 
 /// Where the stack trace begins, if the line before `rest` is an exception: perhaps after more lines
@@ -280,6 +344,10 @@ fn telling(chain: &[Thrown<'_>]) -> String {
 }
 
 fn is_wrapper(message: &str) -> bool {
+    let class = message
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "));
+    let message = class.map_or(message, |(_, message)| message);
     WRAPPERS.iter().any(|wrapper| message.starts_with(wrapper))
 }
 
@@ -318,6 +386,9 @@ fn names_exception(line: &str) -> bool {
 fn launch_error(lines: &[&str]) -> Option<String> {
     let starts = [
         "Error: ",
+        "[scallop] Error: ",
+        "python: ",
+        "python3: ",
         IN_MAIN,
         "JAVA_HOME is not set",
         "Unrecognized ",
