@@ -22,7 +22,7 @@ pub(crate) const NOBODY: u32 = 65_534;
 /// A workspace whose names, literals and values are not ASCII, with one seed, one staging query and
 /// one GroupBy. The staging query also writes what its JVM was told.
 pub(crate) fn workspace() -> Workspace {
-    let workspace = Workspace::outside_tmp("Wörk späce");
+    let workspace = Workspace::outside_tmp("Wörk späce; a,b");
     workspace.write(
         "workspace.toml",
         r#"[workspace]
@@ -34,7 +34,7 @@ conf = { "spark.sql.shuffle.partitions" = "2" }
 [run]
 retries = 0
 [seeds."src.events"]
-path = "data/Ereignisse für März.csv"
+path = "data/Ereignisse für März [1].csv"
 columns = { user = "string", amount = "bigint", ts = "bigint", city = "string", ds = "string" }
 partition_by = ["ds"]
 [catalog]
@@ -43,7 +43,7 @@ idle = "2s"
     );
     workspace.write("teams.json", r#"{"default": {}, "shop": {}}"#);
     workspace.write(
-        "data/Ereignisse für März.csv",
+        "data/Ereignisse für März [1].csv",
         "user,amount,ts,city,ds\n\
          käthe,10,1767229200000,Zürich,2026-01-01\n\
          u1,11,1767232800000,Bern,2026-01-01\n\
@@ -148,7 +148,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// As cron in a hardened container: no variable but `PATH`, a user without a home, another time
-/// zone, and a `/tmp` from which nothing can be executed.
+/// zone, a `/tmp` from which nothing can be executed, and options that win over those of a JVM's command
+/// line.
 #[test]
 fn a_run_without_locale_home_and_usable_tmp() {
     let rights = has_rights();
@@ -188,7 +189,11 @@ fn a_run_without_locale_home_and_usable_tmp() {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())
         .env("CHRONON_RUN_CACHE", cache())
-        .env("TZ", "Asia/Kolkata");
+        .env("TZ", "Asia/Kolkata")
+        .env(
+            "_JAVA_OPTIONS",
+            "-Dfile.encoding=US-ASCII -Duser.timezone=Asia/Kolkata -Djava.io.tmpdir=/nonexistent",
+        );
     let screen = Screen::new(command.output().unwrap(), workspace.root()).expect(0);
     if rights {
         assert!(screen.stdout.ends_with("left: \n"), "{}", screen.text());

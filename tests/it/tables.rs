@@ -15,7 +15,7 @@ use chronon_run_catalog::{
 };
 use chronon_run_core::{CatalogSnapshot, CommandLine, Ds, TableInfo, TableName};
 use chronon_run_engine::spark::{
-    Jvm, Spark, Surroundings,
+    InheritedOptions, Jvm, Spark, Surroundings,
     archive::Archive,
     command::{LOG_CONFIG, Length, SqlJobs},
     locate,
@@ -110,7 +110,7 @@ impl Warehouse {
             jvm: &jvm,
             log_config: Some(&log),
             archive: archive.as_ref(),
-            inherited_options: None,
+            inherited_options: &InheritedOptions::default(),
         };
         output(&jobs.script(&path, "test", Length::Short))
     }

@@ -24,7 +24,7 @@ use chronon_run_core::{CatalogSnapshot, CommandLine, TableName};
 use chronon_run_engine::{
     seeds::{self, Format, Partitioning, Prepared, Seed, State},
     spark::{
-        Jvm, Spark, Surroundings,
+        InheritedOptions, Jvm, Spark, Surroundings,
         archive::Archive,
         command::{LOG_CONFIG, Length, SqlJobs},
         locate, log, session,
@@ -92,7 +92,7 @@ impl Workspace {
             jvm: &jvm,
             log_config: Some(&log_config),
             archive: None,
-            inherited_options: None,
+            inherited_options: &InheritedOptions::default(),
         };
         command(&build(&jobs))
     }

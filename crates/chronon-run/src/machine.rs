@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chronon_run_core::shown::shown;
 use chronon_run_engine::spark::{Jvm, Scratch, Spark};
 use chronon_run_process::{
     Processes, User, allow_open_files, allows_execution, is_writable, open_files, processes,
@@ -61,11 +62,16 @@ pub(crate) fn scratch_root(workspace: &Workspace) -> PathBuf {
 pub(crate) fn of_app(workspace: &Workspace, app: &str) -> Result<Jvm, Failure> {
     state::create(workspace)?;
     check_user(&User::current())?;
-    let jvm = Jvm {
+    let scratch = scratch_root(workspace).join("apps").join(app);
+    let mut jvm = Jvm {
         home: home(&workspace.state_dir),
-        ..Jvm::below(scratch_root(workspace).join("apps").join(app))
+        ..Jvm::below(scratch)
     };
     create_folders(&jvm)?;
+    if !allows_execution(&jvm.scratch) {
+        jvm.native = Some(executable_folder_of_app(workspace, &jvm.scratch, app)?);
+        create_folders(&jvm)?;
+    }
     Ok(jvm)
 }
 
@@ -74,6 +80,19 @@ fn has_hadoop(jars: &Path) -> bool {
     let names = fs::read_dir(jars).into_iter().flatten().flatten();
     let mut names = names.map(|entry| entry.file_name());
     names.any(|name| name.to_string_lossy().starts_with("hadoop-"))
+}
+
+/// The same as [`executable_folder`], but it stays when this process ends.
+fn executable_folder_of_app(
+    workspace: &Workspace,
+    scratch: &Path,
+    app: &str,
+) -> Result<PathBuf, Failure> {
+    let cache = surroundings(Some(workspace)).cache;
+    let native = cache.map(|cache| cache.join("native").join("apps").join(app));
+    native
+        .filter(|native| fs::create_dir_all(native).is_ok() && allows_execution(native))
+        .ok_or_else(|| nothing_executable(scratch))
 }
 
 /// Hadoop's login fails for a user without a name, in every JVM and with every setting.
@@ -89,6 +108,31 @@ pub(crate) fn check_user(user: &User) -> Result<(), Failure> {
         format!(
             "add an entry in the image, e.g. `echo 'chronon:x:{uid}:0::/tmp:/bin/sh' >> /etc/passwd`, or start the command under nss_wrapper"
         ),
+    ))
+}
+
+/// What Hadoop's paths cannot hold, or Spark takes for a pattern where it creates a table.
+const NOT_IN_PATHS: [char; 8] = [':', '*', '?', '[', ']', '{', '}', '\\'];
+
+/// Fails where the tables of the embedded metastore would be in a folder that Spark cannot use.
+pub(crate) fn check_folder(state_dir: &Path) -> Result<(), Failure> {
+    let text = state_dir.display().to_string();
+    let Some(bad) = text
+        .chars()
+        .find(|&c| NOT_IN_PATHS.contains(&c) || c.is_control())
+    else {
+        return Ok(());
+    };
+    let named = match bad.is_control() {
+        true => "a control character".to_owned(),
+        false => format!("`{bad}`"),
+    };
+    Err(Failure::hinted(
+        format!(
+            "Spark cannot keep tables in {}: its path holds {named}",
+            shown(&text)
+        ),
+        "rename the folder, or set `state_dir` in `[workspace]` or CHRONON_RUN_STATE to another one",
     ))
 }
 
@@ -149,15 +193,17 @@ fn executable_folder(workspace: &Workspace, scratch: &Path) -> Result<Scratch, F
     let created = native.and_then(|native| Scratch::create(&native).ok());
     created
         .filter(|native| allows_execution(native.path()))
-        .ok_or_else(|| {
-            Failure::hinted(
-                format!(
-                    "{} is on a file system that is mounted noexec, and so is the cache folder: Spark cannot load its native libraries (snappy, lz4, zstd)",
-                    scratch.display()
-                ),
-                "set `state_dir` under [workspace] or CHRONON_RUN_CACHE to a folder on another file system",
-            )
-        })
+        .ok_or_else(|| nothing_executable(scratch))
+}
+
+fn nothing_executable(scratch: &Path) -> Failure {
+    Failure::hinted(
+        format!(
+            "{} is on a file system that is mounted noexec, and so is the cache folder: Spark cannot load its native libraries (snappy, lz4, zstd)",
+            scratch.display()
+        ),
+        "set `state_dir` under [workspace] or CHRONON_RUN_CACHE to a folder on another file system",
+    )
 }
 
 fn create(root: &Path) -> Result<Scratch, Failure> {
@@ -200,6 +246,28 @@ mod tests {
         assert!(!has_hadoop(jars.path()));
         fs::write(jars.path().join("hadoop-client-api-3.3.2.jar"), "").unwrap();
         assert!(has_hadoop(jars.path()));
+    }
+
+    #[test]
+    fn a_folder_that_spark_cannot_use_is_named_with_the_reason() {
+        for fine in ["/w/Wörk späce/.chronon-run", "/w/a;b,c#d%20'\"$+&=@~/x"] {
+            assert!(check_folder(Path::new(fine)).is_ok(), "{fine}");
+        }
+        for (bad, named) in [
+            ("/w/2026-01-01T10:00/x", "`:`"),
+            ("/w/a[1]/x", "`[`"),
+            ("/w/{a}/x", "`{`"),
+            ("/w/a\nb/x", "control"),
+        ] {
+            let Err(Failure::Setup { message, hint }) = check_folder(Path::new(bad)) else {
+                panic!("accepted {bad}");
+            };
+            assert!(
+                message.contains(named) && !message.contains('\n'),
+                "{message}"
+            );
+            assert!(hint.is_some_and(|hint| hint.contains("state_dir")));
+        }
     }
 
     #[test]

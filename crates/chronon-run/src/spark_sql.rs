@@ -7,7 +7,7 @@ use std::{
 
 use chronon_run_core::CommandLine;
 use chronon_run_engine::spark::{
-    Jvm, Spark,
+    InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{Length, SqlJobs},
     conceal::{Place, conceal},
@@ -30,8 +30,7 @@ pub(crate) struct SparkSql<'a> {
     jvm: Jvm,
     log_config: Option<PathBuf>,
     archive: Option<Archive>,
-    /// `$SPARK_SUBMIT_OPTS`.
-    inherited_options: Option<String>,
+    inherited_options: InheritedOptions,
 }
 
 impl<'a> SparkSql<'a> {
@@ -41,7 +40,7 @@ impl<'a> SparkSql<'a> {
         Ok(Self {
             archive: archive(Purpose::Sql, &spark),
             log_config: Some(log_config(&workspace.state_dir)?),
-            inherited_options: env::var("SPARK_SUBMIT_OPTS").ok(),
+            inherited_options: InheritedOptions::of(|name| env::var(name).ok()),
             jvm: warehouse.jvm(workspace)?,
             ..Self::shown(workspace, warehouse.uri(), spark)
         })
@@ -57,7 +56,7 @@ impl<'a> SparkSql<'a> {
             jvm: Jvm::below(scratch_root(workspace)),
             log_config: None,
             archive: None,
-            inherited_options: None,
+            inherited_options: InheritedOptions::default(),
         }
     }
 
@@ -85,9 +84,9 @@ impl<'a> SparkSql<'a> {
         self.archive.as_ref()
     }
 
-    /// `$SPARK_SUBMIT_OPTS`.
-    pub(crate) fn inherited_options(&self) -> Option<&str> {
-        self.inherited_options.as_deref()
+    /// JVM options of this process's environment.
+    pub(crate) fn inherited_options(&self) -> &InheritedOptions {
+        &self.inherited_options
     }
 
     /// A process of its own that runs `script`.
@@ -127,7 +126,7 @@ impl<'a> SparkSql<'a> {
             jvm: &self.jvm,
             log_config: self.log_config.as_deref(),
             archive: self.archive.as_ref(),
-            inherited_options: self.inherited_options.as_deref(),
+            inherited_options: &self.inherited_options,
         }
     }
 }

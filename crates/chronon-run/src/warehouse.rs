@@ -96,6 +96,18 @@ impl Warehouse {
         })
     }
 
+    /// Fails where tables are known from another user's listing only, which has no rows.
+    pub(crate) fn check_rows(&self, workspace: &Workspace) -> Result<(), Failure> {
+        let is_embedded = matches!(workspace.catalog, CatalogSettings::Embedded { .. });
+        if !is_embedded || self.catalog.is_none() || self._lease.is_some() {
+            return Ok(());
+        }
+        Err(Failure::hinted(
+            metastore_of_another(workspace),
+            "only that user can read rows with `show` and `query`; `ls`, `plan`, `status`, `runs` and `diff` work for everyone who may read the state folder",
+        ))
+    }
+
     /// Keeps a listing of the embedded metastore for users who may only read the state folder.
     fn record(&self, workspace: &Workspace, snapshot: &CatalogSnapshot) {
         if self._lease.is_some() {
@@ -165,6 +177,7 @@ impl Warehouse {
             }
             CatalogSettings::Embedded { idle } => {
                 machine::check_user(&User::current())?;
+                machine::check_folder(&workspace.state_dir)?;
                 Self::open_embedded(workspace, *idle, find_spark(workspace)?)
             }
         }
@@ -172,6 +185,7 @@ impl Warehouse {
 
     fn open_embedded(workspace: &Workspace, idle: Duration, spark: Spark) -> Result<Self, Failure> {
         machine::check_user(&User::current())?;
+        machine::check_folder(&workspace.state_dir)?;
         machine::check_limits(&spark)?;
         let archive = archive(Purpose::Metastore, &spark);
         let mut java_options = common_options();

@@ -33,8 +33,8 @@ import org.apache.thrift.transport.TTransportException;
  *
  * Only the user that runs it (and root) may connect: see {@link Peers}.
  *
- * Arguments: state file, token, idle milliseconds, database directory, warehouse directory, and the
- * port to listen on if it is free (0: any).
+ * Arguments: state file, token, idle milliseconds, database directory (relative to the working
+ * directory), warehouse directory, and the port to listen on if it is free (0: any).
  */
 public class EmbeddedMetastore {
     private final File state;

@@ -11,7 +11,7 @@ import org.apache.hadoop.fs.Path;
  * file that makes this the only user of the database. All changes are one transaction; a change that
  * was applied already changes nothing.
  *
- * Arguments: database directory, then pairs of the old and the new prefix, in the order of the moves.
+ * Arguments: database directory (relative to the working directory), then pairs of the old and the new prefix, in the order of the moves.
  */
 public class Relocate {
     /** Table, column with a location, and the columns that identify a row. */

@@ -61,8 +61,10 @@ const LOCK_FILE: &str = "metastore.lock";
 const DATABASE: &str = "db";
 /// The server's folder for temporary files, in its directory.
 const TEMPORARY: &str = "tmp";
-/// Variables by which the user's own Hive would be configured instead.
-const FOREIGN_CONFIG: [&str; 4] = [
+/// Variables by which the user's own Hive would be configured instead, and options that would win over
+/// those that this JVM is given.
+const FOREIGN_CONFIG: [&str; 5] = [
+    "_JAVA_OPTIONS",
     "HIVE_CONF_DIR",
     "HIVE_HOME",
     "HADOOP_CONF_DIR",
@@ -324,7 +326,8 @@ impl Embedded {
             inside(STATE_FILE),
             format!("{:016x}", RandomState::new().hash_one(Instant::now())),
             self.idle.as_millis().to_string(),
-            inside(DATABASE),
+            // Relative to the server's working directory: a Derby URL cannot hold every path.
+            DATABASE.to_owned(),
             text(&self.warehouse),
             port.to_string(),
         ]

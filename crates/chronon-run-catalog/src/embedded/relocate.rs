@@ -41,7 +41,7 @@ impl Embedded {
         let mut arguments = vec![
             text(&self.directory.join("Relocate.java")),
             "Relocate".to_owned(),
-            text(&self.directory.join(DATABASE)),
+            DATABASE.to_owned(),
         ];
         let paths = changes.iter().flat_map(|(from, to)| [from, to]);
         arguments.extend(paths.map(|path| text(path)));

@@ -73,14 +73,11 @@ pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
     })
 }
 
-/// Spark takes a path as a pattern and passes over hidden files without a word.
+/// Spark passes over hidden files without a word.
 fn check_name(seed: &Seed) -> Result<(), SeedError> {
     let name = seed.path.file_name().and_then(|name| name.to_str());
     let why = match (name, seed.path.to_str()) {
         (Some(name), _) if name.starts_with(['_', '.']) => "its name starts with `_` or `.`",
-        (_, Some(path)) if path.contains(['*', '?', '[', ']', '{', '}', '\\']) => {
-            "its path holds one of * ? [ ] { } \\"
-        }
         (Some(_), Some(path)) if path.contains(|c: char| c.is_control()) => {
             "its path holds a control character"
         }

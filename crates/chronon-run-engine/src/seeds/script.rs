@@ -1,6 +1,6 @@
 //! The SQL that loads seeds.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use chronon_run_core::{Column, clean};
 
@@ -112,6 +112,18 @@ fn source_view(prepared: &Prepared, view: &str) -> String {
     )
 }
 
+/// The pattern that matches `path` alone: Spark takes paths as patterns.
+fn pattern(path: &Path) -> String {
+    let mut pattern = String::new();
+    for character in path.display().to_string().chars() {
+        if "*?[]{}\\".contains(character) {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern
+}
+
 fn options(prepared: &Prepared) -> Vec<(String, String)> {
     let seed = &prepared.seed;
     let mut options: Vec<(String, String)> = Vec::new();
@@ -119,7 +131,7 @@ fn options(prepared: &Prepared) -> Vec<(String, String)> {
         options.retain(|(known, _)| !known.eq_ignore_ascii_case(key));
         options.push((key.to_owned(), value.to_owned()));
     };
-    set("path", &seed.path.display().to_string());
+    set("path", &pattern(&seed.path));
     match seed.format {
         Format::Csv => {
             set("header", "true");
@@ -272,6 +284,13 @@ mod tests {
             digests: Default::default(),
             first_rows: Default::default(),
         }
+    }
+
+    #[test]
+    fn a_path_is_no_pattern() {
+        let path = Path::new("/w [1]/{a,b}/it's *?.csv");
+        assert_eq!(pattern(path), r"/w \[1\]/\{a,b\}/it's \*\?.csv");
+        assert_eq!(pattern(Path::new(r"/w\x")), r"/w\\x");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Jvm, Spark,
+    InheritedOptions, Jvm, Spark,
     command::{Length, SQL_CLASS, spark_env},
 };
 
@@ -257,7 +257,7 @@ impl Recording {
         options.push(format!("-Dderby.stream.error.file={}", path("derby.log")));
         Ok(CommandLine {
             argv,
-            env: spark_env(spark, None, &jvm, &options),
+            env: spark_env(spark, &InheritedOptions::default(), &jvm, &options),
             cwd: Some(directory.to_owned()),
         })
     }

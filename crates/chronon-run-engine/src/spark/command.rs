@@ -7,7 +7,7 @@ use chronon_run_core::CommandLine;
 use super::{
     Jvm, Spark,
     archive::Archive,
-    jvm::{cluster_conf, common_env, common_options},
+    jvm::{InheritedOptions, cluster_conf, common_env, common_options},
 };
 
 /// Spark's own SQL class (design §3).
@@ -35,8 +35,8 @@ pub struct SqlJobs<'a> {
     pub log_config: Option<&'a Path>,
     /// The class-data archive, if there is one.
     pub archive: Option<&'a Archive>,
-    /// `SPARK_SUBMIT_OPTS` of the environment that the job will inherit: kept, in front.
-    pub inherited_options: Option<&'a str>,
+    /// JVM options of the environment that the job will inherit: kept, in front.
+    pub inherited_options: &'a InheritedOptions,
 }
 
 /// How long a job is expected to run.
@@ -89,7 +89,12 @@ impl SqlJobs<'_> {
     fn env(&self, length: Length) -> Vec<(String, Option<String>)> {
         let mut options = java_options(self.archive, length);
         if let Some(path) = self.log_config {
-            options.push(format!("-Dlog4j2.configurationFile={}", text(path)));
+            // A comma would separate two files.
+            let location = match text(path) {
+                plain if !plain.contains(',') => plain,
+                listed => format!("file://{}", percent_encoded(&listed)),
+            };
+            options.push(format!("-Dlog4j2.configurationFile={location}"));
         }
         spark_env(self.spark, self.inherited_options, self.jvm, &options)
     }
@@ -175,15 +180,16 @@ pub fn java_options(archive: Option<&Archive>, length: Length) -> Vec<String> {
 #[must_use]
 pub fn spark_env(
     spark: &Spark,
-    inherited_options: Option<&str>,
+    inherited_options: &InheritedOptions,
     jvm: &Jvm,
     options: &[String],
 ) -> Vec<(String, Option<String>)> {
     let own = options.iter().cloned().chain(jvm.options());
     let quoted = own.map(|option| quote(&option));
-    let inherited = inherited_options.map(str::to_owned);
+    let inherited = inherited_options.submit.clone();
     let all: Vec<String> = inherited.into_iter().chain(quoted).collect();
     let mut env = launcher_env(spark);
+    env.extend(inherited_options.last(&jvm.options()));
     env.push(("SPARK_SUBMIT_OPTS".to_owned(), Some(all.join(" "))));
     env.push(jvm.env());
     env
@@ -207,6 +213,19 @@ pub fn launcher_env(spark: &Spark) -> Vec<(String, Option<String>)> {
     ];
     env.extend(common_env());
     env
+}
+
+/// A path in a URI.
+fn percent_encoded(path: &str) -> String {
+    let mut encoded = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            byte => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
 }
 
 /// As Spark's launcher splits option strings: at blanks outside double quotes.
@@ -258,6 +277,10 @@ mod tests {
             ("spark.sql.shuffle.partitions".to_owned(), "4".to_owned()),
             ("spark.ui.enabled".to_owned(), "true".to_owned()),
         ];
+        let inherited = InheritedOptions {
+            submit: Some("-Da=b".to_owned()),
+            last: Some("-Dfile.encoding=ASCII".to_owned()),
+        };
         let jobs = SqlJobs {
             spark: &spark,
             master: "local[*]",
@@ -267,7 +290,7 @@ mod tests {
             jvm: &Jvm::below("/w/scratch".into()),
             log_config: Some(Path::new("/w/my logs/log4j2.properties")),
             archive: None,
-            inherited_options: Some("-Da=b"),
+            inherited_options: &inherited,
         };
         let command = jobs.script(Path::new("/w/step.sql"), "chronon-run", Length::Short);
         insta::assert_snapshot!(command.argv.join("\n"), @r"
@@ -318,11 +341,20 @@ mod tests {
         -f
         /w/step.sql
         ");
-        let options = command
-            .env
-            .iter()
-            .find(|(key, _)| key == "SPARK_SUBMIT_OPTS");
-        insta::assert_snapshot!(options.unwrap().1.as_deref().unwrap(), @r#"-Da=b -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "-Dlog4j2.configurationFile=/w/my logs/log4j2.properties" -Dfile.encoding=UTF-8 -Dsun.jnu.encoding=UTF-8 -Dsun.stdout.encoding=UTF-8 -Dsun.stderr.encoding=UTF-8 -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Duser.timezone=UTC -XX:-UsePerfData -Djava.io.tmpdir=/w/scratch/tmp"#);
+        let value = |name: &str| {
+            let found = command.env.iter().find(|(key, _)| key == name);
+            found.and_then(|(_, value)| value.as_deref())
+        };
+        let last = value("_JAVA_OPTIONS").unwrap();
+        assert!(last.starts_with("-Dfile.encoding=ASCII -Dfile.encoding=UTF-8 "));
+        assert!(last.ends_with(" -Djava.io.tmpdir=/w/scratch/tmp"));
+        let options = value("SPARK_SUBMIT_OPTS").unwrap();
+        insta::assert_snapshot!(options, @r#"-Da=b -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "-Dlog4j2.configurationFile=/w/my logs/log4j2.properties" -Dfile.encoding=UTF-8 -Dsun.jnu.encoding=UTF-8 -Dsun.stdout.encoding=UTF-8 -Dsun.stderr.encoding=UTF-8 -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Duser.timezone=UTC -XX:-UsePerfData -Djava.io.tmpdir=/w/scratch/tmp"#);
+    }
+
+    #[test]
+    fn a_path_in_a_uri() {
+        assert_eq!(percent_encoded("/w/a, b%/ü.x"), "/w/a%2C%20b%25/%C3%BC.x");
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! - *Time zone*: UTC, because Spark and Chronon convert some dates in the JVM's default zone.
 //! - *Temporary files*: below one folder. Spark, Hive and the native libraries of snappy, lz4, zstd
 //!   and netty follow `java.io.tmpdir`; the JVM's own `/tmp/hsperfdata_*` is switched off.
+//! - *`_JAVA_OPTIONS`*: a JVM reads it after its command line, so that what it says wins. The options
+//!   are appended to it where the user sets it: the last one of a name counts.
 
 use std::{
     fs, io,
@@ -126,6 +128,47 @@ pub fn common_env() -> Vec<(String, Option<String>)> {
 
 /// The variable whose options every JVM reads.
 const TOOL_OPTIONS: &str = "JAVA_TOOL_OPTIONS";
+/// JVM options that the environment of this program sets.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct InheritedOptions {
+    /// `SPARK_SUBMIT_OPTS`, of the driver's JVM.
+    pub submit: Option<String>,
+    /// `_JAVA_OPTIONS`, of every JVM; they win over those of its command line.
+    pub last: Option<String>,
+}
+
+impl InheritedOptions {
+    /// Reads the variables with `variable`.
+    pub fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        Self {
+            submit: set("SPARK_SUBMIT_OPTS"),
+            last: set(LAST_OPTIONS),
+        }
+    }
+
+    /// `_JAVA_OPTIONS` with `options` behind what is inherited; `None` if nothing is.
+    #[must_use]
+    pub fn last(&self, options: &[String]) -> Option<(String, Option<String>)> {
+        let inherited = self.last.clone()?;
+        let quoted = options.iter().map(|option| quote_for_jvm(option));
+        let all: Vec<String> = [inherited].into_iter().chain(quoted).collect();
+        Some((LAST_OPTIONS.to_owned(), Some(all.join(" "))))
+    }
+}
+
+const LAST_OPTIONS: &str = "_JAVA_OPTIONS";
+
+/// As the JVM splits its variables: at blanks outside quotes, without escapes.
+fn quote_for_jvm(option: &str) -> String {
+    let parts = option
+        .split('\'')
+        .map(|part| match part.contains([' ', '\t', '"']) {
+            true => format!("'{part}'"),
+            false => part.to_owned(),
+        });
+    parts.collect::<Vec<_>>().join("\"'\"")
+}
 
 /// Spark properties that tell the same to the JVMs on the machines of a cluster; none for a local
 /// master. `conf` is the user's: options that it gives those JVMs are kept.
@@ -199,6 +242,23 @@ mod tests {
         assert_eq!(
             jvm.env(),
             ("TMPDIR".to_owned(), Some("/w/scratch/tmp".to_owned()))
+        );
+    }
+
+    #[test]
+    fn options_that_would_win_get_these_behind_them() {
+        let options = ["-Dfile.encoding=UTF-8", "-Da=/it's a\tb/\"x\""].map(str::to_owned);
+        let inherited = |value: &'static str| {
+            InheritedOptions::of(|name| (name == LAST_OPTIONS).then(|| value.to_owned()))
+        };
+        assert_eq!(InheritedOptions::default().last(&options), None);
+        assert_eq!(inherited(" ").last(&options), None);
+        let last = inherited("-Xmx1g -Dfile.encoding=ASCII").last(&options);
+        let (name, value) = last.unwrap();
+        assert_eq!(name, "_JAVA_OPTIONS");
+        assert_eq!(
+            value.as_deref(),
+            Some("-Xmx1g -Dfile.encoding=ASCII -Dfile.encoding=UTF-8 -Da=/it\"'\"'s a\tb/\"x\"'")
         );
     }
 

@@ -22,7 +22,7 @@ pub mod statements;
 pub use cause::{Cause, cause};
 pub use install::{Phase, Progress, SPARK_VERSION};
 pub use java::Java;
-pub use jvm::{Jvm, common_env, common_options};
+pub use jvm::{InheritedOptions, Jvm, common_env, common_options};
 pub use locate::{
     Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, locate,
 };
