@@ -187,6 +187,13 @@ fn a_reader_of_an_embedded_metastore_sees_what_its_owner_listed_last() {
         refused.contains("only that user can fill these tables"),
         "{refused}"
     );
+    for question in [&["show", "out.team_one"][..], &["query", "SELECT 1"]] {
+        let refused = reader.run(question).expect(2).stderr;
+        assert!(
+            refused.contains("only that user can read rows"),
+            "{refused}"
+        );
+    }
     // The same while no server runs.
     drop((backend, lease));
     let lock = state.join("metastore");

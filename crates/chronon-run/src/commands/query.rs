@@ -22,6 +22,7 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     })?;
     let context = Context::load()?;
     let warehouse = Warehouse::look(&context.workspace)?;
+    warehouse.check_rows(&context.workspace)?;
     if warehouse.catalog().is_none() {
         return Err(Failure::hinted(
             "this workspace has no tables yet",

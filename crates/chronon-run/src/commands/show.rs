@@ -20,6 +20,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     let name = &args.table.asset;
     let target = Target::of(&context, name)?;
     let warehouse = Warehouse::look(&context.workspace)?;
+    warehouse.check_rows(&context.workspace)?;
     let storage = match warehouse.catalog() {
         Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
         None => None,
