@@ -1,7 +1,7 @@
 //! The state folder of a workspace: created with its record, and put in order after it was moved or
 //! copied, before anything else reads it.
 
-use std::{fs, io, path::PathBuf, thread, time::Duration};
+use std::{fs, io, path::PathBuf};
 
 use chronon_run_catalog::embedded;
 use chronon_run_ledger::Ledger;
@@ -11,9 +11,6 @@ use crate::{
     context::now_millis, failure::Failure, machine::scratch_root, output::note,
     warehouse::metastore_directory,
 };
-
-/// How often, and how many times, a metastore that is just ending is looked for.
-const POLL: (Duration, u32) = (Duration::from_millis(100), 50);
 
 /// What of a copied folder names processes of the original: locks and streaming apps.
 const OF_PROCESSES: [&str; 2] = ["locks", "streaming"];
@@ -99,15 +96,12 @@ fn pairs(changes: &[Relocation]) -> Vec<(PathBuf, PathBuf)> {
     changes.iter().map(pair).collect()
 }
 
-/// A metastore of the former place ends by itself as soon as it sees that its folder is gone.
+/// A metastore of the former place ends by itself as soon as it sees that its folder is gone; where the
+/// folder is at both places (a mount), it ends on request if no run uses it.
 fn await_metastore(workspace: &Workspace, from: &std::path::Path) -> Result<(), Failure> {
     let directory = metastore_directory(workspace);
-    let (pause, times) = POLL;
-    for _ in 0..times {
-        if !embedded::is_running(&directory) {
-            return Ok(());
-        }
-        thread::sleep(pause);
+    if embedded::end_if_idle(&directory).map_err(|error| unusable(workspace, &error))? {
+        return Ok(());
     }
     Err(Failure::Locked {
         message: format!(
