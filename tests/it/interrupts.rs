@@ -4,7 +4,7 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -220,12 +220,75 @@ fn counting_query() -> Place {
     }
 }
 
+/// The folder of `program`, which hangs, before the folders of the system's programs.
+fn found_first(program: &Path) -> String {
+    format!("{}:/usr/bin:/bin", program.parent().unwrap().display())
+}
+
+/// The Driver's jar is fetched by `program`: mvn, or curl from a mirror.
+fn fetching(program: &str) -> Place {
+    let staged = crate::jars::workspace("ai.chronon:spark_uber_2.12:0.0.113");
+    let path = found_first(&hanging_program(&staged.workspace, program));
+    let mut place = of_staged(staged, &["materialize"]);
+    let cache = place.workspace.workspace().path("cache");
+    place
+        .command
+        .env("PATH", path)
+        .env("CHRONON_RUN_CACHE", cache)
+        .env_remove("CHRONON_MAVEN_MIRROR_PREFIX");
+    place
+}
+
+fn maven() -> Place {
+    fetching("bin/mvn")
+}
+
+fn curl() -> Place {
+    let mut place = fetching("bin/curl");
+    let mirror = "http://127.0.0.1:1/maven/";
+    place.command.env("CHRONON_MAVEN_MIRROR_PREFIX", mirror);
+    place
+}
+
+/// Whether an application still runs is asked with `yarn`, after the job that submitted it failed.
+fn yarn() -> Place {
+    let staged = Staged::chain();
+    let says = "INFO YarnClientImpl: Submitted application application_1769860800000_0001";
+    staged.faults(&[Fault {
+        says: says.to_owned(),
+        ..crate::scripted::fails("one")
+    }]);
+    let workspace = &staged.workspace;
+    let master = "master = \"yarn\"\nspark_home";
+    workspace.edit("workspace.toml", "spark_home", master);
+    let path = found_first(&hanging_program(workspace, "bin/yarn"));
+    let mut place = of_staged(staged, &["materialize", "-s", "team.one"]);
+    place.command.env("PATH", path);
+    place
+}
+
+fn query() -> Place {
+    of_staged(staged(false), &["query", "SELECT 1"])
+}
+
+fn loader() -> Place {
+    let hook = "[hooks]\nkv_upload = [\"./loader\", \"{table}\", \"{ds}\"]\n";
+    let driven = Driven::scripted("interrupted_load", hook);
+    hanging_program(&driven.workspace, "loader");
+    let both = ["upload", "kv"].map(|mode| format!("group_by/stays.listings.dim_v1/{mode}"));
+    let args = ["materialize", &both[0], &both[1], "--ds", "2026-01-25"];
+    Place {
+        command: driven.command(&args),
+        workspace: Holder::Driven(Box::new(driven)),
+    }
+}
+
 /// What a place is called, and how it is made.
 type Entry = (&'static str, fn() -> Place);
 
-/// All of them. The loader of the key-value store and the Driver are steps, the watchdog ends when its
-/// pipe does, and streaming apps are meant to outlive the command.
-const PLACES: [Entry; 13] = [
+/// All of them. The Driver is a step, `show --where` and `check --sample` run what `query` does, the
+/// watchdog ends when its pipe does, and streaming apps are meant to outlive the command.
+const PLACES: [Entry; 18] = [
     ("a step", step),
     ("a warm session", warm_session),
     ("a step of frontfill", frontfill),
@@ -239,6 +302,11 @@ const PLACES: [Entry; 13] = [
     ("pip", pip),
     ("list_apps", listed_apps),
     ("a counting query", counting_query),
+    ("mvn", maven),
+    ("curl", curl),
+    ("yarn", yarn),
+    ("query", query),
+    ("the loader of the key-value store", loader),
 ];
 
 #[test]
@@ -278,7 +346,9 @@ fn walk(name: &str, place: &Place, (signal_name, code): (&str, i32)) -> Option<S
         .spawn()
         .unwrap();
     let hangs = || match &place.workspace {
-        Holder::Driven(driven) => driven.calls().iter().any(|call| call.subcommand == "sql"),
+        Holder::Driven(driven) if driven.calls().iter().any(|call| call.subcommand == "sql") => {
+            true
+        }
         other => other.workspace().path("hangs").exists(),
     };
     let began = Instant::now();

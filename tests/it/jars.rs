@@ -83,7 +83,7 @@ pub(crate) fn jar(entries: &[&str]) -> Vec<u8> {
 pub(crate) const DRIVER: &str = "ai/chronon/spark/Driver.class";
 
 /// A workspace that starts the Driver of these coordinates.
-fn workspace(coordinates: &str) -> Staged {
+pub(crate) fn workspace(coordinates: &str) -> Staged {
     let staged = Staged::new(&[("one", &["lake.a"])]);
     let engine = format!("[engine]\nkind = \"chronon\"\nchronon_jar = \"{coordinates}\"");
     staged.workspace.edit("workspace.toml", "[engine]", &engine);
