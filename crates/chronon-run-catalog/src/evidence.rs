@@ -78,7 +78,7 @@ async fn evidence(
 type Seen = Vec<(String, Evidence)>;
 
 /// The names of the wanted partitions of one slice, in batches, and where the day stands in them.
-async fn batches(
+pub(crate) async fn batches(
     session: Session,
     slice: Slice,
     wanted: RangeSet,

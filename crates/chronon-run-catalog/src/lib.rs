@@ -24,6 +24,7 @@ mod names;
 mod partition_names;
 mod probe;
 pub mod recorded;
+mod row_times;
 mod storage;
 mod write;
 
@@ -37,6 +38,7 @@ pub use client::Hive;
 pub use error::CatalogError;
 pub use evidence::EvidenceRequest;
 pub use names::{partition_name, partition_values};
+pub use row_times::{RowTimes, RowTimesRequest};
 pub use storage::{Format, PartitionStorage, TableStorage, local_path};
 pub use write::NewTable;
 
@@ -149,6 +151,19 @@ impl Catalog {
         match self {
             Self::Hive(hive) => hive.evidence(requests),
             Self::Fixture(path) => Ok(fixture::evidence(&fixture::read(path)?, requests)),
+        }
+    }
+
+    /// The smallest and the largest value of a whole-number column, by day, from the statistics of
+    /// Parquet files that lie on this machine. Days are left out of which a file cannot be read, is no
+    /// Parquet file, or has no statistics of the column; no row is read. A fixture does not know.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
+    pub fn row_times(&self, requests: &[RowTimesRequest]) -> Result<RowTimes, CatalogError> {
+        match self {
+            Self::Hive(hive) => hive.row_times(requests),
+            Self::Fixture(_) => Ok(RowTimes::new()),
         }
     }
 

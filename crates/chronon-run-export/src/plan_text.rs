@@ -263,6 +263,7 @@ pub(crate) fn note_text(out: &mut String, note: &Note) {
             );
             dropped_text(out, tables)
         }
+        Note::Alone { days, hopeless } => alone_note(out, days, hopeless),
         Note::TimesNotJoined { seen } => writeln!(out, "  note      {}", times_text(seen)),
         Note::Archives { tables, because } => {
             let _ = writeln!(
@@ -327,10 +328,37 @@ pub fn times_text(seen: &TimesSeen) -> String {
         true => ("early", "after"),
         false => ("late", "before"),
     };
+    let seen_in = match seen.part {
+        true => format!(
+            "{} has the partition {}, {when} all days of the left rows",
+            seen.table, seen.partition
+        ),
+        false => format!(
+            "rows of the left partition {} ({})",
+            seen.partition, seen.table
+        ),
+    };
     format!(
-        "left rows are {kind}: {} has the partition {}, {when} all days of the left rows. join-final of the Driver reads the parts of its own days only, so SNAPSHOT features of early and late rows are NULL; join_flow = \"whole\" computes them",
-        seen.table, seen.partition
+        "left rows are {kind}: {seen_in}. join-final of the Driver reads the parts of its own days only, so SNAPSHOT features of early and late rows are NULL; join_flow = \"whole\" computes them"
     )
+}
+
+/// Days that the Driver made, or will make, without the days beside them.
+fn alone_note(out: &mut String, days: &RangeSet, hopeless: &RangeSet) -> fmt::Result {
+    let lacking = "all left rows are early, or all are late, so the Driver leaves their SNAPSHOT features NULL";
+    if !days.is_empty() {
+        writeln!(
+            out,
+            "  note      {days}: {lacking}; filled again in one job with the days beside it, by the next run that can or by `materialize --stale`"
+        )?;
+    }
+    if !hopeless.is_empty() {
+        writeln!(
+            out,
+            "  note      {hopeless}: {lacking}; no day near it helps. kind = \"sql\" under [engine] computes them"
+        )?;
+    }
+    Ok(())
 }
 
 fn dropped_text(out: &mut String, tables: &BTreeMap<TableName, RangeSet>) -> fmt::Result {
@@ -460,6 +488,9 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::NotHandedOver => {
             "the part has the partition, but the output does not have the day: its left rows were not handed to the part".to_owned()
         }
+        Reason::MadeAlone => {
+            "filled again in one job with the day beside it: all left rows of one of them are early, or all are late".to_owned()
+        }
         Reason::OutputExists { table } => format!("{table} has it"),
         Reason::FirstHole { first } => {
             format!("left of the table's first day {first}, which the Driver never fills")
@@ -546,6 +577,14 @@ fn cause_text(cause: &Cause) -> String {
             let texts: Vec<String> = inputs.iter().map(one).collect();
             format!("{} filled again", texts.join(", "))
         }
+        Cause::PartsFilledAgain { tables } => {
+            let texts: Vec<String> = tables.iter().map(ToString::to_string).collect();
+            format!("filled again, and the output was not: {}", texts.join(", "))
+        }
+        Cause::OutputFilledAgain => "the output is filled again from it".to_owned(),
+        Cause::MadeAlone { beside } => format!(
+            "the Driver has to fill {beside} in one job: all left rows of a day are early, or all are late"
+        ),
         Cause::Unfinished => "an attempt to fill it again did not end".to_owned(),
         Cause::NothingRecorded => "what was seen of its inputs is not recorded".to_owned(),
     }

@@ -17,6 +17,7 @@
 mod damage;
 mod history;
 mod ledger;
+mod left_times;
 mod open;
 mod provenance;
 mod record;
@@ -26,6 +27,7 @@ mod state;
 
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
 pub use ledger::Ledger;
+pub use left_times::SeenTimes;
 pub use provenance::{Look, Provenance};
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use chronon_run_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use crate::{Ledger, open, schema::Access};
+use crate::{Ledger, left_times, open, schema::Access};
 
 /// An attempt that is about to be started, and what it was seen to start from.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,24 @@ impl Provenance {
                 });
             }
             Err(error) => self.notice(&mut state, &error),
+        }
+    }
+
+    /// Records the times of the left rows of the days of `range` that a join holds now, and which of the
+    /// days were filled without those that belong to the same job.
+    pub fn note_times(
+        &self,
+        asset: &AssetId,
+        range: PartitionRange,
+        times: &BTreeMap<Ds, PartitionRange>,
+        alone: &RangeSet,
+    ) {
+        let mut state = self.state();
+        let Some(connection) = state.connection.as_mut() else {
+            return;
+        };
+        if let Err(error) = left_times::note(connection, asset, range, times, alone) {
+            self.notice(&mut state, &error);
         }
     }
 
@@ -326,7 +344,12 @@ fn end(
 }
 
 /// The number under which a text is kept in one of the tables of names.
-fn id_of(connection: &Connection, table: &str, column: &str, text: &str) -> rusqlite::Result<i64> {
+pub(crate) fn id_of(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+    text: &str,
+) -> rusqlite::Result<i64> {
     let sql = format!("SELECT id FROM {table} WHERE {column} = ?1");
     let mut select = connection.prepare_cached(&sql)?;
     if let Some(id) = select

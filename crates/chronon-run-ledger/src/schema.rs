@@ -6,7 +6,7 @@ use crate::state;
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -145,6 +145,18 @@ const MIGRATIONS: [&str; 7] = [
     CREATE INDEX made_days_by_look ON made_days (look);
     DROP INDEX IF EXISTS steps_compared;
     CREATE INDEX steps_compared_by_day ON steps (asset, last) WHERE compared IS NOT NULL;
+    ",
+    // First and last day of the times of the left rows that a join holds for a day, and whether the
+    // Driver filled the day without the days that belong to the same job.
+    "
+    CREATE TABLE left_times (
+        asset INTEGER NOT NULL,
+        ds INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        alone INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (asset, ds)
+    ) WITHOUT ROWID;
     ",
 ];
 

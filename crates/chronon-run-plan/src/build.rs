@@ -7,7 +7,7 @@ use std::{
 };
 
 use chronon_run_conf::{
-    GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source, StagingQuery,
+    DataModel, GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source, StagingQuery,
 };
 use chronon_run_core::{
     AssetId, ConfId, ConfType, Diagnostic, Location, StepKind, TableName, TableNameError, TableSpec,
@@ -477,6 +477,7 @@ impl Builder<'_> {
                 // `join-left` reads the schema of every source (§4.6).
                 input.need = Need::Table;
                 input.gates = false;
+                input.follows_times = false;
                 assets[0].inputs.push(input);
             }
             let table = output.suffixed(&format!("_{}", part.table_suffix));
@@ -541,7 +542,11 @@ impl Builder<'_> {
         part: &OfflinePart<'_>,
     ) -> Result<Vec<Input>, TableNameError> {
         let scan = scan_of_part(conf.left.data_model(), part.group_by);
-        self.sources(part.group_by, &scan, Some(&part.full_prefix))
+        let mut inputs = self.sources(part.group_by, &scan, Some(&part.full_prefix))?;
+        for input in &mut inputs {
+            input.follows_times = conf.left.data_model() == DataModel::Events;
+        }
+        Ok(inputs)
     }
 
     fn sources(
@@ -586,6 +591,7 @@ impl Builder<'_> {
             from: day(query.start_partition.as_deref()),
             until: day(query.end_partition.as_deref()),
             gates: false,
+            follows_times: false,
             producer: None,
         }
     }

@@ -99,6 +99,7 @@ fn input(found: Dependency, partition_column: &str, formats: &mut Formats) -> In
         need,
         from: found.start,
         until: found.end,
+        follows_times: false,
         producer: None,
     }
 }
@@ -127,6 +128,7 @@ pub(crate) fn read_by_query(
             need: Need::SAME_DAY,
             from: None,
             until: None,
+            follows_times: false,
             producer: None,
         })
         .collect()
@@ -151,6 +153,7 @@ pub(crate) fn macro_tables<'a>(
             from: None,
             until: None,
             gates: false,
+            follows_times: false,
             producer: None,
         })
     })

@@ -102,6 +102,9 @@ pub struct Input {
     /// Whether a day of the asset exists only if this input has that day (§4.1): the left side
     /// of a join, the sources of a GroupBy, the dependencies of a staging query.
     pub gates: bool,
+    /// Whether a left row needs the days around its own time instead of those around its partition: the
+    /// sources of a join's parts, with events on the left.
+    pub follows_times: bool,
     /// The asset that fills it, if one of this workspace does.
     pub producer: Option<AssetIndex>,
 }

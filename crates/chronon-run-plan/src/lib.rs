@@ -10,6 +10,7 @@ mod dependency;
 mod explain;
 mod freshness;
 mod graph;
+mod left_times;
 mod link;
 mod need;
 mod plan;
@@ -27,6 +28,7 @@ pub use freshness::{
     memory_wanted,
 };
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
+pub use left_times::{FAR_DAYS, LeftTimes};
 pub use need::Need;
 pub use plan::{
     Archived, AssetPlan, Blame, Cells, Difference, Note, PLAN_VERSION, Plan, Reason, State, Step,
@@ -34,8 +36,8 @@ pub use plan::{
 };
 pub use planner::{
     ArchivedTables, AssetSettings, DriverWorld, EARLY_DAYS, History, Only, Request, TimesSeen,
-    World, dropped_before, dropped_first, first_hole, parts_of_times, plan, premature_parts,
-    times_seen, unfounded,
+    World, dropped_before, dropped_first, dropped_of, first_hole, parts_of_times, plan,
+    premature_parts, times_seen, unfounded,
 };
 pub use resolve::{Bases, Dayless, bases, dayless};
 pub use select::{Selection, SelectionError, States};

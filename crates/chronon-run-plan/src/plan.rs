@@ -100,6 +100,15 @@ pub enum Note {
         /// How they were seen.
         seen: TimesSeen,
     },
+    /// All left rows of these days are early, or all are late: a job of the Driver that fills such a
+    /// day alone leaves the SNAPSHOT features of its rows NULL. They are filled again with the days
+    /// beside them as soon as those can be filled.
+    Alone {
+        /// The days.
+        days: RangeSet,
+        /// Those that no other day near them helps.
+        hopeless: RangeSet,
+    },
     /// The Driver would take the edited conf for another table: it renames these tables and
     /// computes them again (§5.5).
     Archives {
@@ -249,6 +258,9 @@ pub enum Reason {
     /// Run: the part's partition exists, but the join's output does not have the day: it may have been
     /// made by early rows of an earlier day, without the keys of this one.
     NotHandedOver,
+    /// Run: filled already, and filled again with the day beside it: all left rows of one of them are
+    /// early or all are late, and the Driver computes such a day only in one job with the other.
+    MadeAlone,
     /// Run: asked for with `--recompute`.
     Recompute,
     /// Run: the table is rebuilt (`--rebuild`).
@@ -344,6 +356,10 @@ pub struct Step {
     /// Steps that must be over before, whether they succeeded or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub once_over: Vec<StepIndex>,
+    /// Days of the range that the output has. Their partitions are dropped first, because the Driver
+    /// would keep them.
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    pub again: RangeSet,
     /// Steps with the same word never run at the same time.
     pub family: String,
     /// Whether the Driver is told to fill days left of the table's first one (§5.1).

@@ -15,19 +15,24 @@ use self::history::Before;
 use crate::{
     freshness::{Assessed, Freshness, assess},
     graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
+    left_times::LeftTimes,
     need::{Bounds, Need},
     plan::{
         Archived, AssetPlan, Blame, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals,
     },
 };
 
+mod beside;
 mod parts;
 mod times;
 
 pub use history::unfounded;
+pub(crate) use parts::is_shifted_part;
 pub use times::{TimesSeen, times_seen};
 
-pub use parts::{EARLY_DAYS, dropped_before, dropped_first, parts_of_times, premature_parts};
+pub use parts::{
+    EARLY_DAYS, dropped_before, dropped_first, dropped_of, parts_of_times, premature_parts,
+};
 
 /// What the ledger knows and the warehouse cannot tell.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +43,8 @@ pub struct History {
     pub uploaded: BTreeMap<AssetId, Ds>,
     /// How days were made; `None` if there is no ledger.
     pub freshness: Option<Freshness>,
+    /// The times of left rows, by the asset that stores them: a join's backfill, or its left step.
+    pub left_times: BTreeMap<AssetId, LeftTimes>,
 }
 
 /// Everything that a plan is made from, besides what the user asks for.
@@ -423,6 +430,8 @@ impl Planner<'_> {
             .iter()
             .fold(RangeSet::new(), |all, (_, days, _)| all.union(days));
         let run = todo.minus(&starved);
+        let again = self.filled_beside(index, &done, &run);
+        let (done, run) = (done.minus(&again), run.union(&again));
 
         let mut cells = Vec::new();
         let refused = self.driver_refuses(index, target, &run);
@@ -473,7 +482,8 @@ impl Planner<'_> {
         }
         let run_otherwise = self.push_stale(&mut cells, index, &run, State::Run);
         let run_otherwise = self.push_reopened(&mut cells, index, &run_otherwise);
-        self.push_run(&mut cells, asset, &run_otherwise);
+        push(&mut cells, &again, State::Run, &Reason::MadeAlone);
+        self.push_run(&mut cells, asset, &run_otherwise.minus(&again));
         self.push_starved(&mut cells, &starved, &starving);
         cells.sort_by_key(|cell: &Cells| cell.range);
 
@@ -484,7 +494,7 @@ impl Planner<'_> {
             None => run.clone(),
         };
         self.filled[index] = Some(every);
-        self.add_steps(index, &run, target.last);
+        self.add_steps(index, &run, &again, target.last);
         Ok(cells)
     }
 
@@ -494,7 +504,7 @@ impl Planner<'_> {
         if asset.day_column.is_none() {
             return self.uploaded(asset, target);
         }
-        let all = self.proven_days(asset);
+        let all = self.proven_days(index);
         if self.request.recompute {
             let observed = all.minus(&target.days);
             return Done {
@@ -508,8 +518,10 @@ impl Planner<'_> {
         let passed = self.passed(asset).minus(&all);
         // The output's day goes, too, so that the part is filled again.
         let passed = passed.minus(&self.assessed[index].refilled);
+        let empty = self.known_empty(asset);
+        let empty = empty.minus(&self.assessed[index].refilled);
         Done {
-            days: all.union(&self.known_empty(asset)).union(&passed),
+            days: all.union(&empty).union(&passed),
             observed: all,
             passed,
             reason: Reason::PartitionExists,
@@ -659,7 +671,8 @@ impl Planner<'_> {
         if !self.request.recompute {
             notes.extend(self.premature_note(asset, &run));
         }
-        let seen = times_seen(self.world.graph, self.world.snapshot, asset);
+        notes.extend(self.alone_note(index, &run));
+        let seen = times_seen(self.world, asset);
         notes.extend(seen.map(|seen| Note::TimesNotJoined { seen }));
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
@@ -856,7 +869,7 @@ impl Planner<'_> {
         }
     }
 
-    fn add_steps(&mut self, index: AssetIndex, run: &RangeSet, latest_date: Ds) {
+    fn add_steps(&mut self, index: AssetIndex, run: &RangeSet, again: &RangeSet, latest_date: Ds) {
         let asset = &self.world.graph.assets[index];
         let settings = (self.request.settings)(index);
         let pieces = run
@@ -865,6 +878,7 @@ impl Planner<'_> {
             .flat_map(|range| range.cut_aligned(settings.step_days));
         let cuts = self.cuts_of_parts(asset);
         let pieces = pieces.flat_map(|range| parts::cut_before(range, &cuts));
+        let pieces = beside::joined(pieces, &self.bonds(asset, run));
         let upstream = self.upstream(asset);
         let mut steps: Vec<Step> = Vec::new();
         for range in pieces {
@@ -879,6 +893,7 @@ impl Planner<'_> {
                 run_first_hole: self.world.driver.is_some()
                     && first_hole(asset, range, &|table| self.days_of(asset, table)),
                 once_over: Vec::new(),
+                again: again.intersect(&range.into()),
                 command: None,
             });
         }

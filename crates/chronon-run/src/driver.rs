@@ -404,6 +404,7 @@ fn any_step(asset: &Asset) -> Step {
         latest_date: any_day,
         after: Vec::new(),
         once_over: Vec::new(),
+        again: chronon_run_core::RangeSet::new(),
         family: String::new(),
         run_first_hole: false,
         command: None,

@@ -19,7 +19,7 @@ use chronon_run_engine::{spark::command::Length, sql};
 use chronon_run_exec::{
     Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
-use chronon_run_plan::{Asset, AssetIndex, Step, first_hole, premature_parts};
+use chronon_run_plan::{Asset, AssetIndex, Step, dropped_of, first_hole};
 use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
 
 use crate::{
@@ -118,6 +118,9 @@ impl Work for DriverWork<'_> {
         let mut verdict = self.judge(job, index, &snapshot)?;
         if asset.id.step == StepKind::Consistency && verdict.missing.is_empty() {
             verdict.compared = self.compared(job, index, &snapshot)?;
+        }
+        if !self.has_failed(job) {
+            self.recording.times(job, asset, &verdict.filled);
         }
         if !verdict.filled.is_empty() && !self.has_failed(job) {
             Records::of(self.context).note(self.context, asset, &snapshot);
@@ -238,7 +241,11 @@ impl DriverWork<'_> {
         else {
             return Ok(());
         };
-        let premature = premature_parts(asset, job.range, days_of);
+        let step = Step {
+            range: job.range,
+            ..self.step(job)?.clone()
+        };
+        let premature = dropped_of(asset, &step, days_of);
         self.log_drops(job, column, &premature)?;
         for (table, days) in premature {
             hive.drop_days(&table, column, &days, true)

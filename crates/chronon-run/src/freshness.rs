@@ -13,7 +13,7 @@ use chronon_run_plan::{
 };
 use serde_json::Value;
 
-use crate::{context::Context, filled::conf_of, warehouse::Warehouse};
+use crate::{context::Context, filled::conf_of, left_times, warehouse::Warehouse};
 
 /// Everything that the planner needs to tell which days of `selected` are out of date.
 pub(crate) fn read(
@@ -118,6 +118,14 @@ impl Recording<'_> {
             seen: &seen,
             there: &days,
         });
+    }
+}
+
+impl Recording<'_> {
+    /// Looks at the rows' times of what a step has filled.
+    pub(crate) fn times(&self, job: &Job, asset: &Asset, filled: &RangeSet) {
+        let (context, warehouse) = (self.context, self.warehouse);
+        left_times::record(context, warehouse, self.provenance, job, asset, filled);
     }
 }
 

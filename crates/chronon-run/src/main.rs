@@ -23,6 +23,7 @@ mod jars;
 mod kv;
 mod landing;
 mod leases;
+mod left_times;
 mod leftovers;
 mod looking;
 mod machine;

@@ -18,7 +18,7 @@ use crate::{
     context::{Context, now_millis},
     edits::Consequences,
     failure::Failure,
-    freshness, kv,
+    freshness, kv, left_times,
     looking::Looked,
     warehouse::Warehouse,
     work::preview,
@@ -209,12 +209,16 @@ impl<'a> Planned<'a> {
         selected: &BTreeSet<AssetIndex>,
         wanted: &Wanted,
         warehouse: &Warehouse,
-        ledger: Option<&mut Ledger>,
+        mut ledger: Option<&mut Ledger>,
     ) -> History {
+        let (context, graph, tables) = (self.context, &self.graph, &self.snapshot);
+        let known = ledger.as_deref_mut();
+        let left_times = left_times::read(context, graph, tables, selected, warehouse, known);
         let Some(ledger) = ledger else {
             return History {
                 // Of filled days it is said that nothing is recorded.
                 freshness: wanted.compare.then(Freshness::default),
+                left_times,
                 ..History::default()
             };
         };
@@ -222,6 +226,7 @@ impl<'a> Planned<'a> {
             empty: ledger.all_empty_days(),
             uploaded: uploaded(ledger),
             freshness: None,
+            left_times,
         };
         let depth = match wanted.stale || wanted.compare {
             true => Depth::FilledDays,

@@ -271,6 +271,7 @@ impl Work for SqlWork<'_> {
         if !there.is_empty() {
             Records::of(self.context).note(self.context, asset, &snapshot);
         }
+        self.recording.times(job, asset, &there.minus(&empty));
         let compared = match job.asset.step {
             StepKind::Consistency => self.last_log(job).map(|log| sql::parse_findings(&log)),
             _ => None,

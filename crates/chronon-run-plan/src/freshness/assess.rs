@@ -6,7 +6,8 @@ use chronon_run_core::{AssetId, Ds, MadeDay, PartitionRange, RangeSet, Slice, Ta
 
 use super::versions::Versions;
 use super::{
-    Cause, ChangedInput, Freshness, days_of, followed, inputs_digest, needed_of, slice_of,
+    Cause, ChangedInput, Freshness, days_of, followed, inputs_digest, is_content, left_times,
+    needed_of, offsets, parts, slice_of,
 };
 use crate::{
     graph::{Asset, AssetIndex, Input},
@@ -42,6 +43,7 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
         empty: world.history.empty.clone(),
         uploaded: world.history.uploaded.clone(),
         freshness: None,
+        left_times: world.history.left_times.clone(),
     };
     let mut all = vec![Assessed::default(); world.graph.assets.len()];
     let Some(freshness) = &world.history.freshness else {
@@ -63,11 +65,13 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
         if request.stale {
             follow_refilled(world, asset, &all, &mut found);
         }
+        parts::beside(world, asset, request.stale, &mut found);
         let reopened = Assessed::days(&found.reopened);
         if let Some(empty) = history.empty.get_mut(&asset.id) {
             *empty = empty.minus(&reopened);
         }
         all[index] = found;
+        parts::parts_with_output(world.graph, &mut all, index);
     }
     (all, history)
 }
@@ -101,7 +105,8 @@ struct Assessor<'a> {
 impl Assessor<'_> {
     /// What is out of date of an asset by itself.
     fn own(&mut self, asset: &Asset) -> Assessed {
-        let observed = self.world.observed_days(asset);
+        let there = self.world.observed_days(asset);
+        let observed = parts::filled_days(self.world, asset);
         let empty = self.world.history.empty.get(&asset.id).cloned();
         let empty = empty.unwrap_or_default().minus(&observed);
         let nothing = BTreeMap::new();
@@ -119,12 +124,12 @@ impl Assessor<'_> {
         let left_without = self.world.history.empty.get(&asset.id);
         let left_without = left_without.map(|days| {
             let attempted = attempted_days(self.freshness, &asset.id);
-            days.intersect(&observed).minus(&attempted)
+            days.intersect(&there).minus(&attempted)
         });
         let recorded: RangeSet = made.keys().copied().collect();
         let recorded = recorded.minus(&left_without.unwrap_or_default());
         Assessed {
-            unknown: observed.minus(&recorded),
+            unknown: there.minus(&recorded),
             stale: compared.group(&observed.intersect(&recorded), made, false),
             reopened: compared.group(&empty, made, true),
             refilled: RangeSet::new(),
@@ -160,6 +165,8 @@ struct Verdict {
     edited: Option<i64>,
     /// Places of the inputs that changed.
     inputs: Vec<usize>,
+    /// Places of the inputs that are parts and were filled again.
+    parts: Vec<usize>,
 }
 
 impl Compared<'_, '_> {
@@ -206,8 +213,16 @@ impl Compared<'_, '_> {
         let edited = conf.is_some_and(|conf| *conf != made.conf) || (empty && other_inputs);
         let inputs = self.asset.inputs.iter().enumerate();
         let inputs = inputs.filter(|(_, input)| !other_inputs && (!empty || self.decides(input)));
+        let inputs = inputs.filter(|(_, input)| {
+            is_content(input) && !parts::is_part(self.assessor.world.graph, input)
+        });
         let inputs = inputs.filter(|(_, input)| self.changed(input, ds, made.attempt));
+        let (graph, freshness) = (self.assessor.world.graph, self.assessor.freshness);
         Verdict {
+            parts: match empty {
+                true => Vec::new(),
+                false => parts::filled_later(graph, freshness, self.asset, ds, made),
+            },
             nothing_recorded: false,
             unfinished: made.unfinished && !empty,
             edited: edited.then_some(made.conf),
@@ -229,8 +244,10 @@ impl Compared<'_, '_> {
         versions.changed_in(needed, attempt)
     }
 
+    /// The days of an input that `range` is made of, as far as the times of its rows reach.
     fn needed(&self, input: &Input, range: PartitionRange) -> Option<(&Versions, PartitionRange)> {
         let versions = self.assessor.versions.get(&slice_of(input))?;
+        let range = reached(self.assessor.world, self.asset, input, range)?;
         let needed = needed_of(input, range, Ds::from_epoch_days(versions.first()))?;
         Some((versions, needed))
     }
@@ -250,6 +267,7 @@ impl Compared<'_, '_> {
         if verdict.unfinished {
             causes.push(Cause::Unfinished);
         }
+        causes.extend(parts::cause(self.asset, &verdict.parts));
         let mut inputs: BTreeMap<TableName, ChangedInput> = BTreeMap::new();
         for input in verdict
             .inputs
@@ -286,14 +304,14 @@ fn follow_reopened(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mu
     let rest = empty
         .unwrap_or_default()
         .minus(&already)
-        .minus(&world.observed_days(asset));
+        .minus(&parts::filled_days(world, asset));
     let of = |producer: AssetIndex| Assessed::days(&all[producer].reopened);
     found.reopened.extend(following(world, asset, &rest, &of));
 }
 
 /// Filled days of which an input is filled again; with those that are out of date themselves.
 fn follow_refilled(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
-    let observed = world.observed_days(asset);
+    let observed = parts::filled_days(world, asset);
     let archived = world
         .driver
         .and_then(|driver| driver.archived.get(&asset.id)?.tables.get(&asset.table));
@@ -305,6 +323,47 @@ fn follow_refilled(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mu
     let further = following(world, asset, &observed.minus(&own), &of);
     found.refilled = own.union(&Assessed::days(&further));
     found.stale.extend(further);
+}
+
+/// `range`, and as far as the times of its left rows reach, where the input follows them.
+fn reached(
+    world: World<'_>,
+    asset: &Asset,
+    input: &Input,
+    range: PartitionRange,
+) -> Option<PartitionRange> {
+    if !input.follows_times {
+        return Some(range);
+    }
+    let mut reached = range;
+    for ds in range.iter() {
+        let (lo, hi) = offsets(world, asset, ds);
+        reached.start = reached.start.min(ds.plus(lo));
+        reached.end = reached.end.max(ds.plus(hi));
+    }
+    Some(reached)
+}
+
+/// The days of `days` with early or late rows that need a day of `again`.
+fn off_their_day(
+    world: World<'_>,
+    asset: &Asset,
+    input: &Input,
+    again: &RangeSet,
+    days: &RangeSet,
+) -> RangeSet {
+    let known = left_times(world.history, asset).filter(|_| input.follows_times);
+    let Some((known, first)) = known.zip(again.first()) else {
+        return RangeSet::new();
+    };
+    let off = known.days.keys().filter(|ds| days.contains(**ds));
+    let off = off.filter(|ds| known.offsets(**ds) != (0, 0));
+    let needs = |ds: &&Ds| {
+        let range = reached(world, asset, input, PartitionRange::day(**ds));
+        let needed = range.and_then(|range| needed_of(input, range, first));
+        needed.is_some_and(|needed| !again.intersect(&needed.into()).is_empty())
+    };
+    off.filter(needs).copied().collect()
 }
 
 /// The days of `days` that need a day of an input that is filled again.
@@ -331,6 +390,7 @@ fn following(
             until: input.until,
         };
         let outputs = followed(input.need).outputs_of(&again, bounds, domain);
+        let outputs = outputs.union(&off_their_day(world, asset, input, &again, days));
         let outputs = outputs.intersect(days);
         if !outputs.is_empty() {
             touched = touched.union(&outputs);

@@ -5,6 +5,7 @@
 //! (`versions.rs`), so that it costs the same for a window of a year as for one day.
 
 mod assess;
+mod parts;
 mod versions;
 
 use std::{
@@ -14,14 +15,15 @@ use std::{
 
 use chronon_run_core::{
     AssetId, CatalogSnapshot, DayEvidence, Digest, Ds, Memory, PartitionRange, RangeSet, Slice,
-    TableName,
+    StepKind, TableName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    graph::{Asset, AssetIndex, Graph, Input},
+    graph::{Asset, AssetIndex, Graph, Input, Role},
+    left_times::{FAR_DAYS, LeftTimes},
     need::Need,
-    planner::World,
+    planner::{History, World},
 };
 
 pub(crate) use assess::{Assessed, assess};
@@ -57,6 +59,19 @@ pub enum Cause {
     InputsFilledAgain {
         /// The tables and the days.
         inputs: BTreeMap<TableName, RangeSet>,
+    },
+    /// A part of the join was filled again for the day, and the output was not.
+    PartsFilledAgain {
+        /// The part tables.
+        tables: BTreeSet<TableName>,
+    },
+    /// The join's output is filled again from this part, which must have the keys of the day then.
+    OutputFilledAgain,
+    /// The Driver made the day without the days that it has to fill in the same job, because all rows
+    /// of one of them are early or all are late.
+    MadeAlone {
+        /// The days that belong together.
+        beside: PartitionRange,
     },
     /// An attempt to fill the day again began and did not end.
     Unfinished,
@@ -102,12 +117,15 @@ pub fn evidence_wanted(
         let days: RangeSet = match depth {
             Depth::EmptyDays => empty.unwrap_or_default(),
             Depth::FilledDays => {
-                let observed = world.observed_days(asset);
+                let observed = parts::filled_days(world, asset);
                 observed.union(&empty.unwrap_or_default())
             }
         };
         let days: RangeSet = days.iter().filter(|ds| made.contains_key(ds)).collect();
-        for (slice, days) in inputs_seen(asset, &days, world.snapshot) {
+        let needed = inputs_needed(asset, &days, world.snapshot, &|ds| {
+            offsets(world, asset, ds)
+        });
+        for (slice, days) in needed {
             let all = wanted.entry(slice).or_default();
             *all = all.union(&days);
         }
@@ -131,17 +149,33 @@ pub fn memory_wanted(
     )
 }
 
-/// The input days that are there and that `days` of an asset are made of.
+/// The input days that are there and that `days` of an asset may be made of: the rows' times are not
+/// known yet.
 #[must_use]
 pub fn inputs_seen(
     asset: &Asset,
     days: &RangeSet,
     snapshot: &CatalogSnapshot,
 ) -> BTreeMap<Slice, RangeSet> {
+    inputs_needed(asset, days, snapshot, &|_| (-FAR_DAYS, FAR_DAYS))
+}
+
+/// The input days that are there and that `days` of an asset are made of, where `offsets` tells how far
+/// the times of a day's left rows reach.
+fn inputs_needed(
+    asset: &Asset,
+    days: &RangeSet,
+    snapshot: &CatalogSnapshot,
+    offsets: &dyn Fn(Ds) -> (i32, i32),
+) -> BTreeMap<Slice, RangeSet> {
     let mut seen: BTreeMap<Slice, RangeSet> = BTreeMap::new();
     for input in &asset.inputs {
         let there = days_of(input, snapshot);
-        let needed: RangeSet = days
+        let around = match input.follows_times {
+            true => around(days, offsets),
+            false => days.clone(),
+        };
+        let needed: RangeSet = around
             .ranges()
             .iter()
             .filter_map(|range| needed_of(input, *range, there.first()?))
@@ -152,15 +186,44 @@ pub fn inputs_seen(
     seen
 }
 
+/// `days`, and as far as the times of their rows reach.
+fn around(days: &RangeSet, offsets: &dyn Fn(Ds) -> (i32, i32)) -> RangeSet {
+    let off = days.iter().filter_map(|ds| {
+        let (lo, hi) = offsets(ds);
+        ((lo, hi) != (0, 0)).then(|| PartitionRange::day(ds).widen(lo, hi))?
+    });
+    days.union(&off.collect())
+}
+
+/// How far the times of the left rows of a day of `asset` reach, as far as that is known.
+fn offsets(world: World<'_>, asset: &Asset, ds: Ds) -> (i32, i32) {
+    left_times(world.history, asset).map_or((0, 0), |times| times.offsets(ds))
+}
+
+/// What is known of the times of the left rows of a join.
+pub(crate) fn left_times<'h>(history: &'h History, asset: &Asset) -> Option<&'h LeftTimes> {
+    let step = match asset.id.step {
+        StepKind::Backfill => StepKind::Backfill,
+        StepKind::Left | StepKind::Part(_) | StepKind::Final => StepKind::Left,
+        _ => return None,
+    };
+    let conf = asset.id.conf.clone();
+    history.left_times.get(&AssetId { conf, step })
+}
+
 /// What the inputs of an asset are, apart from what they hold: as long as it is the same, days that
 /// were not seen were not there.
 #[must_use]
 pub fn inputs_digest(asset: &Asset) -> i64 {
     let mut texts: Vec<String> = Vec::new();
-    for input in asset.inputs.iter().filter(|i| i.need != Need::Table) {
+    for input in asset.inputs.iter().filter(|input| is_content(input)) {
         let mut text = slice_of(input).to_string();
         // Infallible: writing to a String.
         let _ = write!(text, " {:?} {:?} {:?}", input.need, input.from, input.until);
+        if input.follows_times {
+            // Days around those of the need are looked at as well.
+            let _ = write!(text, " {FAR_DAYS}");
+        }
         texts.push(text);
     }
     texts.sort();
@@ -169,6 +232,12 @@ pub fn inputs_digest(asset: &Asset) -> i64 {
     digest
         .fold(Digest::default(), |all, text| all.text(text))
         .value()
+}
+
+/// Whether days are made of what the input holds. That a chained parent is complete is a matter of the
+/// Driver; what is read of it is an input of its own.
+fn is_content(input: &Input) -> bool {
+    input.need != Need::Table && input.role != Role::Parent
 }
 
 pub(crate) fn slice_of(input: &Input) -> Slice {

@@ -422,6 +422,7 @@ fn input(name: &str, need: Need, producer: Option<usize>, gates: bool) -> Input 
         from: None,
         until: None,
         gates,
+        follows_times: false,
         producer,
     }
 }

@@ -14,7 +14,7 @@ use chronon_run_core::{
 
 use super::{Planner, known_empty};
 use crate::{
-    graph::{Asset, Graph, SideTable},
+    graph::{Asset, AssetIndex, Graph, SideTable},
     plan::{Note, Plan, Step},
 };
 
@@ -22,7 +22,8 @@ use crate::{
 /// a step's last one are dropped before it, although the output has their days.
 pub const EARLY_DAYS: i32 = 10;
 
-/// The part partitions that exist before the left rows of `range` were handed to the part. The Driver
+/// The part partitions that exist before the left rows of `range` were handed to the part, and those of
+/// `range` itself that a killed job left. The Driver
 /// skips part partitions that exist (§5.4), so they have to be dropped before it fills `range` of
 /// `asset`; nothing else needs them any more, because the days whose output exists were joined
 /// already. `days_of` tells a table's days.
@@ -39,7 +40,21 @@ pub fn premature_parts(
         });
         (table.clone(), days_of(table).intersect(&days))
     });
-    found.filter(|(_, days)| !days.is_empty()).collect()
+    let is_part = matches!(asset.id.step, StepKind::Part(_)) && asset.shift == 0;
+    let own = is_part.then(|| {
+        let days = days_of(&asset.table).intersect(&range.into());
+        (asset.table.clone(), days)
+    });
+    let whole = asset.id.step == StepKind::Backfill;
+    let sides = asset
+        .also_writes
+        .iter()
+        .filter(|side| whole && is_own_part(side));
+    let left_over = sides.map(|side| {
+        let days = days_of(&side.table).intersect(&range.into());
+        (side.table.clone(), days)
+    });
+    by_table(found.chain(left_over).chain(own))
 }
 
 /// Everything that exists and has to be dropped so that the Driver really computes `days` of `asset`
@@ -83,10 +98,23 @@ pub fn dropped_before(
             false => there,
         }
     };
-    match plan.recompute {
+    match plan.recompute || plan.stale {
         true => dropped_first(asset, &step.range.into(), &days_of),
-        false => premature_parts(asset, step.range, &days_of),
+        false => dropped_of(asset, step, &days_of),
     }
+}
+
+/// What a run drops before a step that is not to compute everything again: premature part partitions,
+/// and days of the output that the step fills again.
+#[must_use]
+pub fn dropped_of(
+    asset: &Asset,
+    step: &Step,
+    days_of: &dyn Fn(&TableName) -> RangeSet,
+) -> BTreeMap<TableName, RangeSet> {
+    let again = days_of(&asset.table).intersect(&step.again);
+    let own = std::iter::once((asset.table.clone(), again));
+    by_table(own.chain(premature_parts(asset, step.range, days_of)))
 }
 
 fn by_table(all: impl Iterator<Item = (TableName, RangeSet)>) -> BTreeMap<TableName, RangeSet> {
@@ -108,6 +136,12 @@ pub fn parts_of_times(asset: &Asset) -> Vec<(&TableName, i32)> {
         .collect()
 }
 
+/// A part table that the same job fills, by the days of the left rows. A partition of a day that the
+/// output lacks was left by a job that was killed, and its inputs may have changed since.
+fn is_own_part(side: &SideTable) -> bool {
+    side.shift == 0 && side.what.starts_with("part/")
+}
+
 /// A part table that the same job fills, written one day back.
 fn is_shifted(side: &SideTable) -> bool {
     let word = side.what.split('/').next().unwrap_or_default();
@@ -115,19 +149,24 @@ fn is_shifted(side: &SideTable) -> bool {
 }
 
 /// Whether the asset is a part whose partitions are one day before the left rows' time.
-pub(super) fn is_shifted_part(asset: &Asset) -> bool {
+pub(crate) fn is_shifted_part(asset: &Asset) -> bool {
     matches!(asset.id.step, StepKind::Part(_)) && asset.shift != 0 && asset.towards.is_some()
 }
 
 impl Planner<'_> {
     /// The asset's partitions, in the asset's days, without those that prove nothing: of a part whose
     /// partitions may be premature, only days that the join's output has, or is known to have no rows
-    /// for, are done.
-    pub(super) fn proven_days(&self, asset: &Asset) -> RangeSet {
+    /// for, are done. Of another part, those are not that a killed step left: it is not recorded what
+    /// they were made of, and no output day was made of them yet.
+    pub(super) fn proven_days(&self, index: AssetIndex) -> RangeSet {
+        let asset = &self.world.graph.assets[index];
         let all = self.observed_days(asset);
-        match self.joined_days(asset) {
-            Some(joined) => all.intersect(&joined),
-            None => all,
+        let Some(joined) = self.joined_days(asset) else {
+            return all;
+        };
+        match is_shifted_part(asset) {
+            true => all.intersect(&joined),
+            false => all.minus(&self.assessed[index].unknown.minus(&joined)),
         }
     }
 
@@ -140,9 +179,10 @@ impl Planner<'_> {
         }
     }
 
-    /// The days of a part's join whose left rows were joined; `None` if partitions alone tell.
+    /// The days of a part's join whose left rows were joined; `None` if the asset is no part.
     fn joined_days(&self, asset: &Asset) -> Option<RangeSet> {
-        let output = asset.towards.as_ref().filter(|_| is_shifted_part(asset))?;
+        let is_part = matches!(asset.id.step, StepKind::Part(_));
+        let output = asset.towards.as_ref().filter(|_| is_part)?;
         let graph = self.world.graph;
         let last = AssetId {
             conf: asset.id.conf.clone(),

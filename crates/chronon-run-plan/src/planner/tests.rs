@@ -180,6 +180,7 @@ impl RandomWorld {
             from: input.from.map(day),
             until: None,
             gates: false,
+            follows_times: false,
             producer: self.producer(input, number),
         });
         Asset {
@@ -406,6 +407,7 @@ fn a_bootstrap_is_waited_for_from_its_first_day_on() {
         from: Some(day(3)),
         until: None,
         gates: false,
+        follows_times: false,
         producer: None,
     };
     let of = |days: &[i32], table| {

@@ -1,28 +1,31 @@
-//! What the partitions of part tables tell of the times of left rows.
+//! Whether a modular join is known to have early or late left rows.
 
-use chronon_run_core::{CatalogSnapshot, Ds, StepKind, TableName};
+use chronon_run_core::{Ds, StepKind, TableName};
 use serde::{Deserialize, Serialize};
 
-use super::parts::is_shifted_part;
-use crate::graph::{Asset, Graph};
+use super::{World, parts::is_shifted_part};
+use crate::{freshness::left_times, graph::Asset, left_times::LeftTimes};
 
-/// A part partition that only a left row makes whose time is not on its partition's day.
+/// Where a left row was seen whose time is not on its partition's day.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TimesSeen {
-    /// The part table.
+    /// The left rows' table, or the table of a part.
     pub table: TableName,
-    /// Its partition.
+    /// The partition with the row, or the part partition that only such a row makes.
     pub partition: Ds,
     /// Whether the row is early; else it is late.
     pub early: bool,
+    /// Whether a part partition tells.
+    pub part: bool,
 }
 
-/// Whether part tables show early or late left rows of a modular join, of which `last` is the final
-/// step. The left rows that were handed to the parts are those of the days that `O_bootstrap` has; a
+/// Whether left rows of a modular join, of which `last` is the final step, are known to be early or late
+/// and have a part with SNAPSHOT accuracy: from what is known of their times, or else from the part tables. The left rows that were handed to the parts are those of the days that `O_bootstrap` has; a
 /// part partition that none of these days needs was made by a row whose time is on another day.
-/// Early and late rows in the middle of a history are not seen.
+/// In part tables, early and late rows in the middle of a history are not seen.
 #[must_use]
-pub fn times_seen(graph: &Graph, snapshot: &CatalogSnapshot, last: &Asset) -> Option<TimesSeen> {
+pub fn times_seen(world: World<'_>, last: &Asset) -> Option<TimesSeen> {
+    let (graph, snapshot) = (world.graph, world.snapshot);
     if last.id.step != StepKind::Final {
         return None;
     }
@@ -32,15 +35,29 @@ pub fn times_seen(graph: &Graph, snapshot: &CatalogSnapshot, last: &Asset) -> Op
     let left = producers
         .iter()
         .find(|asset| asset.id.step == StepKind::Left)?;
+    let parts = producers
+        .iter()
+        .copied()
+        .filter(|asset| is_shifted_part(asset));
+    let mut parts: Vec<&Asset> = parts.collect();
+    let times = left_times(world.history, last).filter(|_| !parts.is_empty());
+    if let Some((partition, early)) = times.and_then(LeftTimes::off_their_day) {
+        return Some(TimesSeen {
+            table: left.table.clone(),
+            partition,
+            early,
+            part: false,
+        });
+    }
     let left = snapshot.days(&left.table, column, &[]);
     let (first, end) = (left.first()?, left.last()?);
-    let mut parts = producers.into_iter().filter(|asset| is_shifted_part(asset));
-    parts.find_map(|part| {
+    parts.drain(..).find_map(|part| {
         let days = snapshot.days(&part.table, column, &[]);
         let seen = |partition: Ds, early: bool| TimesSeen {
             table: part.table.clone(),
             partition,
             early,
+            part: true,
         };
         let newest = days.last().filter(|day| *day > end.plus(part.shift));
         let oldest = days.first().filter(|day| *day < first.plus(part.shift));

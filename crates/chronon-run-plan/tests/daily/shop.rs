@@ -8,12 +8,13 @@ use std::{
 
 use chronon_run_conf::Join;
 use chronon_run_core::{
-    CatalogSnapshot, Ds, PartitionRange, Partitions, RangeSet, StepKind, TableName, TableState,
+    CatalogSnapshot, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange, Partitions,
+    RangeSet, SeenDay, Slice, StepKind, TableName, TableState,
 };
 use chronon_run_plan::{
-    AnyConf, Asset, AssetSettings, BuildOptions, ConfView, DriverOptions, DriverWorld, Graph,
-    History, JoinFlow, Plan, Request, Step, World, dropped_first, first_hole, plan,
-    premature_parts,
+    AnyConf, Asset, AssetSettings, BuildOptions, ConfView, Depth, DriverOptions, DriverWorld,
+    Freshness, Graph, History, JoinFlow, Plan, Request, Step, World, dropped_first, dropped_of,
+    evidence_wanted, first_hole, inputs_digest, inputs_seen, plan,
 };
 use chronon_run_testkit::driver::{self, Commit, Facts, LeftRow, Outcome, run_sql, values_of};
 use serde_json::{Value, json};
@@ -43,11 +44,22 @@ pub(crate) struct Run {
     pub(crate) start: Option<i32>,
     pub(crate) end: i32,
     pub(crate) recompute: bool,
+    /// Fills the days that are out of date.
+    pub(crate) stale: bool,
     pub(crate) kill: Option<Kill>,
     /// Whether premature partitions are dropped.
     pub(crate) drops: bool,
     /// Chooses among steps that may run.
     pub(crate) order: u64,
+}
+
+/// What the left side of a join is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Left {
+    Events,
+    Entities,
+    /// The output of another join.
+    Joined,
 }
 
 /// A kind of join.
@@ -56,41 +68,82 @@ pub(crate) struct Kind {
     name: &'static str,
     /// The left's partition column.
     column: &'static str,
-    entities: bool,
+    left: Left,
     /// Prefix, and whether the values are those at the row's time.
     parts: &'static [(&'static str, bool)],
+    /// Whether the parts read the output of another join.
+    chained: bool,
+    /// Whether there is a table of ready values.
+    bootstrap: bool,
+    /// Whether labels are joined to the rows of the two days before.
+    labels: bool,
     /// Whether the Driver can fill it step by step.
     pub(crate) modular: bool,
 }
 
+impl Kind {
+    /// By how many days a row may be early and still need only days that are there by the next day.
+    pub(crate) fn near(&self) -> i32 {
+        let instants = self.parts.iter().any(|(_, instants)| *instants);
+        i32::from(!instants)
+    }
+}
+
+const PLAIN: Kind = Kind {
+    name: "one_part",
+    column: "ds",
+    left: Left::Events,
+    parts: &[("", false)],
+    chained: false,
+    bootstrap: false,
+    labels: false,
+    modular: true,
+};
+
 pub(crate) const KINDS: &[Kind] = &[
-    Kind {
-        name: "one_part",
-        column: "ds",
-        entities: false,
-        parts: &[("", false)],
-        modular: true,
-    },
+    PLAIN,
     Kind {
         name: "two_of_one",
-        column: "ds",
-        entities: false,
         parts: &[("here", false), ("there", false), ("now", true)],
-        modular: true,
+        ..PLAIN
     },
     Kind {
         name: "own_column",
         column: "day",
-        entities: false,
-        parts: &[("", false)],
         modular: false,
+        ..PLAIN
     },
     Kind {
         name: "entities",
-        column: "ds",
-        entities: true,
-        parts: &[("", false)],
-        modular: true,
+        left: Left::Entities,
+        ..PLAIN
+    },
+    Kind {
+        name: "at_the_rows_times",
+        parts: &[("", true)],
+        ..PLAIN
+    },
+    Kind {
+        name: "left_of_a_join",
+        left: Left::Joined,
+        parts: &[("then", false), ("now", true)],
+        ..PLAIN
+    },
+    Kind {
+        name: "chained",
+        chained: true,
+        parts: &[("then", false), ("now", true)],
+        ..PLAIN
+    },
+    Kind {
+        name: "bootstrapped",
+        bootstrap: true,
+        ..PLAIN
+    },
+    Kind {
+        name: "labelled",
+        labels: true,
+        ..PLAIN
     },
 ];
 
@@ -114,6 +167,8 @@ pub(crate) struct Shop {
     first: i32,
     last: i32,
     landed: i32,
+    memory: Memory,
+    looks: i64,
 }
 
 const CONF: &str = "production/joins/port/calls.v1";
@@ -142,7 +197,7 @@ impl Shop {
             (day(ds), rows)
         });
         let facts = Facts {
-            left_rows: BTreeMap::from([(left_table(), left_rows.collect())]),
+            left_rows: BTreeMap::from([(kind.left_table(), left_rows.collect())]),
             ..Facts::default()
         };
         Self {
@@ -155,6 +210,8 @@ impl Shop {
             first,
             last,
             landed: i32::MIN,
+            memory: Memory::default(),
+            looks: 0,
         }
     }
 
@@ -165,16 +222,42 @@ impl Shop {
     /// All tables have the days up to this one.
     pub(crate) fn land(&mut self, last: i32) {
         self.landed = self.landed.max(last.min(self.last));
-        let until = |first: i32| RangeSet::from(PartitionRange::new(day(first), day(self.landed)));
-        let left = self.facts.left_rows[&left_table()].keys().next().copied();
-        let left_days = left.and_then(|first| PartitionRange::new(first, day(self.landed)));
-        set_days(
+        let left = self.facts.left_rows[&self.kind.left_table()]
+            .keys()
+            .next()
+            .copied();
+        let first = left.unwrap();
+        let until = PartitionRange::new(first, day(self.landed)).into();
+        land(
             &mut self.catalog,
-            &left_table(),
+            &self.kind.left_table(),
             self.kind.column,
-            left_days.into(),
+            &until,
         );
-        set_days(&mut self.catalog, &source_table(), "ds", until(self.first));
+        if self.kind.left == Left::Joined || self.kind.chained {
+            land(&mut self.catalog, &rides_table(), "ds", &until);
+        }
+        if self.kind.bootstrap {
+            land(&mut self.catalog, &ready_table(), "ds", &until);
+        }
+        self.land_sources(self.landed);
+    }
+
+    /// The tables of the parts have the days up to this one.
+    pub(crate) fn land_sources(&mut self, last: i32) {
+        let days = PartitionRange::new(day(self.first), day(last)).into();
+        land(&mut self.catalog, &self.kind.source_table(), "ds", &days);
+        if self.kind.chained {
+            land(&mut self.catalog, &rides_table(), "ds", &days);
+        }
+    }
+
+    /// Late rows: a partition of the parts' table is written again, if it is there.
+    pub(crate) fn rewrite(&mut self, number: i32) {
+        let table = self.kind.source_table();
+        let state = self.catalog.tables.get_mut(&table).and_then(Option::as_mut);
+        let stamp = state.and_then(|state| state.stamps.get_mut(&day(number)));
+        stamp.into_iter().for_each(|stamp| *stamp += 1);
     }
 
     fn graph(&self, run: &Run) -> Graph {
@@ -194,8 +277,10 @@ impl Shop {
     }
 
     /// The plan of a run, as things are.
-    pub(crate) fn plan(&self, run: &Run) -> Plan {
-        self.planned(run, &self.graph(run))
+    pub(crate) fn plan(&mut self, run: &Run) -> Plan {
+        let graph = self.graph(run);
+        self.read_times(&graph);
+        self.planned(run, &graph)
     }
 
     fn planned(&self, run: &Run, graph: &Graph) -> Plan {
@@ -203,29 +288,51 @@ impl Shop {
         let fills = |step: &StepKind| {
             matches!(
                 step,
-                StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final
+                StepKind::Backfill
+                    | StepKind::Left
+                    | StepKind::Part(_)
+                    | StepKind::Final
+                    | StepKind::LabelJoin
             )
         };
         let assets = graph.assets.iter().enumerate();
         let selected = assets.filter(|(_, asset)| fills(&asset.id.step));
+        let selected: BTreeSet<usize> = selected.map(|(index, _)| index).collect();
+        let mut history = self.history.clone();
+        let (never, refused, first_ds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let world = World {
             graph,
             snapshot: &self.catalog,
             history: &self.history,
-            never: &BTreeMap::new(),
-            first_ds: &BTreeMap::new(),
-            refused: &BTreeMap::new(),
+            never: &never,
+            first_ds: &first_ds,
+            refused: &refused,
             driver: driver.as_ref(),
         };
+        let depth = match run.stale {
+            true => Depth::FilledDays,
+            false => Depth::EmptyDays,
+        };
+        let wanted = evidence_wanted(world, &selected, &self.memory, depth);
+        let confs = graph.assets.iter().map(|asset| (asset.id.clone(), 1));
+        history.freshness = Some(Freshness {
+            memory: self.memory.clone(),
+            now: self.evidence(&wanted),
+            confs: confs.collect(),
+            edits: BTreeMap::new(),
+        });
         plan(
-            world,
+            World {
+                history: &history,
+                ..world
+            },
             &Request {
-                selected: selected.map(|(index, _)| index).collect(),
+                selected,
                 start_ds: run.start.map(day),
                 end_ds: Some(day(run.end)),
                 as_of: day(self.landed),
                 recompute: run.recompute,
-                stale: false,
+                stale: run.stale,
                 only: &BTreeMap::new(),
                 settings: &|_| AssetSettings {
                     step_days: run.step_days,
@@ -238,6 +345,7 @@ impl Shop {
     /// Plans and runs, up to where the run is killed.
     pub(crate) fn run(&mut self, run: &Run) {
         let graph = self.graph(run);
+        self.read_times(&graph);
         let plan = self.planned(run, &graph);
         let order = some_order(&plan.steps, run.order);
         for (done, &place) in order.iter().enumerate() {
@@ -247,6 +355,7 @@ impl Shop {
             if run.engine == Engine::Driver {
                 self.drop_first(run, step, asset);
             }
+            let number = self.look(step, asset);
             let outcome = match run.engine {
                 Engine::Driver => self.drive(step, asset),
                 Engine::Sql => run_sql(
@@ -268,7 +377,113 @@ impl Shop {
                 step.asset, step.range, outcome.message
             );
             self.verify(step, asset);
+            self.finish(run, step, asset, number);
         }
+    }
+
+    fn evidence(&self, wanted: &BTreeMap<Slice, RangeSet>) -> BTreeMap<Slice, DayEvidence> {
+        let of_slice = |slice: &Slice, days: &RangeSet| {
+            let state = self.catalog.table(&slice.table);
+            let stamp = |ds: Ds| state.and_then(|state| state.stamps.get(&ds).copied());
+            let one = |ds: Ds| Evidence {
+                files: None,
+                catalog: Some(stamp(ds).unwrap_or_default()),
+            };
+            days.iter().map(|ds| (ds, one(ds))).collect()
+        };
+        let wanted = wanted.iter();
+        wanted
+            .map(|(slice, days)| (slice.clone(), of_slice(slice, days)))
+            .collect()
+    }
+
+    /// What the ledger writes down before a step, as `Provenance` does.
+    fn look(&mut self, step: &Step, asset: &Asset) -> i64 {
+        self.looks += 1;
+        let wanted = inputs_seen(asset, &step.range.into(), &self.catalog);
+        for (slice, days) in self.evidence(&wanted) {
+            let known = self.memory.seen.entry(slice.to_string()).or_default();
+            for (ds, evidence) in days {
+                let new = SeenDay {
+                    evidence,
+                    born: self.looks,
+                    changed: self.looks,
+                };
+                let seen = known.entry(ds).or_insert(new);
+                if evidence.differs(seen.evidence) {
+                    (seen.evidence, seen.changed) = (evidence, self.looks);
+                }
+            }
+        }
+        let missing = RangeSet::from(step.range).minus(&self.filled(asset));
+        let made = self.memory.made.entry(asset.id.clone()).or_default();
+        let days = made.range_mut(step.range.start..=step.range.end);
+        days.for_each(|(_, made)| made.unfinished = !made.begun);
+        // If the run is killed, the days that exist afterwards are known to be of this attempt.
+        for ds in missing.iter() {
+            let begun = MadeDay {
+                attempt: self.looks,
+                conf: 1,
+                inputs: inputs_digest(asset),
+                unfinished: false,
+                begun: true,
+            };
+            let known = made.entry(ds).or_insert(begun);
+            if known.begun {
+                *known = begun;
+            }
+        }
+        self.looks
+    }
+
+    /// What it writes down afterwards: how each day was made, and the times of the left rows.
+    fn finish(&mut self, run: &Run, step: &Step, asset: &Asset, attempt: i64) {
+        let made = self.memory.made.entry(asset.id.clone()).or_default();
+        let one = MadeDay {
+            attempt,
+            conf: 1,
+            inputs: inputs_digest(asset),
+            unfinished: false,
+            begun: false,
+        };
+        made.extend(step.range.iter().map(|ds| (ds, one)));
+        if !matches!(asset.id.step, StepKind::Backfill | StepKind::Left) {
+            return;
+        }
+        let times = self.history.left_times.entry(asset.id.clone()).or_default();
+        times.alone = times.alone.minus(&step.range.into());
+        if run.engine == Engine::Driver {
+            times.alone = times.alone.union(&times.alone_in(step.range));
+        }
+    }
+
+    /// What the files of the left table tell of its rows' times.
+    fn read_times(&mut self, graph: &Graph) {
+        let rows = &self.facts.left_rows[&self.kind.left_table()];
+        let landed = rows.range(..=day(self.landed));
+        let times = landed.filter_map(|(ds, rows)| {
+            let times = rows.iter().map(|row| row.time);
+            Some((
+                *ds,
+                PartitionRange::new(times.clone().min()?, times.max()?)?,
+            ))
+        });
+        let times: BTreeMap<Ds, PartitionRange> = times.collect();
+        let storing = graph
+            .assets
+            .iter()
+            .filter(|asset| matches!(asset.id.step, StepKind::Backfill | StepKind::Left));
+        for asset in storing {
+            let known = self.history.left_times.entry(asset.id.clone()).or_default();
+            known.days.clone_from(&times);
+        }
+    }
+
+    /// The days of an asset that have a partition.
+    fn filled(&self, asset: &Asset) -> RangeSet {
+        let column = asset.day_column.as_deref().unwrap();
+        let there = self.catalog.days(&asset.table, column, &[]);
+        there.widen(-asset.shift, -asset.shift)
     }
 
     fn apply<'a>(&mut self, commits: impl Iterator<Item = &'a Commit>) {
@@ -279,9 +494,9 @@ impl Shop {
 
     fn drop_first(&mut self, run: &Run, step: &Step, asset: &Asset) {
         let days_of = |table: &TableName| self.catalog.days(table, "ds", &[]);
-        let dropped = match (run.recompute, run.drops) {
+        let dropped = match (run.recompute || run.stale, run.drops) {
             (true, _) => dropped_first(asset, &step.range.into(), &days_of),
-            (false, true) => premature_parts(asset, step.range, &days_of),
+            (false, true) => dropped_of(asset, step, &days_of),
             (false, false) => BTreeMap::new(),
         };
         for (table, days) in dropped {
@@ -295,6 +510,7 @@ impl Shop {
         let mut argv = match &step.asset.step {
             StepKind::Left => vec!["join-left".to_owned()],
             StepKind::Final => vec!["join-final".to_owned()],
+            StepKind::LabelJoin => vec!["label-join".to_owned()],
             StepKind::Part(name) => vec![
                 "join".to_owned(),
                 format!("--selected-join-parts={name}"),
@@ -315,11 +531,10 @@ impl Shop {
 
     /// Days that a step left out must have no rows; the ledger notes them.
     fn verify(&mut self, step: &Step, asset: &Asset) {
-        let there = self.catalog.days(&asset.table, "ds", &[]);
-        let there = there.widen(-asset.shift, -asset.shift);
-        let missing = RangeSet::from(step.range).minus(&there);
-        for ds in missing.iter() {
-            let rows = &self.facts.left_rows[&left_table()][&ds];
+        let missing = RangeSet::from(step.range).minus(&self.filled(asset));
+        let labels = asset.id.step == StepKind::LabelJoin;
+        for ds in missing.iter().filter(|_| !labels) {
+            let rows = &self.facts.left_rows[&self.kind.left_table()][&ds];
             let counts = rows.iter().any(|row| asset.shift == 0 || row.time == ds);
             assert!(!counts, "{} has no {ds}", asset.id);
         }
@@ -341,8 +556,7 @@ impl Shop {
 
     /// What a clean backfill of everything holds: by row, its left day and its value.
     pub(crate) fn wanted(&self, first: i32, last: i32) -> BTreeMap<String, (i32, Option<String>)> {
-        let landed = self.catalog.days(&source_table(), "ds", &[]);
-        let rows = &self.facts.left_rows[&left_table()];
+        let rows = &self.facts.left_rows[&self.kind.left_table()];
         let mut all = BTreeMap::new();
         for number in first..=last {
             for row in rows.get(&day(number)).into_iter().flatten() {
@@ -351,15 +565,37 @@ impl Shop {
                         [_] => row.id.clone(),
                         _ => format!("{}/{}", row.id, part.full_prefix),
                     };
-                    let value = match self.kind.entities || *instants {
-                        true => Some(format!("{} in {}", row.key, day(number))),
-                        false => driver::day_end(&row.key, row.time.plus(-1), &landed),
+                    let landed = driver::landed_of(&self.catalog, part.group_by);
+                    let value = match (self.kind.left, instants) {
+                        (Left::Entities, _) => driver::day_end(&row.key, day(number), &landed),
+                        (_, true) => driver::at_time(&row.key, row.time, &landed),
+                        (_, false) => driver::day_end(&row.key, row.time.plus(-1), &landed),
                     };
                     all.insert(id, (number, value));
                 }
             }
         }
         all
+    }
+
+    /// The label days that are there and do not hold what they should.
+    pub(crate) fn wrong_labels(&self) -> Vec<i32> {
+        let Some(labels) = &self.join.label_part else {
+            return Vec::new();
+        };
+        let table = self.join.meta_data.output_table().unwrap();
+        let found = driver::labels_of(&self.catalog, &table.suffixed("_labels"));
+        let all = &self.facts.left_rows[&self.kind.left_table()];
+        let right = |label: Ds| {
+            let rows = all.range(label.plus(-2)..=label.plus(-1));
+            let rows = rows.flat_map(|(ds, rows)| rows.iter().map(|row| (*ds, row.clone())));
+            let rows: Vec<(Ds, LeftRow)> = rows.collect();
+            driver::labels(&self.catalog, labels, label, &rows)
+        };
+        let wrong = found.iter().filter(|(ds, rows)| **rows != right(**ds));
+        wrong
+            .map(|(ds, _)| ds.epoch_days() - day(0).epoch_days())
+            .collect()
     }
 
     /// The keys of a partition of the first part's table.
@@ -399,12 +635,41 @@ fn some_order(steps: &[Step], seed: u64) -> Vec<usize> {
     order
 }
 
-fn left_table() -> TableName {
-    TableName::new("raw", "calls").unwrap()
+impl Kind {
+    fn left_table(&self) -> TableName {
+        match self.left {
+            Left::Joined => TableName::new("out", "port_trips").unwrap(),
+            Left::Events | Left::Entities => TableName::new("raw", "calls").unwrap(),
+        }
+    }
+
+    fn source_table(&self) -> TableName {
+        match self.chained {
+            true => TableName::new("out", "port_trips").unwrap(),
+            false => TableName::new("raw", "cargo").unwrap(),
+        }
+    }
 }
 
-fn source_table() -> TableName {
-    TableName::new("raw", "cargo").unwrap()
+/// The left table of the other join, [`trips`].
+fn rides_table() -> TableName {
+    TableName::new("raw", "rides").unwrap()
+}
+
+fn ready_table() -> TableName {
+    TableName::new("raw", "ready").unwrap()
+}
+
+/// Adds days, each written for the first time.
+fn land(catalog: &mut CatalogSnapshot, table: &TableName, column: &str, days: &RangeSet) {
+    let there = catalog.days(table, column, &[]);
+    set_days(catalog, table, column, there.union(days));
+    let state = catalog.tables.get_mut(table).and_then(Option::as_mut);
+    let stamps = state.map(|state| &mut state.stamps).into_iter();
+    for stamps in stamps {
+        days.iter()
+            .for_each(|ds| *stamps.entry(ds).or_insert(1) += 0);
+    }
 }
 
 fn set_days(catalog: &mut CatalogSnapshot, table: &TableName, column: &str, days: RangeSet) {
@@ -418,6 +683,18 @@ fn set_days(catalog: &mut CatalogSnapshot, table: &TableName, column: &str, days
         .insert(column.to_owned(), Partitions::of_days(days));
 }
 
+/// Another join.
+fn trips(first: i32) -> Value {
+    json!({
+        "metaData": { "name": "port.trips", "outputNamespace": "out", "team": "port" },
+        "left": { "events": { "table": "raw.rides", "query": {
+            "selects": { "boat": "boat", "ts": "at_ms" },
+            "startPartition": day(first - 12), "timeColumn": "at_ms", "setups": [],
+        } } },
+        "joinParts": [],
+    })
+}
+
 fn conf(kind: &Kind, first: i32) -> Value {
     let query = json!({
         "selects": { "boat": "boat", "ts": "at_ms" },
@@ -426,18 +703,24 @@ fn conf(kind: &Kind, first: i32) -> Value {
         "timeColumn": "at_ms",
         "setups": [],
     });
-    let left = match kind.entities {
-        true => json!({ "entities": { "snapshotTable": "raw.calls", "query": query } }),
-        false => json!({ "events": { "table": "raw.calls", "query": query } }),
+    let left = match kind.left {
+        Left::Entities => json!({ "entities": { "snapshotTable": "raw.calls", "query": query } }),
+        Left::Events => json!({ "events": { "table": "raw.calls", "query": query } }),
+        Left::Joined => json!({ "joinSource": { "join": trips(first), "query": query } }),
+    };
+    let rows = json!({
+        "selects": { "boat": "boat", "tons": "tons" },
+        "timeColumn": "at_ms",
+        "setups": [],
+    });
+    let source = match kind.chained {
+        true => json!({ "joinSource": { "join": trips(first), "query": rows } }),
+        false => json!({ "events": { "table": "raw.cargo", "query": rows } }),
     };
     let parts = kind.parts.iter().map(|(prefix, instants)| {
         let mut part = json!({ "groupBy": {
             "metaData": { "name": "port.cargo.v1", "team": "port" },
-            "sources": [{ "events": { "table": "raw.cargo", "query": {
-                "selects": { "boat": "boat", "tons": "tons" },
-                "timeColumn": "at_ms",
-                "setups": [],
-            } } }],
+            "sources": [source],
             "keyColumns": ["boat"],
             "aggregations": [{
                 "inputColumn": "tons", "operation": 7, "argMap": {},
@@ -450,9 +733,32 @@ fn conf(kind: &Kind, first: i32) -> Value {
         }
         part
     });
-    json!({
+    let ready = json!({
+        "table": "raw.ready",
+        "query": { "selects": { "boat": "boat" }, "setups": [] },
+        "keyColumns": ["boat"],
+    });
+    let label = json!({ "groupBy": {
+        "metaData": { "name": "port.fined.v1", "team": "port" },
+        "sources": [{ "events": { "table": "raw.cargo", "query": rows } }],
+        "keyColumns": ["boat"],
+        "aggregations": [{
+            "inputColumn": "tons", "operation": 7, "argMap": {},
+            "windows": [{ "length": 7, "timeUnit": 1 }],
+        }],
+        "accuracy": 1,
+    } });
+    let labels = json!({ "labels": [label], "leftStartOffset": 3, "leftEndOffset": 2 });
+    let bootstraps: Vec<Value> = kind.bootstrap.then_some(ready).into_iter().collect();
+    let mut join = json!({
         "metaData": { "name": format!("port.calls.{}", kind.name), "outputNamespace": "out", "team": "port" },
         "left": left,
         "joinParts": parts.collect::<Vec<_>>(),
-    })
+        "bootstrapParts": bootstraps,
+        "rowIds": ["boat"],
+    });
+    if kind.labels {
+        join["labelPart"] = labels;
+    }
+    join
 }

@@ -1,12 +1,13 @@
 //! `label-join` (§4.2).
 
 use chronon_run_conf::{Join, JoinPart, LabelPart};
-use chronon_run_core::PartitionRange;
+use chronon_run_core::{Ds, PartitionRange, RangeSet};
 
 use super::{
     DriverArgs, Failure,
     join::{output_of, part_table},
     parts::{check_tables, snapshot_days},
+    values,
     world::{DS, World, Write, table_of},
 };
 
@@ -25,7 +26,7 @@ pub(crate) fn label_join(
     let spec = table_of(&join.left)?;
     let left_days = world.inputs(&spec, join.left.query(), true);
     let rows = world.with_rows(&spec.table, &left_days);
-    let left_days = rows.intersect(&left_range(labels, args).into());
+    let left_days = rows.intersect(&left_range(labels, args.end_date).into());
     let label_day = PartitionRange::day(args.end_date);
     if left_days.is_empty() {
         return Ok("no left rows for these labels".to_owned());
@@ -51,12 +52,7 @@ pub(crate) fn label_join(
         }
         check_row_ids(join, label)?;
     }
-    world.commit(vec![Write::Partitions {
-        table: output.suffixed("_labels"),
-        others: vec![(LABEL_DS.to_owned(), args.end_date.to_string())],
-        column: DS.to_owned(),
-        days: left_days,
-    }]);
+    write_labels(world, join, labels, args.end_date, &left_days)?;
     if !world.exists(&output) {
         let message = format!("AnalysisException: Table or view not found: {output}");
         return Err(Failure::new(message));
@@ -68,9 +64,43 @@ pub(crate) fn label_join(
     Ok("labelled".to_owned())
 }
 
+/// A label join by a script of the `sql` engine, which reads the join's output.
+pub(crate) fn label_by_sql(world: &mut World<'_>, join: &Join, day: Ds) -> Option<()> {
+    let labels = join.label_part.as_ref()?;
+    let output = output_of(join).ok()?;
+    let left_days = world.outputs(&output);
+    let left_days = left_days.intersect(&left_range(labels, day).into());
+    write_labels(world, join, labels, day, &left_days).ok()
+}
+
+/// Writes the labels of `day` for the left rows of `left_days`, with values where the rows are known.
+fn write_labels(
+    world: &mut World<'_>,
+    join: &Join,
+    labels: &LabelPart,
+    day: Ds,
+    left_days: &RangeSet,
+) -> Result<(), Failure> {
+    let table = output_of(join)?.suffixed("_labels");
+    let mut writes = vec![Write::Partitions {
+        table: table.clone(),
+        others: vec![(LABEL_DS.to_owned(), day.to_string())],
+        column: DS.to_owned(),
+        days: left_days.clone(),
+    }];
+    let left = table_of(&join.left)?.table;
+    if let Some(rows) = world.left_rows(&left, left_days) {
+        let mut found = values::labels_of(world.catalog(), &table);
+        found.insert(day, values::labels(world.catalog(), labels, day, &rows));
+        writes.push(values::property(table, &found));
+    }
+    world.commit(writes);
+    Ok(())
+}
+
 /// `[L − (S − 1), L − (E − 1)]`.
-fn left_range(labels: &LabelPart, args: &DriverArgs) -> Option<PartitionRange> {
-    let back = |offset: Option<i32>| args.end_date.plus(1 - offset.unwrap_or(1));
+fn left_range(labels: &LabelPart, day: Ds) -> Option<PartitionRange> {
+    let back = |offset: Option<i32>| day.plus(1 - offset.unwrap_or(1));
     PartitionRange::new(back(labels.left_start_offset), back(labels.left_end_offset))
 }
 

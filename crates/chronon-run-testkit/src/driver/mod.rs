@@ -26,7 +26,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub use args::{ArgsError, DriverArgs};
 pub use sql_model::run_sql;
 pub use unfilled::{InvalidRange, unfilled_ranges};
-pub use values::{LeftRow, Values, day_end, values_of};
+pub use values::{
+    Landed, LeftRow, Values, at_time, day_end, labels, labels_of, landed_of, values_of,
+};
 pub use world::{Commit, Write};
 pub(crate) use world::{DS, UPLOADED_DAY, UPLOADED_ROWS};
 

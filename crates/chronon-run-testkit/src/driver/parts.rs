@@ -114,7 +114,7 @@ pub(crate) fn fill(
         Some(rows) => values::write(
             world,
             table,
-            part_values(world, part, shifted, &written, &rows),
+            part_values(world, left, part, &written, &rows),
         ),
         None => vec![Write::days(table.clone(), written)],
     };
@@ -125,20 +125,16 @@ pub(crate) fn fill(
 /// What a part writes: end-of-day values of all keys of the step, or values of the rows' own keys.
 fn part_values(
     world: &World<'_>,
+    left: &Left,
     part: &OfflinePart<'_>,
-    shifted: bool,
     written: &RangeSet,
     rows: &[(Ds, values::LeftRow)],
 ) -> values::Values {
-    if shifted {
+    if values::is_shifted(left.model, part) {
         return values::day_ends(world, part, written, &values::keys(rows));
     }
-    let mut all = values::Values::new();
-    for (day, row) in rows.iter().filter(|(day, _)| written.contains(*day)) {
-        let value = Some(format!("{} in {day}", row.key));
-        all.entry(*day).or_default().insert(row.key.clone(), value);
-    }
-    all
+    let landed = values::landed(world, part);
+    values::own_values(left.model, &landed, rows, written)
 }
 
 /// The partitions that computing a part for these left days writes.

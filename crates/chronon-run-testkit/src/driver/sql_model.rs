@@ -7,6 +7,7 @@ use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet, StepKind, Tabl
 use super::{
     Facts, Outcome, ended,
     join::{output_of, own_left, part_table},
+    label::label_by_sql,
     parts::Left,
     values,
     world::{World, Write},
@@ -78,6 +79,7 @@ impl<'a> Model<'a> {
                 let own = world.outputs(&self.bootstrap).intersect(&self.range.into());
                 self.join_parts(world, &own)
             }
+            StepKind::LabelJoin => label_by_sql(world, self.join, self.range.end),
             _ => None,
         }
     }
@@ -100,12 +102,8 @@ impl<'a> Model<'a> {
                 values::day_ends(world, &part, &span.widen(-1, -1), &keys)
             }
             false => {
-                let mut all = values::Values::new();
-                for (day, row) in &rows {
-                    let value = Some(format!("{} in {day}", row.key));
-                    all.entry(*day).or_default().insert(row.key.clone(), value);
-                }
-                all
+                let landed = values::landed(world, &part);
+                values::own_values(self.left.model, &landed, &rows, &own)
             }
         };
         world.commit(values::write(world, &table, written));

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_conf::{Accuracy, DataModel, OfflinePart};
+use chronon_run_conf::{Accuracy, DataModel, GroupBy, LabelPart, OfflinePart};
 use chronon_run_core::{CatalogSnapshot, Ds, RangeSet, TableName};
 use serde::{Deserialize, Serialize};
 
@@ -30,20 +30,91 @@ pub type Values = BTreeMap<Ds, BTreeMap<String, Option<String>>>;
 #[must_use]
 pub fn values_of(catalog: &CatalogSnapshot, table: &TableName) -> Values {
     let days = catalog.days(table, DS, &[]);
-    let text = catalog
-        .table(table)
-        .and_then(|state| state.info.properties.get(VALUES));
-    let stored: Option<Values> = text.and_then(|text| serde_json::from_str(text).ok());
-    let mut stored = stored.unwrap_or_default();
+    let mut stored = labels_of(catalog, table);
     stored.retain(|day, _| days.contains(*day));
     stored
 }
 
-/// What the end of day `day` says about `key`: the newest day that the part's sources have.
+/// The labels of a table `O_labels`, by label day and `<row>/<label>`; none if they are not known.
 #[must_use]
-pub fn day_end(key: &str, day: Ds, landed: &RangeSet) -> Option<String> {
-    let newest = landed.iter().filter(|known| *known <= day).last()?;
-    Some(format!("{key} as of {newest}"))
+pub fn labels_of(catalog: &CatalogSnapshot, table: &TableName) -> Values {
+    let text = catalog
+        .table(table)
+        .and_then(|state| state.info.properties.get(VALUES));
+    let stored: Option<Values> = text.and_then(|text| serde_json::from_str(text).ok());
+    stored.unwrap_or_default()
+}
+
+/// The labels of `day` for some left rows, by `<row>/<label>`.
+#[must_use]
+pub fn labels(
+    catalog: &CatalogSnapshot,
+    labels: &LabelPart,
+    day: Ds,
+    rows: &[(Ds, LeftRow)],
+) -> BTreeMap<String, Option<String>> {
+    let mut found = BTreeMap::new();
+    for label in &labels.labels {
+        let landed = landed_of(catalog, &label.group_by);
+        let name = label.full_prefix();
+        found.extend(rows.iter().map(|(_, row)| {
+            let value = day_end(&row.key, day, &landed);
+            (format!("{}/{name}", row.id), value)
+        }));
+    }
+    found
+}
+
+/// The days that a part's sources have, with the number of the last write of each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Landed {
+    /// By day.
+    pub days: BTreeMap<Ds, i64>,
+    /// The longest window, in days.
+    pub window: i32,
+}
+
+/// What the days of the window that ends with `day` say about `key`.
+#[must_use]
+pub fn day_end(key: &str, day: Ds, landed: &Landed) -> Option<String> {
+    window_of(key, day.plus(1 - landed.window), day, landed)
+}
+
+/// What the window that ends at a row's own time, on `day`, says about `key`.
+#[must_use]
+pub fn at_time(key: &str, day: Ds, landed: &Landed) -> Option<String> {
+    window_of(key, day.plus(-landed.window), day, landed)
+}
+
+fn window_of(key: &str, first: Ds, last: Ds, landed: &Landed) -> Option<String> {
+    let mut days = landed.days.range(first..=last);
+    let (first, stamp) = days.next()?;
+    let fold = |(_, all): (Ds, i64), (day, stamp): (&Ds, &i64)| (*day, all * 31 + stamp);
+    let (last, stamps) = days.fold((*first, *stamp), fold);
+    Some(format!("{key} of {first}..{last} {stamps}"))
+}
+
+/// The name under which a part with the values at the rows' times keeps one.
+pub(crate) fn key_at_time(row: &LeftRow) -> String {
+    format!("{}@{}", row.key, row.time)
+}
+
+/// What the partitions of a part hold that are those of the rows' own.
+pub(crate) fn own_values(
+    model: DataModel,
+    landed: &Landed,
+    rows: &[(Ds, LeftRow)],
+    days: &RangeSet,
+) -> Values {
+    let mut all = Values::new();
+    for (day, row) in rows.iter().filter(|(day, _)| days.contains(*day)) {
+        let (key, value) = match model {
+            DataModel::Events => (key_at_time(row), at_time(&row.key, row.time, landed)),
+            DataModel::Entities => (row.key.clone(), day_end(&row.key, *day, landed)),
+        };
+        all.entry(*day).or_default().insert(key, value);
+    }
+    all
 }
 
 /// The write of partitions with their values, which replace those of the same partitions.
@@ -54,14 +125,19 @@ pub(crate) fn write(world: &World<'_>, table: &TableName, new: Values) -> Vec<Wr
     let days: RangeSet = new.keys().copied().collect();
     let mut all = values_of(world.catalog(), table);
     all.extend(new);
-    let text = serde_json::to_string(&all).unwrap_or_default();
     vec![
         Write::days(table.clone(), days),
-        Write::Properties {
-            table: table.clone(),
-            properties: vec![(VALUES.to_owned(), text)],
-        },
+        property(table.clone(), &all),
     ]
+}
+
+/// The write of the values that a table has from now on.
+pub(crate) fn property(table: TableName, all: &Values) -> Write {
+    let text = serde_json::to_string(all).unwrap_or_default();
+    Write::Properties {
+        table,
+        properties: vec![(VALUES.to_owned(), text)],
+    }
 }
 
 /// Keys of left rows.
@@ -70,12 +146,20 @@ pub(crate) fn keys(rows: &[(Ds, LeftRow)]) -> BTreeSet<String> {
 }
 
 /// The days that a part's sources have.
-pub(crate) fn landed(world: &World<'_>, part: &OfflinePart<'_>) -> RangeSet {
-    let tables = part.group_by.sources.iter().filter_map(|source| {
-        let spec = source.table().ok()?;
-        Some(world.inputs(&spec, source.query(), false))
-    });
-    tables.fold(RangeSet::new(), |all, days| all.union(&days))
+pub(crate) fn landed(world: &World<'_>, part: &OfflinePart<'_>) -> Landed {
+    landed_of(world.catalog(), part.group_by)
+}
+
+/// The days that the sources of a GroupBy have in a catalog.
+#[must_use]
+pub fn landed_of(catalog: &CatalogSnapshot, group_by: &GroupBy) -> Landed {
+    let sources = group_by.sources.iter();
+    let tables = sources.filter_map(|source| source.table().ok());
+    let stamps = tables.filter_map(|spec| catalog.table(&spec.table));
+    Landed {
+        days: stamps.flat_map(|state| state.stamps.clone()).collect(),
+        window: group_by.max_window_days().unwrap_or(10_000),
+    }
 }
 
 /// What a part writes for partitions `days`: end-of-day values of `keys`.
@@ -114,7 +198,11 @@ pub(crate) fn joined(
             let shifted = is_shifted(model, part);
             let day = if shifted { row.time.plus(-1) } else { *ds };
             let value = values.get(&day).filter(|_| read.contains(day));
-            let value = value.and_then(|values| values.get(&row.key).cloned().flatten());
+            let key = match (model, shifted) {
+                (DataModel::Events, false) => key_at_time(row),
+                _ => row.key.clone(),
+            };
+            let value = value.and_then(|values| values.get(&key).cloned().flatten());
             found.insert(format!("{}/{}", row.id, part.full_prefix), value);
         }
     }

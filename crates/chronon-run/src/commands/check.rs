@@ -6,7 +6,8 @@ use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, StepKind
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
-    Asset, AssetColumns, AssetIndex, Bases, Dayless, Graph, Need, Tables, dayless, times_seen,
+    Asset, AssetColumns, AssetIndex, Bases, Dayless, Graph, History, Need, Tables, World, dayless,
+    times_seen,
 };
 use chronon_run_report::{
     count,
@@ -20,7 +21,7 @@ use crate::{
     context::Context,
     days,
     failure::Failure,
-    jars, leases,
+    jars, leases, left_times,
     looking::list,
     output::{json, note, print, show},
     sampling, seed_days,
@@ -160,14 +161,33 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         return Ok(Vec::new());
     }
     let warehouse = Warehouse::look(&context.workspace)?;
-    let tables = context.graph.tables_of(&finals);
+    let mut tables = context.graph.tables_of(&finals);
+    for (table, columns) in context.graph.sources() {
+        tables.entry(table).or_default().extend(columns);
+    }
     let Ok(snapshot) = warehouse.snapshot(&context.workspace, &tables) else {
         // That the catalog is out of reach was noted with the inputs.
         return Ok(Vec::new());
     };
+    let mut ledger = context.existing_ledger();
+    let (graph, known) = (&context.graph, ledger.as_mut());
+    let history = History {
+        left_times: left_times::read(context, graph, &snapshot, &finals, &warehouse, known),
+        ..History::default()
+    };
+    let nothing = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let world = World {
+        graph,
+        snapshot: &snapshot,
+        history: &history,
+        never: &nothing.0,
+        first_ds: &nothing.1,
+        refused: &nothing.2,
+        driver: None,
+    };
     let finding = |index: &AssetIndex| {
         let asset = &context.graph.assets[*index];
-        let seen = times_seen(&context.graph, &snapshot, asset)?;
+        let seen = times_seen(world, asset)?;
         let message = format!("{}: {}", asset.id.conf.name, times_text(&seen));
         let path = context.workspace.repo.join(&asset.path);
         let finding = Diagnostic::warning("times-not-joined", message).at(Location::file(path));

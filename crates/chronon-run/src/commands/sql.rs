@@ -33,6 +33,7 @@ pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
         latest_date: end,
         after: Vec::new(),
         once_over: Vec::new(),
+        again: chronon_run_core::RangeSet::new(),
         family: asset.family.clone(),
         run_first_hole: false,
         command: None,

@@ -1,0 +1,122 @@
+//! What is out of date of joins for reasons of their parts and their left rows' times.
+//!
+//! The partitions of a part with SNAPSHOT accuracy are written for the day before the rows' time, by
+//! the steps of several left days, each with the keys of its own rows. So a partition that was written
+//! again does not make the output out of date; a part that was filled again for the output's day does.
+//! And an output day is filled again from parts that were filled for it right before.
+
+use std::collections::BTreeSet;
+
+use chronon_run_core::{Ds, MadeDay, PartitionRange, RangeSet, StepKind, TableName};
+
+use super::{Assessed, Cause, Freshness, left_times};
+use crate::{
+    graph::{Asset, AssetIndex, Graph, Input},
+    planner::{World, is_shifted_part, parts_of_times},
+};
+
+/// Whether the input is the table of a part whose partitions are one day before the rows' time.
+pub(super) fn is_part(graph: &Graph, input: &Input) -> bool {
+    let producer = input.producer.map(|index| &graph.assets[index]);
+    producer.is_some_and(is_shifted_part)
+}
+
+/// The days of an asset that are filled. Of a part these are also days that the join's output has and the
+/// part no partition for: all of their rows are early or late, or the partition was dropped since.
+pub(super) fn filled_days(world: World<'_>, asset: &Asset) -> RangeSet {
+    let observed = world.observed_days(asset);
+    let is_part = matches!(asset.id.step, StepKind::Part(_));
+    let Some(output) = asset.towards.as_ref().filter(|_| is_part) else {
+        return observed;
+    };
+    let column = asset.day_column.as_deref().unwrap_or_default();
+    observed.union(&world.snapshot.days(output, column, &[]))
+}
+
+/// The places of the inputs of `asset` that are parts and were filled for `ds` after `made`.
+pub(super) fn filled_later(
+    graph: &Graph,
+    freshness: &Freshness,
+    asset: &Asset,
+    ds: Ds,
+    made: &MadeDay,
+) -> Vec<usize> {
+    let later = |input: &Input| {
+        let part = input.producer.map(|index| &graph.assets[index].id);
+        let days = part.and_then(|part| freshness.memory.made.get(part));
+        let part = days.and_then(|days| days.get(&ds));
+        part.is_some_and(|part| part.attempt > made.attempt)
+    };
+    let inputs = asset.inputs.iter().enumerate();
+    inputs
+        .filter(|(_, input)| is_part(graph, input) && later(input))
+        .map(|(place, _)| place)
+        .collect()
+}
+
+/// The cause for inputs at `places`.
+pub(super) fn cause(asset: &Asset, places: &[usize]) -> Option<Cause> {
+    let tables = places.iter().map(|&place| &asset.inputs[place].spec.table);
+    let tables: BTreeSet<TableName> = tables.cloned().collect();
+    (!tables.is_empty()).then_some(Cause::PartsFilledAgain { tables })
+}
+
+/// Lets the parts be filled for the days whose output is filled again.
+pub(super) fn parts_with_output(graph: &Graph, all: &mut [Assessed], last: AssetIndex) {
+    let asset = &graph.assets[last];
+    if asset.id.step != StepKind::Final || all[last].refilled.is_empty() {
+        return;
+    }
+    let days = all[last].refilled.clone();
+    let inputs = asset.inputs.iter().filter(|input| is_part(graph, input));
+    for part in inputs.filter_map(|input| input.producer) {
+        let more = days.minus(&all[part].refilled);
+        all[part].refilled = all[part].refilled.union(&more);
+        if !more.is_empty() {
+            all[part].stale.push((more, vec![Cause::OutputFilledAgain]));
+        }
+    }
+}
+
+/// Filled days of a whole join that the Driver made alone, and with them, if they are filled again, the
+/// days that belong to the same job.
+pub(super) fn beside(world: World<'_>, asset: &Asset, again: bool, found: &mut Assessed) {
+    let driven = world.driver.is_some() && asset.id.step == StepKind::Backfill;
+    let Some(times) = left_times(world.history, asset).filter(|_| driven) else {
+        return;
+    };
+    if parts_of_times(asset).is_empty() {
+        return;
+    }
+    let empty = world.history.empty.get(&asset.id).cloned();
+    let observed = world.observed_days(asset).union(&empty.unwrap_or_default());
+    let beside = |ds: Ds| {
+        let range = times.beside(ds)?;
+        let is_there = RangeSet::from(range).minus(&observed).is_empty();
+        is_there.then_some(range)
+    };
+    let mut asked: RangeSet = times.alone.intersect(&observed);
+    if !again {
+        for range in asked.iter().filter_map(|ds| Some((ds, beside(ds)?))) {
+            let cause = Cause::MadeAlone { beside: range.1 };
+            let days = PartitionRange::day(range.0);
+            found.stale.push((days.into(), vec![cause]));
+        }
+        return;
+    }
+    asked = asked.union(&found.refilled);
+    // What is filled again may need other days again.
+    while !asked.is_empty() {
+        let mut more = RangeSet::new();
+        for range in asked.iter().filter_map(beside) {
+            let new = RangeSet::from(range).minus(&found.refilled);
+            if !new.is_empty() {
+                let cause = Cause::MadeAlone { beside: range };
+                found.stale.push((new.clone(), vec![cause]));
+            }
+            found.refilled = found.refilled.union(&new);
+            more = more.union(&new);
+        }
+        asked = more;
+    }
+}
