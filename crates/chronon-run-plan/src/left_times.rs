@@ -106,6 +106,12 @@ impl LeftTimes {
             .collect()
     }
 
+    /// Takes those of `days` for made alone that the Driver cannot fill alone.
+    pub(crate) fn made_alone(&mut self, days: &RangeSet) {
+        let one_sided = days.iter().filter(|&ds| self.is_one_sided(ds));
+        self.alone = self.alone.union(&one_sided.collect());
+    }
+
     /// The last days of pieces that must not end there: the next day belongs to the same job.
     pub(crate) fn bonds(&self, days: &RangeSet) -> BTreeSet<Ds> {
         let beside = self.days.keys().filter(|ds| days.contains(**ds));

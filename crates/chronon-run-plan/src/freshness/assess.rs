@@ -50,6 +50,12 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
         return (all, history);
     };
     history.empty = empty_days(world, freshness);
+    if world.driver.is_some() {
+        for (id, times) in &mut history.left_times {
+            // A job that was killed after it had written did not record what it filled beside.
+            times.made_alone(&attempted_days(freshness, id));
+        }
+    }
     let mut assessor = Assessor {
         world,
         freshness,
@@ -65,7 +71,7 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
         if request.stale {
             follow_refilled(world, asset, &all, &mut found);
         }
-        parts::beside(world, asset, request.stale, &mut found);
+        parts::beside(world, &history, asset, request.stale, &mut found);
         let reopened = Assessed::days(&found.reopened);
         if let Some(empty) = history.empty.get_mut(&asset.id) {
             *empty = empty.minus(&reopened);

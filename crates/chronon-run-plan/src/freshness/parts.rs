@@ -12,7 +12,7 @@ use chronon_run_core::{Ds, MadeDay, PartitionRange, RangeSet, StepKind, TableNam
 use super::{Assessed, Cause, Freshness, left_times};
 use crate::{
     graph::{Asset, AssetIndex, Graph, Input},
-    planner::{World, is_shifted_part, parts_of_times},
+    planner::{History, World, is_shifted_part, parts_of_times},
 };
 
 /// Whether the input is the table of a part whose partitions are one day before the rows' time.
@@ -80,9 +80,15 @@ pub(super) fn parts_with_output(graph: &Graph, all: &mut [Assessed], last: Asset
 
 /// Filled days of a whole join that the Driver made alone, and with them, if they are filled again, the
 /// days that belong to the same job.
-pub(super) fn beside(world: World<'_>, asset: &Asset, again: bool, found: &mut Assessed) {
+pub(super) fn beside(
+    world: World<'_>,
+    history: &History,
+    asset: &Asset,
+    again: bool,
+    found: &mut Assessed,
+) {
     let driven = world.driver.is_some() && asset.id.step == StepKind::Backfill;
-    let Some(times) = left_times(world.history, asset).filter(|_| driven) else {
+    let Some(times) = left_times(history, asset).filter(|_| driven) else {
         return;
     };
     if parts_of_times(asset).is_empty() {
