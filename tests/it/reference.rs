@@ -30,3 +30,26 @@ fn reference_of_the_command_line() {
 fn reference_of_workspace_toml() {
     check("workspace.md", "workspace");
 }
+
+#[test]
+fn schema_of_workspace_toml() {
+    check("schema/workspace.schema.json", "schema");
+}
+
+/// One page for each command that is not hidden.
+#[test]
+fn man_pages() {
+    let folder = Workspace::empty();
+    folder.run(&["reference", "man", "--out", "man"]).expect(0);
+    let page = folder.read("man/chronon-run-plan.1");
+    assert!(
+        page.contains("explain") && page.starts_with(".ie"),
+        "{page}"
+    );
+    let pages = fs::read_dir(folder.path("man")).unwrap().count();
+    let commands = folder.run(&["--help"]).expect(0).stdout;
+    let listed = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && line.trim().contains("  "));
+    assert!(pages > listed.count().min(20), "{pages} pages");
+}

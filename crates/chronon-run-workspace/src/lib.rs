@@ -20,6 +20,7 @@ mod parse;
 mod pins;
 mod read;
 mod reference;
+mod schema;
 mod state;
 
 pub use clean::{CleanError, Entry, Inventory};
@@ -31,4 +32,5 @@ pub use model::{
 };
 pub use pins::{Pins, PinsError};
 pub use reference::reference;
+pub use schema::schema;
 pub use state::{Arrival, Relocation, StateFolder};

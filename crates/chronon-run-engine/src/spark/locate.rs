@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Java,
-    install::{self, Progress, SPARK_VERSION},
+    install::{self, Content, Progress, SPARK_VERSION},
     java,
 };
 
@@ -232,8 +232,20 @@ pub enum SparkError {
         /// The setting that makes the download unnecessary.
         instead: &'static str,
     },
-    /// What was downloaded is not what was expected.
-    #[error("the downloaded {file} cannot be used: {why}; remove {directory} and try again")]
+    /// A file that was named is not one that can be installed.
+    #[error(
+        "{path} cannot be installed: {why}; on a machine with a network, {commands} download the files that can"
+    )]
+    NotInstallable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+        /// The commands that download the right ones.
+        commands: String,
+    },
+    /// The archive is not what was expected.
+    #[error("{file} cannot be used: {why}; remove {directory} and try again")]
     Artefact {
         /// The file.
         file: String,
@@ -242,9 +254,9 @@ pub enum SparkError {
         /// Where it is.
         directory: PathBuf,
     },
-    /// What was downloaded is not what is pinned.
+    /// The archive is not what is pinned.
     #[error(
-        "the downloaded {file} has SHA-256 {found}, but chronon-run.lock pins {pinned}; if that is meant, delete its line there and install again"
+        "{file} has SHA-256 {found}, but chronon-run.lock pins {pinned}; if that is meant, delete its line there and install again"
     )]
     Pinned {
         /// The file.
@@ -298,13 +310,61 @@ pub fn locate(
     let found = find(surroundings)?;
     let spark = match found.spark {
         Some(spark) => spark,
-        None => install::spark(surroundings, progress)?,
+        None => install::spark(surroundings, None, progress)?,
     };
     let java = match found.java {
         Some(java) => java,
-        None => install::java(surroundings, progress)?,
+        None => install::java(surroundings, None, progress)?,
     };
     Ok(Spark { spark, java })
+}
+
+/// Installs Spark and Java into the cache from files that pip has downloaded elsewhere; what the cache
+/// has already is left alone. Nothing is installed unless every file can be.
+///
+/// # Errors
+/// [`SparkError`] if a file is not there, has another name than pip gives it, is damaged, or is not
+/// the pinned one.
+pub fn install_files(
+    surroundings: &Surroundings,
+    files: &[PathBuf],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), SparkError> {
+    let known = files.iter().map(|file| Ok((file, content_of(file)?)));
+    let known: Vec<(&PathBuf, Content)> = known.collect::<Result<_, SparkError>>()?;
+    let _lock = install::lock(surroundings, progress)?;
+    let cache = surroundings.cache.as_deref().ok_or(SparkError::NoCache)?;
+    for (file, content) in known {
+        match content {
+            Content::Spark => {
+                if inspect(&install::spark_directory(cache), Origin::Installed).is_err() {
+                    install::spark(surroundings, Some(file), progress)?;
+                }
+            }
+            Content::Java => {
+                if Java::at(&install::java_directory(cache), Origin::Installed).is_none() {
+                    install::java(surroundings, Some(file), progress)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn content_of(file: &Path) -> Result<Content, SparkError> {
+    let refused = |why: String| SparkError::NotInstallable {
+        path: file.to_owned(),
+        why,
+        commands: install::download_commands(),
+    };
+    match fs::metadata(file) {
+        Err(error) => return Err(refused(error.to_string())),
+        Ok(found) if !found.is_file() => return Err(refused("it is not a file".to_owned())),
+        Ok(_) => {}
+    }
+    install::content(file).ok_or_else(|| {
+        refused("it is neither the Spark nor the Java that this version installs".to_owned())
+    })
 }
 
 /// Fails where installing a Java would not help.

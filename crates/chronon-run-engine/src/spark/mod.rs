@@ -24,6 +24,7 @@ pub use install::{Phase, Progress, SPARK_VERSION};
 pub use java::Java;
 pub use jvm::{InheritedOptions, Jvm, common_env, common_options};
 pub use locate::{
-    Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, locate,
+    Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, install_files,
+    locate,
 };
 pub use scratch::{Scratch, living_owners};

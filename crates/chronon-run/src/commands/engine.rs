@@ -1,6 +1,6 @@
 //! `chronon-run engine`: which Spark and Java are used.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chronon_run_core::Diagnostic;
 use chronon_run_engine::spark::{self, Java, Origin, Spark, SparkHome, Surroundings, manifest};
@@ -46,11 +46,24 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
         }
         EngineCommand::Install {
             what: Installable::Spark,
+            files,
             ..
-        } => install(&surroundings, workspace.as_ref()),
+        } => {
+            install_files(&surroundings, files)?;
+            install(&surroundings, workspace.as_ref())
+        }
+        EngineCommand::Install {
+            what: Installable::Chronon,
+            files,
+            ..
+        } if !files.is_empty() => Err(Failure::hinted(
+            "`--from` installs Spark and Java only".to_owned(),
+            "name the Driver's jar by its path: `chronon_jar` under [engine] in workspace.toml",
+        )),
         EngineCommand::Install {
             what: Installable::Chronon,
             version,
+            ..
         } => {
             let found = spark::find(&surroundings).map_err(Failure::setup)?;
             let spark = found.spark.zip(found.java);
@@ -114,6 +127,17 @@ fn unlisted(home: &Path) -> Diagnostic {
         home.display()
     );
     Diagnostic::error("engine-unlisted", message).hint(hint)
+}
+
+/// Into the cache, from files; nothing is downloaded.
+fn install_files(surroundings: &Surroundings, files: &[PathBuf]) -> Result<(), Failure> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let mut shown = Installing::default();
+    let done = spark::install_files(surroundings, files, &mut |progress| shown.update(progress));
+    shown.finish();
+    done.map_err(Failure::setup)
 }
 
 fn install(surroundings: &Surroundings, workspace: Option<&Workspace>) -> Result<(), Failure> {
