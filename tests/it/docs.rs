@@ -84,8 +84,8 @@ fn the_systemd_units_are_sound() {
 
 /// Each constant of Chronon's Airflow code has a key that exists.
 #[test]
-fn the_readme_maps_every_constant_to_a_key() {
-    let readme = read("README.md");
+fn the_migration_page_maps_every_constant_to_a_key() {
+    let page = read("docs/howto/migrate.md");
     let reference = read("docs/workspace.md");
     for constant in [
         "CHRONON_PATH",
@@ -96,10 +96,10 @@ fn the_readme_maps_every_constant_to_a_key() {
         "UPLOAD_SCHEDULE_KEY",
         "DEFAULT_UPLOAD_SCHEDULE",
     ] {
-        let row = readme
+        let row = page
             .lines()
             .find(|line| line.starts_with(&format!("| `{constant}`")))
-            .unwrap_or_else(|| panic!("README.md does not map {constant}"));
+            .unwrap_or_else(|| panic!("migrate.md does not map {constant}"));
         let key = row.split('`').nth(3).unwrap();
         let (section, key) = key.split_once('.').unwrap();
         let at = reference.find(&format!("## `[{section}]`")).unwrap();

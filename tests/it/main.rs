@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
+mod alarms;
 mod bad_input;
 mod clean;
 mod clusters;
@@ -38,6 +39,7 @@ mod licences;
 mod limits;
 mod nothing_lost;
 mod online;
+mod packaging;
 mod point_in_time;
 mod readers;
 mod reference;
@@ -47,6 +49,7 @@ mod scripted;
 mod secrets;
 mod seeds;
 mod seeing;
+mod site;
 mod spark_archives;
 mod spark_cluster;
 mod spark_daily;
@@ -60,5 +63,7 @@ mod stream;
 mod support;
 mod tables;
 mod terminal;
+mod tools;
+mod tutorial;
 mod two_checkouts;
 mod widths;

@@ -175,7 +175,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "table of Spark properties",
         default: Some("{}"),
         example: r#"{ "spark.sql.shuffle.partitions" = "4" }"#,
-        meaning: "Spark properties of every job. Numbers and truth values need no quotes.",
+        meaning: "Spark properties of every job. Numbers and booleans need no quotes.",
     },
     Key {
         section: "engine",
@@ -228,7 +228,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "engine",
         key: "sessions",
-        kind: "truth value",
+        kind: "boolean",
         default: Some("true"),
         example: "false",
         meaning: "Whether small `sql` steps that are ready together share one Spark session.",
@@ -372,7 +372,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "run",
         key: "bisect",
-        kind: "truth value",
+        kind: "boolean",
         default: Some("false"),
         example: "true",
         meaning: "Whether a step of several days that keeps failing is halved down to the days that fail alone. The others are filled.",
@@ -556,7 +556,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "override",
         key: "bisect",
-        kind: "truth value",
+        kind: "boolean",
         default: None,
         example: "true",
         meaning: "Instead of `run.bisect`.",
@@ -596,15 +596,15 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "hooks",
         key: "kv_upload",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/load_redis.py", "{table}", "{ds}", "{dataset}"]"#,
-        meaning: "Loads an upload table into the KV store, as a step of its own; docs/kv.md tells it. Known: `{table}`, `{ds}`, `{dataset}`, `{batch_end}` (milliseconds), `{location}` (of the table's files).",
+        meaning: "Loads an upload table into the KV store, as a step of its own; see docs/kv.md. Known: `{table}`, `{ds}`, `{dataset}`, `{batch_end}` (milliseconds), `{location}` (of the table's files).",
     },
     Key {
         section: "hooks",
         key: "on_success",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/notify.py", "{event}"]"#,
         meaning: "Run after a step has succeeded. Known: `{event}` (`success`, `failure`, `waiting`), `{run}`, `{asset}`, `{ds}` (its last day); the whole event is on stdin as JSON.",
@@ -612,7 +612,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "hooks",
         key: "on_failure",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/page.py", "{asset}"]"#,
         meaning: "Run after a step has failed for good; as `on_success`.",
@@ -620,7 +620,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "hooks",
         key: "on_waiting",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/notify.py", "{asset}"]"#,
         meaning: "Run at the end, for each asset that waits for a source; as `on_success`.",
@@ -628,7 +628,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "hooks",
         key: "on_stream_down",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/page.py", "{app_name}", "{reason}"]"#,
         meaning: "Run by `stream` once when an app that ran has stopped working: its process is gone, its query is over, or a start died soon. Known: `{event}` (`stream_down`, `stream_stalled`, `stream_restarted`), `{asset}`, `{app_name}`, `{reason}`; the whole event is on stdin as JSON.",
@@ -636,7 +636,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "hooks",
         key: "on_stream_stalled",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/page.py", "{app_name}", "{reason}"]"#,
         meaning: "Run by `stream` once when an app has made no progress for `stalled_after`; as `on_stream_down`.",
@@ -644,7 +644,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "hooks",
         key: "on_stream_restarted",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/notify.py", "{app_name}", "{reason}"]"#,
         meaning: "Run by `stream` when an app that ran before was started again and has lived for `settle`; as `on_stream_down`.",
@@ -660,7 +660,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "streaming",
         key: "command",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["bash", "bin/stream.sh", "{group_by}"]"#,
         meaning: "Your own way to start an app, in place of the Driver of `chronon_jar` with `online_jar`. It must stay in the foreground. Known: `{group_by}`, `{conf}` (absolute path), `{app_name}` (also in `APP_NAME`), `{env}`.",
@@ -668,7 +668,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "streaming",
         key: "list_apps",
-        kind: "`local`, `spark`, `yarn` or a list of words",
+        kind: "`local`, `spark`, `yarn` or a list of strings",
         default: Some(r#""local""#),
         example: r#"["python3", "scripts/yarn_list.py"]"#,
         meaning: "How to know which apps run: own processes of this machine, REST of a standalone master or of YARN, or a command that prints one JSON object per app.",
@@ -695,7 +695,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "number",
         default: Some("5"),
         example: "5",
-        meaning: "After so many starts in a row that died within `settle` no other is made, until `stream --stop` or another command line.",
+        meaning: "Give up after this many consecutive starts that died within `settle`, until `stream --stop` or another command line.",
     },
     Key {
         section: "streaming",
@@ -716,7 +716,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "streaming",
         key: "restart_stalled",
-        kind: "truth value",
+        kind: "boolean",
         default: Some("false"),
         example: "true",
         meaning: "Whether a stalled app is ended and started again; otherwise it is only reported, with exit code 1.",
@@ -724,7 +724,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "streaming",
         key: "restart_outdated",
-        kind: "truth value",
+        kind: "boolean",
         default: Some("true"),
         example: "false",
         meaning: "Whether an app that was started with another conf, jar, class or settings than today's is started again, as soon as the upload with today's conf has been loaded.",
@@ -740,7 +740,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "airflow",
         key: "command",
-        kind: "list of words",
+        kind: "list of strings",
         default: Some(r#"["chronon-run"]"#),
         example: r#"["/opt/chronon-run/bin/chronon-run"]"#,
         meaning: "How a worker calls this program.",
@@ -876,7 +876,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         section: "airflow",
         key: "metadata_upload",
-        kind: "list of words",
+        kind: "list of strings",
         default: None,
         example: r#"["python3", "run.py", "--mode=metadata-upload", "--conf=production/joins//"]"#,
         meaning: "Command that publishes the compiled confs to the KV store. Without it there is no DAG `chronon_metadata_upload`.",

@@ -15,7 +15,7 @@ one. Errors and unknown keys are reported by `chronon-run check`, all at once.
 - A path that is not absolute starts at the folder of `workspace.toml`.
 - A duration is a string such as `\"30s\"`, `\"15m\"`, `\"2h\"`, `\"4d\"` or `\"1h 30m\"`.
 - A day is `\"2026-01-30\"`; a range of days is `\"2026-01-14..2026-01-16\"`, both ends included.
-- A command is a list of words, never a shell string. A name in braces stands for a value.
+- A command is a list of strings, one for each argument, never a shell string. A name in braces stands for a value.
 - A table's name is quoted as a whole: `[seeds.\"data.purchases\"]`.
 - Names in capitals in brackets are the constants of Chronon's `airflow/constants.py`.
 ";
@@ -25,7 +25,7 @@ pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "workspace",
         "[workspace]",
-        "What belongs together. `repo` is the place of `CHRONON_PATH`.",
+        "General settings. `repo` corresponds to `CHRONON_PATH`.",
     ),
     (
         "engine",
@@ -43,7 +43,7 @@ pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "sources.<table>",
         "[sources.\"db.table\"]",
-        "What is known of a source beyond what the catalog says.",
+        "Properties of a source that the catalog does not hold.",
     ),
     (
         "override",
@@ -58,13 +58,12 @@ pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
     (
         "streaming",
         "[streaming]",
-        "How `chronon-run stream` starts streaming apps and knows which ones run; docs/streaming.md tells it.",
+        "How `chronon-run stream` starts streaming apps and knows which ones run; see docs/streaming.md.",
     ),
     (
         "airflow",
         "[airflow]",
-        "What goes into Airflow DAG files, where `teams.json` says nothing else. Checked already; \
-         no command of this version writes them.",
+        "What `export airflow` writes into the DAG files, where `teams.json` says nothing else; see docs/airflow.md.",
     ),
 ];
 

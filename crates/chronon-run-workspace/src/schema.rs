@@ -87,7 +87,7 @@ fn kind_schema(kind: &str) -> Value {
         "day" => json!({ "type": "string", "pattern": DAY }),
         "duration" => json!({ "type": "string", "pattern": DURATION }),
         "number" => json!({ "type": "integer", "minimum": 0 }),
-        "truth value" | "boolean" => json!({ "type": "boolean" }),
+        "boolean" => json!({ "type": "boolean" }),
         "table of lists, by run.py mode" => json!({
             "type": "object",
             "additionalProperties": { "type": "array", "items": { "type": "string" } },

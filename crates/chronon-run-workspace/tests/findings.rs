@@ -624,7 +624,7 @@ fn hooks_and_streaming() {
         &hook("kv_upload = \"python3 x.py\""),
         "wrong-type",
         "\"python3 x.py\"",
-        "list of words",
+        "list of strings",
     );
     one(
         &hook("kv_upload = [\"x\", 5]"),
@@ -691,7 +691,7 @@ fn airflow() {
         &with("command = \"chronon-run\""),
         "wrong-type",
         "\"chronon-run\"",
-        "list of words",
+        "list of strings",
     );
     one(&with("join_concurrency = 0"), "out-of-range", "0", "from 1");
 }

@@ -10,6 +10,8 @@ mod commands;
 mod compiling;
 mod context;
 mod days;
+#[cfg(test)]
+mod documented;
 mod driver;
 mod driver_work;
 mod due;

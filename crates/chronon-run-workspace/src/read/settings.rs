@@ -152,7 +152,7 @@ pub(super) fn run(section: &Section<'_>) -> Run {
 fn argv(value: &Value<'_>) -> Option<Vec<String>> {
     if value.is_text() {
         let message = format!(
-            "`{}` must be a list of words, not one string",
+            "`{}` must be a list of strings, not one string",
             value.shown()
         );
         value.refuse("wrong-type", message);
