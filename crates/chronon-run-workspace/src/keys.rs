@@ -956,6 +956,7 @@ mod tests {
             ![
                 "no-such-path: `engine",
                 "no-such-path: `airflow",
+                "no-such-path: `workspace.python",
                 "no-effect",
             ]
             .iter()
