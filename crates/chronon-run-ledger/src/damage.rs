@@ -190,9 +190,21 @@ fn copy_all(
     {
         transaction.execute_batch(crate::schema::NUMBER_RUNS)?;
     }
+    if is_wanted("runs") {
+        read.runs += transaction.execute(RUNS_OF_STEPS, [])? as u64;
+    }
     state::rebuild(&transaction)?;
     transaction.commit()
 }
+
+/// Runs whose steps could be read, but not they themselves, in the order of their names, which are times.
+const RUNS_OF_STEPS: &str = "
+    INSERT INTO runs (run, started, jobs, boot, pid, pid_ticks, finished, succeeded, seq)
+    SELECT s.run, coalesce(min(a.started), 0), 1, '', 0, 0, max(s.finished),
+        min(coalesce(s.outcome LIKE '%succeeded%', 0)),
+        row_number() OVER (ORDER BY s.run) + (SELECT coalesce(max(seq), 0) FROM runs)
+    FROM steps s LEFT JOIN attempts a ON a.run = s.run AND a.step = s.step
+    WHERE s.run NOT IN (SELECT run FROM runs) GROUP BY s.run";
 
 /// Names of the tables, that of the runs first; what is derived from others is left out.
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {

@@ -228,12 +228,18 @@ impl Ledger {
     /// Opens the file. One that is `suspect` (SQLite has reported damage) is checked as a whole.
     fn connect(&mut self, suspect: bool) {
         self.file = None;
+        if let Some(why) = open::no_file(&self.path) {
+            return self.give_up(why);
+        }
         for _ in 0..REPLACED {
             let found = damage::identity(&self.path);
             let error = match open::writable(&self.path, suspect) {
                 Ok(file) => return self.opened(file),
                 Err(error) => error,
             };
+            if open::is_foreign(&error) {
+                return self.give_up(&explain(&error));
+            }
             if !is_damage(&error) {
                 return self.read_only(&error);
             }

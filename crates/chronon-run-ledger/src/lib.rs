@@ -16,6 +16,7 @@
 
 mod damage;
 mod history;
+mod inspect;
 mod ledger;
 mod left_times;
 mod open;
@@ -26,6 +27,7 @@ mod schema;
 mod state;
 
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
+pub use inspect::{Condition, inspect};
 pub use ledger::Ledger;
 pub use left_times::SeenTimes;
 pub use provenance::{Look, Provenance};

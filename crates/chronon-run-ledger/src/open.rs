@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::{
     damage,
-    schema::{Access, VERSION, migrate, version},
+    schema::{self, Access, VERSION, migrate, version},
 };
 
 /// How long one process waits for another that is writing.
@@ -25,6 +25,25 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Pages in the write-ahead log before it is copied back, which syncs the disk. A step writes some 25: the log
 /// stays below half a megabyte, so that a small disk has room for what steps write.
 const CHECKPOINT_PAGES: u32 = 100;
+
+/// Why a file that another program has begun is not used.
+const FOREIGN: &str = "it is a database of another program and stays as it is; move it away";
+
+/// Why nothing can be done with what is at `path`: SQLite would wait for ever for a writer of a pipe.
+pub(crate) fn no_file(path: &Path) -> Option<&'static str> {
+    let found = fs::metadata(path).ok()?;
+    (!found.is_file()).then_some("it is not a file; move it away")
+}
+
+/// The error of a file that another program has begun.
+pub(crate) fn foreign() -> Error {
+    failure(ffi::SQLITE_MISMATCH, FOREIGN)
+}
+
+/// Whether the file is of another program.
+pub(crate) fn is_foreign(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::TypeMismatch)
+}
 
 /// Opens the file, or begins it (folder included), and brings it up to date. A file that is `suspect` is
 /// checked as a whole.
@@ -54,6 +73,9 @@ fn write_ahead(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
+    if schema::is_foreign(&connection)? {
+        return Err(foreign());
+    }
     let mode: String =
         connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0))?;
     if mode != "wal" {
@@ -98,7 +120,11 @@ fn check(connection: &Connection) -> rusqlite::Result<()> {
     let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     match found.as_str() {
         "ok" => Ok(()),
-        found => Err(failure(ffi::SQLITE_CORRUPT, found)),
+        // The first line only says in which file.
+        found => {
+            let what = found.lines().last().unwrap_or(found);
+            Err(failure(ffi::SQLITE_CORRUPT, what))
+        }
     }
 }
 

@@ -208,3 +208,14 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<Access> {
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
+
+/// Whether another program has begun the file: it has tables, but not ours.
+pub(crate) fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = match version(connection)? {
+        0 => "SELECT EXISTS (SELECT 1 FROM sqlite_schema)",
+        // A newer version may have other tables.
+        found if found > VERSION => return Ok(false),
+        _ => "SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('runs') WHERE name = 'pid_ticks')",
+    };
+    connection.query_row(sql, [], |row| row.get(0))
+}

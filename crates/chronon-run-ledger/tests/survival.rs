@@ -18,7 +18,7 @@ use chronon_run_core::{
     PartitionRange, RangeSet,
     event::{Event, Outcome, StepInfo, What},
 };
-use chronon_run_ledger::Ledger;
+use chronon_run_ledger::{Ledger, inspect};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -261,6 +261,74 @@ fn what_can_be_read_of_a_damaged_file_is_in_the_new_one() {
         "{notices:?}"
     );
     assert_eq!(aside(&folder), 1);
+}
+
+#[test]
+fn steps_whose_runs_cannot_be_read_are_runs_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let mut ledger = Ledger::open(&path);
+    for id in ["r000", "r001"] {
+        tell(&mut ledger, run(id, 5));
+    }
+    let raw = Connection::open(&path).unwrap();
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'runs'";
+    let page: usize = raw.query_row(root, [], |row| row.get(0)).unwrap();
+    drop((raw, ledger));
+    let sound = inspect(&path).unwrap();
+    assert_eq!((sound.runs, sound.steps, sound.damage), (2, 10, None));
+    spoil(&path, [page - 1]);
+    assert!(inspect(&path).unwrap().damage.is_some());
+    let mut ledger = Ledger::open(&path);
+    let runs: Vec<(String, u32)> = ledger
+        .runs(9)
+        .into_iter()
+        .map(|run| (run.run, run.steps))
+        .collect();
+    assert_eq!(runs, [("r001".to_owned(), 5), ("r000".to_owned(), 5)]);
+    let notice = ledger.take_notices().remove(0);
+    assert!(notice.contains("2 runs of it"), "{notice}");
+    assert_eq!(notice.lines().count(), 1, "{notice}");
+}
+
+/// What the notices say of a file that is none of ours; it stays as it is.
+fn refused(path: &Path) -> String {
+    let mut ledger = Ledger::open(path);
+    tell(&mut ledger, run("r000", 2));
+    assert_eq!(ledger.runs(9).len(), 0);
+    ledger.take_notices().join("\n")
+}
+
+#[test]
+fn a_database_of_another_program_is_not_written() {
+    for made in [
+        "CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('u')",
+        "CREATE TABLE runs (day INTEGER, distance REAL)",
+        "CREATE TABLE runs (day INTEGER); PRAGMA user_version = 5",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(&folder);
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(made)
+            .unwrap();
+        let before = fs::read(&path).unwrap();
+        let notices = refused(&path);
+        assert!(notices.contains("of another program"), "{notices}");
+        assert!(inspect(&path).unwrap_err().contains("of another program"));
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(refused(&path).contains("not a file"));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(refused(&path).contains("not a file"));
 }
 
 #[test]
