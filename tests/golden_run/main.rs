@@ -3,6 +3,8 @@
 //!
 //! The corpora are the folders of `tests/golden`, or those that `CHRONON_RUN_GOLDEN` names (as
 //! `PATH` names folders). `CHRONON_RUN_GOLDEN_SESSIONS=false` gives each step a process of its own.
+//! `CHRONON_RUN_GOLDEN_ASSETS=search_train.derived,upload` makes only assets with such ids, and what they
+//! read.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 #![expect(clippy::print_stdout, reason = "the comparison is what the test shows")]
@@ -19,7 +21,7 @@ mod support;
 mod tables;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     thread,
@@ -86,7 +88,7 @@ fn wrong(folder: &Path) -> Vec<String> {
 
     let exceptions = Exceptions::of(folder);
     let defects = exceptions.as_ref().map_or(&[][..], |known| &known.defects);
-    let report = compared(&corpus, &workspace, &recipe.refused, defects);
+    let report = compared(&corpus, &workspace, &recipe, defects);
     println!("{}\n{}", folder.display(), report.text());
     println!(
         "{}; {} calls, {} JVMs, {:.0} s to fill, {:.0} s in all",
@@ -111,19 +113,15 @@ fn wrong(folder: &Path) -> Vec<String> {
 }
 
 /// Every recorded table, and what is found of it.
-fn compared(
-    corpus: &Corpus,
-    workspace: &Workspace,
-    refused: &BTreeMap<String, String>,
-    defects: &[Defect],
-) -> Report {
-    let names = table_names(corpus);
+fn compared(corpus: &Corpus, workspace: &Workspace, recipe: &Recipe, defects: &[Defect]) -> Report {
+    let mut names = table_names(corpus);
+    names.retain(|name| !recipe.left_out.contains(&name.to_string()));
     let found = tables::read(workspace, &names);
     let catalog = tables::Warehouse::of(workspace).snapshot(&names);
     let mut report = Report::default();
     for name in &names {
         let table = Recorded::read(&corpus.root.join("expected"), &name.to_string()).unwrap();
-        if let Some(why) = refused.get(&name.to_string()) {
+        if let Some(why) = recipe.refused.get(&name.to_string()) {
             report.refused(&table, why);
         } else {
             let properties = catalog.table(name).map(|state| &state.info.properties);

@@ -6,12 +6,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     time::Instant,
 };
 
 use chronon_run_core::{Ds, PartitionRange, RangeSet};
 use chronon_run_testkit::golden::recorded_days;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     corpus::{Corpus, option, texts},
@@ -27,18 +28,26 @@ pub(crate) struct Recipe {
     pub(crate) calls: Vec<Call>,
     /// Recorded tables that the engine refuses to make, with its reason.
     pub(crate) refused: BTreeMap<String, String>,
+    /// Recorded tables of assets that were not chosen.
+    pub(crate) left_out: BTreeSet<String>,
 }
 
 impl Recipe {
     pub(crate) fn of(corpus: &Corpus, workspace: &Workspace) -> Self {
         let upstream = upstream(workspace);
+        let chosen = Chosen::of(&upstream);
         let runs: Vec<(String, &Value)> = corpus
             .runs
             .iter()
             .filter(|run| run["kind"] == "engine")
             .map(|run| (corpus.asset(run), run))
+            .filter(|(asset, _)| chosen.has(asset))
             .collect();
-        let plan = plan(workspace, &runs, &upstream);
+        let plan = match runs.is_empty() {
+            // None of its assets is chosen.
+            true => json!({ "assets": [], "steps": [] }),
+            false => plan(workspace, &runs, &upstream),
+        };
         let refused = refused(&runs, &plan, &upstream);
         let steps = steps(corpus, &runs, &plan, &upstream, &refused);
         let tables = runs.iter().filter_map(|(asset, run)| {
@@ -46,10 +55,52 @@ impl Recipe {
             Some((refused.get(asset)?, tables.keys()))
         });
         let tables = tables.flat_map(|(why, names)| names.map(|name| (name.clone(), why.clone())));
+        let left_out = corpus
+            .runs
+            .iter()
+            .filter(|run| run["kind"] == "engine" && !chosen.has(&corpus.asset(run)));
+        let left_out = left_out.flat_map(|run| run["tables_changed"].as_object().unwrap().keys());
+        let made: BTreeSet<&String> = runs
+            .iter()
+            .flat_map(|(_, run)| run["tables_changed"].as_object().unwrap().keys())
+            .collect();
         Self {
             refused: tables.collect(),
+            left_out: left_out
+                .filter(|name| !made.contains(name))
+                .cloned()
+                .collect(),
             calls: schedule(&upstream, steps),
         }
+    }
+}
+
+/// The assets of this run: all, or those that `CHRONON_RUN_GOLDEN_ASSETS` names (parts of ids with commas
+/// between them) with everything that they read.
+struct Chosen(Option<BTreeSet<String>>);
+
+impl Chosen {
+    fn of(upstream: &Upstream) -> Self {
+        let Ok(words) = env::var("CHRONON_RUN_GOLDEN_ASSETS") else {
+            return Self(None);
+        };
+        let named = |asset: &&String| words.split(',').any(|word| asset.contains(word));
+        let mut chosen: BTreeSet<String> = BTreeSet::new();
+        let mut todo: Vec<String> = upstream.keys().filter(named).cloned().collect();
+        while let Some(asset) = todo.pop() {
+            let inputs = upstream.get(&asset).into_iter().flatten();
+            // A join reads no table of a GroupBy.
+            let read = inputs
+                .filter(|input| !(asset.starts_with("join/") && input.starts_with("group_by/")));
+            if chosen.insert(asset.clone()) {
+                todo.extend(read.cloned());
+            }
+        }
+        Self(Some(chosen))
+    }
+
+    fn has(&self, asset: &str) -> bool {
+        self.0.as_ref().is_none_or(|chosen| chosen.contains(asset))
     }
 }
 

@@ -13,13 +13,13 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 
 use super::{
-    Conf, Refusal, Request, Types, join,
+    Conf, DRIVER_TOO, Refusal, Request, Types, join,
     script::{Output, Script, ident, list, text},
     types::Shape,
 };
 
 /// Length of a time bucket in milliseconds.
-const BUCKET: i64 = 3_600_000;
+pub(super) const BUCKET: i64 = 3_600_000;
 /// Percentiles are told at this many equal steps, and at 0.
 const STEPS: u32 = 41;
 /// How the names of such metrics end.
@@ -31,7 +31,11 @@ pub(super) fn check(conf: &Join, ds: &str) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     let mut add = |field: &str, why: String| problems.push((field.to_owned(), why));
     if conf.has_model_transforms() {
-        add("modelTransforms", "models cannot run in SQL".into());
+        // It fills `O_comparison_pre_mt` and then looks for `O_comparison` (contract 8.3).
+        add(
+            "modelTransforms",
+            format!("models have no comparison; {DRIVER_TOO}"),
+        );
     }
     if conf.meta_data.consistency_sample_percent == Some(0.0) {
         let why = "it is 0, so nothing is compared".into();
@@ -43,16 +47,19 @@ pub(super) fn check(conf: &Join, ds: &str) -> Vec<(String, String)> {
         |key: &&String| known.contains(key) || key.as_str() == "ts" || key.as_str() == ds;
     for key in keys.iter().filter(|key| !is_known(key)) {
         let why = format!("`{key}` is not among the keys of the parts, which alone are compared");
-        add("rowIds", why);
+        add("rowIds", format!("{why}; {DRIVER_TOO}"));
     }
     if !keys.iter().any(|key| key == "ts" || key == ds) {
-        add("rowIds", format!("they need a time: `ts` or `{ds}`"));
+        add(
+            "rowIds",
+            format!("they need a time: `ts` or `{ds}`; {DRIVER_TOO}"),
+        );
     }
     problems
 }
 
 /// The left columns of all parts' keys.
-fn left_keys(conf: &Join) -> Vec<String> {
+pub(super) fn left_keys(conf: &Join) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for part in conf.offline_parts() {
         for key in &part.group_by.key_columns {
@@ -366,7 +373,7 @@ fn list_metrics(l: &str, r: &str, kept: &str) -> [(&'static str, String); 5] {
 }
 
 /// The sorted values, of which [`finish`] takes some.
-fn percentiles(value: &str) -> String {
+pub(super) fn percentiles(value: &str) -> String {
     let number = format!("CAST({value} AS FLOAT)");
     format!("SORT_ARRAY(COLLECT_LIST(NANVL({number}, NULL)))")
 }
@@ -384,7 +391,7 @@ fn finish(name: &str) -> String {
 }
 
 /// The day of a time in milliseconds, as text.
-fn day_of(time: &str) -> String {
+pub(super) fn day_of(time: &str) -> String {
     format!("CAST(DATE_FROM_UNIX_DATE(CAST(FLOOR({time} / 86400000) AS INT)) AS STRING)")
 }
 

@@ -211,6 +211,105 @@ fn consistency_compares_the_log_with_the_join() {
     insta::assert_snapshot!("findings", found);
 }
 
+const OUTPUT: (&str, &str) = (
+    "out.shop_train_v1",
+    "user string, view string, ts bigint, flag boolean, small tinyint, price double, ds string",
+);
+
+#[test]
+fn statistics_count_nulls_and_keep_percentiles() {
+    let conf = join("", 1);
+    let sql = script(
+        Conf::Join(&conf),
+        &StepKind::StatsSummary,
+        &catalog(&[OUTPUT]),
+    );
+    insta::assert_snapshot!(sql.split("partitionOverwriteMode").nth(1).unwrap());
+}
+
+/// The columns of the log, its own table, and no key of a part.
+#[test]
+fn statistics_of_a_log_are_in_a_table_of_their_own() {
+    let conf = join("", 1);
+    let logged = (
+        "out.shop_train_v1_logged",
+        "user string, ts bigint, price double, ds string",
+    );
+    let sql = script(
+        Conf::Join(&conf),
+        &StepKind::LogSummary,
+        &catalog(&[OUTPUT, logged]),
+    );
+    assert!(
+        sql.contains("-- writes: out.shop_train_v1_logged_daily_stats\n"),
+        "{sql}"
+    );
+    assert!(sql.contains("price__null_sum"), "{sql}");
+    assert!(!sql.contains("user__null_sum"), "{sql}");
+    assert!(!sql.contains("view__null_sum"), "{sql}");
+}
+
+/// Without a time of their own, rows are of the beginning of their day.
+#[test]
+fn statistics_of_entities_have_one_row_per_day() {
+    let conf = join("", 1);
+    let output = ("out.shop_train_v1", "user string, price double, ds string");
+    let sql = script(
+        Conf::Join(&conf),
+        &StepKind::StatsSummary,
+        &catalog(&[output]),
+    );
+    assert!(
+        sql.contains("UNIX_DATE(CAST(ds AS DATE)) * 86400000L"),
+        "{sql}"
+    );
+    assert!(!sql.contains("summarized_days"), "{sql}");
+}
+
+#[test]
+fn names_of_statistics_have_the_capitals_that_spark_wrote() {
+    let conf = join("", 1);
+    let mut tables = catalog(&[(
+        "out.shop_train_v1",
+        "user string, pricesum double, ds string",
+    )]);
+    let schema = r#"{"type":"struct","fields":[{"name":"user","type":"string","nullable":true,"metadata":{}},{"name":"priceSum","type":"double","nullable":true,"metadata":{}}]}"#;
+    for state in tables.tables.values_mut().flatten() {
+        let (one, two) = schema.split_at(40);
+        let properties = &mut state.info.properties;
+        properties.insert("spark.sql.sources.schema.numParts".into(), "2".into());
+        properties.insert("spark.sql.sources.schema.part.0".into(), one.into());
+        properties.insert("spark.sql.sources.schema.part.1".into(), two.into());
+    }
+    let sql = script(Conf::Join(&conf), &StepKind::StatsSummary, &tables);
+    assert!(sql.contains("priceSum__null_sum"), "{sql}");
+}
+
+#[test]
+fn statistics_need_the_table_that_they_are_of() {
+    let conf = join("", 1);
+    let day = "2026-01-03".parse().unwrap();
+    let refused = |step: StepKind| {
+        let refused = compile(&Request {
+            conf: Conf::Join(&conf),
+            step: &step,
+            range: PartitionRange::new(day, day).unwrap(),
+            latest_date: day,
+            partition_column: "ds",
+            tables: &CatalogSnapshot::default(),
+        });
+        refused.unwrap_err().pop().unwrap().why
+    };
+    assert_eq!(
+        refused(StepKind::StatsSummary),
+        "out.shop_train_v1 does not exist yet; run the join first"
+    );
+    assert_eq!(
+        refused(StepKind::LogSummary),
+        "out.shop_train_v1_logged does not exist yet; flatten the log first"
+    );
+}
+
 #[test]
 fn findings_are_read_from_what_the_script_printed() {
     let log = r#"chronon-run-compared {"ds":"2026-01-02","column":"a","compared":2,"equal":1,"different":1,"null_computed":0,"null_logged":0,"distance":"2.5"}

@@ -6,7 +6,7 @@ use chronon_run_conf::{DataModel, GroupBy, Source};
 use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet};
 
 use super::{
-    Refusal, Request, Types,
+    BY_DRIVER, DRIVER_TOO, Refusal, Request, Types,
     aggregate::{Feature, Partial, Split, features},
     group_by::{self, Target, Use, Values},
     pipeline::{DAY, Group, Pipeline, aliased},
@@ -24,7 +24,7 @@ pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
     {
         add(
             "isIncremental".into(),
-            "only end-of-day values of events are incremental",
+            &format!("only end-of-day values of events are incremental; {DRIVER_TOO}"),
         );
     }
     for (index, aggregation) in conf.aggregations.iter().flatten().enumerate() {
@@ -32,7 +32,7 @@ pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
         if aggregation.windows().any(|window| window.is_none()) {
             add(
                 field("windows"),
-                "an incremental GroupBy needs a window everywhere; the Driver fails too",
+                &format!("an incremental GroupBy needs a window everywhere; {DRIVER_TOO}"),
             );
         }
         if aggregation
@@ -40,16 +40,15 @@ pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
             .as_ref()
             .is_some_and(|buckets| !buckets.is_empty())
         {
-            add(
-                field("buckets"),
-                "buckets are not kept in the table of daily increments by this engine",
-            );
+            let why = "buckets are not kept in the table of daily increments by this engine";
+            add(field("buckets"), &format!("{why}; {BY_DRIVER}"));
         }
     }
     for feature in features(conf, &|_| types::Shape::Scalar(None)) {
         if !feature.partial.can_be_stored() {
             let why = "its partial result is a sketch, which SQL cannot store as the Driver does";
-            add(format!("aggregations ({})", feature.name), why);
+            let why = format!("{why}; {BY_DRIVER}");
+            add(format!("aggregations ({})", feature.name), &why);
         }
     }
     problems
@@ -70,7 +69,7 @@ pub(super) fn values(
     let features = features(conf, &|input| types::input_shape(conf, input, tables));
     if let Some(feature) = features.iter().find(|feature| feature.split != Split::None) {
         let why = format!(
-            "`{}` is made of a list or map, which is not incremental",
+            "`{}` is made of a list or map, which is not incremental; {BY_DRIVER}",
             feature.name
         );
         return Err(request.refuse("aggregations", why));

@@ -8,7 +8,7 @@ use chronon_run_conf::{DataModel, GroupBy, Join, JoinPart, LabelPart, TimeUnit};
 use chronon_run_core::{Ds, PartitionRange, TableName};
 
 use super::{
-    Refusal, Request, Types,
+    DRIVER_TOO, Refusal, Request, Types,
     day::DayColumn,
     derive,
     group_by::{self, Target, Use, Values},
@@ -28,23 +28,28 @@ pub(super) fn check(conf: &Join) -> Vec<(String, String)> {
     let mut problems = Vec::new();
     let mut add = |field: String, why: String| problems.push((field, why));
     let Some(label) = &conf.label_part else {
-        add("labelPart".into(), "the join has no labels".into());
+        add(
+            "labelPart".into(),
+            format!("the join has no labels; {DRIVER_TOO}"),
+        );
         return problems;
     };
     if conf.left.data_model() != DataModel::Events {
-        add("left".into(), "labels need events on the left".into());
+        let why = format!("labels need events on the left; {DRIVER_TOO}");
+        add("left".into(), why);
     }
     let (oldest, newest) = offsets(label);
     if oldest < newest {
         add(
             "labelPart.leftStartOffset".into(),
-            format!("it is {oldest}, which is after leftEndOffset {newest}"),
+            format!("it is {oldest}, which is after leftEndOffset {newest}; {DRIVER_TOO}"),
         );
     }
     for part in &label.labels {
         let path = format!("labelPart.labels[{}]", part.full_prefix());
         for why in label_problems(&part.group_by) {
-            add(format!("{path}.groupBy.aggregations"), why.into());
+            let field = format!("{path}.groupBy.aggregations");
+            add(field, format!("{why}; {DRIVER_TOO}"));
         }
     }
     problems

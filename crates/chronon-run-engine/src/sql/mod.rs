@@ -26,6 +26,7 @@ mod script;
 mod select;
 mod source;
 mod staging;
+mod stats;
 mod types;
 mod upload;
 
@@ -114,13 +115,13 @@ impl Request<'_> {
 
 /// Something that the embedded engine cannot do.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{conf}: {}{why}{}", place(field), remedy(why))]
+#[error("{conf}: {}{why}", place(field))]
 pub struct Refusal {
     /// Name of the conf.
     pub conf: String,
     /// The field, as in the compiled JSON.
     pub field: String,
-    /// What is not possible.
+    /// What is not possible, and what else is: another engine only if it can do it.
     pub why: String,
 }
 
@@ -132,13 +133,8 @@ fn place(field: &str) -> String {
     }
 }
 
-/// What else can do it; nothing for what the Driver does not do either.
-fn remedy(why: &str) -> &'static str {
-    match why.ends_with(DRIVER_TOO) || why.ends_with(REBUILD) {
-        true => "",
-        false => "; use engine kind = \"chronon\"",
-    }
-}
+/// What ends the reason for a refusal if the Driver does it: only where that is known.
+const BY_DRIVER: &str = "use engine kind = \"chronon\"";
 
 /// What ends the reason for a refusal if the Driver fails as well.
 const DRIVER_TOO: &str = "the Driver fails too";
@@ -216,6 +212,9 @@ fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> 
         Conf::Join(conf) => match request.step {
             StepKind::LabelJoin => label::compile(request, conf, &mut script),
             StepKind::Consistency => consistency::compile(request, conf, &mut script),
+            StepKind::StatsSummary | StepKind::LogSummary => {
+                stats::compile(request, conf, &mut script)
+            }
             _ => join::compile(request, conf, &mut script),
         },
     };

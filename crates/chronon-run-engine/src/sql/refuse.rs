@@ -4,8 +4,8 @@ use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::{CatalogSnapshot, StepKind};
 
 use super::{
-    Conf, DRIVER_TOO, Refusal, aggregate, consistency, incremental, inputs, label, source, staging,
-    types::Shape, upload,
+    BY_DRIVER, Conf, DRIVER_TOO, Refusal, aggregate, consistency, incremental, inputs, label,
+    source, staging, types::Shape, upload,
 };
 
 /// Collects the refusals of one conf.
@@ -73,9 +73,10 @@ pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
                 check_join(&comparison, &StepKind::Backfill, &mut findings);
             }
         }
+        (Conf::Join(_), StepKind::StatsSummary | StepKind::LogSummary) => {}
         (_, step) => findings.add(
             "step",
-            format!("mode `{step}` is not supported by the sql engine"),
+            format!("mode `{step}` is not supported by the sql engine; {BY_DRIVER}"),
         ),
     }
     findings.found
@@ -86,14 +87,17 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         let field = |name: &str| format!("{path}sources[{index}].{name}");
         let query = source.query();
         if source.data_model() != conf.data_model() {
-            findings.add(field(""), "events and entities cannot be mixed");
+            findings.add(
+                field(""),
+                format!("events and entities cannot be mixed; {DRIVER_TOO}"),
+            );
         }
         if let Source::JoinSource(parent) = source
             && parent.join.has_model_transforms()
         {
             findings.add(
                 field("joinSource.join.modelTransforms"),
-                "models cannot run in SQL",
+                format!("models cannot run in SQL; {BY_DRIVER}"),
             );
         }
         let texts = query.selects.iter().flat_map(|selects| selects.values());
@@ -104,7 +108,9 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         {
             findings.add(
                 field("query.selects"),
-                "the macro CHRONON_RUN_DS can only be a text of its own, in a select",
+                format!(
+                    "the macro CHRONON_RUN_DS can only be a text of its own, in a select; {BY_DRIVER}"
+                ),
             );
         }
     }
@@ -113,7 +119,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
     if aggregations.is_empty() && !entities {
         findings.add(
             format!("{path}aggregations"),
-            "events need aggregations; the Driver fails too",
+            format!("events need aggregations; {DRIVER_TOO}"),
         );
     }
     if entities && inputs::needs_time(conf) {
@@ -162,7 +168,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         if feature.partial.lacks_k() {
             findings.add(
                 format!("{path}aggregations.argMap"),
-                format!("`{}` needs k", feature.name),
+                format!("`{}` needs k; {DRIVER_TOO}", feature.name),
             );
         }
         if features[..index]
@@ -171,7 +177,10 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         {
             findings.add(
                 format!("{path}aggregations"),
-                format!("two of them are both called `{}`", feature.name),
+                format!(
+                    "two of them are both called `{}`; rename an input or take one out",
+                    feature.name
+                ),
             );
         }
     }

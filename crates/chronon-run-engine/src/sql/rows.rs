@@ -300,10 +300,13 @@ impl Counts {
             .map_err(|error| ("metaData.outputNamespace".to_owned(), error.to_string()))?
             .suffixed(suffix);
         let ds = ident(request.partition_column);
-        let events = conf.left.data_model() == DataModel::Events;
+        let timed = match request.tables.table(&table) {
+            Some(state) => state.info.columns.iter().any(|column| column.name == "ts"),
+            None => conf.left.data_model() == DataModel::Events,
+        };
         let (first, last) = (request.range.start, request.range.end);
         for day in days.iter() {
-            let own = match events {
+            let own = match timed {
                 true => {
                     let (from, to) = (day.epoch_days(), day.plus(1).epoch_days());
                     format!("ts >= {from} * 86400000L AND ts < {to} * 86400000L")

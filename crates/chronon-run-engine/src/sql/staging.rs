@@ -4,7 +4,7 @@ use chronon_run_conf::StagingQuery;
 use regex::Regex;
 
 use super::{
-    Refusal, Request, Types,
+    DRIVER_TOO, Refusal, Request, Types,
     script::{Output, Script, text},
     select,
 };
@@ -21,7 +21,7 @@ pub(super) fn check(conf: &StagingQuery) -> Vec<(String, String)> {
         if !is_known {
             problems.push((
                 "query".to_owned(),
-                format!("the macro `{word}` cannot be resolved"),
+                format!("the macro `{word}` cannot be resolved; {DRIVER_TOO}"),
             ));
         }
     }
