@@ -79,9 +79,14 @@ impl SqlJobs<'_> {
     /// Configuration that comes last, so that it wins.
     fn required_conf(&self) -> Vec<(String, String)> {
         let mut conf = required_conf(self.metastore_uri, self.warehouse);
-        // Wide GroupBys need more rounds to be analysed than Spark's 100.
-        let rounds = ("spark.sql.analyzer.maxIterations", "1000");
-        conf.push((rounds.0.to_owned(), rounds.1.to_owned()));
+        let fixed = [
+            // Wide GroupBys need more rounds to be analysed than Spark's 100.
+            ("spark.sql.analyzer.maxIterations", "1000"),
+            // A session that serves several steps would look for files of partitions that another session
+            // has overwritten since (FileNotFoundException).
+            ("spark.sql.hive.filesourcePartitionFileCacheSize", "0"),
+        ];
+        conf.extend(fixed.map(|(key, value)| (key.to_owned(), value.to_owned())));
         conf.extend(machine_conf(self.master, None, self.jvm, self.conf));
         conf
     }
@@ -327,6 +332,8 @@ mod tests {
         spark.ui.showConsoleProgress=true
         --conf
         spark.sql.analyzer.maxIterations=1000
+        --conf
+        spark.sql.hive.filesourcePartitionFileCacheSize=0
         --conf
         spark.hadoop.hive.exec.scratchdir=/w/scratch/hive
         --conf

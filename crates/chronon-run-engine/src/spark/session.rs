@@ -12,6 +12,8 @@
 //!   command line said, `--conf spark.hadoop.*` included, and with `USE default`;
 //! - temporary views and functions stay as well: scripts should have CTEs, or `CREATE OR REPLACE
 //!   TEMPORARY VIEW` with names of their own;
+//! - it keeps the names of the files of partitions that it has read; without a size of 0 for that cache
+//!   (`filesourcePartitionFileCacheSize`) it fails at those that another session has overwritten;
 //! - at the end of its input it exits with 0, whatever failed before;
 //! - the echoed lines also end up in `~/.hivehistory`; there is no switch against it;
 //! - a step cannot be cancelled alone: only with the session.
