@@ -136,7 +136,7 @@ fn open_days(asset: &AssetPlan) -> Vec<(State, Reason, RangeSet)> {
     whole.into_iter().chain(open).collect()
 }
 
-/// What is done to tables that exist: never left to the details.
+/// What is done to tables that exist, and what stays NULL in them: never left to the details.
 fn changes_text(asset: &AssetPlan) -> String {
     let mut text = String::new();
     let changes = asset.notes.iter().filter(|note| {
@@ -147,6 +147,8 @@ fn changes_text(asset: &AssetPlan) -> String {
                 | Note::Premature { .. }
                 | Note::Columns { .. }
                 | Note::EditedOverFilled { .. }
+                | Note::TimesNotJoined { .. }
+                | Note::Alone { .. }
         )
     });
     changes.for_each(|note| note_text(&mut text, note));

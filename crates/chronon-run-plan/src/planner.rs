@@ -684,6 +684,8 @@ impl Planner<'_> {
             if !tables.is_empty() {
                 notes.push(Note::Drops { tables });
             }
+        } else {
+            notes.extend(beside::dropped_note(asset, cells));
         }
         if let Some(because) = driver.unnoticed.get(&asset.id) {
             notes.push(Note::EditedOverFilled {

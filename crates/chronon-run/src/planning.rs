@@ -309,9 +309,12 @@ impl<'a> Planned<'a> {
         self.driver.as_ref()?.archived.get(asset)
     }
 
-    /// The partitions that a run with `--recompute` drops first.
+    /// The partitions that a run with `--recompute` or `--stale` drops first. What another run drops, to
+    /// fill a day beside another, is not asked about.
     pub(crate) fn drops(&self) -> BTreeMap<TableName, RangeSet> {
-        let notes = self.plan.assets.iter().flat_map(|asset| &asset.notes);
+        let asked = self.plan.recompute || self.plan.stale;
+        let assets = self.plan.assets.iter().filter(|_| asked);
+        let notes = assets.flat_map(|asset| &asset.notes);
         let mut all: BTreeMap<TableName, RangeSet> = BTreeMap::new();
         for note in notes {
             if let Note::Drops { tables } = note {

@@ -1,7 +1,7 @@
 //! Days that the Driver computes rightly only in one job with days beside them: all of their left rows
 //! are early, or all are late.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind};
 
@@ -10,7 +10,7 @@ use crate::{
     freshness::left_times,
     graph::{Asset, AssetIndex},
     left_times::LeftTimes,
-    plan::Note,
+    plan::{Cells, Note, Reason},
 };
 
 impl Planner<'_> {
@@ -72,6 +72,16 @@ impl Planner<'_> {
         times.beside(ds).is_some()
             || late && last.is_some_and(|last| *last < ds.plus(crate::FAR_DAYS))
     }
+}
+
+/// The days of the output that are dropped because they are filled again beside others.
+pub(super) fn dropped_note(asset: &Asset, cells: &[Cells]) -> Option<Note> {
+    let again = cells
+        .iter()
+        .filter(|cells| cells.reason == Reason::MadeAlone);
+    let days: RangeSet = again.map(|cells| cells.range).collect();
+    let tables = BTreeMap::from([(asset.table.clone(), days)]);
+    (!tables[&asset.table].is_empty()).then_some(Note::Drops { tables })
 }
 
 /// `pieces`, with those in one that no job may end between.

@@ -76,7 +76,7 @@ pub fn dropped_first(
 
 /// What has to be dropped before `step`, where the catalog is as in `snapshot` and the plan's earlier
 /// steps have run: for people who run the steps themselves. After an earlier step of the same table,
-/// the partition of the step's first day may be there, made by early rows.
+/// partitions from the day before the step on may be there, made by early rows.
 #[must_use]
 pub fn dropped_before(
     plan: &Plan,
@@ -90,11 +90,12 @@ pub fn dropped_before(
         .steps
         .iter()
         .take_while(|other| other.index < step.index);
+    let early = PartitionRange::day(before).widen(0, EARLY_DAYS - 1);
     let follows = earlier.any(|other| other.asset == step.asset && other.range.end == before);
     let days_of = |table: &TableName| {
         let there = snapshot.days(table, column, &[]);
-        match follows {
-            true => there.union(&PartitionRange::day(before).into()),
+        match follows && parts_of_times(asset).iter().any(|part| part.0 == table) {
+            true => there.union(&early.into()),
             false => there,
         }
     };

@@ -13,8 +13,8 @@ use chronon_run_core::{
 };
 use chronon_run_plan::{
     AnyConf, Asset, AssetSettings, BuildOptions, ConfView, Depth, DriverOptions, DriverWorld,
-    Freshness, Graph, History, JoinFlow, Plan, Request, Step, World, dropped_first, dropped_of,
-    evidence_wanted, first_hole, inputs_digest, inputs_seen, plan,
+    Freshness, Graph, History, JoinFlow, Plan, Request, Step, World, dropped_before, dropped_first,
+    dropped_of, evidence_wanted, first_hole, inputs_digest, inputs_seen, plan,
 };
 use chronon_run_testkit::driver::{self, Commit, Facts, LeftRow, Outcome, run_sql, values_of};
 use serde_json::{Value, json};
@@ -281,6 +281,19 @@ impl Shop {
         let graph = self.graph(run);
         self.read_times(&graph);
         self.planned(run, &graph)
+    }
+
+    /// The partitions that are dropped before each step of a whole join's plan for the Driver, if the
+    /// steps are typed: those of each table.
+    pub(crate) fn dropped_before(&self, plan: &Plan) -> Vec<Vec<String>> {
+        let driver = super::a_run(Engine::Driver, JoinFlow::Whole, 1);
+        let graph = self.graph(&driver);
+        let of_step = |step: &Step| {
+            let asset = &graph.assets[graph.find(&step.asset).unwrap()];
+            let dropped = dropped_before(plan, &self.catalog, step, asset);
+            dropped.values().map(ToString::to_string).collect()
+        };
+        plan.steps.iter().map(of_step).collect()
     }
 
     fn planned(&self, run: &Run, graph: &Graph) -> Plan {
