@@ -18,6 +18,7 @@ mod due;
 mod edits;
 mod failure;
 mod filled;
+mod formats;
 mod freshness;
 mod hooks;
 mod installing;
