@@ -152,25 +152,7 @@ fn an_unreadable_seed() {
         "data/lake.searches.csv",
         "search_id,ds\n\"never closed,2026-01-20\n",
     );
-    let plan = example.run(&["plan"]).expect(0);
-    let reason = "it needs lake.searches, a seed that cannot be loaded: ";
-    assert!(plan.text().contains(reason), "{}", plan.text());
-    assert!(
-        plan.text().contains("lake.searches.csv:2: "),
-        "{}",
-        plan.text()
-    );
-    // What does not read it is planned.
-    let others = "10 assets, 12 steps";
-    assert!(plan.text().contains(others), "{}", plan.text());
-    let searches = [
-        "ready",
-        "staging_query/stays.sessions.daily_v1/backfill",
-        "--ds",
-        "2026-01-20",
-    ];
-    let ready = example.run(&searches).expect(2);
-    assert!(ready.text().contains(reason), "{}", ready.text());
+    assert_snapshot!(example.run(&["plan"]).text());
 }
 
 #[test]

@@ -47,7 +47,10 @@ fn tables_are_renamed_only_with_consent(driven: &Driven) {
 
     edit_a_part(driven);
     let _steady = steady();
-    insta::assert_snapshot!("archive_plan", driven.run(&["plan", JOIN]).expect(0).stdout);
+    let plan = driven.run(&["plan", JOIN]).expect(0).stdout;
+    // How long it may take differs from run to run.
+    let plan = plan.split("expected, by the last steps").next();
+    insta::assert_snapshot!("archive_plan", plan.unwrap());
     insta::assert_snapshot!("archive_refused", run(driven, &[]).expect(2).stderr);
     insta::assert_snapshot!("archive_diff", driven.run(&["diff"]).expect(0).stdout);
     assert!(

@@ -50,6 +50,7 @@ mod secrets;
 mod seeds;
 mod seeing;
 mod site;
+mod spark_analysis;
 mod spark_archives;
 mod spark_cluster;
 mod spark_daily;

@@ -157,3 +157,26 @@ fn completions_end_with_their_reader() {
     let typo = staged.run(&["build-archive"]).expect(2);
     assert!(!typo.stderr.contains("__build"), "{}", typo.text());
 }
+
+#[test]
+fn a_plan_says_how_long_its_steps_took_before() {
+    let staged = Staged::chain();
+    let first = staged.run(&["plan"]).expect(0);
+    assert!(!first.stdout.contains("expected"), "{}", first.text());
+    let filled = ["materialize", "team.one", "team.two", "--ds", "2026-01-01"];
+    staged.run(&filled).expect(0);
+    let plan = staged.run(&["plan"]).expect(0).stdout;
+    let (_, expected) = plan
+        .split_once("expected, by the last steps of each asset: ")
+        .unwrap();
+    let lines: Vec<&str> = expected.lines().collect();
+    assert_eq!(lines.len(), 3, "{plan}");
+    assert!(
+        lines[0].ends_with("of steps in all; 2 steps of assets that never ran not counted"),
+        "{plan}"
+    );
+    assert!(
+        lines[1].starts_with("  staging_query/team.one/backfill  1 step, 2 days: "),
+        "{plan}"
+    );
+}

@@ -8,7 +8,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use chronon_run_core::{DayEvidence, Digest, Ds, Evidence, PartitionFormat, RangeSet, Slice};
+use chronon_run_core::{DayEvidence, Digest, Ds, Evidence, RangeSet, Slice};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hive_metastore::Partition;
 use pilota::FastStr;
@@ -30,15 +30,7 @@ const NOTED: [&str; 3] = ["transient_lastDdlTime", "numFiles", "totalSize"];
 const DEPTH: u32 = 8;
 
 /// Some days of a table whose evidence is wanted.
-#[derive(Clone, Debug)]
-pub struct EvidenceRequest {
-    /// The partitions.
-    pub slice: Slice,
-    /// Which days of them.
-    pub days: RangeSet,
-    /// How the partitions write a day.
-    pub format: PartitionFormat,
-}
+pub type EvidenceRequest = (Slice, RangeSet);
 
 impl Hive {
     /// See [`crate::Catalog::evidence`].
@@ -57,8 +49,8 @@ async fn evidence(
     session: Session,
     requests: Vec<EvidenceRequest>,
 ) -> Result<BTreeMap<Slice, DayEvidence>, CallError> {
-    let batches: Vec<Batch> = stream::iter(requests)
-        .map(|request| batches(session.clone(), request))
+    let batches: Vec<(Slice, usize, Vec<FastStr>)> = stream::iter(requests)
+        .map(|(slice, days)| batches(session.clone(), slice, days))
         .buffer_unordered(CONCURRENCY)
         .try_collect::<Vec<_>>()
         .await?
@@ -66,7 +58,7 @@ async fn evidence(
         .flatten()
         .collect();
     let mut answers = stream::iter(batches)
-        .map(|batch| look(session.clone(), batch))
+        .map(|(slice, at, names)| look(session.clone(), slice, at, names))
         .buffer_unordered(CONCURRENCY);
     let mut found: BTreeMap<Slice, BTreeMap<Ds, Seen>> = BTreeMap::new();
     while let Some((slice, seen)) = answers.try_next().await? {
@@ -85,28 +77,14 @@ async fn evidence(
 /// The evidence of each partition of a day, with the partition's other values.
 type Seen = Vec<(String, Evidence)>;
 
-/// Names of partitions that are asked for in one call.
-pub(crate) struct Batch {
-    slice: Slice,
-    /// Where the day stands in the names.
-    pub(crate) at: usize,
-    format: PartitionFormat,
-    pub(crate) names: Vec<FastStr>,
-}
-
-/// The names of the wanted partitions of one slice, in batches.
+/// The names of the wanted partitions of one slice, in batches, and where the day stands in them.
 pub(crate) async fn batches(
     session: Session,
-    request: EvidenceRequest,
-) -> Result<Vec<Batch>, CallError> {
-    let EvidenceRequest {
-        slice,
-        days: wanted,
-        format,
-    } = request;
+    slice: Slice,
+    wanted: RangeSet,
+) -> Result<Vec<(Slice, usize, Vec<FastStr>)>, CallError> {
     let names = session.partition_names(&slice.table).await?;
-    let names = names.unwrap_or_default();
-    let Some((at, days)) = days_of(names, &slice.day_column, &format) else {
+    let Some((at, days)) = days_of(names.unwrap_or_default(), &slice.day_column) else {
         return Ok(Vec::new());
     };
     let has_all = |name: &FastStr| {
@@ -119,12 +97,7 @@ pub(crate) async fn batches(
         .flat_map(|(_, names)| names)
         .filter(has_all)
         .collect();
-    let batch = |names: &[FastStr]| Batch {
-        slice: slice.clone(),
-        at,
-        format: format.clone(),
-        names: names.to_vec(),
-    };
+    let batch = |names: &[FastStr]| (slice.clone(), at, names.to_vec());
     Ok(names.chunks(BATCH).map(batch).collect())
 }
 
@@ -136,14 +109,10 @@ fn value_of(name: &str, column: &str) -> Option<String> {
 
 async fn look(
     session: Session,
-    batch: Batch,
+    slice: Slice,
+    at: usize,
+    names: Vec<FastStr>,
 ) -> Result<(Slice, Vec<(Ds, (String, Evidence))>), CallError> {
-    let Batch {
-        slice,
-        at,
-        format,
-        names,
-    } = batch;
     let namespace = FastStr::new(slice.table.namespace());
     let table = FastStr::new(slice.table.name());
     let future = session
@@ -152,7 +121,7 @@ async fn look(
     let partitions = session.demand("get_partitions_by_names", future).await?;
     let one = |partition: &Partition| {
         let values: Vec<&str> = partition.values.iter().flatten().map(|v| &**v).collect();
-        let ds = format.read(values.get(at)?)?.ds;
+        let ds = values.get(at)?.parse().ok()?;
         Some((ds, (values.join("/"), of_partition(partition))))
     };
     Ok((slice, partitions.iter().filter_map(one).collect()))

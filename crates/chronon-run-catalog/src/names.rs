@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use chronon_run_core::{Ds, PartitionFormat};
+use chronon_run_core::Ds;
 use pilota::FastStr;
 
 /// The characters that Hive escapes in partition names (`FileUtils.charToEscape`).
@@ -25,19 +25,18 @@ pub fn partition_values(name: &str) -> Vec<String> {
 }
 
 /// The partitions of each day, and where the day column stands in their names. `None` if there is
-/// none, or they lack that column. Names whose day does not have `format` are left out.
+/// none, or they lack that column. Names whose day is not a `ds` are left out.
 pub(crate) fn days_of(
     names: Vec<FastStr>,
     day_column: &str,
-    format: &PartitionFormat,
 ) -> Option<(usize, BTreeMap<Ds, Vec<FastStr>>)> {
     // Every name has the columns in the table's order.
     let at = place_of(day_column, names.first()?)?;
     let mut days: BTreeMap<Ds, Vec<FastStr>> = BTreeMap::new();
     for name in names {
         let day = partition_values(&name).into_iter().nth(at);
-        if let Some(time) = day.and_then(|day| format.read(&day)) {
-            days.entry(time.ds).or_default().push(name);
+        if let Some(Ok(ds)) = day.map(|day| day.parse()) {
+            days.entry(ds).or_default().push(name);
         }
     }
     Some((at, days))
@@ -100,26 +99,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn days_are_read_in_the_tables_own_format() {
-        let names = [
-            "ds=20260130/hr=00",
-            "ds=20260130/hr=01",
-            "ds=2026-01-31/hr=00",
-        ];
-        let found = |pattern: &str| {
-            let names = names.map(FastStr::new).to_vec();
-            let (at, days) = days_of(names, "ds", &pattern.parse().unwrap()).unwrap();
-            let days: Vec<(String, usize)> = days
-                .into_iter()
-                .map(|(ds, names)| (ds.to_string(), names.len()))
-                .collect();
-            (at, days)
-        };
-        assert_eq!(found("yyyyMMdd"), (0, vec![("2026-01-30".to_owned(), 2)]));
-        assert_eq!(found("yyyy-MM-dd"), (0, vec![("2026-01-31".to_owned(), 1)]));
-    }
 
     #[test]
     fn values_are_unescaped() {

@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod analyze;
 pub mod chronon;
 pub mod cluster;
 pub mod kafka;

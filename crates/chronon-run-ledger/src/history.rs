@@ -14,7 +14,7 @@ use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
 use rusqlite::{Connection, Error, Row, ToSql, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Ledger, state};
+use crate::{Durations, Ledger, state};
 
 /// How far a run came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -308,6 +308,17 @@ impl Ledger {
                 )
                 .map(|_| ())
         });
+    }
+
+    /// The durations of the last successful steps of every asset.
+    pub fn durations(&mut self) -> BTreeMap<AssetId, Durations> {
+        let sql = "SELECT asset, pace FROM asset_state WHERE pace <> '[]'";
+        let last = |row: &Row<'_>| {
+            let last: Vec<(u64, u64)> = optional_json(row, 1)?.unwrap_or_default();
+            Ok((parsed(row, 0)?, Durations(last)))
+        };
+        let all = self.rows("read the durations", sql, params![], last);
+        all.into_iter().collect()
     }
 
     /// How long the last successful steps of every asset took.

@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod damage;
+mod expected;
 mod history;
 mod inspect;
 mod ledger;
@@ -26,6 +27,7 @@ mod relocate;
 mod schema;
 mod state;
 
+pub use expected::{Durations, Expected};
 pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
 pub use inspect::{Condition, inspect};
 pub use ledger::Ledger;

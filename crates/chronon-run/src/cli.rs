@@ -224,7 +224,18 @@ pub(crate) struct CompileArgs {
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run check
+  chronon-run check --analyze stays.search_ranking.v1")]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Let Spark analyse every expression of the selected confs against the catalog, in one session that
+    /// reads no row: columns and functions that do not exist, ambiguous names, types that do not fit.
+    #[arg(long, conflicts_with = "offline")]
+    pub(crate) analyze: bool,
+
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,

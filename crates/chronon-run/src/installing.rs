@@ -1,11 +1,11 @@
 //! Shows how far an installation is.
 
 use chronon_run_engine::spark::{Phase, Progress};
-use chronon_run_report::{Activity, can_redraw};
+use chronon_run_report::Activity;
 
 use crate::output;
 
-/// On a terminal one moving line with the share that is done; anywhere else a line per phase.
+/// One line per phase; on a terminal also a moving one with the share that is done.
 #[derive(Default)]
 pub(crate) struct Installing {
     last: Option<(&'static str, Phase)>,
@@ -21,8 +21,8 @@ impl Installing {
             None => self.doing = Some(Activity::start(&text)),
         }
         let now = (progress.what, progress.phase);
-        if self.last.replace(now) != Some(now) && !can_redraw() {
-            output::note(&words(&progress));
+        if self.last.replace(now) != Some(now) {
+            output::note(&text);
         }
     }
 
@@ -35,17 +35,13 @@ impl Installing {
     }
 }
 
-fn words(progress: &Progress) -> String {
+fn text(progress: &Progress) -> String {
     let word = match progress.phase {
         Phase::Waiting => "waiting for another installation of",
         Phase::Downloading => "downloading",
         Phase::Unpacking => "unpacking",
         Phase::Preparing => "preparing",
     };
-    format!("{word} {}", progress.what)
-}
-
-fn text(progress: &Progress) -> String {
     let size = match progress.total {
         0 => String::new(),
         total => format!(
@@ -54,5 +50,5 @@ fn text(progress: &Progress) -> String {
             total / 1_000_000
         ),
     };
-    words(progress) + &size
+    format!("{word} {}{size}", progress.what)
 }

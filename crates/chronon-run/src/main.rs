@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod analyzing;
 mod applications;
 mod archives;
 mod cli;
@@ -16,9 +17,9 @@ mod driver;
 mod driver_work;
 mod due;
 mod edits;
+mod estimates;
 mod failure;
 mod filled;
-mod formats;
 mod freshness;
 mod hooks;
 mod installing;
@@ -41,7 +42,6 @@ mod running;
 mod sampling;
 mod seed_days;
 mod seeding;
-mod selecting;
 mod spark_sql;
 mod state;
 mod stream_metrics;

@@ -6,8 +6,8 @@ use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, StepKind
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
-    Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, Role, Tables, Unmet, World,
-    dayless, times_seen, undated_view_text, undated_views, unmet,
+    Asset, AssetColumns, AssetIndex, Bases, Dayless, Graph, History, Need, Tables, World, dayless,
+    times_seen,
 };
 use chronon_run_report::{
     count,
@@ -16,6 +16,7 @@ use chronon_run_report::{
 use chronon_run_workspace::Catalog;
 
 use crate::{
+    analyzing,
     cli::{CheckArgs, Output},
     columns, compiling,
     context::Context,
@@ -37,13 +38,23 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
                 findings.extend(times_not_joined(&context)?);
             }
             findings.extend(compiling::stale(&context.workspace));
-            findings.extend(seed_days::findings(&context));
+            findings.extend(seed_days::findings(&context.workspace));
             findings.extend(engine_findings(&context));
             findings.extend(lock_findings(&context));
             findings.extend(days::finding(&context));
             findings.extend(schedule_findings(&context));
             if args.sample {
                 findings.extend(sampling::findings(&context)?);
+            }
+            if args.analyze {
+                findings.extend(analyzing::findings(&context, &args.select)?);
+            } else if !args.select.is_empty() {
+                let message =
+                    "selectors choose what `--analyze` analyses; without it everything is checked";
+                return Err(Failure::hinted(
+                    message,
+                    "add `--analyze`, or leave them out",
+                ));
             }
             let spark = known_spark(&context);
             findings.extend(jars::findings(&context.workspace, spark.as_ref(), true));
@@ -91,8 +102,7 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     let readers = readers(&context.graph);
     let missing = sources
         .keys()
-        .filter(|table| snapshot.table(table).is_none())
-        .filter(|table| !context.bad_seeds().contains_key(*table));
+        .filter(|table| snapshot.table(table).is_none());
     let finding = |table: &TableName| {
         let (path, names) = &readers[table];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -100,10 +110,11 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
             .at(Location::file(context.workspace.repo.join(path)))
             .hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait")
     };
-    let graph = context.graph.resolved(&snapshot, &bases);
-    let inputs = graph.assets.iter().flat_map(|asset| &asset.inputs);
-    let unmet = unmet(inputs, &snapshot);
-    let dayless = dayless(&snapshot, &daily_sources(&graph), &bases);
+    let dayless = dayless(
+        &snapshot,
+        &daily_sources(context, &snapshot, &bases),
+        &bases,
+    );
     let without_days = |(table, why): (&TableName, &Dayless)| {
         let (path, names) = readers.get(table)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -114,19 +125,8 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         Some(finding.at(at).hint(why.hint(table)))
     };
     let missing = missing.map(finding);
-    let in_vain = |unmet: Unmet| {
-        let (path, names) = readers.get(&unmet.table)?;
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let message = format!("{}; {} read it", unmet.text, names.join(", "));
-        let at = Location::file(context.workspace.repo.join(path));
-        let finding = Diagnostic::warning("no-such-partition", message);
-        Some(finding.at(at).hint(unmet.hint))
-    };
     Ok(missing
         .chain(dayless.iter().filter_map(without_days))
-        .chain(unmet.into_iter().filter_map(in_vain))
-        .chain(undated_view_findings(context, &graph, &readers))
-        .chain(only_existence(context, &graph, &snapshot))
         .collect())
 }
 
@@ -207,54 +207,9 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     Ok(finals.iter().filter_map(finding).collect())
 }
 
-/// Views of which no table behind has days.
-fn undated_view_findings(context: &Context, graph: &Graph, readers: &Readers) -> Vec<Diagnostic> {
-    let finding = |view: TableName| {
-        let (path, names) = readers.get(&view)?;
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (text, hint) = undated_view_text(&view);
-        let message = format!("{text}; {} read it", names.join(", "));
-        let at = Location::file(context.workspace.repo.join(path));
-        Some(Diagnostic::warning("view-input", message).at(at).hint(hint))
-    };
-    let views = undated_views(&graph.assets).into_iter();
-    views.filter_map(finding).collect()
-}
-
-/// Tables that the SQL of a staging query reads and that have no days, so that nothing of them is waited
-/// for but their existence.
-fn only_existence(context: &Context, graph: &Graph, snapshot: &CatalogSnapshot) -> Vec<Diagnostic> {
-    let mut findings = Vec::new();
-    for asset in &graph.assets {
-        let named = asset.inputs.iter();
-        let named = named.filter(|input| input.role == Role::Query && input.need == Need::Table);
-        let tables = named.map(|input| &input.spec.table);
-        let tables: BTreeSet<&str> = tables
-            .filter(|table| {
-                snapshot
-                    .table(table)
-                    .is_some_and(|state| !state.info.is_view)
-            })
-            .map(TableName::as_str)
-            .collect();
-        if tables.is_empty() {
-            continue;
-        }
-        let message = format!(
-            "{} reads {}, without partitions by day: that the table exists is all that is waited for",
-            asset.id.conf.name,
-            tables.into_iter().collect::<Vec<_>>().join(", ")
-        );
-        let at = Location::file(context.workspace.repo.join(&asset.path));
-        findings.push(Diagnostic::warning("input-without-days", message).at(at).hint(
-            "if its rows belong to days, say what to wait for in `metaData.dependencies`, or with `dependencies` of an `[[override]]` in workspace.toml",
-        ));
-    }
-    findings
-}
-
 /// The sources of which days are needed.
-fn daily_sources(graph: &Graph) -> Tables {
+fn daily_sources(context: &Context, snapshot: &CatalogSnapshot, bases: &Bases) -> Tables {
+    let graph = context.graph.resolved(snapshot, bases);
     let mut tables = Tables::new();
     for input in graph.assets.iter().flat_map(|asset| &asset.inputs) {
         if input.producer.is_none() && input.need != Need::Table {

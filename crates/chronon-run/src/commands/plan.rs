@@ -5,6 +5,7 @@ use std::path::Path;
 use chronon_run_core::{AssetId, CommandLine, Ds};
 use chronon_run_engine::sql;
 use chronon_run_export::explanation_text;
+use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Plan, dropped_before, explain};
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     context::Context,
     days::checked,
     driver::Driver,
+    estimates,
     failure::Failure,
     output::{json, note, plan_on_screen, print},
     planning::{Planned, Wanted},
@@ -43,6 +45,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     };
     let warehouse = Warehouse::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
+    let durations = ledger.as_mut().map(Ledger::durations);
+    let durations = durations.unwrap_or_default();
     let mut planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
     // For a plan of a year they are most of the work, so they are made only where they are shown.
     if args.commands || args.output == Output::Json || args.out.is_some() {
@@ -59,7 +63,12 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     }
     match &cell {
         Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
-        None => show(&planned.plan, args)?,
+        None => {
+            show(&planned.plan, args)?;
+            if args.output == Output::Text {
+                print(&estimates::text(&planned.plan, &durations))?;
+            }
+        }
     }
     match args.exit_code && !planned.plan.steps.is_empty() {
         true => Err(Failure::Found),

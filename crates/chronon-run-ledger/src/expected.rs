@@ -1,0 +1,69 @@
+//! How long steps are expected to take, by the last ones of their asset.
+
+use std::ops::Add;
+
+/// The durations of an asset's last successful steps: days and wall time in milliseconds of each.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Durations(pub Vec<(u64, u64)>);
+
+/// An expected wall time in milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Expected {
+    /// By the middle one of the last steps.
+    pub median: u64,
+    /// By the fastest.
+    pub least: u64,
+    /// By the slowest.
+    pub most: u64,
+}
+
+impl Durations {
+    /// What a step of `days` takes; `None` if no step is known. A step that is shorter than one of
+    /// the last is not expected to be faster, because most of a short step is starting up.
+    #[must_use]
+    pub fn expected(&self, days: u64) -> Option<Expected> {
+        let by = |&(known, millis): &(u64, u64)| {
+            let by_days = millis.saturating_mul(days).checked_div(known);
+            by_days.unwrap_or(millis).max(millis)
+        };
+        let mut all: Vec<u64> = self.0.iter().map(by).collect();
+        all.sort_unstable();
+        Some(Expected {
+            median: *all.get(all.len() / 2)?,
+            least: *all.first()?,
+            most: *all.last()?,
+        })
+    }
+}
+
+impl Add for Expected {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            median: self.median + other.median,
+            least: self.least + other.least,
+            most: self.most + other.most,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longer_steps_take_longer_and_shorter_ones_do_not_take_less() {
+        let durations = Durations(vec![(10, 20_000), (1, 9_000), (5, 15_000)]);
+        let expected = |median, least, most| {
+            Some(Expected {
+                median,
+                least,
+                most,
+            })
+        };
+        assert_eq!(durations.expected(1), expected(15_000, 9_000, 20_000));
+        assert_eq!(durations.expected(10), expected(30_000, 20_000, 90_000));
+        assert_eq!(Durations::default().expected(1), None);
+    }
+}
