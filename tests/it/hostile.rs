@@ -1,6 +1,6 @@
 //! Whatever a file holds that the program reads, it is understood or refused: never a panic, and nothing
 //! that a terminal would obey. The files of the example are cut, doubled, overwritten and filled with values
-//! that have been trouble: the cases that a fuzzer found are among them. All of it takes about a minute.
+//! of the kinds that have been trouble. All of it takes about a minute.
 
 use std::{fs, path::Path};
 

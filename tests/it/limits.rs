@@ -322,3 +322,28 @@ fn a_read_only_checkout_of_the_chronon_engine() {
     assert!(elsewhere.path("state/ledger.db").exists());
     assert!(!root.join(".chronon-run").exists());
 }
+
+/// A log is copied a piece at a time: more memory than this process may have would be needed for the whole.
+#[test]
+fn a_log_that_is_larger_than_the_memory() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    staged.run(&["materialize"]).expect(0);
+    let asset = "staging_query/team.one/backfill";
+    let path = staged.run(&["logs", asset, "--path"]).expect(0).stdout;
+    let log = path
+        .trim()
+        .replace("[ROOT]", &staged.workspace.root().display().to_string());
+    let line = "INFO TaskSetManager: Finished task 1.0 in stage 2.0 (TID 7) in 5 ms\n";
+    let lines = (24 << 20) / line.len();
+    fs::write(&log, line.repeat(lines)).unwrap();
+    let limit = words(&["prlimit", "--data=16777216"]);
+    let program = Path::new(env!("CARGO_BIN_EXE_chronon-run"));
+    let mut command = through(&limit, program, &staged.command(&["logs", asset]));
+    let copy = staged.workspace.path("copy");
+    command.stdout(fs::File::create(&copy).unwrap());
+    assert!(command.status().unwrap().success());
+    assert_eq!(
+        fs::metadata(copy).unwrap().len(),
+        fs::metadata(log).unwrap().len()
+    );
+}

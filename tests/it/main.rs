@@ -12,6 +12,7 @@ mod clusters;
 mod compile;
 mod corpus;
 mod docs;
+mod doctor;
 mod driven;
 mod driver_backfill;
 mod driver_daily;

@@ -3,6 +3,11 @@
 //! Everything that is shown or stored goes through [`mask`] or [`mask_text`]. What stays secret by neither
 //! name nor form (a password in a free text) cannot be known; such a setting needs a name that says so.
 
+#[path = "secret_tokens.rs"]
+mod tokens;
+
+use tokens::mask_tokens;
+
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
@@ -31,8 +36,21 @@ const SECRET_PARTS: [&str; 21] = [
     "pemprivate",
 ];
 
+/// Ends of a name, likewise; in the middle they may begin `keystore` and `keytab`.
+const SECRET_ENDS: [&str; 7] = [
+    "authkey",
+    "hmackey",
+    "licensekey",
+    "clientkey",
+    "storagekey",
+    "subscriptionkey",
+    "functionkey",
+];
+
 /// Whole words of a name that make its value secret.
-const SECRET_WORDS: [&str; 6] = ["pwd", "pass", "sas", "pat", "privkey", "pin"];
+const SECRET_WORDS: [&str; 8] = [
+    "pwd", "pass", "sas", "pat", "privkey", "pin", "jwt", "cookie",
+];
 
 /// Last words of a name that say that its value only tells of a secret: where it is, how long it lives,
 /// how it is made or who gives it out.
@@ -116,7 +134,10 @@ pub fn looks_secret(name: &str) -> bool {
     SECRET_PARTS
         .iter()
         .any(|part| name.contains(part) || joined.contains(part))
-        || words.iter().any(|word| SECRET_WORDS.contains(word))
+        || SECRET_ENDS.iter().any(|end| joined.ends_with(end))
+        || words
+            .iter()
+            .any(|word| SECRET_WORDS.contains(word) || word.ends_with("pwd"))
 }
 
 fn is_about(word: &str) -> bool {
@@ -167,14 +188,16 @@ pub fn mask_text(text: &str) -> String {
         let (gap, next) = after.split_at(gap_end);
         let is_scheme = ["bearer", "basic"]
             .contains(&word.trim_matches(is_quote).to_ascii_lowercase().as_str())
-            || ends_with_scheme(word);
+            || ends_with_scheme(word)
+            || announces(word);
         shown.push_str(&mask_word(word));
         shown.push_str(gap);
         rest = next;
         if is_scheme && !gap.is_empty() {
             let end = rest.find(is_gap).unwrap_or(rest.len());
             let (token, tail) = rest.split_at(end);
-            shown.push_str(if token.len() >= 6 { MASK } else { token });
+            let is_known = token.len() < 6 || token.starts_with("--");
+            shown.push_str(if is_known { token } else { MASK });
             rest = tail;
         }
     }
@@ -192,6 +215,16 @@ fn mask_quoted(text: &str) -> String {
         shown.push_str(quote);
         let length = closing(inside, quote);
         let value = &inside[..length];
+        if let Some(name) = option_with_blanks(value) {
+            shown.push_str(name);
+            shown.push_str(MASK);
+            rest = &inside[length..];
+            if let Some(closed) = rest.strip_prefix(quote) {
+                shown.push_str(quote);
+                rest = closed;
+            }
+            continue;
+        }
         let hide = !value.is_empty() && value != MASK && names_secret(&shown[..shown.len() - 1]);
         shown.push_str(if hide { MASK } else { "" });
         rest = if hide { &inside[length..] } else { inside };
@@ -202,6 +235,17 @@ fn mask_quoted(text: &str) -> String {
     }
     shown.push_str(rest);
     shown
+}
+
+/// The `-Dname=` of a quoted option whose secret value has blanks.
+fn option_with_blanks(quoted: &str) -> Option<&str> {
+    let (name, value) = quoted.split_once('=')?;
+    let bare = name.strip_prefix("-D").unwrap_or(name);
+    let is_name = bare
+        .chars()
+        .all(|c| c.is_alphanumeric() || "._-".contains(c));
+    let is_option = is_name && value.contains(is_gap) && looks_secret(bare);
+    is_option.then(|| quoted.split_at(name.len() + 1).0)
 }
 
 /// Where the quote ends that has just begun.
@@ -227,6 +271,26 @@ fn names_secret(text: &str) -> bool {
     let begin = text.rfind(|c: char| !(c.is_alphanumeric() || "._-".contains(c)));
     let name = begin.map_or(text, |at| text.get(at..).unwrap_or_default());
     looks_secret(name.trim_start_matches("-D"))
+}
+
+/// `--password` and `X-Api-Key:`, after which the value is the next word. Of single words before a colon only
+/// those that no message uses otherwise: `bad token: …` stays.
+fn announces(word: &str) -> bool {
+    if let Some(option) = word.strip_prefix("--") {
+        return !option.contains('=') && looks_secret(option);
+    }
+    let Some(name) = word.strip_suffix(':') else {
+        return false;
+    };
+    let name = name.trim_start_matches(is_quote);
+    let is_word = name.chars().all(char::is_alphanumeric);
+    let alone = ["password", "passwd", "passphrase", "cookie"];
+    let is_name = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || "._-".contains(c));
+    is_name
+        && looks_secret(name)
+        && (!is_word || alone.contains(&name.to_ascii_lowercase().as_str()))
 }
 
 fn ends_with_scheme(word: &str) -> bool {
@@ -260,7 +324,7 @@ fn mask_pem(text: &str) -> String {
 
 /// One word without blanks: user and password of a URL, then every `name=value` in it, then tokens.
 fn mask_word(word: &str) -> String {
-    let word = mask_oracle(&mask_user_info(word));
+    let word = mask_tokens(&mask_oracle(&mask_user_info(word)));
     let mut shown = String::with_capacity(word.len());
     let mut rest = word.as_str();
     loop {
@@ -310,33 +374,7 @@ fn mask_part_value(value: &str) -> String {
     if value.contains('=') {
         return mask_part(value);
     }
-    if is_token(value) {
-        return MASK.to_owned();
-    }
     value.to_owned()
-}
-
-/// Forms that well-known services give their tokens and keys.
-fn is_token(value: &str) -> bool {
-    let starts = |prefix: &str, length: usize| {
-        value.strip_prefix(prefix).is_some_and(|rest| {
-            rest.len() >= length
-                && rest
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "_-./+=".contains(c))
-        })
-    };
-    starts("AKIA", 16)
-        || starts("ASIA", 16)
-        || starts("ghp_", 20)
-        || starts("github_pat_", 20)
-        || starts("glpat-", 16)
-        || starts("xoxb-", 16)
-        || starts("dapi", 32)
-        || starts("ya29.", 16)
-        || starts("AIza", 30)
-        || starts("sk-", 20)
-        || (starts("eyJ", 20) && value.matches('.').count() == 2)
 }
 
 /// `jdbc:oracle:thin:user/password@host`, whatever is between the scheme and the user.

@@ -200,6 +200,39 @@ const SECRET: &[(&str, &str)] = &[
         "json",
         "{\"user\":\"u\",\"private_key\":\"-----BEGIN RSA PRIVATE KEY-----\\nhunter2SECRET\\n-----END RSA PRIVATE KEY-----\\n\"}",
     ),
+    ("spark.snowflake.sfAuthPwd", "hunter2SECRET"),
+    ("spark.acme.auth.key", "hunter2SECRET"),
+    ("spark.acme.hmac.key", "hunter2SECRET"),
+    ("spark.acme.storageKey", "hunter2SECRET"),
+    ("spark.acme.jwt", "hunter2SECRET"),
+    ("header", "X-Api-Key: hunter2SECRET"),
+    ("header", "Cookie: session=hunter2SECRET"),
+    ("text", "login with password: hunter2SECRET"),
+    ("command", "tool --password hunter2SECRET --user u"),
+    ("command", "tool --client-secret hunter2SECRET"),
+    ("options", "-Xmx1g '-Dy.secret=a b hunter2SECRET' -Da=b"),
+    ("innocent", "ghs_hunter2SECRETaaaaaaaaaaaaa"),
+    ("innocent", "gho_hunter2SECRETaaaaaaaaaaaaa"),
+    ("innocent", "xoxp-hunter2SECRETaaaaaaaaa"),
+    ("innocent", "xoxb-hunter2SECRETaaaaaaaaa"),
+    ("innocent", "hf_hunter2SECRETaaaaaaaaaaaaaaaaa"),
+    ("innocent", "npm_hunter2SECRETaaaaaaaaaaaaaaaaa"),
+    ("innocent", "pypi-hunter2SECRETaaaaaaaaaaaaaaaaa"),
+    ("innocent", "SG.hunter2SECRETaaaa.bbbbbbbbbbbbbbb"),
+    (
+        "innocent",
+        "dapi00112233445566778899aabbccddeehunter2SECRET",
+    ),
+    ("innocent", "github_pat_hunter2SECRETaaaaaaaaaaaa"),
+    ("innocent", "glpat-hunter2SECRETaaaaa"),
+    ("innocent", "sk-ant-hunter2SECRETaaaaaaaaaaa"),
+    ("innocent", "eyJhbGciOiJIUzI1NiJ9.hunter2SECRET.abc"),
+    ("innocent", "token is ghp_hunter2SECRETaaaaaaaaaa, or so"),
+    ("url", "https://ghp_hunter2SECRETaaaaaaaaaa@github.com/x"),
+    (
+        "url",
+        "https://hooks.slack.com/services/T000/B000/hunter2SECRET",
+    ),
 ];
 
 /// What must stay readable.
@@ -262,6 +295,13 @@ const HARMLESS: &[(&str, &str)] = &[
     ("spark.compass.enabled", "true"),
     ("spark.bypass.merge", "true"),
     ("HOME", "/home/token"),
+    ("spark.acme.auth.keytab", "/etc/u.keytab"),
+    ("text", "unexpected token: SELECT in line 3"),
+    ("text", "the secret is that there is none"),
+    ("text", "disk-sk-aaaaaaaaaaaaaaaaaaaaaaaaaa"),
+    ("command", "tool --password-file /etc/p --user u"),
+    ("text", "it's 'a=b c' and 'x y=z'"),
+    ("path", "s3://bucket/hf_models/npm_cache/x.parquet"),
 ];
 
 #[test]

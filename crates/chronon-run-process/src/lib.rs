@@ -21,6 +21,7 @@
 
 mod child;
 mod detached;
+mod disk;
 mod group;
 mod helper;
 mod identity;
@@ -39,6 +40,7 @@ mod watchdog;
 
 pub use child::{Child, Exit, LogMode, StartError};
 pub use detached::{Detached, Instance, end_instance, instances};
+pub use disk::{Disk, Used, disk, used};
 pub use group::{Group, end_group};
 pub use helper::{Helper, HelperError};
 pub use identity::{boot_id, identify, is_alive, terminate_self};

@@ -10,6 +10,7 @@
 
 mod activity;
 mod bars;
+mod checkup;
 mod comparison;
 pub mod diagnostics;
 mod fit;
@@ -25,6 +26,7 @@ mod words;
 
 pub use activity::{Activity, above, can_redraw};
 pub use bars::Bars;
+pub use checkup::{Check, Verdict, checkup, having};
 pub use comparison::{comparison_text, differing_columns};
 pub use fit::{fit_line, terminal_width};
 pub use lines::{JsonLines, Lines};

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Remove the state folder's history, after asking; with `--all` the embedded metastore's tables too.
     Clean(CleanArgs),
+    /// Look at everything that a report of a bug needs: versions, limits, files, disk, ledger, catalog.
+    Doctor(DoctorArgs),
     /// Find or install Spark.
     #[command(subcommand)]
     Engine(EngineCommand),
@@ -707,6 +709,17 @@ pub(crate) struct CleanArgs {
     /// List what would be removed, with sizes, and stop.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit code 0 if nothing is broken, 1 if something is. Nothing is downloaded or started; secrets are masked."
+)]
+pub(crate) struct DoctorArgs {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// What `engine install` installs.

@@ -87,14 +87,15 @@ fn no_thread(error: io::Error) -> Failure {
     )
 }
 
-/// What a copy of the program does that the program itself has started. The watchdog takes no
-/// signals: it outlives the run that it watches.
+/// What needs no command line: the version, and what a copy of the program does that the program itself has
+/// started. The watchdog takes no signals: it outlives the run that it watches.
 fn own_process() -> Option<Result<(), Failure>> {
     let mut arguments = env::args_os().skip(1);
     let (argument, None) = (arguments.next()?, arguments.next()) else {
         return None;
     };
     match argument.to_str()? {
+        "--version" | "-V" => Some(output::print(&commands::doctor::versions())),
         cli::WATCHDOG => {
             chronon_run_process::watchdog_main(io::stdin().lock());
             Some(Ok(()))
@@ -147,6 +148,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Report(args) => commands::report::run(args),
         Command::Logs(args) => commands::logs::run(args),
         Command::Clean(args) => commands::clean::run(args),
+        Command::Doctor(args) => commands::doctor::run(args),
         Command::Engine(command) => commands::engine::run(command),
         Command::Export(command) => commands::export::run(command),
         Command::Completions { shell } => {
