@@ -273,6 +273,10 @@ fn column(aggregation: &Aggregation) -> String {
         Operation::BottomK(k) => format!("bottom{k}"),
         Operation::Histogram => "histogram".to_owned(),
         Operation::BoundedUniqueCount(_) => "bounded_unique_count".to_owned(),
+        Operation::Skew => "skew".to_owned(),
+        Operation::Kurtosis => "kurtosis".to_owned(),
+        Operation::ApproxPercentile(_) => "approx_percentile".to_owned(),
+        Operation::ApproxHistogram(_) => "approx_histogram_k".to_owned(),
     };
     let window = match aggregation.window {
         Some(Window::Hours(hours)) => format!("_{hours}h"),
@@ -308,6 +312,10 @@ fn aggregation_conf(aggregation: &Aggregation) -> Value {
         Operation::BottomK(k) => (16, Some(k)),
         Operation::Histogram => (17, None),
         Operation::BoundedUniqueCount(k) => (19, Some(k)),
+        Operation::Skew => (10, None),
+        Operation::Kurtosis => (11, None),
+        Operation::ApproxPercentile(_) => (12, None),
+        Operation::ApproxHistogram(k) => (18, Some(k)),
     };
     let arguments = k.map_or_else(|| json!({}), |k| json!({ "k": k.to_string() }));
     let mut conf =

@@ -4,6 +4,9 @@
 //! The rules are those observed on the real engine. It says where its answer is not defined (which
 //! of two events at the same instant comes first), instead of guessing.
 
+pub mod confs;
+pub mod expression;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
@@ -79,6 +82,11 @@ pub enum Operation {
     BottomK(usize),
     Histogram,
     BoundedUniqueCount(usize),
+    Skew,
+    Kurtosis,
+    /// Of the percentages; 50 is the median.
+    ApproxPercentile(&'static [u8]),
+    ApproxHistogram(usize),
 }
 
 /// One output column.
@@ -231,6 +239,10 @@ fn aggregate(inputs: &[&Event], aggregation: &Aggregation) -> Answer {
             let squares = values.iter().map(|value| (number(value) - mean).powi(2));
             json!(squares.sum::<f64>() / count(&values))
         }
+        Operation::Skew => moment(&values, 3),
+        Operation::Kurtosis => moment(&values, 4),
+        Operation::ApproxPercentile(percents) => percentiles(&values, percents),
+        Operation::ApproxHistogram(k) => return most_frequent(&values, k),
         Operation::Min => sorted(&values)[0].clone(),
         Operation::Max => sorted(&values)[values.len() - 1].clone(),
         Operation::BottomK(k) => sorted(&values).into_iter().take(k).cloned().collect(),
@@ -250,6 +262,65 @@ fn aggregate(inputs: &[&Event], aggregation: &Aggregation) -> Answer {
         // The newest first.
         Operation::LastK(k) => return first(&timed().into_iter().rev().collect::<Vec<_>>(), k),
     })
+}
+
+/// Skewness (3) or excess kurtosis (4) of the population; NULL if there are fewer values than that, or
+/// all are equal.
+fn moment(values: &[&Value], order: u8) -> Value {
+    let mean = mean(values);
+    let sum = |power: i32| -> f64 {
+        let powers = values
+            .iter()
+            .map(|value| (number(value) - mean).powi(power));
+        powers.sum()
+    };
+    let (n, second) = (count(values), sum(2));
+    if values.len() < usize::from(order) || sorted(values)[0] == sorted(values)[values.len() - 1] {
+        return Value::Null;
+    }
+    match order {
+        3 => json!(n.sqrt() * sum(3) / second.powf(1.5)),
+        _ => json!(n * sum(4) / (second * second) - 3.0),
+    }
+}
+
+/// The elements floor(p·n) of the sorted 32-bit values.
+fn percentiles(values: &[&Value], percents: &[u8]) -> Value {
+    let sorted = sorted(values);
+    let chosen = percents.iter().map(|percent| {
+        let at = usize::from(*percent) * sorted.len() / 100;
+        let value = number(sorted[at.min(sorted.len() - 1)]);
+        // As it is printed.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "that is what the sketch holds"
+        )]
+        let text = (value as f32).to_string();
+        json!(text.parse::<f64>().unwrap_or(f64::NAN))
+    });
+    chosen.collect()
+}
+
+/// How often the k most frequent values are there, unless values as frequent as the last of them are not.
+fn most_frequent(values: &[&Value], k: usize) -> Answer {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for value in values {
+        let name = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        *counts.entry(name).or_default() += 1;
+    }
+    let mut ordered: Vec<i64> = counts.values().copied().collect();
+    ordered.sort_unstable_by_key(|count| -count);
+    match (ordered.get(k.max(1) - 1), ordered.get(k)) {
+        (Some(last), Some(next)) if last == next => return Answer::Undefined,
+        (Some(last), _) => {
+            let last = *last;
+            counts.retain(|_, count| *count >= last);
+        }
+        (None, _) => {}
+    }
+    Answer::Exactly(json!(counts))
 }
 
 /// Any of the values that share the first one's instant.
@@ -274,9 +345,10 @@ fn first(timed: &[(i64, &Value)], k: usize) -> Answer {
     }
 }
 
-/// Whole numbers sum up to a whole number.
+/// Whole numbers sum up to a whole number; true is 1.
 fn sum(values: &[&Value]) -> Value {
-    let whole: Option<Vec<i64>> = values.iter().map(|value| value.as_i64()).collect();
+    let number_of = |value: &&Value| value.as_bool().map(i64::from).or_else(|| value.as_i64());
+    let whole: Option<Vec<i64>> = values.iter().map(number_of).collect();
     match whole {
         Some(whole) => json!(whole.iter().sum::<i64>()),
         None => json!(values.iter().map(|value| number(value)).sum::<f64>()),
@@ -403,6 +475,21 @@ mod tests {
             assert!(answer.allows(&expected), "{operation:?}: {answer:?}");
             assert!(!answer.allows(&Value::Null), "{operation:?}: {answer:?}");
         }
+    }
+
+    #[test]
+    fn booleans_are_added_as_numbers() {
+        let events = [
+            event(1, &json!(true)),
+            event(2, &json!(false)),
+            event(3, &json!(true)),
+        ];
+        let answer = end_of(
+            &events.iter().collect::<Vec<_>>(),
+            &aggregation(Operation::Sum, None),
+            0,
+        );
+        assert_eq!(answer, Answer::Exactly(json!(2)));
     }
 
     #[test]
