@@ -117,23 +117,13 @@ fn call(name: &str, values: &[Value]) -> Result<Value, Unknown> {
             let day = day.map_err(|_| Unknown("this day".to_owned()))?;
             json!(i64::from(day.epoch_days()) * 86_400)
         }
-        ("cast string", [value]) => json!(text(value)?),
         ("concat", values) => {
-            let texts: Result<Vec<String>, Unknown> = values.iter().map(text).collect();
-            json!(texts?.concat())
+            let texts: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
+            json!(texts.ok_or_else(|| Unknown("concat".into()))?.concat())
         }
         (operator, [left, right]) => binary(operator, left, right)?,
         (name, _) => return Err(Unknown(format!("`{name}`"))),
     })
-}
-
-/// Texts and whole numbers; others are printed in ways of their own.
-fn text(value: &Value) -> Result<String, Unknown> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) if number.is_i64() => Ok(number.to_string()),
-        other => Err(Unknown(format!("{other} as text"))),
-    }
 }
 
 fn binary(operator: &str, left: &Value, right: &Value) -> Result<Value, Unknown> {
