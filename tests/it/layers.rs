@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 14] = [
     ("export", &["core", "conf", "plan", "workspace"], &[]),
     ("report", &["core", "ledger"], &[]),
     ("rows", &[], &[]),
+    ("ui", &["core", "export", "ledger", "plan", "report"], &[]),
     ("testkit", &["core", "conf", "catalog"], &["engine"]),
 ];
 /// Crates that reach files, processes, the network, a terminal or a clock.

@@ -7,6 +7,7 @@
 
 mod alarms;
 mod bad_input;
+mod browser;
 mod clean;
 mod clusters;
 mod compile;
@@ -68,4 +69,6 @@ mod terminal;
 mod tools;
 mod tutorial;
 mod two_checkouts;
+mod ui;
+mod ui_browser;
 mod widths;

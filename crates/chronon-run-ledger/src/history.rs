@@ -200,6 +200,15 @@ impl Ledger {
         Some(RunDetail { record, steps })
     }
 
+    /// The process that runs a run, if it was started since this machine booted.
+    pub fn owner(&mut self, run: &str) -> Option<ProcessId> {
+        let sql = "SELECT boot, pid, pid_ticks FROM runs WHERE run = ?1";
+        let owner = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, process(row, 1)?));
+        let found = self.rows("read a run", sql, params![run], owner);
+        let (boot, owner) = found.into_iter().next()?;
+        (boot == boot_id()).then_some(owner)
+    }
+
     /// Every attempt at an asset, or at one of its days, oldest first.
     pub fn attempts(&mut self, asset: &AssetId, ds: Option<Ds>) -> Vec<AttemptRecord> {
         let (first, last) = match ds {

@@ -111,6 +111,17 @@ pub fn is_alive(process: ProcessId) -> bool {
     }
 }
 
+/// Asks a process to end in order (TERM), if it still is the one that had this number and start time.
+/// Returns whether it was asked.
+#[must_use]
+pub fn ask_to_end(process: ProcessId) -> bool {
+    let same = Stat::of(process.pid).is_some_and(|stat| stat.id == process && !stat.zombie);
+    if same {
+        crate::sys::signal_process(process.pid, crate::sys::Signal::Term);
+    }
+    same
+}
+
 /// Asks this very process to end in order, as TERM from outside does.
 pub fn terminate_self() {
     crate::sys::signal_self();

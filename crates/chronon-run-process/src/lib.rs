@@ -43,7 +43,7 @@ pub use detached::{Detached, Instance, end_instance, instances};
 pub use disk::{Disk, Used, disk, used};
 pub use group::{Group, end_group};
 pub use helper::{Helper, HelperError};
-pub use identity::{boot_id, identify, is_alive, terminate_self};
+pub use identity::{ask_to_end, boot_id, identify, is_alive, terminate_self};
 pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
 pub use machine::{User, allows_execution, is_writable};
 pub use own::{is_ignored, lower_own_priority};

@@ -63,7 +63,9 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Print the log of a step.
     Logs(LogsArgs),
-    /// Write a run as one HTML page.
+    /// Serve the workspace as web pages on this machine: assets, days, runs, logs and rows.
+    Ui(UiArgs),
+    /// Write a run as one HTML page, or the pages of `ui` as a folder.
     Report(ReportArgs),
     /// Remove the state folder's history, after asking; with `--all` the embedded metastore's tables too.
     Clean(CleanArgs),
@@ -657,6 +659,30 @@ pub(crate) struct ReportArgs {
     /// Where to write the page [default: standard output].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+
+    /// Write the pages of `chronon-run ui` into this folder instead, to be opened or served as files.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["run", "out"])]
+    pub(crate) site: Option<PathBuf>,
+}
+
+/// Arguments of `ui`.
+#[derive(Args, Debug)]
+pub(crate) struct UiArgs {
+    /// Which port; 0 takes any that is free.
+    #[arg(long, value_name = "N", default_value_t = 8747)]
+    pub(crate) port: u16,
+
+    /// Which address to listen on, instead of this machine only. The printed address then holds a token.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub(crate) host: String,
+
+    /// Open the page in the browser.
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// Let the pages start, retry and stop runs. The printed address then holds a token.
+    #[arg(long)]
+    pub(crate) allow_runs: bool,
 }
 
 /// Arguments of `logs`.

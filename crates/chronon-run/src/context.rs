@@ -43,6 +43,14 @@ impl Context {
     /// with errors only excludes its own assets: one team's mistake does not stop the others.
     pub(crate) fn load() -> Result<Self, Failure> {
         let _reading = Activity::start("reading the confs");
+        let (context, findings) = Self::load_quietly()?;
+        output::show(&findings[..context.own_findings]);
+        context.warn_of_errors();
+        Ok(context)
+    }
+
+    /// The same, with all findings instead of showing some.
+    pub(crate) fn load_quietly() -> Result<(Self, Vec<Diagnostic>), Failure> {
         let (context, findings) = Self::load_with_findings()?;
         let stops = |finding: &&Diagnostic| finding.is_error() && !context.excludes(finding);
         if findings.iter().any(|finding| stops(&finding)) {
@@ -50,9 +58,7 @@ impl Context {
                 findings.into_iter().filter(|f| stops(&f)).collect(),
             ));
         }
-        output::show(&findings[..context.own_findings]);
-        context.warn_of_errors();
-        Ok(context)
+        Ok((context, findings))
     }
 
     /// The files with errors that have no asset, relative to the repo, and what is wrong.

@@ -31,6 +31,13 @@ pub(crate) enum Failure {
     Found,
     /// Not everything asked for could be filled, because inputs are missing; already said.
     Waiting,
+    /// What is to be shown is not filled yet.
+    NotFilled {
+        /// What, and why.
+        message: String,
+        /// What to do next.
+        hint: String,
+    },
     /// Another run writes the same tables.
     Locked {
         /// Who.
@@ -65,6 +72,7 @@ impl Failure {
             Self::Setup { message, .. }
             | Self::OutOfReach { message }
             | Self::Differs { message }
+            | Self::NotFilled { message, .. }
             | Self::Locked { message } => message.clone(),
             Self::Findings(findings) => findings
                 .iter()
@@ -85,7 +93,7 @@ impl Failure {
             Self::BrokenPipe => 0,
             Self::StepFailed | Self::Found | Self::Differs { .. } => 1,
             Self::Findings(_) | Self::Setup { .. } | Self::OutOfReach { .. } => 2,
-            Self::Waiting => 3,
+            Self::Waiting | Self::NotFilled { .. } => 3,
             Self::Locked { .. } => 4,
             Self::Interrupted(reason) => signals::exit_code(*reason),
         }

@@ -47,6 +47,7 @@ mod state;
 mod stream_metrics;
 mod streaming;
 mod supply;
+mod ui;
 mod warehouse;
 mod work;
 
@@ -147,6 +148,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Runs(args) => commands::runs::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Logs(args) => commands::logs::run(args),
+        Command::Ui(args) => commands::ui::run(args),
         Command::Clean(args) => commands::clean::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Engine(command) => commands::engine::run(command),
@@ -168,6 +170,7 @@ fn tell(failure: &Failure) {
             output::error(message, Some("run the same command without `--check`"))
         }
         Failure::Setup { message, hint } => output::error(message, hint.as_deref()),
+        Failure::NotFilled { message, hint } => output::error(message, Some(hint)),
         Failure::Locked { message } => {
             output::error(message, Some("wait for it to end, or stop it"))
         }

@@ -8,7 +8,7 @@ use chronon_run_plan::{AssetPlan, Cause, Note, Reason, Selection, State};
 use serde::Serialize;
 
 use crate::{
-    cli::{DiffArgs, Output},
+    cli::{DiffArgs, Output, SelectArgs},
     context::Context,
     failure::Failure,
     filled::{Records, conf_of},
@@ -19,45 +19,45 @@ use crate::{
 
 /// What is shown.
 #[derive(Serialize)]
-struct Diff {
+pub(crate) struct Diff {
     /// Confs that were edited, or are no more.
-    confs: Vec<Edited>,
+    pub(crate) confs: Vec<Edited>,
     /// Days that are out of date for other causes than an edit.
-    stale: Vec<Outdated>,
+    pub(crate) stale: Vec<Outdated>,
     /// Filled days without a record of the conf that they were made with.
-    unrecorded: BTreeMap<AssetId, RangeSet>,
+    pub(crate) unrecorded: BTreeMap<AssetId, RangeSet>,
 }
 
 /// One conf that was edited, or is no more.
 #[derive(Serialize)]
-struct Edited {
+pub(crate) struct Edited {
     /// `<type>/<conf name>`.
-    conf: String,
+    pub(crate) conf: String,
     /// When its tables were filled last, in milliseconds since the epoch, if that is known.
-    filled_at: Option<i64>,
+    pub(crate) filled_at: Option<i64>,
     /// What was edited, in words; empty if the conf is no more.
-    edits: Vec<String>,
+    pub(crate) edits: Vec<String>,
     /// Whether there is no such conf any more.
-    gone: bool,
+    pub(crate) gone: bool,
     /// Whether the Driver would rename tables and compute them again.
-    archives: bool,
+    pub(crate) archives: bool,
     /// The conf's tables that the edit is about, with the days filled before it.
-    tables: BTreeMap<TableName, RangeSet>,
+    pub(crate) tables: BTreeMap<TableName, RangeSet>,
     /// Assets that read them, directly or not.
-    downstream: Vec<AssetId>,
+    pub(crate) downstream: Vec<AssetId>,
 }
 
 /// Days of an asset that are out of date, though its conf is the same.
 #[derive(Serialize)]
-struct Outdated {
-    asset: AssetId,
-    days: RangeSet,
-    because: Vec<Cause>,
+pub(crate) struct Outdated {
+    pub(crate) asset: AssetId,
+    pub(crate) days: RangeSet,
+    pub(crate) because: Vec<Cause>,
 }
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let context = Context::load()?;
-    let found = diff(&context, args)?;
+    let found = diff(&context, &args.select)?;
     match args.output {
         Output::Json => print(&json(&found)?)?,
         Output::Text => print(&text(&context, &found))?,
@@ -68,12 +68,13 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     }
 }
 
-fn diff(context: &Context, args: &DiffArgs) -> Result<Diff, Failure> {
+/// What edits of the selected confs are about.
+pub(crate) fn diff(context: &Context, select: &SelectArgs) -> Result<Diff, Failure> {
     let records = Records::of(context);
     let warehouse = Warehouse::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let wanted = Wanted {
-        select: args.select.clone(),
+        select: select.clone(),
         every_mode: true,
         compare: true,
         accept_archive: true,
@@ -220,6 +221,16 @@ fn text(context: &Context, found: &Diff) -> String {
     blocks.join("\n")
 }
 
+/// What becomes of the tables of a conf.
+pub(crate) fn consequence(context: &Context, edited: &Edited) -> &'static str {
+    match (edited.gone, edited.archives, context.uses_driver()) {
+        (true, _, _) => "the conf is gone, so nothing fills it any more",
+        (_, true, _) => "the Driver renames it and computes again",
+        (_, false, true) => "the Driver does not notice and keeps its columns",
+        (_, false, false) => "filled with the earlier conf; `materialize --stale` fills it again",
+    }
+}
+
 fn block(context: &Context, edited: &Edited) -> String {
     let mut out = match edited.filled_at {
         Some(at) => format!("{}, filled {}\n", edited.conf, format_instant(at)),
@@ -228,12 +239,7 @@ fn block(context: &Context, edited: &Edited) -> String {
     for edit in &edited.edits {
         out += &format!("  edited    {edit}\n");
     }
-    let what = match (edited.gone, edited.archives, context.uses_driver()) {
-        (true, _, _) => "the conf is gone, so nothing fills it any more",
-        (_, true, _) => "the Driver renames it and computes again",
-        (_, false, true) => "the Driver does not notice and keeps its columns",
-        (_, false, false) => "filled with the earlier conf; `materialize --stale` fills it again",
-    };
+    let what = consequence(context, edited);
     for (table, days) in &edited.tables {
         let days = match days.is_empty() {
             true => String::new(),

@@ -23,3 +23,4 @@ pub(crate) mod show;
 pub(crate) mod sql;
 pub(crate) mod status;
 pub(crate) mod stream;
+pub(crate) mod ui;

@@ -1,17 +1,24 @@
 //! `chronon-run report`: a run as one HTML page.
 
+use std::path::Path;
+
 use chronon_run_core::AssetId;
 use chronon_run_ledger::{Ledger, RunDetail};
-use chronon_run_report::html;
+use chronon_run_report::{count, html};
+use chronon_run_ui::{Source, write_site};
 
 use crate::{
     cli::ReportArgs,
     context::Context,
     failure::Failure,
     output::{note, print},
+    ui::Pages,
 };
 
 pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
+    if let Some(folder) = &args.site {
+        return site(folder);
+    }
     let context = Context::load()?;
     let detail = wanted_run(&context, args.run.as_deref())?;
     let table_of = |asset: &AssetId| match context.graph.find(asset) {
@@ -25,6 +32,25 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     chronon_run_process::replace(path, page)
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
     note(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// The pages of `chronon-run ui` as files.
+fn site(folder: &Path) -> Result<(), Failure> {
+    let source = Pages::default();
+    let view = source.look().map_err(|trouble| Failure::Setup {
+        message: trouble.message,
+        hint: trouble.hint,
+    })?;
+    let written = write_site(folder, &source, &view).map_err(|error| {
+        Failure::setup(format!("cannot write into {}: {error}", folder.display()))
+    })?;
+    note(&format!(
+        "wrote {} into {}; open {}",
+        count(written as u64, "page"),
+        folder.display(),
+        folder.join("index.html").display()
+    ));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chronon_run_core::{Ds, PartitionRange};
-use chronon_run_plan::{Asset, Fill, Step};
+use chronon_run_plan::{Asset, AssetIndex, Fill, Step};
 
 use crate::{
     cli::SqlArgs, context::Context, failure::Failure, output::print, warehouse::Warehouse,
@@ -24,21 +24,35 @@ pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
         .unwrap_or_else(|| first_day(asset, end));
     let range = PartitionRange::new(start, end)
         .ok_or_else(|| Failure::setup(format!("{end} is before {start}")))?;
+    print(&script(&context, index, range)?)
+}
+
+/// The script that fills these days of an asset.
+pub(crate) fn script(
+    context: &Context,
+    index: AssetIndex,
+    range: PartitionRange,
+) -> Result<String, Failure> {
     let tables = context.graph.tables_of(&BTreeSet::from([index]));
     let snapshot = Warehouse::look(&context.workspace)?.snapshot(&context.workspace, &tables)?;
-    let step = Step {
+    let step = step(&context.graph.assets[index], range);
+    compile(context, &step, &snapshot).map_err(Failure::setup)
+}
+
+/// A step that fills these days of an asset.
+pub(crate) fn step(asset: &Asset, range: PartitionRange) -> Step {
+    Step {
         index: 0,
         asset: asset.id.clone(),
         range,
-        latest_date: end,
+        latest_date: range.end,
         after: Vec::new(),
         once_over: Vec::new(),
         again: chronon_run_core::RangeSet::new(),
         family: asset.family.clone(),
         run_first_hole: false,
         command: None,
-    };
-    print(&compile(&context, &step, &snapshot).map_err(Failure::setup)?)
+    }
 }
 
 fn first_day(asset: &Asset, end: Ds) -> Ds {

@@ -132,7 +132,7 @@ fn filled_days(status: &Status, heading: &str, of: fn(&AssetStatus) -> &RangeSet
 }
 
 /// How every streaming app is. If they cannot be listed, the rest is shown all the same.
-fn streams(context: &Context, ledger: Option<&mut Ledger>) -> Vec<AppStatus> {
+pub(crate) fn streams(context: &Context, ledger: Option<&mut Ledger>) -> Vec<AppStatus> {
     let apps = streaming::apps_of(context, 0..context.graph.assets.len());
     if apps.is_empty() {
         return Vec::new();
@@ -145,7 +145,7 @@ fn streams(context: &Context, ledger: Option<&mut Ledger>) -> Vec<AppStatus> {
     })
 }
 
-fn facts(ledger: &mut Ledger) -> Facts {
+pub(crate) fn facts(ledger: &mut Ledger) -> Facts {
     let last = ledger.last_attempts().into_iter();
     let mut uploaded = ledger.uploaded();
     uploaded.extend(ledger.loaded());

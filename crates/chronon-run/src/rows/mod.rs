@@ -8,7 +8,7 @@ mod target;
 use chronon_run_core::Ds;
 use chronon_run_rows::RowsError;
 
-use crate::{failure::Failure, output};
+use crate::failure::Failure;
 
 pub(crate) use local::{Found, Place, find};
 pub(crate) use printing::{print, print_profile};
@@ -27,10 +27,12 @@ pub(crate) fn failure(error: RowsError) -> Failure {
     }
 }
 
-/// What was asked for is not filled yet: exit 3, as for everything that waits.
+/// What was asked for is not filled yet.
 pub(crate) fn not_filled(message: &str, hint: &str) -> Failure {
-    output::error(message, Some(hint));
-    Failure::Waiting
+    Failure::NotFilled {
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+    }
 }
 
 /// Nearest filled days, in words.

@@ -1,0 +1,203 @@
+//! What the pages are made of, and who gives it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use chronon_run_core::{AssetId, Ds, RangeSet, TableName};
+use chronon_run_export::{AssetRow, AssetStatus, Link};
+use chronon_run_ledger::{AttemptRecord, Pace, RunDetail, RunRecord};
+use chronon_run_plan::{Cause, Explanation, Plan};
+
+/// Why something cannot be shown, in the words of a command's error.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// What is wrong.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// Everything about the workspace at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The workspace's name, for the title.
+    pub name: String,
+    /// When the catalog was listed, in milliseconds since the epoch.
+    pub at: i64,
+    /// The plan of everything.
+    pub plan: Plan,
+    /// The assets, in the order of the plan.
+    pub rows: Vec<AssetRow>,
+    /// How far each asset is, in the order of the plan.
+    pub statuses: Vec<AssetStatus>,
+    /// The path of each online GroupBy.
+    pub online: Vec<OnlinePath>,
+    /// How long the last steps of each asset took.
+    pub paces: BTreeMap<AssetId, Pace>,
+    /// What is wrong with the workspace and its confs.
+    pub findings: Vec<String>,
+}
+
+/// The path of an online GroupBy from its sources to the fetcher.
+#[derive(Clone, Debug)]
+pub struct OnlinePath {
+    /// The GroupBy's name.
+    pub group_by: String,
+    /// Its links, sources first.
+    pub links: Vec<Link>,
+}
+
+/// The first rows of one day of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// The day, if the table has days.
+    pub ds: Option<Ds>,
+    /// Name and type of each column.
+    pub columns: Vec<(String, String)>,
+    /// The values as text.
+    pub rows: Vec<Vec<String>>,
+    /// How many rows the day has.
+    pub total: u64,
+    /// One line for each column: column, type, nulls, null share, distinct, min, max, mean, most frequent.
+    /// Empty if the day has too many rows.
+    pub profile: Vec<Vec<String>>,
+}
+
+/// What defines an asset.
+#[derive(Clone, Debug, Default)]
+pub struct Definition {
+    /// The compiled conf, relative to the repo.
+    pub conf_path: PathBuf,
+    /// Its text, with secrets masked.
+    pub conf: String,
+    /// The Python file that was compiled, relative to the repo, with its text, if it is there.
+    pub python: Option<(PathBuf, String)>,
+    /// What a step runs.
+    pub script: Script,
+}
+
+/// What a step of an asset runs.
+#[derive(Clone, Debug)]
+pub enum Script {
+    /// Spark SQL.
+    Sql(String),
+    /// A command line, with secrets masked.
+    Command(String),
+    /// Why there is none.
+    None(String),
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::None(String::new())
+    }
+}
+
+/// What is asked of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlanForm {
+    /// Selectors, as the command line takes them, separated by spaces.
+    pub select: String,
+    /// The first day, inclusive.
+    pub start: Option<Ds>,
+    /// The last day, inclusive.
+    pub end: Option<Ds>,
+}
+
+/// A conf that was edited since its tables were filled, or is no more.
+#[derive(Clone, Debug, Default)]
+pub struct EditedConf {
+    /// `<type>/<conf name>`.
+    pub conf: String,
+    /// When its tables were filled last, in milliseconds since the epoch.
+    pub filled_at: Option<i64>,
+    /// What was edited, in words; or why the days are out of date.
+    pub edits: Vec<String>,
+    /// Other causes for which days are out of date.
+    pub causes: Vec<Cause>,
+    /// What becomes of the tables.
+    pub consequence: String,
+    /// Its tables, with the days that the edit is about.
+    pub tables: BTreeMap<TableName, RangeSet>,
+    /// Assets that read them.
+    pub downstream: Vec<AssetId>,
+}
+
+/// What a page may start, where that is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `materialize`.
+    Materialize(PlanForm),
+    /// `retry` of this run.
+    Retry(String),
+    /// Ends this run in order.
+    Stop(String),
+}
+
+/// Where the values come from. Every function may block.
+pub trait Source: Send + Sync + 'static {
+    /// Lists the catalog and plans everything.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read or the catalog cannot be asked.
+    fn look(&self) -> Result<View, Trouble>;
+
+    /// A number that changes whenever something was recorded of a run. Cheap.
+    fn stamp(&self) -> u64;
+
+    /// The newest runs, newest first.
+    fn runs(&self, limit: u32) -> Vec<RunRecord>;
+
+    /// A run with its steps.
+    fn run(&self, id: &str) -> Option<RunDetail>;
+
+    /// Every attempt at an asset, oldest first.
+    fn attempts(&self, asset: &AssetId) -> Vec<AttemptRecord>;
+
+    /// Why a day is in its state, with the state of each input.
+    ///
+    /// # Errors
+    /// If that cannot be planned.
+    fn explain(&self, asset: &AssetId, ds: Ds) -> Result<Option<Explanation>, Trouble>;
+
+    /// The first rows of a day, or of the newest one.
+    ///
+    /// # Errors
+    /// If the day is not filled, or its files cannot be read without Spark.
+    fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble>;
+
+    /// What defines an asset.
+    ///
+    /// # Errors
+    /// If the workspace cannot be read.
+    fn definition(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Trouble>;
+
+    /// The assets that selectors select.
+    ///
+    /// # Errors
+    /// If a selector is wrong or selects nothing.
+    fn select(&self, selectors: &str) -> Result<BTreeSet<AssetId>, Trouble>;
+
+    /// A plan as `chronon-run plan` makes it.
+    ///
+    /// # Errors
+    /// As [`Self::select`], or if the catalog cannot be asked.
+    fn plan(&self, form: &PlanForm) -> Result<Plan, Trouble>;
+
+    /// What edits of confs would change.
+    ///
+    /// # Errors
+    /// If the catalog cannot be asked.
+    fn diff(&self) -> Result<Vec<EditedConf>, Trouble>;
+
+    /// The folder below which logs are. No other file is ever shown as one.
+    fn logs(&self) -> PathBuf;
+
+    /// Starts or stops a run; returns what was done in words.
+    ///
+    /// # Errors
+    /// If it cannot be started, or there is no such run.
+    fn act(&self, action: &Action) -> Result<String, Trouble>;
+}

@@ -1,0 +1,712 @@
+//! Every page over HTTP, from a source whose names, logs, SQL and rows are hostile.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use chronon_run_core::{AssetId, ConfType, Ds, PartitionRange, RangeSet, StepKind, event::Outcome};
+use chronon_run_export::{AssetRow, Facts, status};
+use chronon_run_ledger::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord};
+use chronon_run_plan::{AssetPlan, Cells, Explanation, Plan, Reason, State, Totals};
+use chronon_run_ui::{
+    Action, Definition, EditedConf, Guard, PlanForm, Rows, Script, Settings, Source, Token,
+    Trouble, View, serve, write_site,
+};
+
+/// Markup, an attribute's end, an escape sequence, and a character that turns the direction of text.
+const HOSTILE: &str =
+    "<script>alert(1)</script>\"'><img src=x>\u{1b}[31mred\u{1b}]0;t\u{7}\u{202e}";
+
+fn day(text: &str) -> Ds {
+    text.parse().unwrap()
+}
+
+fn range(first: &str, last: &str) -> PartitionRange {
+    PartitionRange::new(day(first), day(last)).unwrap()
+}
+
+fn hostile_asset() -> AssetId {
+    AssetId::new(
+        ConfType::Join,
+        &format!("team.{HOSTILE}"),
+        StepKind::Backfill,
+    )
+}
+
+struct Fake {
+    folder: tempfile::TempDir,
+    plan: Plan,
+    looks: AtomicU64,
+    stamp: AtomicU64,
+    acts: Mutex<Vec<Action>>,
+}
+
+impl Fake {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("runs")).unwrap();
+        let log = format!("first line\n{HOSTILE}\nthe line that matters: boom\nlast line\n");
+        fs::write(folder.path().join("runs/1.log"), log).unwrap();
+        fs::write(folder.path().join("secret"), "the secret of another folder").unwrap();
+        Self {
+            folder,
+            plan: plan(vec![hostile_asset()]),
+            looks: AtomicU64::new(0),
+            stamp: AtomicU64::new(0),
+            acts: Mutex::default(),
+        }
+    }
+
+    /// As many assets, each with as many days.
+    fn large(assets: usize, days: i32) -> Self {
+        let names = (0..assets).map(|at| {
+            AssetId::new(
+                ConfType::Join,
+                &format!("team{}.a{at}.v1", at % 20),
+                StepKind::Backfill,
+            )
+        });
+        let mut plan = plan(names.collect());
+        for asset in &mut plan.assets {
+            let end = plan.as_of;
+            asset.cells[0].range = PartitionRange::new(end.plus(1 - days), end).unwrap();
+        }
+        Self {
+            plan,
+            ..Self::new()
+        }
+    }
+}
+
+fn plan(assets: Vec<AssetId>) -> Plan {
+    let asset = |asset: AssetId| AssetPlan {
+        asset,
+        table: "out.table".parse().unwrap(),
+        cells: vec![
+            Cells {
+                range: range("2026-01-01", "2026-01-10"),
+                state: State::Done,
+                reason: Reason::PartitionExists,
+            },
+            Cells {
+                range: range("2026-01-11", "2026-01-12"),
+                state: State::Run,
+                reason: Reason::EngineCannot {
+                    why: HOSTILE.to_owned(),
+                },
+            },
+        ],
+        excluded: None,
+        notes: Vec::new(),
+    };
+    Plan {
+        version: 1,
+        as_of: day("2026-01-12"),
+        start_ds: None,
+        end_ds: None,
+        recompute: false,
+        stale: false,
+        assets: assets.into_iter().map(asset).collect(),
+        steps: Vec::new(),
+        totals: Totals::default(),
+        confs: BTreeMap::new(),
+        observed: BTreeMap::new(),
+    }
+}
+
+fn attempt(log: PathBuf) -> AttemptRecord {
+    AttemptRecord {
+        run: "r1".to_owned(),
+        step: 0,
+        asset: hostile_asset(),
+        range: range("2026-01-11", "2026-01-12"),
+        attempt: 1,
+        started: Some(1_000),
+        finished: Some(2_000),
+        abandoned: false,
+        millis: Some(1_000),
+        outcome: Some(Outcome::Failed { code: 1 }),
+        message: Some(format!("the line that matters: boom\n{HOSTILE}")),
+        argv: vec!["spark-submit".to_owned(), HOSTILE.to_owned()],
+        log,
+        application: Some(HOSTILE.to_owned()),
+        may_write: false,
+    }
+}
+
+impl Source for Fake {
+    fn look(&self) -> Result<View, Trouble> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        let row = |asset: &AssetPlan| AssetRow {
+            asset: asset.asset.clone(),
+            table: asset.table.clone(),
+            also_writes: Vec::new(),
+            team: HOSTILE.to_owned(),
+            inputs: vec!["lake.source".parse().unwrap()],
+            upstream: BTreeSet::new(),
+            embeds: BTreeSet::new(),
+            schedule: Some(HOSTILE.to_owned()),
+            tags: BTreeSet::from([HOSTILE.to_owned()]),
+            path: HOSTILE.to_owned(),
+        };
+        let failing = self.plan.assets.iter().map(|asset| {
+            (
+                asset.asset.clone(),
+                RangeSet::from(range("2026-01-11", "2026-01-11")),
+            )
+        });
+        let facts = Facts {
+            failing: failing.collect(),
+            ..Facts::default()
+        };
+        Ok(View {
+            name: HOSTILE.to_owned(),
+            at: 0,
+            rows: self.plan.assets.iter().map(row).collect(),
+            statuses: status(&self.plan, &facts),
+            plan: self.plan.clone(),
+            online: Vec::new(),
+            paces: BTreeMap::new(),
+            findings: vec![HOSTILE.to_owned()],
+        })
+    }
+
+    fn stamp(&self) -> u64 {
+        self.stamp.load(Ordering::SeqCst)
+    }
+
+    fn runs(&self, _limit: u32) -> Vec<RunRecord> {
+        ["r1", "outside"]
+            .into_iter()
+            .filter_map(|id| Some(self.run(id)?.record))
+            .collect()
+    }
+
+    fn run(&self, id: &str) -> Option<RunDetail> {
+        let log = match id {
+            "r1" => self.folder.path().join("runs/1.log"),
+            // A ledger that was tampered with.
+            "outside" => self.folder.path().join("runs/../secret"),
+            _ => return None,
+        };
+        let attempt = attempt(log);
+        Some(RunDetail {
+            record: RunRecord {
+                run: id.to_owned(),
+                state: RunState::Finished,
+                started: 0,
+                finished: Some(3_000),
+                all_succeeded: Some(false),
+                cancelled: None,
+                jobs: 1,
+                steps: 1,
+                succeeded: 0,
+                failed: 1,
+                skipped: 0,
+            },
+            steps: vec![StepRecord {
+                step: 0,
+                asset: attempt.asset.clone(),
+                range: attempt.range,
+                outcome: attempt.outcome.clone(),
+                skipped: None,
+                filled: RangeSet::new(),
+                empty: RangeSet::new(),
+                bad: attempt.range.into(),
+                attempts: vec![attempt],
+            }],
+        })
+    }
+
+    fn attempts(&self, _asset: &AssetId) -> Vec<AttemptRecord> {
+        vec![attempt(PathBuf::from(HOSTILE))]
+    }
+
+    fn explain(&self, _asset: &AssetId, _ds: Ds) -> Result<Option<Explanation>, Trouble> {
+        Err(trouble())
+    }
+
+    fn rows(&self, _asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble> {
+        let hostile = || HOSTILE.to_owned();
+        Ok(Rows {
+            ds,
+            columns: vec![(hostile(), hostile())],
+            rows: vec![vec![hostile()]],
+            total: 7,
+            profile: vec![vec![hostile(); 9]],
+        })
+    }
+
+    fn definition(&self, _asset: &AssetId, _ds: Option<Ds>) -> Result<Definition, Trouble> {
+        Ok(Definition {
+            conf_path: PathBuf::from(HOSTILE),
+            conf: HOSTILE.to_owned(),
+            python: Some((PathBuf::from(HOSTILE), HOSTILE.to_owned())),
+            script: Script::Sql(format!("SELECT '{HOSTILE}'")),
+        })
+    }
+
+    fn select(&self, _selectors: &str) -> Result<BTreeSet<AssetId>, Trouble> {
+        Err(trouble())
+    }
+
+    fn plan(&self, _form: &PlanForm) -> Result<Plan, Trouble> {
+        Ok(self.plan.clone())
+    }
+
+    fn diff(&self) -> Result<Vec<EditedConf>, Trouble> {
+        Ok(vec![EditedConf {
+            conf: HOSTILE.to_owned(),
+            edits: vec![HOSTILE.to_owned()],
+            downstream: vec![hostile_asset()],
+            ..EditedConf::default()
+        }])
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.folder.path().join("runs")
+    }
+
+    fn act(&self, action: &Action) -> Result<String, Trouble> {
+        self.acts.lock().unwrap().push(action.clone());
+        Ok(String::new())
+    }
+}
+
+fn trouble() -> Trouble {
+    Trouble {
+        message: HOSTILE.to_owned(),
+        hint: Some(HOSTILE.to_owned()),
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    source: Arc<Fake>,
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Server {
+    fn start(source: Fake, settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let source = Arc::new(source);
+        let stop = Arc::new(AtomicBool::new(false));
+        let (served, stopped) = (source.clone(), stop.clone());
+        let thread = thread::spawn(move || {
+            serve(listener, served, settings, move || {
+                stopped.load(Ordering::SeqCst)
+            })
+            .unwrap();
+        });
+        Self {
+            address,
+            source,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n",
+            body.len()
+        );
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request += &format!("Host: {}\r\n", self.address);
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        write!(stream, "{request}\r\n{body}").unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "")
+    }
+}
+
+/// The address of the hostile asset, as the list of assets links to it.
+fn asset_path(server: &Server) -> String {
+    let list = server.get("/assets").body;
+    let (_, rest) = list.split_once("href=\"asset/").unwrap();
+    format!("/asset/{}", rest.split('"').next().unwrap())
+}
+
+fn assert_harmless(path: &str, body: &str) {
+    assert!(
+        !body.contains("<script>alert"),
+        "{path} has a script of the workspace"
+    );
+    assert!(
+        !body.contains("<img"),
+        "{path} has an element of the workspace"
+    );
+    for hidden in ['\u{1b}', '\u{7}', '\u{202e}'] {
+        assert!(!body.contains(hidden), "{path} has {hidden:?}");
+    }
+    // The policy refuses what is inline, so pages must not need it.
+    for inline in [" style=", " onclick=", "javascript:"] {
+        assert!(!body.contains(inline), "{path} has {inline}");
+    }
+}
+
+#[test]
+fn hostile_names_logs_sql_and_rows_stay_text_on_every_page() {
+    let server = Server::start(
+        Fake::new(),
+        Settings {
+            allow_runs: true,
+            ..Settings::default()
+        },
+    );
+    let asset = asset_path(&server);
+    let pages = [
+        "/".to_owned(),
+        "/assets".to_owned(),
+        "/assets?q=%3Cscript%3Ealert(1)%3C/script%3E".to_owned(),
+        "/assets?q=nothing%1b[31m".to_owned(),
+        asset.clone(),
+        format!("{asset}?ds=2026-01-11"),
+        "/graph".to_owned(),
+        "/graph?select=%3Cscript%3Ealert(1)".to_owned(),
+        "/plan?select=%22%3E%3Cscript%3Ealert(1)%3C/script%3E".to_owned(),
+        "/diff".to_owned(),
+        "/runs".to_owned(),
+        "/run/r1".to_owned(),
+        "/run/r1?step=0&attempt=1&find=%3Cscript".to_owned(),
+        "/run/%3Cscript%3Ealert(1)".to_owned(),
+        "/assets?state=%3Cscript%3E".to_owned(),
+        format!("{asset}?ds=%3Cscript%3Ealert(1)"),
+        "/nothing".to_owned(),
+    ];
+    for path in &pages {
+        let answer = server.get(path);
+        assert!(
+            [200, 400, 404].contains(&answer.status),
+            "{path}: {}",
+            answer.status
+        );
+        assert_harmless(path, &answer.body);
+        let head = answer.head.to_lowercase();
+        assert!(
+            head.contains("content-security-policy: default-src 'none'"),
+            "{path}"
+        );
+        assert!(head.contains("x-content-type-options: nosniff"), "{path}");
+        assert!(head.contains("cache-control: no-store"), "{path}");
+    }
+    let run = server.get("/run/r1").body;
+    assert!(
+        run.contains("<mark id=\"matters\">the line that matters: boom</mark>"),
+        "{run}"
+    );
+    assert!(
+        run.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        "{run}"
+    );
+}
+
+#[test]
+fn only_own_hosts_and_origins_are_answered() {
+    let server = Server::start(
+        Fake::new(),
+        Settings {
+            allow_runs: true,
+            ..Settings::default()
+        },
+    );
+    let own = server.address.to_string();
+    assert_eq!(
+        server
+            .send("GET", "/", &[("Host", "evil.example")], "")
+            .status,
+        421
+    );
+    assert_eq!(
+        server
+            .send("GET", "/static/ui.js", &[("Host", "evil.example")], "")
+            .status,
+        421
+    );
+    assert_eq!(
+        server
+            .send("GET", "/", &[("Origin", "http://evil.example")], "")
+            .status,
+        403
+    );
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let post = |origin: &str| {
+        let origin = ("Origin", origin);
+        server.send(
+            "POST",
+            "/act/materialize",
+            &[form, origin],
+            "select=a&start=2026-01-01&end=",
+        )
+    };
+    assert_eq!(post("http://evil.example").status, 403);
+    assert_eq!(
+        server
+            .send("POST", "/act/materialize", &[form], "select=a")
+            .status,
+        403
+    );
+    assert!(server.source.acts.lock().unwrap().is_empty());
+    assert_eq!(post(&format!("http://{own}")).status, 303);
+    let wanted = PlanForm {
+        select: "a".to_owned(),
+        start: Some(day("2026-01-01")),
+        end: None,
+    };
+    assert_eq!(
+        *server.source.acts.lock().unwrap(),
+        [Action::Materialize(wanted)]
+    );
+    // A link of another site cannot act: only POST does.
+    assert_eq!(server.get("/act/stop?run=r1").status, 405);
+}
+
+#[test]
+fn pages_only_read_unless_runs_are_allowed() {
+    let server = Server::start(Fake::new(), Settings::default());
+    let origin = format!("http://{}", server.address);
+    let headers = [
+        ("Origin", origin.as_str()),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    for act in ["materialize", "retry", "stop"] {
+        let answer = server.send("POST", &format!("/act/{act}"), &headers, "run=r1");
+        assert_eq!(answer.status, 403);
+        assert!(answer.body.contains("--allow-runs"));
+    }
+    assert!(server.source.acts.lock().unwrap().is_empty());
+    for path in ["/plan", "/run/r1"] {
+        assert!(!server.get(path).body.contains("method=\"post\""), "{path}");
+    }
+}
+
+#[test]
+fn with_a_token_nothing_is_shown_without_it() {
+    let token = Token::new().unwrap();
+    let guard = Guard {
+        names: Vec::new(),
+        token: Some(token.clone()),
+    };
+    let server = Server::start(
+        Fake::new(),
+        Settings {
+            guard,
+            allow_runs: false,
+        },
+    );
+    for path in [
+        "/",
+        "/assets",
+        "/run/r1",
+        "/static/style.css",
+        "/?token=wrong",
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(!answer.body.contains("team"), "{path}");
+    }
+    let first = server.get(&format!("/runs?token={}&a=b", token.reveal()));
+    assert_eq!(first.status, 303);
+    assert!(first.head.contains("location: /runs?a=b"), "{}", first.head);
+    let cookie = first
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "))
+        .unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"));
+    let cookie = cookie.split(';').next().unwrap();
+    assert_eq!(
+        server
+            .send("GET", "/runs", &[("Cookie", cookie)], "")
+            .status,
+        200
+    );
+    let elsewhere = server.get(&format!("//evil.example/?token={}", token.reveal()));
+    assert!(
+        !elsewhere.head.contains("location: //"),
+        "{}",
+        elsewhere.head
+    );
+}
+
+#[test]
+fn no_file_outside_the_logs_is_read() {
+    let server = Server::start(Fake::new(), Settings::default());
+    let outside = server.get("/run/outside?step=0");
+    assert_eq!(outside.status, 200);
+    assert!(!outside.body.contains("the secret of another folder"));
+    assert!(
+        outside.body.contains("it is not a log of this workspace"),
+        "{}",
+        outside.body
+    );
+    for path in [
+        "/static/../../../etc/passwd",
+        "/static/..%2f..%2f..%2fetc%2fpasswd",
+        "/asset/..%2f..%2fsecret",
+        "/run/..%2f..%2fsecret",
+        "/../secret",
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        assert!(
+            !answer.body.contains("root:") && !answer.body.contains("the secret"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn what_has_not_changed_is_not_sent_again() {
+    let server = Server::start(Fake::new(), Settings::default());
+    // The first answer has the number of the first look.
+    server.get("/runs");
+    let first = server.get("/runs");
+    let tag = first
+        .head
+        .lines()
+        .find_map(|line| line.strip_prefix("etag: "))
+        .unwrap()
+        .to_owned();
+    let again = || {
+        server
+            .send("GET", "/runs", &[("If-None-Match", &tag)], "")
+            .status
+    };
+    // A minute may just have ended.
+    let unchanged = again();
+    assert!(
+        unchanged == 304 || again() == 304 || server.get("/runs").head.contains("etag"),
+        "{unchanged}"
+    );
+    server.source.stamp.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(again(), 200);
+}
+
+#[test]
+fn all_viewers_share_one_look() {
+    let server = Server::start(Fake::new(), Settings::default());
+    let viewers: Vec<_> = (0..50)
+        .map(|_| {
+            let address = server.address;
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                write!(
+                    stream,
+                    "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+                )
+                .unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).unwrap();
+                assert!(text.starts_with("HTTP/1.1 200"));
+            })
+        })
+        .collect();
+    viewers
+        .into_iter()
+        .for_each(|viewer| viewer.join().unwrap());
+    // A slow machine may take long enough for a second and a third.
+    let looks = server.source.looks.load(Ordering::SeqCst);
+    assert!(looks < 10, "{looks} looks for 50 viewers");
+}
+
+#[test]
+fn a_site_is_complete_and_refers_to_its_own_files_only() {
+    let source = Fake::new();
+    let folder = tempfile::tempdir().unwrap();
+    let view = source.look().unwrap();
+    let written = write_site(folder.path(), &source, &view).unwrap();
+    assert_eq!(written, 9);
+    let mut pages: Vec<PathBuf> = Vec::new();
+    for below in ["", "asset", "run"] {
+        let entries = fs::read_dir(folder.path().join(below)).unwrap();
+        pages.extend(
+            entries
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|e| e == "html")),
+        );
+    }
+    assert_eq!(pages.len(), written);
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        assert_harmless(&page.display().to_string(), &text);
+        for part in text.split(" href=\"").chain(text.split(" src=\"")).skip(1) {
+            let target = part.split(['"', '#']).next().unwrap();
+            if target.is_empty() || target.starts_with("<!DOCTYPE") {
+                continue;
+            }
+            assert!(
+                !target.contains("://") && !target.contains('?'),
+                "{}: {target}",
+                page.display()
+            );
+            let file = page.parent().unwrap().join(target);
+            assert!(file.is_file(), "{}: {target} is not there", page.display());
+        }
+    }
+}
+
+/// Prints how long pages of a large workspace take: `cargo test -p chronon-run-ui --release -- --nocapture large`.
+#[test]
+fn a_large_workspace_has_its_pages() {
+    let server = Server::start(Fake::large(500, 365), Settings::default());
+    server.get("/");
+    for path in [
+        "/",
+        "/assets",
+        "/asset/join~team1.a1.v1~backfill",
+        "/graph",
+        "/plan",
+        "/runs",
+    ] {
+        // Another address, so that no page is kept.
+        let began = std::time::Instant::now();
+        let answer = server.get(&format!("{path}?x=1"));
+        println!("{path}: {:?}, {} bytes", began.elapsed(), answer.body.len());
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    let ten_years = Server::start(Fake::large(1, 3_650), Settings::default());
+    let page = ten_years.get("/asset/join~team0.a0.v1~backfill").body;
+    assert_eq!(page.matches("class=\"day s-").count(), 3_650);
+}

@@ -1,0 +1,75 @@
+//! `chronon-run ui`: the workspace as web pages.
+
+use std::{fs, net::TcpListener, sync::Arc};
+
+use chronon_run_core::CommandLine;
+use chronon_run_process::{Detached, Stop};
+use chronon_run_ui::{Guard, Settings, Token, serve};
+
+use crate::{
+    cli::UiArgs,
+    context::Context,
+    failure::Failure,
+    output::{note, print},
+    ui::Pages,
+};
+
+pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
+    // What is wrong with the workspace is reported here, as by any command.
+    drop(Context::load()?);
+    let listener = TcpListener::bind((args.host.as_str(), args.port)).map_err(|error| {
+        Failure::hinted(
+            format!("cannot listen on {} port {}: {error}", args.host, args.port),
+            "`--port 0` takes a port that is free",
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let token = match address.ip().is_loopback() && !args.allow_runs {
+        true => None,
+        false => Some(Token::new().map_err(Failure::setup)?),
+    };
+    let host = match address.ip().is_unspecified() {
+        true => format!(
+            "{}:{}",
+            machine().unwrap_or("localhost".to_owned()),
+            address.port()
+        ),
+        false => address.to_string(),
+    };
+    let url = match &token {
+        Some(token) => format!("http://{host}/?token={}", token.reveal()),
+        None => format!("http://{host}/"),
+    };
+    print(&format!("{url}\n"))?;
+    note("Ctrl-C ends it");
+    if args.open {
+        open(&url);
+    }
+    let names = machine().into_iter().chain([args.host.clone()]);
+    let settings = Settings {
+        guard: Guard {
+            // Without a token only names of the loopback interface are answered.
+            names: names.filter(|_| token.is_some()).collect(),
+            token,
+        },
+        allow_runs: args.allow_runs,
+    };
+    let stopped = || Stop::of_process().reason().is_some();
+    serve(listener, Arc::new(Pages::default()), settings, stopped).map_err(Failure::setup)
+}
+
+/// The name of this machine.
+fn machine() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn open(url: &str) {
+    let command = CommandLine {
+        argv: ["xdg-open", url].map(str::to_owned).to_vec(),
+        ..CommandLine::default()
+    };
+    if Detached::start_unmarked(&command, None, None).is_err() {
+        note("no browser was found (`xdg-open`): open the address by hand");
+    }
+}

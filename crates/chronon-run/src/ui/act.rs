@@ -1,0 +1,104 @@
+//! Runs that a page starts and stops: children of their own session, as if a user had typed the command.
+
+use chronon_run_core::CommandLine;
+use chronon_run_ledger::RunState;
+use chronon_run_process::{Detached, ask_to_end};
+use chronon_run_ui::{Action, PlanForm};
+
+use super::selected;
+use crate::{
+    context::{Context, own_program},
+    failure::Failure,
+};
+
+pub(super) fn act(context: &Context, action: &Action) -> Result<String, Failure> {
+    match action {
+        Action::Materialize(form) => {
+            // Wrong selectors and days are reported on the page, not in a log.
+            context.select(&selected(&form.select), false)?;
+            start(context, materialize(form))
+        }
+        Action::Retry(run) => {
+            known(context, run)?;
+            start(context, ["retry", "--", run].map(str::to_owned).to_vec())
+        }
+        Action::Stop(run) => stop(context, run),
+    }
+}
+
+/// Values that a browser sent cannot become options.
+fn materialize(form: &PlanForm) -> Vec<String> {
+    let mut arguments = vec!["materialize".to_owned()];
+    arguments.extend(form.start.map(|ds| format!("--start-ds={ds}")));
+    arguments.extend(form.end.map(|ds| format!("--end-ds={ds}")));
+    arguments.push("--".to_owned());
+    arguments.extend(selected(&form.select).select);
+    arguments
+}
+
+fn start(context: &Context, arguments: Vec<String>) -> Result<String, Failure> {
+    let program = own_program()?;
+    let text = format!("chronon-run {}", arguments.join(" "));
+    let command = CommandLine {
+        argv: std::iter::once(program.display().to_string())
+            .chain(arguments)
+            .collect(),
+        ..CommandLine::default()
+    };
+    let state = &context.workspace.state_dir;
+    let log = state.join("ui.log");
+    Detached::start(&command, &log, &state.display().to_string(), "ui").map_err(Failure::setup)?;
+    Ok(text)
+}
+
+fn known(context: &Context, run: &str) -> Result<(), Failure> {
+    let found = context
+        .existing_ledger()
+        .and_then(|mut ledger| ledger.run(run));
+    found
+        .map(|_| ())
+        .ok_or_else(|| Failure::setup(format!("there is no run `{run}`")))
+}
+
+/// As Ctrl-C does: steps are ended in order, and what is filled stays.
+fn stop(context: &Context, run: &str) -> Result<String, Failure> {
+    known(context, run)?;
+    let mut ledger = context.existing_ledger();
+    let running = ledger.as_mut().and_then(|ledger| {
+        let record = ledger.run(run)?.record;
+        (record.state == RunState::Running)
+            .then(|| ledger.owner(run))
+            .flatten()
+    });
+    match running {
+        Some(owner) if ask_to_end(owner) => Ok(format!("asked run {run} to end")),
+        _ => Err(Failure::setup(format!(
+            "run {run} does not run any more, or is not of this user"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_browser_sends_cannot_become_an_option() {
+        let form = PlanForm {
+            select: "--recompute  a.v1 +b".to_owned(),
+            start: Some("2026-01-01".parse().unwrap()),
+            end: None,
+        };
+        assert_eq!(
+            materialize(&form),
+            [
+                "materialize",
+                "--start-ds=2026-01-01",
+                "--",
+                "--recompute",
+                "a.v1",
+                "+b"
+            ]
+        );
+    }
+}

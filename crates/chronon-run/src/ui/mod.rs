@@ -1,0 +1,392 @@
+//! What the pages of `chronon-run ui` and `report --site` show: the values of the other commands.
+
+mod act;
+mod rows;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use chronon_run_core::{AssetId, ConfType, Ds, PartitionRange, secret::mask_text};
+use chronon_run_export::{listing, status};
+use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord};
+use chronon_run_plan::{Explanation, Plan, explain};
+use chronon_run_ui::{
+    Action, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source, Trouble, View,
+};
+
+use crate::{
+    cli::{DayArgs, SelectArgs},
+    commands::{
+        diff::{self, consequence},
+        sql,
+        status::{facts, streams},
+    },
+    context::{Context, now_millis},
+    due::Now,
+    failure::Failure,
+    online,
+    planning::{Planned, Wanted},
+    warehouse::Warehouse,
+    work::preview,
+};
+
+/// A workspace is read again after this time at the earliest.
+const READ_AGAIN: Duration = Duration::from_secs(4);
+/// The longest file that is shown as a definition.
+const LONGEST: u64 = 1 << 20;
+
+/// The workspace of the current directory, for pages.
+#[derive(Default)]
+pub(crate) struct Pages {
+    loaded: Mutex<Option<(Instant, Arc<Loaded>)>>,
+    state: OnceLock<PathBuf>,
+}
+
+struct Loaded {
+    context: Context,
+    findings: Vec<String>,
+}
+
+pub(super) fn trouble(failure: Failure) -> Trouble {
+    let hint = match &failure {
+        Failure::Setup { hint, .. } => hint.clone(),
+        Failure::NotFilled { hint, .. } => Some(hint.clone()),
+        Failure::Findings(_) => Some("`chronon-run check` shows them with their lines".to_owned()),
+        _ => None,
+    };
+    Trouble {
+        message: failure.text(),
+        hint,
+    }
+}
+
+impl Pages {
+    /// The workspace as it was read last, so that pages do not wait for its confs.
+    fn loaded(&self) -> Result<Arc<Loaded>, Trouble> {
+        let kept = self.kept().clone();
+        match kept {
+            Some((_, loaded)) => Ok(loaded),
+            None => self.reloaded(),
+        }
+    }
+
+    /// The workspace, read again if that is some time ago.
+    fn reloaded(&self) -> Result<Arc<Loaded>, Trouble> {
+        if let Some((at, loaded)) = self.kept().as_ref()
+            && at.elapsed() < READ_AGAIN
+        {
+            return Ok(loaded.clone());
+        }
+        let read = Context::load_quietly();
+        let mut kept = self.kept();
+        // What cannot be read any more is not shown as if it could.
+        *kept = None;
+        let (context, findings) = read.map_err(trouble)?;
+        let _ = self.state.set(context.workspace.state_dir.clone());
+        let findings = findings.into_iter().map(|finding| match &finding.location {
+            Some(at) => format!("{}: {}", at.path.display(), finding.message),
+            None => finding.message,
+        });
+        let loaded = Arc::new(Loaded {
+            findings: findings.collect(),
+            context,
+        });
+        *kept = Some((Instant::now(), loaded.clone()));
+        Ok(loaded)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<(Instant, Arc<Loaded>)>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state folder; it stays where it was when the workspace was read first.
+    fn state_dir(&self) -> Option<PathBuf> {
+        if self.state.get().is_none() {
+            self.loaded().ok()?;
+        }
+        self.state.get().cloned()
+    }
+
+    fn ledger(&self) -> Option<Ledger> {
+        let path = self.state_dir()?.join("ledger.db");
+        path.exists().then(|| Ledger::open(&path))
+    }
+
+    fn planned<T>(
+        &self,
+        wanted: &Wanted,
+        then: impl FnOnce(&Context, Planned<'_>, Option<&mut Ledger>) -> T,
+    ) -> Result<T, Trouble> {
+        let loaded = self.loaded()?;
+        let context = &loaded.context;
+        let warehouse = Warehouse::look(&context.workspace).map_err(trouble)?;
+        let mut ledger = context.existing_ledger();
+        let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut());
+        Ok(then(context, planned.map_err(trouble)?, ledger.as_mut()))
+    }
+}
+
+/// As `chronon-run status` asks.
+fn everything() -> Wanted {
+    Wanted {
+        every_mode: true,
+        compare: true,
+        ..Wanted::default()
+    }
+}
+
+impl Source for Pages {
+    fn look(&self) -> Result<View, Trouble> {
+        let loaded = self.reloaded()?;
+        let mut view = self.planned(&everything(), look)?;
+        view.findings.clone_from(&loaded.findings);
+        Ok(view)
+    }
+
+    fn stamp(&self) -> u64 {
+        let Some(state) = self.state_dir() else {
+            return 0;
+        };
+        let path = state.join("ledger.db");
+        let wal = path.with_file_name("ledger.db-wal");
+        let of = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            let written = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+            Some(written.as_nanos() as u64 ^ metadata.len().rotate_left(48))
+        };
+        of(&path).unwrap_or(0) ^ of(&wal).unwrap_or(0).rotate_left(1)
+    }
+
+    fn runs(&self, limit: u32) -> Vec<RunRecord> {
+        let ledger = self.ledger();
+        ledger
+            .map(|mut ledger| ledger.runs(limit))
+            .unwrap_or_default()
+    }
+
+    fn run(&self, id: &str) -> Option<RunDetail> {
+        self.ledger()?.run(id)
+    }
+
+    fn attempts(&self, asset: &AssetId) -> Vec<AttemptRecord> {
+        let ledger = self.ledger();
+        ledger
+            .map(|mut ledger| ledger.attempts(asset, None))
+            .unwrap_or_default()
+    }
+
+    fn explain(&self, asset: &AssetId, ds: Ds) -> Result<Option<Explanation>, Trouble> {
+        self.planned(&everything(), |_, planned, _| {
+            explain(planned.world(), &planned.plan, asset, ds)
+        })
+    }
+
+    fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble> {
+        let loaded = self.loaded()?;
+        rows::first(&loaded.context, asset, ds).map_err(trouble)
+    }
+
+    fn definition(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Trouble> {
+        let loaded = self.loaded()?;
+        definition(&loaded.context, asset, ds).map_err(trouble)
+    }
+
+    fn select(&self, selectors: &str) -> Result<BTreeSet<AssetId>, Trouble> {
+        let loaded = self.loaded()?;
+        let context = &loaded.context;
+        let found = context
+            .select(&selected(selectors), true)
+            .map_err(trouble)?;
+        let ids = found
+            .into_iter()
+            .map(|index| context.graph.assets[index].id.clone());
+        Ok(ids.collect())
+    }
+
+    fn plan(&self, form: &PlanForm) -> Result<Plan, Trouble> {
+        let wanted = Wanted {
+            select: selected(&form.select),
+            days: DayArgs {
+                start_ds: form.start,
+                end_ds: form.end,
+                ..DayArgs::default()
+            },
+            compare: true,
+            ..Wanted::default()
+        };
+        self.planned(&wanted, |_, planned, _| planned.plan)
+    }
+
+    fn diff(&self) -> Result<Vec<EditedConf>, Trouble> {
+        let loaded = self.loaded()?;
+        let context = &loaded.context;
+        let found = diff::diff(context, &SelectArgs::default()).map_err(trouble)?;
+        let edited = found.confs.iter().map(|one| EditedConf {
+            conf: one.conf.clone(),
+            filled_at: one.filled_at,
+            edits: one.edits.clone(),
+            causes: Vec::new(),
+            consequence: consequence(context, one).to_owned(),
+            tables: one.tables.clone(),
+            downstream: one.downstream.clone(),
+        });
+        let stale = found.stale.iter().map(|one| EditedConf {
+            conf: one.asset.to_string(),
+            causes: one.because.clone(),
+            consequence: "`materialize --stale` fills it again".to_owned(),
+            tables: context
+                .graph
+                .find(&one.asset)
+                .map(|index| (context.graph.assets[index].table.clone(), one.days.clone()))
+                .into_iter()
+                .collect(),
+            ..EditedConf::default()
+        });
+        Ok(edited.chain(stale).collect())
+    }
+
+    fn logs(&self) -> PathBuf {
+        let state = self.state_dir();
+        state.map(|state| state.join("runs")).unwrap_or_default()
+    }
+
+    fn act(&self, action: &Action) -> Result<String, Trouble> {
+        let loaded = self.loaded()?;
+        act::act(&loaded.context, action).map_err(trouble)
+    }
+}
+
+fn look(context: &Context, planned: Planned<'_>, mut ledger: Option<&mut Ledger>) -> View {
+    let facts = ledger.as_deref_mut().map(facts).unwrap_or_default();
+    let streams = streams(context, ledger.as_deref_mut());
+    let now = context.workspace.as_of.map_or(Now::Clock, Now::After);
+    let paths = online::paths(context, &planned, now, &facts.uploaded, &streams);
+    let all: BTreeSet<usize> = (0..context.graph.assets.len()).collect();
+    View {
+        name: name(context),
+        at: now_millis(),
+        rows: listing(&context.graph, &all),
+        statuses: status(&planned.plan, &facts),
+        online: paths
+            .into_iter()
+            .map(|path| OnlinePath {
+                group_by: path.group_by,
+                links: path.links,
+            })
+            .collect(),
+        paces: ledger.map(Ledger::paces).unwrap_or_default(),
+        findings: Vec::new(),
+        plan: planned.plan,
+    }
+}
+
+/// The name of the workspace's folder.
+fn name(context: &Context) -> String {
+    let folder = context.workspace.file.canonicalize().ok();
+    let name = folder
+        .as_deref()
+        .and_then(Path::parent)
+        .and_then(Path::file_name);
+    name.map_or("workspace".to_owned(), |name| {
+        name.to_string_lossy().into_owned()
+    })
+}
+
+/// Selectors as a user types them, separated by spaces.
+pub(super) fn selected(text: &str) -> SelectArgs {
+    SelectArgs {
+        select: text.split_whitespace().map(str::to_owned).collect(),
+        ..SelectArgs::default()
+    }
+}
+
+fn definition(context: &Context, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Failure> {
+    let index = context.index_of(asset)?;
+    let found = &context.graph.assets[index];
+    let repo = &context.workspace.repo;
+    let conf = read_below(repo, &found.path);
+    let day = match ds {
+        Some(ds) => ds,
+        None => context.as_of(None)?,
+    };
+    let python = python(&asset.conf.name, asset.conf.conf_type);
+    Ok(Definition {
+        conf_path: found.path.clone(),
+        conf: mask_text(&conf.unwrap_or_default()),
+        python: python.and_then(|path| {
+            let text = read_below(repo, &path)?;
+            Some((path, mask_text(&text)))
+        }),
+        script: script(context, index, day),
+    })
+}
+
+fn script(context: &Context, index: usize, day: Ds) -> Script {
+    let asset = &context.graph.assets[index];
+    let range = PartitionRange::day(day);
+    if context.uses_driver() {
+        let warehouse = Warehouse::look(&context.workspace);
+        let command = warehouse.ok().and_then(|warehouse| {
+            let spark = warehouse.known_spark(&context.workspace);
+            preview(
+                context,
+                warehouse.uri(),
+                spark.as_ref(),
+                &sql::step(asset, range),
+            )
+        });
+        return match command {
+            Some(command) => Script::Command(command.masked().to_string()),
+            None => {
+                Script::None("no step of it is run by Spark, or no Spark is installed".to_owned())
+            }
+        };
+    }
+    match sql::script(context, index, range) {
+        Ok(text) => Script::Sql(mask_text(&text)),
+        Err(failure) => Script::None(failure.text()),
+    }
+}
+
+/// The file from which a conf of this name was compiled: `team.file.variable` is in `<type>/team/file.py`.
+fn python(name: &str, conf_type: ConfType) -> Option<PathBuf> {
+    let (file, _) = name.rsplit_once('.')?;
+    Some(Path::new(conf_type.folder()).join(format!("{}.py", file.replace('.', "/"))))
+}
+
+/// A file of the repo. Names with `..` and links that lead out of the repo are not followed.
+fn read_below(repo: &Path, path: &Path) -> Option<String> {
+    let plain = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let repo = repo.canonicalize().ok()?;
+    let file = repo.join(path).canonicalize().ok()?;
+    let short = fs::metadata(&file).ok()?.len() <= LONGEST;
+    let text = (plain && short && file.starts_with(&repo)).then(|| fs::read(&file).ok())??;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_repo_are_definitions() {
+        let folder = tempfile::tempdir().unwrap();
+        let repo = folder.path().join("repo");
+        fs::create_dir_all(repo.join("joins")).unwrap();
+        fs::write(folder.path().join("secret.py"), "secret").unwrap();
+        fs::write(repo.join("joins/a.py"), "a = 1").unwrap();
+        std::os::unix::fs::symlink("../../secret.py", repo.join("joins/b.py")).unwrap();
+        let read = |name: &str| read_below(&repo, &python(name, ConfType::Join).unwrap());
+        assert_eq!(read("a.v1").as_deref(), Some("a = 1"));
+        assert_eq!(read("b.v1"), None);
+        assert_eq!(read("../../secret.v1"), None);
+        assert_eq!(read_below(&repo, Path::new("../secret.py")), None);
+    }
+}

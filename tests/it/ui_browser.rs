@@ -1,0 +1,178 @@
+//! The pages of `chronon-run ui` in a real browser.
+
+use std::process::Stdio;
+
+use chronon_run_testkit::scripted::Fault;
+
+use crate::{
+    browser::Browser,
+    staged::{Staged, fault_of},
+    support::wait_until,
+    ui::{Ui, after_a_failure},
+};
+
+const PAGES: [(&str, &str); 8] = [
+    ("overview", ""),
+    ("assets", "assets"),
+    (
+        "asset",
+        "asset/staging_query~team.two~backfill?ds=2026-01-02",
+    ),
+    ("graph", "graph"),
+    ("plan", "plan"),
+    ("diff", "diff"),
+    ("runs", "runs"),
+    ("run", "run/"),
+];
+
+fn newest_run(staged: &Staged) -> String {
+    let runs = staged.run(&["runs", "--output", "json"]).stdout;
+    let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
+    runs[0]["run"].as_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn every_page_fits_every_width_in_light_and_dark_and_has_no_barriers() {
+    let staged = after_a_failure();
+    let ui = Ui::start(&staged, &[]);
+    let run = newest_run(&staged);
+    for dark in [false, true] {
+        let browser = Browser::open(dark);
+        for (name, path) in PAGES {
+            let path = if name == "run" {
+                format!("run/{run}")
+            } else {
+                path.to_owned()
+            };
+            browser.go(&format!("{}{path}", ui.url));
+            for width in [2560, 1280, 360] {
+                browser.resize(width, 900);
+                let tone = if dark { "dark" } else { "light" };
+                browser.picture(&format!("staged-{name}-{tone}-{width}"));
+                let overflow = browser.overflow();
+                assert!(
+                    overflow <= 0,
+                    "{name} is {overflow} pixels too wide at {width}"
+                );
+            }
+            let barriers = browser.barriers();
+            assert!(
+                barriers.is_empty(),
+                "{name}, dark {dark}:\n{}",
+                barriers.join("\n")
+            );
+            let complaints = browser.complaints();
+            assert!(complaints.is_empty(), "{name}: {complaints:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn the_line_that_matters_of_a_failure_is_found_in_three_clicks() {
+    let staged = after_a_failure();
+    let ui = Ui::start(&staged, &[]);
+    let run = newest_run(&staged);
+    let browser = Browser::open(false);
+    browser.resize(1280, 900);
+    browser.go(&ui.url);
+    browser.click("#last-runs a", &run);
+    wait_until("the run's page is there", || {
+        browser.text().contains("Steps over time")
+    });
+    browser.click(".gantt a", "team.two");
+    wait_until("the step is there", || {
+        browser.text().contains("Command line")
+    });
+    browser.click("a", "Jump to the line that matters");
+    let visible = "const mark = document.querySelector('#matters').getBoundingClientRect();
+        const log = document.querySelector('.log').getBoundingClientRect();
+        return [mark.top >= log.top && mark.bottom <= log.bottom && mark.bottom <= innerHeight,
+            document.querySelector('#matters').textContent]";
+    wait_until("the line is on the screen", || {
+        browser.run(visible)[0] == true
+    });
+    let line = browser.run(visible)[1].as_str().unwrap().to_owned();
+    assert!(
+        line.starts_with("Error in query: Table or view not found"),
+        "{line}"
+    );
+    assert!(browser.complaints().is_empty());
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn a_page_follows_a_run_without_being_loaded_again_and_keys_work() {
+    let staged = Staged::chain();
+    staged.faults(&[Fault {
+        slow_millis: 6_000,
+        ..fault_of("one")
+    }]);
+    let ui = Ui::start(&staged, &[]);
+    let browser = Browser::open(false);
+    browser.resize(1280, 900);
+    browser.go(&ui.url);
+    assert!(browser.text().contains("Nothing was run yet"));
+    browser.run("window.sameDocument = true");
+    let mut command = staged.command(&["materialize"]);
+    let mut run = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the page shows that it runs", || {
+        browser.text().contains("Running now")
+    });
+    browser.picture("staged-overview-while-it-runs");
+    assert!(run.wait().unwrap().success());
+    wait_until("the page shows that it is over", || {
+        let text = browser.text();
+        !text.contains("Running now") && text.contains("Every asset is filled and up to date")
+    });
+    assert_eq!(
+        browser.run("return window.sameDocument"),
+        true,
+        "the page was loaded again"
+    );
+    let at = |what: &str| {
+        let end = format!("return location.pathname.endsWith('{what}')");
+        wait_until(what, || browser.run(&end) == true);
+    };
+    browser.key("g");
+    at("/graph");
+    browser.key("r");
+    at("/runs");
+    browser.key("/");
+    assert_eq!(browser.run("return document.activeElement.name"), "q");
+    assert!(browser.complaints().is_empty());
+}
+
+#[test]
+#[ignore = "needs chromium"]
+fn the_site_can_be_opened_as_files() {
+    let staged = after_a_failure();
+    staged.run(&["report", "--site", "site"]).expect(0);
+    let browser = Browser::open(false);
+    browser.resize(1280, 900);
+    browser.go(&format!(
+        "file://{}",
+        staged.workspace.path("site/index.html").display()
+    ));
+    browser.picture("staged-site");
+    let styled = browser.run("return getComputedStyle(document.querySelector('.tiles')).display");
+    assert_eq!(styled, "grid");
+    browser.click("#last-runs a", &newest_run(&staged));
+    wait_until("the run's page is there", || {
+        browser.text().contains("Error in query")
+    });
+    browser.click("nav a", "Graph");
+    wait_until("the graph is there", || {
+        browser.text().contains("team.three")
+    });
+    assert!(
+        browser.complaints().is_empty(),
+        "{:?}",
+        browser.complaints()
+    );
+}
