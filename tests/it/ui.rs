@@ -75,6 +75,15 @@ impl Ui {
         ))
     }
 
+    /// The header with the cookie that the token is exchanged for.
+    fn cookie(&self) -> String {
+        let (_, token) = self.url.split_once("token=").unwrap();
+        let welcome = self.get(&format!("/?token={token}"), "");
+        let mut lines = welcome.lines();
+        let cookie = lines.find_map(|line| line.strip_prefix("set-cookie: "));
+        format!("Cookie: {}\r\n", cookie.unwrap().split(';').next().unwrap())
+    }
+
     fn post(&self, path: &str, body: &str, more: &str) -> String {
         let host = self.host();
         self.send(&format!(
@@ -200,19 +209,13 @@ fn runs_are_started_and_stopped_from_the_page_only_with_the_token() {
         ..fault_of("one")
     }]);
     let ui = Ui::start(&staged, &["--allow-runs"]);
-    let (_, token) = ui.url.split_once("token=").unwrap();
     assert!(ui.get("/", "").starts_with("HTTP/1.1 401"));
     assert!(
         ui.post("/act/materialize", "select=team.one", "")
             .starts_with("HTTP/1.1 401")
     );
     assert!(staged.calls().is_empty());
-    let welcome = ui.get(&format!("/?token={token}"), "");
-    let cookie = welcome
-        .lines()
-        .find_map(|line| line.strip_prefix("set-cookie: "))
-        .unwrap();
-    let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let cookie = ui.cookie();
     let wrong = ui.post("/act/materialize", "select=nothing.there", &cookie);
     assert!(wrong.starts_with("HTTP/1.1 409"), "{wrong}");
     let started = ui.post("/act/materialize", "select=team.one&start=&end=", &cookie);
@@ -222,13 +225,7 @@ fn runs_are_started_and_stopped_from_the_page_only_with_the_token() {
     // The run belongs to no page: it goes on without one.
     drop(ui);
     let ui = Ui::start(&staged, &["--allow-runs"]);
-    let (_, token) = ui.url.split_once("token=").unwrap();
-    let welcome = ui.get(&format!("/?token={token}"), "");
-    let cookie = welcome
-        .lines()
-        .find_map(|line| line.strip_prefix("set-cookie: "))
-        .unwrap();
-    let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let cookie = ui.cookie();
     assert!(
         ui.get(&format!("/run/{run}"), &cookie)
             .contains("Stop this run")

@@ -81,7 +81,7 @@ fn the_line_that_matters_of_a_failure_is_found_in_three_clicks() {
     wait_until("the run's page is there", || {
         browser.text().contains("Steps over time")
     });
-    browser.click(".gantt a", "team.two");
+    browser.click(".gantt svg a", "team.two");
     wait_until("the step is there", || {
         browser.text().contains("Command line")
     });

@@ -374,20 +374,41 @@ async fn overview(State(app): Ui, headers: HeaderMap) -> Response {
     .await
 }
 
-async fn assets(State(app): Ui, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+/// Renders a page that a query limits.
+async fn limited<T: DeserializeOwned>(
+    app: Arc<App>,
+    headers: HeaderMap,
+    path: String,
+    links: Links,
+    query: Option<String>,
+    page: impl FnOnce(&Asked<'_>, &T) -> Result<Page, (StatusCode, Trouble)> + Send + 'static,
+) -> Response {
     let query = without_empty(query);
-    let address = format!("/assets?{query}");
-    render(app, headers, address, Links::top(), move |asked| {
-        let wanted = parsed(&query)?;
-        let source = asked.app.source.as_ref();
-        Ok(pages::assets::page(
-            &asked.frame,
-            asked.view,
-            source,
-            asked.running,
-            &wanted,
-        ))
+    let address = format!("{path}?{query}");
+    render(app, headers, address, links, move |asked| {
+        page(asked, &parsed(&query)?)
     })
+    .await
+}
+
+async fn assets(State(app): Ui, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    limited(
+        app,
+        headers,
+        "/assets".to_owned(),
+        Links::top(),
+        query,
+        |asked, wanted| {
+            let source = asked.app.source.as_ref();
+            Ok(pages::assets::page(
+                &asked.frame,
+                asked.view,
+                source,
+                asked.running,
+                wanted,
+            ))
+        },
+    )
     .await
 }
 
@@ -397,57 +418,66 @@ async fn asset(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = without_empty(query);
-    let address = format!("/asset/{name}?{query}");
-    render(app, headers, address, Links::below(), move |asked| {
-        let wanted = parsed(&query)?;
-        let known: Option<&AssetId> = asked
-            .view
-            .rows
-            .iter()
-            .map(|row| &row.asset)
-            .find(|asset| slug(asset) == name);
-        let source = asked.app.source.as_ref();
-        let page = known.and_then(|asset| {
-            pages::asset::page(
-                &asked.frame,
-                asked.view,
-                source,
-                asked.running,
-                asset,
-                &wanted,
-            )
-        });
-        page.ok_or_else(|| not_found("there is no such asset".to_owned()))
-    })
+    let path = format!("/asset/{name}");
+    limited(
+        app,
+        headers,
+        path,
+        Links::below(),
+        query,
+        move |asked, wanted| {
+            let mut known = asked.view.rows.iter().map(|row| &row.asset);
+            let known = known.find(|asset| slug(asset) == name);
+            let source = asked.app.source.as_ref();
+            let page = known.and_then(|asset| {
+                pages::asset::page(
+                    &asked.frame,
+                    asked.view,
+                    source,
+                    asked.running,
+                    asset,
+                    wanted,
+                )
+            });
+            page.ok_or_else(|| not_found("there is no such asset".to_owned()))
+        },
+    )
     .await
 }
 
 async fn graph(State(app): Ui, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let query = without_empty(query);
-    let address = format!("/graph?{query}");
-    render(app, headers, address, Links::top(), move |asked| {
-        let wanted = parsed(&query)?;
-        let source = asked.app.source.as_ref();
-        Ok(pages::graph::page(
-            &asked.frame,
-            asked.view,
-            source,
-            asked.running,
-            &wanted,
-        ))
-    })
+    limited(
+        app,
+        headers,
+        "/graph".to_owned(),
+        Links::top(),
+        query,
+        |asked, wanted| {
+            let source = asked.app.source.as_ref();
+            Ok(pages::graph::page(
+                &asked.frame,
+                asked.view,
+                source,
+                asked.running,
+                wanted,
+            ))
+        },
+    )
     .await
 }
 
 async fn plan(State(app): Ui, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let query = without_empty(query);
-    let address = format!("/plan?{query}");
-    render(app, headers, address, Links::top(), move |asked| {
-        let wanted = parsed(&query)?;
-        let source = asked.app.source.as_ref();
-        Ok(pages::plan::page(&asked.frame, asked.view, source, &wanted))
-    })
+    limited(
+        app,
+        headers,
+        "/plan".to_owned(),
+        Links::top(),
+        query,
+        |asked, wanted| {
+            let source = asked.app.source.as_ref();
+            Ok(pages::plan::page(&asked.frame, asked.view, source, wanted))
+        },
+    )
     .await
 }
 
@@ -472,23 +502,28 @@ async fn run(
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = without_empty(query);
-    let address = format!("/run/{id}?{query}");
-    render(app, headers, address, Links::below(), move |asked| {
-        let wanted = parsed(&query)?;
-        let source = asked.app.source.as_ref();
-        let found = source
-            .run(&id)
-            .ok_or_else(|| not_found(format!("there is no run `{id}`")))?;
-        let upstream = pages::upstream(asked.view);
-        Ok(pages::run::page(
-            &asked.frame,
-            &found,
-            &upstream,
-            &source.logs(),
-            &wanted,
-        ))
-    })
+    let path = format!("/run/{id}");
+    limited(
+        app,
+        headers,
+        path,
+        Links::below(),
+        query,
+        move |asked, wanted| {
+            let source = asked.app.source.as_ref();
+            let found = source
+                .run(&id)
+                .ok_or_else(|| not_found(format!("there is no run `{id}`")))?;
+            let upstream = pages::upstream(asked.view);
+            Ok(pages::run::page(
+                &asked.frame,
+                &found,
+                &upstream,
+                &source.logs(),
+                wanted,
+            ))
+        },
+    )
     .await
 }
 

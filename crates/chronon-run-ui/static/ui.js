@@ -18,7 +18,7 @@
     });
   }
 
-  const KEYS = { g: "graph", r: "runs", a: "assets", o: "" };
+  const KEYS = { g: "Graph", r: "Runs", a: "Assets", o: "Overview" };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input, textarea, select")) {
@@ -32,8 +32,7 @@
     }
     if (!(event.key in KEYS)) return;
     const links = [...document.querySelectorAll(".top nav a")];
-    const wanted = { g: "Graph", r: "Runs", a: "Assets", o: "Overview" }[event.key];
-    const link = links.find((each) => each.textContent === wanted);
+    const link = links.find((each) => each.textContent === KEYS[event.key]);
     if (link) link.click();
   });
 
