@@ -16,7 +16,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use chronon_run_core::AssetId;
 use chronon_run_ledger::{RunRecord, RunState};
 use serde::{Deserialize, de::DeserializeOwned};
 

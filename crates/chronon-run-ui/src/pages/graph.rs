@@ -270,9 +270,11 @@ fn picture(drawing: &Drawing) -> Markup {
         compound: true,
     });
     for (at, node) in drawing.nodes.iter().enumerate() {
-        let mut label = NodeLabel::default();
-        label.width = width(node);
-        label.height = HEIGHT;
+        let label = NodeLabel {
+            width: width(node),
+            height: HEIGHT,
+            ..NodeLabel::default()
+        };
         graph.set_node(at.to_string(), Some(label));
     }
     for (from, to) in drawing.edges.keys() {

@@ -72,7 +72,8 @@ fn tiles(all: &[Known<'_>], running: &Running, links: Links) -> Markup {
             .get(&known.plan.asset)
             .map_or(0, |days| days.days())
     };
-    let tiles: [(DayState, &dyn Fn(&Known<'_>) -> u64); 6] = [
+    type Days<'f> = &'f dyn Fn(&Known<'_>) -> u64;
+    let tiles: [(DayState, Days<'_>); 6] = [
         (DayState::Failed, &failed),
         (DayState::Running, &active),
         (DayState::Run, &missing),
