@@ -46,7 +46,7 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("chromedriver is needed: apt-get install chromium chromium-driver");
+            .unwrap_or_else(|error| panic!("chromedriver is needed (chromium-driver): {error}"));
         let base = format!("http://127.0.0.1:{port}");
         wait_until("chromedriver answers", || {
             ureq::get(&format!("{base}/status")).call().is_ok()

@@ -21,6 +21,7 @@ pub(super) fn first(context: &Context, asset: &AssetId, ds: Option<Ds>) -> Resul
     let name = asset.to_string();
     let target = Target::of(context, &name)?;
     let warehouse = Warehouse::look(&context.workspace)?;
+    warehouse.check_rows(&context.workspace)?;
     let Some(catalog) = warehouse.catalog() else {
         return Err(target.missing(context, &name));
     };
