@@ -890,7 +890,7 @@ impl Planner<'_> {
                 asset: asset.id.clone(),
                 range,
                 latest_date,
-                after: self.after(&upstream, range),
+                after: self.after(&asset.family, &upstream, range),
                 family: asset.family.clone(),
                 run_first_hole: self.world.driver.is_some()
                     && first_hole(asset, range, &|table| self.days_of(asset, table)),
@@ -917,7 +917,12 @@ impl Planner<'_> {
     }
 
     /// The steps of this plan that fill what `range` needs.
-    fn after(&self, upstream: &[Upstream<'_>], range: PartitionRange) -> Vec<StepIndex> {
+    fn after(
+        &self,
+        family: &str,
+        upstream: &[Upstream<'_>],
+        range: PartitionRange,
+    ) -> Vec<StepIndex> {
         let mut after = BTreeSet::new();
         for Upstream {
             input,
@@ -927,8 +932,10 @@ impl Planner<'_> {
         {
             // Oldest first, and no two overlap.
             let steps = &self.steps_of[*producer];
-            if input.need == Need::Table {
+            if input.need == Need::Table || self.is_made_first(input, *producer, family) {
                 after.extend(steps.first().map(|(_, place)| *place));
+            }
+            if input.need == Need::Table {
                 continue;
             }
             let shift = self.world.graph.assets[*producer].shift;
@@ -945,6 +952,14 @@ impl Planner<'_> {
             }
         }
         after.into_iter().collect()
+    }
+
+    /// Whether a step of `family` waits for the first step of an input's producer, because the table does not
+    /// exist: Spark reads the columns of a table of which no day is needed, too. Steps of one family have
+    /// their own order.
+    fn is_made_first(&self, input: &Input, producer: AssetIndex, family: &str) -> bool {
+        self.world.snapshot.table(&input.spec.table).is_none()
+            && self.world.graph.assets[producer].family != family
     }
 }
 
@@ -1117,6 +1132,8 @@ pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -
                 wanted.clone()
             }
         }
+        // Spark reads the columns of a table of which no day is needed, too.
+        Need::Days { .. } | Need::Since { .. } if !available.table => wanted.clone(),
         Need::Days { hi, .. } | Need::Since { hi } => {
             // A history may begin late; its newest day must be there whatever the history.
             let newest =

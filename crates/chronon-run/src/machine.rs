@@ -130,7 +130,7 @@ pub(crate) fn check_folder(state_dir: &Path) -> Result<(), Failure> {
     Err(Failure::hinted(
         format!(
             "Spark cannot keep tables in {}: its path holds {named}",
-            shown(&text)
+            shown(&text).replace('\n', "\\n")
         ),
         "rename the folder, or set `state_dir` in `[workspace]` or CHRONON_RUN_STATE to another one",
     ))
