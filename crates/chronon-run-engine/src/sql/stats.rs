@@ -140,6 +140,7 @@ impl<'a> Summary<'a> {
 
     /// Declares the rows of all days that the step's rows belong to. Rows of one day may be in several
     /// partitions, and a day is written as a whole.
+    /// Days after the step are left to their own steps: with a partition they would count as done.
     fn rows(&self, script: &mut Script<'_>) {
         let names: Vec<&String> = self.columns.iter().map(|column| &column.name).collect();
         let columns = match names.is_empty() {
@@ -164,10 +165,10 @@ impl<'a> Summary<'a> {
             "summarized",
             "all rows of these days",
             &format!(
-                "SELECT *\nFROM (\n{}\n)\nWHERE __day BETWEEN '{}' AND '{}'\n  OR __day IN (SELECT __touched FROM summarized_days)",
+                "SELECT *\nFROM (\n{}\n)\nWHERE __day <= '{}'\n  AND (__day >= '{}' OR __day IN (SELECT __touched FROM summarized_days))",
                 self.scan(&columns, AROUND),
-                range.start,
-                range.end
+                range.end,
+                range.start
             ),
         );
     }
