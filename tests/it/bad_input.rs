@@ -152,7 +152,25 @@ fn an_unreadable_seed() {
         "data/lake.searches.csv",
         "search_id,ds\n\"never closed,2026-01-20\n",
     );
-    assert_snapshot!(example.run(&["plan"]).text());
+    let plan = example.run(&["plan"]).expect(0);
+    let reason = "it needs lake.searches, a seed that cannot be loaded: ";
+    assert!(plan.text().contains(reason), "{}", plan.text());
+    assert!(
+        plan.text().contains("lake.searches.csv:2: "),
+        "{}",
+        plan.text()
+    );
+    // What does not read it is planned.
+    let others = "  1. staging_query/stays.bookings.confirmed_v1/backfill";
+    assert!(plan.text().contains(others), "{}", plan.text());
+    let searches = [
+        "ready",
+        "staging_query/stays.sessions.daily_v1/backfill",
+        "--ds",
+        "2026-01-20",
+    ];
+    let ready = example.run(&searches).expect(2);
+    assert!(ready.text().contains(reason), "{}", ready.text());
 }
 
 #[test]

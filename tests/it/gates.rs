@@ -3,7 +3,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use chronon_run_core::{CatalogSnapshot, Partitions, RangeSet, TableName, TableState};
+use chronon_run_core::{CatalogSnapshot, Column, Partitions, RangeSet, TableName, TableState};
 use serde_json::json;
 
 use crate::{
@@ -274,14 +274,28 @@ fn stray_files_and_unreadable_confs_stop_only_themselves() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_error() {
+fn a_byte_order_mark_is_no_error_and_other_encodings_are_named() {
     let staged = Staged::new(&[("one", &["lake.a"])]);
     for file in [ONE, "teams.json", "workspace.toml"] {
         let text = staged.workspace.read(file);
         fs::write(staged.workspace.path(file), format!("\u{feff}{text}")).unwrap();
     }
     shows(&staged.run(&["check"]).expect(0), "no findings");
-    staged.run(&["materialize"]).expect(0);
+    let plan = staged.workspace.path("plan.json");
+    staged
+        .run(&["plan", "--out", plan.to_str().unwrap()])
+        .expect(0);
+    let text = fs::read_to_string(&plan).unwrap();
+    fs::write(&plan, format!("\u{feff}{text}")).unwrap();
+    staged
+        .run(&["materialize", "--plan", plan.to_str().unwrap()])
+        .expect(0);
+    assert_eq!(staged.filled("one"), all_days());
+    fs::write(staged.workspace.path("teams.json"), b"\xff\xfe{\0}\0").unwrap();
+    shows(
+        &staged.run(&["check"]).expect(2),
+        "the file is not UTF-8 text",
+    );
 }
 
 #[test]
@@ -313,15 +327,112 @@ fn partitions_that_are_no_days_are_named_and_their_format_can_be_declared() {
     );
     staged.run(&["materialize"]).expect(0);
     assert_eq!(staged.filled("one"), all_days());
-    let conf = toml.replace(
+}
+
+#[test]
+fn a_format_of_all_tables_is_refused_wherever_it_is_set() {
+    let refused = |screen: &Screen| {
+        shows(
+            screen,
+            "is not supported: every output would be written in that format",
+        );
+    };
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.a"])]);
+    let conf = staged.workspace.read(ONE);
+    let env = r#""metaData": {"modeToEnvMap": {"backfill": {"PARTITION_FORMAT": "yyyyMMdd"}},"#;
+    let own = conf.replacen("\"metaData\": {", env, 1);
+    staged.workspace.write(ONE, &own);
+    let checked = staged.run(&["check"]).expect(2);
+    refused(&checked);
+    shows(&checked, "production/staging_queries/team/one:2:");
+    staged.run(&["materialize"]).expect(2);
+    assert_eq!(staged.filled("two"), all_days());
+    assert!(staged.filled("one").is_empty());
+
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let team = r#"{"default": {}, "team": {"dev": {"upload": {"PARTITION_FORMAT": "yyyyMMdd"}}}}"#;
+    staged.workspace.write("teams.json", team);
+    refused(&staged.run(&["check"]).expect(2));
+    let all = r#"{"default": {"common_env": {"PARTITION_FORMAT": "yyyyMMdd"}}, "team": {}}"#;
+    staged.workspace.write("teams.json", all);
+    let checked = staged.run(&["plan"]).expect(2);
+    refused(&checked);
+    shows(&checked, "teams.json:1:");
+    let iso = r#"{"default": {"common_env": {"PARTITION_FORMAT": "yyyy-MM-dd"}}, "team": {}}"#;
+    staged.workspace.write("teams.json", iso);
+    staged.run(&["plan"]).expect(0);
+    let toml = staged.workspace.read("workspace.toml").replace(
         "[engine]",
         "[engine]\nconf = { \"spark.chronon.partition.format\" = \"yyyyMMdd\" }",
     );
-    staged.workspace.write("workspace.toml", &conf);
-    shows(
-        &staged.run(&["plan"]).expect(2),
-        "is not supported: every output would be written in that format",
+    staged.workspace.write("workspace.toml", &toml);
+    refused(&staged.run(&["plan"]).expect(2));
+}
+
+/// Partitions of a table whose partition columns are `columns`.
+fn set_rows(staged: &Staged, table: &str, columns: &[&str], rows: &[&[&str]]) {
+    let names: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|&value| value.to_owned()).collect())
+        .collect();
+    let mut catalog: CatalogSnapshot =
+        serde_json::from_str(&staged.workspace.read("catalog.json")).unwrap();
+    let mut state = TableState::default();
+    for name in &names {
+        state.info.partition_columns.push(Column {
+            name: name.clone(),
+            data_type: "string".to_owned(),
+        });
+        let partitions = Partitions::along(name, &names, &rows);
+        state.partitions.insert(name.clone(), partitions);
+    }
+    catalog.tables.insert(table.parse().unwrap(), Some(state));
+    let text = serde_json::to_string(&catalog).unwrap();
+    staged.workspace.write("catalog.json", &text);
+}
+
+#[test]
+fn a_query_waits_for_the_days_of_a_table_whatever_its_partition_column_is_called() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    queries(&staged, "SELECT *, dt AS ds FROM lake.dt JOIN lake.regions");
+    set_rows(
+        &staged,
+        "lake.dt",
+        &["region", "dt"],
+        &[&["eu", FIRST], &["us", "2026-01-02"]],
     );
+    set_rows(&staged, "lake.regions", &["region"], &[&["eu"]]);
+    shows(
+        &staged.run(&["check"]).expect(0),
+        "team.one reads lake.regions, without partitions by day",
+    );
+    shows(
+        &staged.run(&["materialize"]).expect(3),
+        "waits for lake.dt (read by the query) 2026-01-03",
+    );
+    assert_eq!(staged.filled("one"), days(FIRST, "2026-01-02"));
+    // Values in another form are no reason to go on without them.
+    set_rows(&staged, "lake.dt", &["dt"], &[&["20260103"]]);
+    let waits = staged.run(&["materialize"]).expect(3);
+    shows(&waits, "none is a day of the form yyyy-MM-dd: dt=20260103");
+}
+
+#[test]
+fn what_no_partition_will_ever_be_is_said() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    depends(&staged, &["lake.hours/ds={{ ds }}/hr=3"]);
+    set(&staged, "lake.hours", &[("hr", "03")], &all_days());
+    let text = "no partition of lake.hours has hr=3: there are 03";
+    shows(&staged.run(&["check"]).expect(0), text);
+    shows(&staged.run(&["plan"]).expect(0), text);
+    shows(&staged.run(&["materialize"]).expect(3), text);
+    // Of a table that changed its form only the days of the first form would be seen.
+    depends(&staged, &["lake.mixed/ds={{ ds }}"]);
+    set_values(&staged, "lake.mixed", &[FIRST, "20260102", "20260103"]);
+    let text = "2 of the partitions of lake.mixed are days of another form than yyyy-MM-dd";
+    shows(&staged.run(&["materialize"]).expect(3), text);
+    shows(&staged.run(&["check"]).expect(0), text);
 }
 
 #[test]
@@ -424,6 +535,28 @@ fn the_path_of_a_conf_selects_it() {
         shows(&plan, "staging_query/team.one/backfill");
         assert!(!plan.text().contains("team.two"), "{}", plan.text());
     }
+    // From a folder below, as a shell completes it.
+    let team = "production/staging_queries/team";
+    let plan = staged.run(&["-C", team, "plan", "one"]).expect(0);
+    assert!(!plan.text().contains("team.two"), "{}", plan.text());
+    let folder = staged.workspace.path(team);
+    for path in [
+        team,
+        "production/staging_queries/",
+        "production/staging_queries/team/*",
+        "staging_queries/team/",
+        folder.to_str().unwrap(),
+    ] {
+        let plan = staged.run(&["plan", path]).expect(0);
+        shows(&plan, "staging_query/team.one/backfill");
+        shows(&plan, "staging_query/team.two/backfill");
+    }
+    staged.run(&["plan", "production/joins/"]).expect(2);
+    let plan = staged.run(&["plan", "--exclude", ONE]).expect(0);
+    assert!(!plan.text().contains("team.one"), "{}", plan.text());
+    // What excludes nothing is said: it may be a typing error.
+    let plan = staged.run(&["plan", "--exclude", "team.gone"]).expect(0);
+    shows(&plan, "warning: `--exclude team.gone` matches no asset");
 }
 
 #[test]

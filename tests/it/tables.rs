@@ -13,7 +13,7 @@ use chronon_run_catalog::{
     Catalog, Timeouts,
     embedded::{Embedded, Lease},
 };
-use chronon_run_core::{CatalogSnapshot, CommandLine, Ds, TableInfo, TableName};
+use chronon_run_core::{CatalogSnapshot, CommandLine, Ds, PartitionFormat, TableInfo, TableName};
 use chronon_run_engine::spark::{
     InheritedOptions, Jvm, Spark, Surroundings,
     archive::Archive,
@@ -82,7 +82,9 @@ impl Warehouse {
     /// When the newest days of a table were entered, in milliseconds since the epoch.
     pub(crate) fn landings(&self, table: &TableName, newest: usize) -> BTreeMap<Ds, i64> {
         let catalog = Catalog::connect(&self.lease.uri(), Timeouts::default()).unwrap();
-        catalog.landings(table, "ds", newest).unwrap()
+        catalog
+            .landings(table, "ds", &PartitionFormat::iso(), newest)
+            .unwrap()
     }
 
     /// What a script prints, run in a process of its own.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{Ds, RangeSet, TableName};
+use chronon_run_core::{Ds, PartitionFormat, RangeSet, TableName};
 use hive_metastore::Partition;
 use pilota::FastStr;
 
@@ -38,7 +38,7 @@ async fn empty_days(
     wanted: RangeSet,
 ) -> Result<RangeSet, CallError> {
     let names = session.partition_names(&table).await?.unwrap_or_default();
-    let Some((at, days)) = days_of(names, &day_column) else {
+    let Some((at, days)) = days_of(names, &day_column, &PartitionFormat::iso()) else {
         return Ok(RangeSet::new());
     };
     let partitions = asked_for(days, &wanted);

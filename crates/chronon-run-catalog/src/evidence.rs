@@ -8,7 +8,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use chronon_run_core::{DayEvidence, Digest, Ds, Evidence, RangeSet, Slice};
+use chronon_run_core::{DayEvidence, Digest, Ds, Evidence, PartitionFormat, RangeSet, Slice};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hive_metastore::Partition;
 use pilota::FastStr;
@@ -30,7 +30,15 @@ const NOTED: [&str; 3] = ["transient_lastDdlTime", "numFiles", "totalSize"];
 const DEPTH: u32 = 8;
 
 /// Some days of a table whose evidence is wanted.
-pub type EvidenceRequest = (Slice, RangeSet);
+#[derive(Clone, Debug)]
+pub struct EvidenceRequest {
+    /// The partitions.
+    pub slice: Slice,
+    /// Which days of them.
+    pub days: RangeSet,
+    /// How the partitions write a day.
+    pub format: PartitionFormat,
+}
 
 impl Hive {
     /// See [`crate::Catalog::evidence`].
@@ -49,8 +57,8 @@ async fn evidence(
     session: Session,
     requests: Vec<EvidenceRequest>,
 ) -> Result<BTreeMap<Slice, DayEvidence>, CallError> {
-    let batches: Vec<(Slice, usize, Vec<FastStr>)> = stream::iter(requests)
-        .map(|(slice, days)| batches(session.clone(), slice, days))
+    let batches: Vec<Batch> = stream::iter(requests)
+        .map(|request| batches(session.clone(), request))
         .buffer_unordered(CONCURRENCY)
         .try_collect::<Vec<_>>()
         .await?
@@ -58,7 +66,7 @@ async fn evidence(
         .flatten()
         .collect();
     let mut answers = stream::iter(batches)
-        .map(|(slice, at, names)| look(session.clone(), slice, at, names))
+        .map(|batch| look(session.clone(), batch))
         .buffer_unordered(CONCURRENCY);
     let mut found: BTreeMap<Slice, BTreeMap<Ds, Seen>> = BTreeMap::new();
     while let Some((slice, seen)) = answers.try_next().await? {
@@ -77,14 +85,28 @@ async fn evidence(
 /// The evidence of each partition of a day, with the partition's other values.
 type Seen = Vec<(String, Evidence)>;
 
-/// The names of the wanted partitions of one slice, in batches, and where the day stands in them.
+/// Names of partitions that are asked for in one call.
+pub(crate) struct Batch {
+    slice: Slice,
+    /// Where the day stands in the names.
+    pub(crate) at: usize,
+    format: PartitionFormat,
+    pub(crate) names: Vec<FastStr>,
+}
+
+/// The names of the wanted partitions of one slice, in batches.
 pub(crate) async fn batches(
     session: Session,
-    slice: Slice,
-    wanted: RangeSet,
-) -> Result<Vec<(Slice, usize, Vec<FastStr>)>, CallError> {
+    request: EvidenceRequest,
+) -> Result<Vec<Batch>, CallError> {
+    let EvidenceRequest {
+        slice,
+        days: wanted,
+        format,
+    } = request;
     let names = session.partition_names(&slice.table).await?;
-    let Some((at, days)) = days_of(names.unwrap_or_default(), &slice.day_column) else {
+    let names = names.unwrap_or_default();
+    let Some((at, days)) = days_of(names, &slice.day_column, &format) else {
         return Ok(Vec::new());
     };
     let has_all = |name: &FastStr| {
@@ -97,7 +119,12 @@ pub(crate) async fn batches(
         .flat_map(|(_, names)| names)
         .filter(has_all)
         .collect();
-    let batch = |names: &[FastStr]| (slice.clone(), at, names.to_vec());
+    let batch = |names: &[FastStr]| Batch {
+        slice: slice.clone(),
+        at,
+        format: format.clone(),
+        names: names.to_vec(),
+    };
     Ok(names.chunks(BATCH).map(batch).collect())
 }
 
@@ -109,10 +136,14 @@ fn value_of(name: &str, column: &str) -> Option<String> {
 
 async fn look(
     session: Session,
-    slice: Slice,
-    at: usize,
-    names: Vec<FastStr>,
+    batch: Batch,
 ) -> Result<(Slice, Vec<(Ds, (String, Evidence))>), CallError> {
+    let Batch {
+        slice,
+        at,
+        format,
+        names,
+    } = batch;
     let namespace = FastStr::new(slice.table.namespace());
     let table = FastStr::new(slice.table.name());
     let future = session
@@ -121,7 +152,7 @@ async fn look(
     let partitions = session.demand("get_partitions_by_names", future).await?;
     let one = |partition: &Partition| {
         let values: Vec<&str> = partition.values.iter().flatten().map(|v| &**v).collect();
-        let ds = values.get(at)?.parse().ok()?;
+        let ds = format.read(values.get(at)?)?.ds;
         Some((ds, (values.join("/"), of_partition(partition))))
     };
     Ok((slice, partitions.iter().filter_map(one).collect()))

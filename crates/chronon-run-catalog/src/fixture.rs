@@ -43,7 +43,8 @@ pub(crate) fn evidence(
     all: &CatalogSnapshot,
     requests: &[EvidenceRequest],
 ) -> BTreeMap<Slice, DayEvidence> {
-    let one = |(slice, days): &EvidenceRequest| {
+    let one = |request: &EvidenceRequest| {
+        let EvidenceRequest { slice, days, .. } = request;
         let stamps = all.table(&slice.table).map(|state| &state.stamps);
         let wanted = stamps.into_iter().flatten();
         let wanted = wanted.filter(|(ds, _)| days.contains(**ds));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{Ds, TableName};
+use chronon_run_core::{Ds, PartitionFormat, TableName};
 use pilota::FastStr;
 
 use crate::{
@@ -20,21 +20,21 @@ impl Hive {
         &self,
         table: &TableName,
         day_column: &str,
+        format: &PartitionFormat,
         newest: usize,
     ) -> Result<BTreeMap<Ds, i64>, CatalogError> {
-        let (table, day_column) = (table.clone(), day_column.to_owned());
-        self.run(|session| landings(session, table.clone(), day_column.clone(), newest))
+        let wanted = (table.clone(), day_column.to_owned(), format.clone());
+        self.run(|session| landings(session, wanted.clone(), newest))
     }
 }
 
 async fn landings(
     session: Session,
-    table: TableName,
-    day_column: String,
+    (table, day_column, format): (TableName, String, PartitionFormat),
     newest: usize,
 ) -> Result<BTreeMap<Ds, i64>, CallError> {
     let names = session.partition_names(&table).await?.unwrap_or_default();
-    let Some((at, days)) = days_of(names, &day_column) else {
+    let Some((at, days)) = days_of(names, &day_column, &format) else {
         return Ok(BTreeMap::new());
     };
     let wanted: Vec<FastStr> = days.into_values().rev().take(newest).flatten().collect();
@@ -45,7 +45,7 @@ async fn landings(
     let mut landed: BTreeMap<Ds, i64> = BTreeMap::new();
     for partition in partitions {
         let day = partition.values.iter().flatten().nth(at);
-        let day = day.and_then(|day| day.parse().ok());
+        let day = day.and_then(|day| Some(format.read(day)?.ds));
         if let (Some(ds), Some(created)) = (day, partition.create_time) {
             let known = landed.entry(ds).or_default();
             *known = (*known).max(i64::from(created) * 1_000);

@@ -30,7 +30,7 @@ mod write;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use chronon_run_core::{DayEvidence, Ds, RangeSet, Slice};
+use chronon_run_core::{DayEvidence, Ds, PartitionFormat, RangeSet, Slice};
 
 pub use address::Uri;
 pub use chronon_run_core::{CatalogSnapshot, TableName};
@@ -103,7 +103,8 @@ impl Catalog {
 
     /// When the `newest` last days of a table were entered into the catalog, in milliseconds since
     /// the epoch; of a day with several partitions, the last of them. A fixture does not know.
-    /// A few calls for this one table: to be asked where it matters only.
+    /// `format` is how its partitions write a day. A few calls for this one table: to be asked where it
+    /// matters only.
     ///
     /// # Errors
     /// [`CatalogError`] if the metastore is out of reach, too slow, or refuses.
@@ -111,10 +112,11 @@ impl Catalog {
         &self,
         table: &TableName,
         day_column: &str,
+        format: &PartitionFormat,
         newest: usize,
     ) -> Result<BTreeMap<Ds, i64>, CatalogError> {
         match self {
-            Self::Hive(hive) => hive.landings(table, day_column, newest),
+            Self::Hive(hive) => hive.landings(table, day_column, format, newest),
             Self::Fixture(_) => Ok(BTreeMap::new()),
         }
     }

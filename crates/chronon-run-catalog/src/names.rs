@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use chronon_run_core::Ds;
+use chronon_run_core::{Ds, PartitionFormat};
 use pilota::FastStr;
 
 /// The characters that Hive escapes in partition names (`FileUtils.charToEscape`).
@@ -25,18 +25,19 @@ pub fn partition_values(name: &str) -> Vec<String> {
 }
 
 /// The partitions of each day, and where the day column stands in their names. `None` if there is
-/// none, or they lack that column. Names whose day is not a `ds` are left out.
+/// none, or they lack that column. Names whose day does not have `format` are left out.
 pub(crate) fn days_of(
     names: Vec<FastStr>,
     day_column: &str,
+    format: &PartitionFormat,
 ) -> Option<(usize, BTreeMap<Ds, Vec<FastStr>>)> {
     // Every name has the columns in the table's order.
     let at = place_of(day_column, names.first()?)?;
     let mut days: BTreeMap<Ds, Vec<FastStr>> = BTreeMap::new();
     for name in names {
         let day = partition_values(&name).into_iter().nth(at);
-        if let Some(Ok(ds)) = day.map(|day| day.parse()) {
-            days.entry(ds).or_default().push(name);
+        if let Some(time) = day.and_then(|day| format.read(&day)) {
+            days.entry(time.ds).or_default().push(name);
         }
     }
     Some((at, days))

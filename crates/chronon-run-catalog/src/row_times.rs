@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use chronon_run_core::{Ds, RangeSet, Slice};
+use chronon_run_core::{Ds, PartitionFormat, RangeSet, Slice};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use parquet::file::{
     metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData},
@@ -18,7 +18,7 @@ use pilota::FastStr;
 use crate::{
     CatalogError, Hive,
     client::{CallError, Session},
-    evidence::{batches, local},
+    evidence::{EvidenceRequest, batches, local},
 };
 
 /// Some days of a table, and the column of which the values are wanted.
@@ -61,8 +61,14 @@ async fn of_request(
     (slice, days, column): RowTimesRequest,
 ) -> Result<(Slice, BTreeMap<Ds, (i64, i64)>), CallError> {
     let mut places: BTreeMap<Ds, Vec<String>> = BTreeMap::new();
-    for (_, at, names) in batches(session.clone(), slice.clone(), days).await? {
-        for (ds, place) in locations(&session, &slice, at, names).await? {
+    // The left side of a join with the Driver has days of this form.
+    let request = EvidenceRequest {
+        slice: slice.clone(),
+        days,
+        format: PartitionFormat::iso(),
+    };
+    for batch in batches(session.clone(), request).await? {
+        for (ds, place) in locations(&session, &slice, batch.at, batch.names).await? {
             places.entry(ds).or_default().push(place);
         }
     }

@@ -1,6 +1,6 @@
 //! The few changes that `chronon-run` itself makes to a catalog. Each is harmless to repeat.
 
-use chronon_run_core::{Column, RangeSet, TableName};
+use chronon_run_core::{Column, PartitionFormat, RangeSet, TableName};
 use hive_metastore::{
     AddPartitionsRequest, Database, DropPartitionsRequest, FieldSchema, Partition,
     RequestPartsSpec, SerDeInfo, StorageDescriptor, Table,
@@ -171,7 +171,7 @@ impl Hive {
         }
         let rows: Vec<Vec<String>> = self.run(|session| async move {
             let names = session.partition_names(table).await?.unwrap_or_default();
-            let found = days_of(names, day_column).map(|(_, found)| found);
+            let found = days_of(names, day_column, &PartitionFormat::iso()).map(|(_, found)| found);
             let found = found.into_iter().flatten();
             let wanted = found.filter(|(day, _)| days.contains(*day));
             let names = wanted.flat_map(|(_, names)| names);

@@ -18,10 +18,10 @@ use std::{
 };
 
 use chronon_run_catalog::{
-    Catalog, CatalogError, Hive, NewTable, TableName, Timeouts,
+    Catalog, CatalogError, EvidenceRequest, Hive, NewTable, TableName, Timeouts,
     embedded::{Embedded, EmbeddedError, Lease},
 };
-use chronon_run_core::{Column, DayEvidence, Ds, PartitionRange, RangeSet, Slice};
+use chronon_run_core::{Column, DayEvidence, Ds, PartitionFormat, PartitionRange, RangeSet, Slice};
 use chronon_run_engine::spark::{Spark, Surroundings, archive::Archive, locate};
 
 fn spark() -> Spark {
@@ -256,7 +256,7 @@ fn changes_are_listed(lease: &Lease) {
 /// Of the newest days only; a table that is not there has none.
 fn landings_are_remembered(hive: &Hive) {
     let newest: Vec<String> = hive
-        .landings(&table("data.events"), "ds", 2)
+        .landings(&table("data.events"), "ds", &PartitionFormat::iso(), 2)
         .unwrap()
         .keys()
         .map(Ds::to_string)
@@ -268,7 +268,7 @@ fn landings_are_remembered(hive: &Hive) {
         ("no.table", "ds"),
     ] {
         let landed = hive
-            .landings(&table(name), column, 2)
+            .landings(&table(name), column, &PartitionFormat::iso(), 2)
             .unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(landed.is_empty(), "{name}: {landed:?}");
     }
@@ -287,9 +287,13 @@ fn written_partitions_are_told(hive: &Hive) {
     let hour = ("hr".to_owned(), "10:00".to_owned());
     let other = ("hr".to_owned(), "11:00".to_owned());
     let look = |sub_partitions| {
-        let request = (slice(sub_partitions), all.clone());
+        let request = EvidenceRequest {
+            slice: slice(sub_partitions),
+            days: all.clone(),
+            format: PartitionFormat::iso(),
+        };
         let mut found = hive.evidence(std::slice::from_ref(&request)).unwrap();
-        found.remove(&request.0).unwrap_or_default()
+        found.remove(&request.slice).unwrap_or_default()
     };
     let started = Instant::now();
     let before = look(Vec::new());

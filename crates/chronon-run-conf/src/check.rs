@@ -305,12 +305,16 @@ fn check_query<T>(file: &ConfFile<T>, query: &Query) -> Vec<Diagnostic> {
 }
 
 /// Fields of Zipline's fork that change which partitions are read or written, and who writes them.
-const FOREIGN: [&str; 5] = [
+const FOREIGN: [&str; 9] = [
     "tableDependencies",
     "partitionInterval",
     "partitionFormat",
     "engineType",
     "subPartitionsToWaitFor",
+    "partitionLag",
+    "triggerExpr",
+    "additionalOutputPartitionColumns",
+    "recomputeDays",
 ];
 
 /// Fields that Chronon does not know and whose meaning must not be passed over.
@@ -347,7 +351,7 @@ fn has_meaning(tree: &serde_json::Value, field: &str) -> bool {
                 || field == "partitionInterval" && (length, unit) == (Some(1), Some(1))
         }
         Value::String(text) => field == "partitionFormat" && text == "yyyy-MM-dd",
-        Value::Number(number) => field == "engineType" && number.as_i64() == Some(0),
+        Value::Number(number) => number.as_i64() == Some(0),
         Value::Bool(_) => false,
     };
     match tree {

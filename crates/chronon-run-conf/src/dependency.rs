@@ -97,6 +97,14 @@ impl Dependency {
                 None => sub_partitions.push((column, literal(value, piece)?)),
             }
         }
+        if let (None, Some((column, value))) = (&day, sub_partitions.first()) {
+            return wrong(
+                spec,
+                format!(
+                    "it names `{column}={value}` but no day; write `{column}={{{{ ds }}}}` or the table alone"
+                ),
+            );
+        }
         let derived = is_derived(&entry.name, written, day.as_ref());
         Ok(Self {
             table,
@@ -251,6 +259,12 @@ fn literal(value: &str, piece: &str) -> Result<String, DependencyError> {
         return wrong(
             piece,
             format!("`{value}` is a template of another kind; write `{{{{ ds }}}}`"),
+        );
+    }
+    if value.contains(['*', '?']) {
+        return wrong(
+            piece,
+            format!("`{value}` is a wildcard; name one value, such as that of the last partition"),
         );
     }
     if value.is_empty() || value.contains([',', ';', '&', '=']) {
@@ -577,6 +591,9 @@ mod tests {
             ("db.t/ds=${ds}", "ds=${ds}"),
             ("db.t/ds=<ds>", "ds=<ds>"),
             ("db.t/ds={{ ds }}/hr=23;x", "hr=23;x"),
+            ("db.t/ds={{ ds }}/hr=*", "hr=*"),
+            ("db.t/ds=2026-01-01", "db.t/ds=2026-01-01"),
+            ("db.t/region=eu", "db.t/region=eu"),
             (
                 "db.t/ds={{ ds }}/hour={{ execution_date.hour }}",
                 "hour={{ execution_date.hour }}",

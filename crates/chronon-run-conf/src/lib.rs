@@ -24,6 +24,6 @@ pub use model::{
     ExternalPart, ExternalSource, GroupBy, Join, JoinPart, JoinSource, LabelPart, MetaData,
     ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
 };
-pub use repo::{ConfFile, ConfRepo, Loaded};
+pub use repo::{BYTE_ORDER_MARK, ConfFile, ConfRepo, Loaded};
 pub use tables_read::{TablesRead, tables_read};
 pub use teams::{Env, Teams};

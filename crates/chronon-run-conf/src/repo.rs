@@ -300,7 +300,7 @@ fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile
 }
 
 /// What some editors put before UTF-8 text.
-pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const RECOMPILE: &str =
     "compile the conf again with Chronon's compile.py; compiled files are not edited by hand";

@@ -1,6 +1,11 @@
 //! `teams.json` (§1.6).
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::ErrorKind,
+    path::Path,
+};
 
 use chronon_run_core::{Diagnostic, Location};
 use serde::Deserialize;
@@ -42,6 +47,11 @@ impl Teams {
         let at = || Location::file(path);
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                let finding = Diagnostic::error("bad-teams", "the file is not UTF-8 text");
+                let finding = finding.at(at()).hint("save it as UTF-8");
+                return (Self::unread(), vec![finding]);
+            }
             Err(error) => {
                 let finding = Diagnostic::error("no-teams", format!("cannot read teams.json: {error}"))
                     .at(at())
@@ -49,7 +59,7 @@ impl Teams {
                 return (Self::unread(), vec![finding]);
             }
         };
-        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
+        let text = text.trim_start_matches(BYTE_ORDER_MARK);
         match serde_json::from_str::<BTreeMap<String, Value>>(text) {
             Ok(teams) => {
                 let findings = check(&teams).map(|finding| finding.at(at())).collect();
@@ -109,6 +119,23 @@ impl Teams {
             .get(team)
             .and_then(|entry| entry.get(environment));
         texts(modes.and_then(|modes| modes.get(mode)))
+    }
+
+    /// Every value that the team's own entry gives a variable, in whatever environment and mode.
+    #[must_use]
+    pub fn variable(&self, team: &str, name: &str) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&Value> = self.teams.get(team).into_iter().collect();
+        while let Some(entry) = open.pop() {
+            let entries = entry.as_object().into_iter().flatten();
+            found.extend(entry.get(name).and_then(Value::as_str));
+            open.extend(
+                entries
+                    .map(|(_, value)| value)
+                    .filter(|value| value.is_object()),
+            );
+        }
+        found
     }
 
     /// `teams.default.common_env` (§1.6).
@@ -187,6 +214,9 @@ mod tests {
         assert!(teams.has("search") && !teams.has("nobody"));
         assert_eq!(teams.text("search", "namespace"), Some("d"));
         assert_eq!(teams.common_env()["A"], "1");
+        assert_eq!(teams.variable("default", "X"), ["2"].into());
+        assert_eq!(teams.variable("default", "A"), ["1"].into());
+        assert!(teams.variable("search", "A").is_empty());
         assert_eq!(
             teams.mode_env("default", "production", "backfill")["X"],
             "2"

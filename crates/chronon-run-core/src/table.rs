@@ -86,36 +86,54 @@ impl Partitions {
         self.odd.iter().map(|(_, value)| value.as_str())
     }
 
-    /// Reads the values that are no `ds` with the table's own format. Where partitions are of hours, a
-    /// day is there once it has all 24, or as soon as it has `last_hour`, if that is declared; where every
-    /// partition is of midnight, as soon as that is.
+    /// Reads the values with the table's own format; a `ds` is no day then, because nothing that reads the
+    /// table in its format sees that partition. Where partitions are of hours, a day is there once it has
+    /// all 24, or as soon as it has `last_hour`, if that is declared; where every partition is of midnight,
+    /// as soon as that is.
     pub fn read_with(&mut self, format: &PartitionFormat, last_hour: Option<u32>) {
-        let mut read = Vec::new();
-        self.odd.retain(|(others, value)| match format.read(value) {
-            Some(time) => {
-                read.push((others.clone(), time));
-                false
+        if !format.is_iso() {
+            for (others, days) in std::mem::take(&mut self.groups) {
+                let value = |ds: Ds| (others.clone(), ds.to_string());
+                self.odd.extend(days.iter().map(value));
             }
-            None => true,
-        });
-        let hourly = read.iter().any(|(_, time)| time.hour != 0);
-        let mut hours: BTreeMap<(Others, Ds), BTreeSet<u32>> = BTreeMap::new();
-        for (others, time) in read {
-            hours
-                .entry((others, time.ds))
-                .or_default()
-                .insert(time.hour);
+        }
+        let mut read = Vec::new();
+        self.odd
+            .retain_mut(|(others, value)| match format.read(value) {
+                Some(time) => {
+                    read.push((others.clone(), time, std::mem::take(value)));
+                    false
+                }
+                None => true,
+            });
+        let hourly = read.iter().any(|(_, time, _)| time.hour != 0);
+        let mut hours: BTreeMap<(Others, Ds), BTreeMap<u32, String>> = BTreeMap::new();
+        for (others, time, value) in read {
+            let day = hours.entry((others, time.ds)).or_default();
+            day.insert(time.hour, value);
         }
         for ((others, ds), hours) in hours {
             let complete = match last_hour {
                 _ if !hourly => true,
-                Some(last) => hours.contains(&last),
+                Some(last) => hours.contains_key(&last),
                 None => hours.len() == 24,
             };
             if complete {
                 self.insert(&others, &PartitionRange::day(ds).into());
+            } else {
+                let values = hours.into_values().map(|value| (others.clone(), value));
+                self.odd.extend(values);
             }
         }
+    }
+
+    /// The values of another partition column, of partitions of any day.
+    #[must_use]
+    pub fn values_of(&self, column: &str) -> BTreeSet<&str> {
+        let others = self.groups.iter().map(|(others, _)| others);
+        let others = others.chain(self.odd.iter().map(|(others, _)| others));
+        let pairs = others.flatten().filter(|(name, _)| name == column);
+        pairs.map(|(_, value)| value.as_str()).collect()
     }
 
     /// Plain days, without other partition columns.
@@ -133,6 +151,12 @@ impl Partitions {
             Some((_, known)) => *known = known.union(days),
             None => self.groups.push((others.to_vec(), days.clone())),
         }
+    }
+
+    /// Whether there is no partition at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.odd.is_empty() && self.groups.iter().all(|(_, days)| days.is_empty())
     }
 
     /// Every day that has at least one partition.
@@ -188,6 +212,9 @@ impl CatalogSnapshot {
             let Some(Some(state)) = self.tables.get_mut(table) else {
                 continue;
             };
+            if state.day_format.as_ref() == Some(format) {
+                continue;
+            }
             for partitions in state.partitions.values_mut() {
                 partitions.read_with(format, *last_hour);
             }

@@ -13,11 +13,13 @@ mod graph;
 mod left_times;
 mod link;
 mod need;
+mod paths;
 mod plan;
 mod planner;
 mod resolve;
 mod scan;
 mod select;
+mod unmet;
 mod waits;
 
 pub use build::{AnyConf, BuildOptions, ConfView, DriverOptions, JoinFlow};
@@ -39,6 +41,7 @@ pub use planner::{
     World, dropped_before, dropped_first, dropped_of, first_hole, parts_of_times, plan,
     premature_parts, times_seen, unfounded,
 };
-pub use resolve::{Bases, Dayless, bases, dayless};
+pub use resolve::{Bases, Dayless, bases, dayless, other_columns};
 pub use select::{Selection, SelectionError, States};
+pub use unmet::{Unmet, unmet};
 pub use waits::{Wait, usual_landing};

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::tables_read;
-use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableInfo, TableName, TableSpec};
+use chronon_run_core::{
+    CatalogSnapshot, Column, PartitionFormat, Partitions, TableInfo, TableName, TableSpec,
+    TableState,
+};
 
 use crate::{
     graph::{Asset, AssetIndex, Graph, Input, Role, Tables},
@@ -58,22 +61,49 @@ impl Graph {
         let mut graph = self.clone();
         let producers = producers(&self.assets);
         for (index, asset) in graph.assets.iter_mut().enumerate() {
-            let inputs = std::mem::take(&mut asset.inputs);
-            let resolve = |input: Input| {
-                let mut found = behind(input, bases, &|table| {
-                    let producer = producers.get(table).copied();
-                    producer.filter(|&producer| producer < index)
-                });
-                found.iter_mut().for_each(|input| weaken(input, snapshot));
-                found
-            };
-            asset.inputs = inputs.into_iter().flat_map(resolve).collect();
+            resolve(index, asset, &producers, snapshot, bases);
         }
         graph
     }
+
+    /// One asset of [`Graph::resolved`].
+    #[must_use]
+    pub fn resolved_asset(
+        &self,
+        index: AssetIndex,
+        snapshot: &CatalogSnapshot,
+        bases: &Bases,
+    ) -> Asset {
+        let mut asset = self.assets[index].clone();
+        let producers = producers(&self.assets);
+        resolve(index, &mut asset, &producers, snapshot, bases);
+        asset
+    }
 }
 
-fn producers(assets: &[Asset]) -> BTreeMap<TableName, AssetIndex> {
+/// Tables by the asset that fills their days.
+type Producers = BTreeMap<TableName, AssetIndex>;
+
+fn resolve(
+    index: AssetIndex,
+    asset: &mut Asset,
+    producers: &Producers,
+    snapshot: &CatalogSnapshot,
+    bases: &Bases,
+) {
+    let producer = |table: &TableName| {
+        let producer = producers.get(table).copied();
+        producer.filter(|&producer| producer < index)
+    };
+    let inputs = std::mem::take(&mut asset.inputs).into_iter();
+    let mut inputs: Vec<Input> = inputs
+        .flat_map(|input| behind(input, bases, &producer))
+        .collect();
+    inputs.iter_mut().for_each(|input| settle(input, snapshot));
+    asset.inputs = inputs;
+}
+
+fn producers(assets: &[Asset]) -> Producers {
     let daily = assets.iter().enumerate();
     let daily = daily.filter(|(_, asset)| asset.day_column.is_some());
     daily
@@ -125,8 +155,9 @@ fn behind(
     found
 }
 
-/// A table that is only guessed to be read day by day, and has no such days, must exist.
-fn weaken(input: &mut Input, snapshot: &CatalogSnapshot) {
+/// A table that is only guessed to be read day by day along the column of outputs: if it has no such
+/// partition column, its days are along another one; if none of its columns holds days, it must exist.
+fn settle(input: &mut Input, snapshot: &CatalogSnapshot) {
     let guessed = matches!(input.role, Role::Query | Role::Behind { .. });
     if !guessed || input.producer.is_some() || input.need == Need::Table {
         return;
@@ -134,13 +165,62 @@ fn weaken(input: &mut Input, snapshot: &CatalogSnapshot) {
     let Some(state) = snapshot.table(&input.spec.table) else {
         return;
     };
-    let known = !state.info.columns.is_empty();
-    let mut columns = state.info.partition_columns.iter();
+    let info = &state.info;
+    let known = !info.columns.is_empty() || !info.partition_columns.is_empty();
+    let mut columns = info.partition_columns.iter();
     let by_day = columns.any(|column| column.name.eq_ignore_ascii_case(&input.day_column));
-    if known && !by_day {
-        input.need = Need::Table;
-        input.gates = false;
+    if !known || by_day {
+        return;
     }
+    match day_column(state) {
+        Some(column) => input.day_column = column.to_owned(),
+        None => {
+            input.need = Need::Table;
+            input.gates = false;
+        }
+    }
+}
+
+/// The partition column that holds a table's days: the first one with a day, or with values that look
+/// like days, or, of a table without partitions, with a name or type of days.
+fn day_column(state: &TableState) -> Option<&str> {
+    let columns = || state.info.partition_columns.iter();
+    let listed = |column: &Column| state.partitions.get(&column.name);
+    let has_days = |column: &&Column| listed(column).is_some_and(|found| !found.days().is_empty());
+    let looks = |column: &&Column| {
+        let mut values = listed(column).into_iter().flat_map(Partitions::odd_values);
+        values.any(|value| PartitionFormat::guess(value).is_some())
+    };
+    let empty = columns().all(|column| listed(column).is_none_or(Partitions::is_empty));
+    let found = columns().find(has_days).or_else(|| columns().find(looks));
+    let found = found.or_else(|| columns().find(|column| empty && is_named_for_days(column)));
+    found.map(|column| column.name.as_str())
+}
+
+fn is_named_for_days(column: &Column) -> bool {
+    let words = ["ds", "dt", "day", "date", "datestr"];
+    let mut pieces = column.name.split('_');
+    let data_type = column.data_type.to_lowercase();
+    matches!(data_type.as_str(), "date" | "timestamp")
+        || pieces.any(|piece| words.contains(&piece.to_lowercase().as_str()))
+}
+
+/// The tables of a snapshot that were listed along none of their partition columns, with these columns.
+#[must_use]
+pub fn other_columns(snapshot: &CatalogSnapshot, listed: &Tables) -> Tables {
+    let others = |(table, columns): (&TableName, &BTreeSet<String>)| {
+        let info = &snapshot.table(table)?.info;
+        let own: BTreeSet<String> = info
+            .partition_columns
+            .iter()
+            .map(|c| c.name.clone())
+            .collect();
+        let is_listed =
+            |name: &String| columns.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let none = !own.is_empty() && !columns.is_empty() && !own.iter().any(is_listed);
+        none.then(|| (table.clone(), own))
+    };
+    listed.iter().filter_map(others).collect()
 }
 
 /// Why a table that is there has no day at all.
@@ -150,6 +230,8 @@ pub enum Dayless {
     Format {
         /// One of the values.
         value: String,
+        /// The format that it should have.
+        expected: PartitionFormat,
         /// The format that it seems to have.
         guess: Option<PartitionFormat>,
     },
@@ -200,6 +282,10 @@ fn why_dayless(
     if let Some(value) = listed.clone().find_map(|found| found.odd_values().next()) {
         return Some(Dayless::Format {
             value: value.to_owned(),
+            expected: state
+                .day_format
+                .clone()
+                .unwrap_or_else(PartitionFormat::iso),
             guess: PartitionFormat::guess(value),
         });
     }
@@ -242,8 +328,15 @@ impl Dayless {
     pub fn text(&self, table: &TableName, columns: &BTreeSet<String>) -> String {
         let column = columns.iter().next().map_or("ds", String::as_str);
         match self {
-            Self::Format { value, .. } => format!(
-                "{table} has partitions, but none is a day of the form yyyy-MM-dd: {column}={value}"
+            Self::Format {
+                value, expected, ..
+            } if expected.read(value).is_some() => {
+                format!("{table} has partitions, but no day is complete: {column}={value}")
+            }
+            Self::Format {
+                value, expected, ..
+            } => format!(
+                "{table} has partitions, but none is a day of the form {expected}: {column}={value}"
             ),
             Self::Iceberg => {
                 format!("{table} is an Iceberg table; its partitions cannot be listed here")
@@ -269,6 +362,12 @@ impl Dayless {
     #[must_use]
     pub fn hint(&self, table: &TableName) -> String {
         match self {
+            Self::Format { value, expected, .. } if expected.read(value).is_some() => format!(
+                "a day is there once it has all 24 hours; `last_hour` under `[sources.\"{table}\"]` in workspace.toml names an earlier last one"
+            ),
+            Self::Format { guess: Some(guess), expected, .. } if !expected.is_iso() => format!(
+                "`{guess}` is what they look like: correct `partition_format` under `[sources.\"{table}\"]` in workspace.toml, or the dependency whose template writes {expected}"
+            ),
             Self::Format { guess: Some(guess), .. } => format!(
                 "set `partition_format = \"{guess}\"` under `[sources.\"{table}\"]` in workspace.toml"
             ),

@@ -6,7 +6,10 @@ use std::{collections::BTreeSet, path::Path};
 use chronon_run_core::{ConfId, StepKind};
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::graph::{Asset, AssetIndex, Graph};
+use crate::{
+    graph::{Asset, AssetIndex, Graph},
+    paths,
+};
 
 /// Which assets a command is about.
 #[derive(Clone, Debug, Default)]
@@ -182,6 +185,30 @@ impl Selection {
         included && !self.exclude.iter().any(all)
     }
 
+    /// The excluded selectors that match no asset and none of the confs without assets that `means` tells.
+    #[must_use]
+    pub fn idle_excludes(
+        &self,
+        graph: &Graph,
+        left_out: &[(&ConfId, &Path, &str)],
+    ) -> BTreeSet<String> {
+        let all = |terms: &&Vec<Term>| !terms.iter().any(Term::is_state);
+        let idle = self.exclude.iter().filter(all).filter(|terms| {
+            let means = |term: &Term| {
+                let mut confs = left_out.iter();
+                confs.any(|(conf, path, team)| term.means(conf, path, team))
+            };
+            let states = States::default();
+            let found = intersection(graph, terms, true, false, &states);
+            found.is_ok_and(|found| found.is_empty()) && !terms.iter().any(means)
+        });
+        let text = |terms: &Vec<Term>| {
+            let texts: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
+            texts.join(",")
+        };
+        idle.map(text).collect()
+    }
+
     /// Whether it names anything at all.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -299,7 +326,8 @@ impl Term {
             Matcher::Name(glob, word) => {
                 let id = conf.to_string();
                 let mut names = [conf.name.as_str(), id.as_str()].into_iter();
-                names.any(|name| glob.is_match(name)) || is_path_of(word, Path::new(path.as_ref()))
+                names.any(|name| glob.is_match(name))
+                    || paths::is_path_of(word, Path::new(path.as_ref()))
             }
             Matcher::Method("path", glob) => glob.is_match(path.as_ref()),
             Matcher::Method("team", glob) => glob.is_match(team),
@@ -344,7 +372,7 @@ impl Term {
                 let id = asset.id.to_string();
                 let mut names =
                     [id.as_str(), conf.as_str(), asset.id.conf.name.as_str()].into_iter();
-                names.any(|name| glob.is_match(name)) || is_path_of(word, &asset.path)
+                names.any(|name| glob.is_match(name)) || paths::is_path_of(word, &asset.path)
             }
             Matcher::Method(method, glob) => match *method {
                 "team" => glob.is_match(&asset.team),
@@ -402,12 +430,6 @@ impl Selection {
             .map(|asset| StepKind::word(&asset.id.step))
             .collect()
     }
-}
-
-/// Whether `word` is the path of a conf, as run.py is given it, absolute, or without its first folders.
-fn is_path_of(word: &str, conf: &Path) -> bool {
-    let word = Path::new(word);
-    word.components().count() > 1 && (word.ends_with(conf) || conf.ends_with(word))
 }
 
 /// `+x` → all levels, `2+x` → two.

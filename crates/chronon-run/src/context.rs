@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     path::{Path, PathBuf},
+    sync::{Once, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -20,7 +21,10 @@ use chronon_run_plan::{
 use chronon_run_report::{Activity, count};
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::{cli::SelectArgs, driver::Driver, failure::Failure, jars, kv, output, planning, state};
+use crate::{
+    cli::SelectArgs, driver::Driver, failure::Failure, formats, jars, kv, output, planning,
+    seed_days, state,
+};
 
 /// A loaded workspace.
 pub(crate) struct Context {
@@ -33,6 +37,8 @@ pub(crate) struct Context {
     broken: BTreeMap<PathBuf, String>,
     /// Files with errors that have no asset: what cannot be read, and names of tables that are none.
     left_out: Vec<LeftOut>,
+    /// Seeds that cannot be loaded, read when they are first asked for.
+    bad_seeds: OnceLock<BTreeMap<TableName, String>>,
     /// For each asset, the overrides that select it, in the order of the file.
     overrides: BTreeMap<AssetIndex, Vec<Override>>,
 }
@@ -136,7 +142,7 @@ impl Context {
         selected: &BTreeSet<AssetIndex>,
         refusals: bool,
     ) -> Result<BTreeSet<String>, Failure> {
-        let selection = selection(args)?;
+        let selection = selection(args, &self.workspace)?;
         let left_out = self.left_out.iter();
         let left_out = left_out.filter(|conf| selection.means(&conf.id, &conf.path, &conf.team));
         let mut names: BTreeSet<String> = left_out
@@ -153,8 +159,28 @@ impl Context {
         Ok(names)
     }
 
-    /// Why an asset cannot be filled: a conf that would fill one of its inputs has errors.
+    /// The seeds whose files cannot be read or understood, and why.
+    pub(crate) fn bad_seeds(&self) -> &BTreeMap<TableName, String> {
+        self.bad_seeds
+            .get_or_init(|| seed_days::broken(&self.workspace))
+    }
+
+    /// Why an asset cannot be filled: it reads a seed that cannot be loaded.
+    fn needs_bad_seed(&self, asset: &chronon_run_plan::Asset) -> Option<String> {
+        asset.inputs.iter().find_map(|input| {
+            let table = &input.spec.table;
+            let why = self.bad_seeds().get(table)?;
+            Some(format!(
+                "it needs {table}, a seed that cannot be loaded: {why}"
+            ))
+        })
+    }
+
+    /// Why an asset cannot be filled: a conf or seed that would fill one of its inputs has errors.
     fn needs_left_out(&self, asset: &chronon_run_plan::Asset) -> Option<String> {
+        if let Some(why) = self.needs_bad_seed(asset) {
+            return Some(why);
+        }
         let tables: BTreeSet<&TableName> = asset.inputs.iter().map(|i| &i.spec.table).collect();
         let needed = self.left_out.iter().find(|conf| {
             let table = conf.table.as_ref();
@@ -226,7 +252,8 @@ impl Context {
                 .chain(of_driver)
                 .map(|finding| relative_to(finding, &workspace)),
         );
-        findings.extend(global_format(&workspace));
+        let formats = formats::findings(&workspace, &repo).into_iter();
+        findings.extend(formats.map(|finding| relative_to(finding, &workspace)));
         let (graph, overrides) = build_graph(&workspace, &repo, &mut findings);
         let mut context = Self {
             workspace,
@@ -234,6 +261,7 @@ impl Context {
             graph,
             own_findings,
             overrides,
+            bad_seeds: OnceLock::new(),
             broken: BTreeMap::new(),
             left_out: Vec::new(),
         };
@@ -248,11 +276,12 @@ impl Context {
         args: &SelectArgs,
         every_mode: bool,
     ) -> Result<BTreeSet<AssetIndex>, Failure> {
-        let selection = selection(args)?;
+        let selection = selection(args, &self.workspace)?;
         let states = match selection.asks_for_state() {
             Some(_) => planning::states(self)?,
             None => States::default(),
         };
+        self.warn_of_idle_excludes(&selection);
         let resolved = selection.resolve_with(&self.graph, every_mode, &states);
         resolved.map_err(|error| {
             let mut left_out = self.left_out.iter();
@@ -265,6 +294,24 @@ impl Context {
                 None => bad_selection(error),
             }
         })
+    }
+
+    /// Names the excluded selectors that exclude nothing, once.
+    fn warn_of_idle_excludes(&self, selection: &Selection) {
+        static NOTED: Once = Once::new();
+        let left_out = self.left_out.iter();
+        let left_out: Vec<_> = left_out
+            .map(|conf| (&conf.id, conf.path.as_path(), conf.team.as_str()))
+            .collect();
+        let idle = selection.idle_excludes(&self.graph, &left_out);
+        if idle.is_empty() {
+            return;
+        }
+        NOTED.call_once(|| {
+            for term in idle {
+                output::note(&format!("warning: `--exclude {term}` matches no asset"));
+            }
+        });
     }
 
     /// The asset of this id, or the only offline table of the conf of this name. An id need not be
@@ -380,7 +427,9 @@ impl Context {
         let asset = &self.graph.assets[index];
         let why = self.refusal(&asset.id)?;
         let wrong = self.has_errors(index) || self.needs_left_out(asset).is_some();
-        let (code, instead) = if wrong {
+        let (code, instead) = if self.needs_bad_seed(asset).is_some() {
+            ("bad-seed", "correct the seed's file")
+        } else if wrong {
             ("conf-error", "correct the conf")
         } else if asset.id.step == StepKind::Kv {
             ("no-hook", "add the hook")
@@ -577,9 +626,36 @@ impl LeftOut {
     }
 }
 
-fn selection(args: &SelectArgs) -> Result<Selection, Failure> {
-    let include: Vec<String> = args.selectors.iter().chain(&args.select).cloned().collect();
-    Selection::parse(&include, &args.exclude).map_err(bad_selection)
+fn selection(args: &SelectArgs, workspace: &Workspace) -> Result<Selection, Failure> {
+    let here = |text: &String| {
+        let words = text.split(' ').map(|word| in_repo(word, workspace));
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let include: Vec<String> = args
+        .selectors
+        .iter()
+        .chain(&args.select)
+        .map(here)
+        .collect();
+    let exclude: Vec<String> = args.exclude.iter().map(here).collect();
+    Selection::parse(&include, &exclude).map_err(bad_selection)
+}
+
+/// A selector that is a path relative to the current directory, e.g. completed by a shell below the repo,
+/// as a path relative to the repo; any other as it is.
+fn in_repo(word: &str, workspace: &Workspace) -> String {
+    let path = word.trim_matches('+');
+    let found = || {
+        let path = env::current_dir().ok()?.join(path).canonicalize().ok()?;
+        let repo = workspace.repo.canonicalize().ok()?;
+        let inside = path.strip_prefix(repo).ok()?.to_str()?.to_owned();
+        let is_conf = Path::new(&inside).starts_with(&workspace.production);
+        let folder = if path.is_dir() { "/" } else { "" };
+        is_conf.then(|| word.replacen(word.trim_matches('+'), &format!("{inside}{folder}"), 1))
+    };
+    let plain = !path.is_empty() && !path.contains([':', ',', '*']);
+    let found = plain.then(found).flatten();
+    found.unwrap_or_else(|| word.to_owned())
 }
 
 /// Conf paths are relative to the repo; show them relative to where the user is.
@@ -658,31 +734,6 @@ fn build_graph(
         }
     }
     (graph, overrides)
-}
-
-/// `spark.chronon.partition.format` is refused: with it the Driver writes every output in that format too.
-fn global_format(workspace: &Workspace) -> Option<Diagnostic> {
-    const PROPERTY: &str = "spark.chronon.partition.format";
-    let overrides = workspace.overrides.iter().map(|settings| &settings.conf);
-    let mut all = std::iter::once(&workspace.engine.conf).chain(overrides);
-    let format =
-        all.find_map(|conf| conf.get(PROPERTY).filter(|format| *format != "yyyy-MM-dd"))?;
-    let text = std::fs::read_to_string(&workspace.file).unwrap_or_default();
-    let at = match text.find(PROPERTY) {
-        Some(at) => Location::bytes(&workspace.file, at..at + PROPERTY.len()),
-        None => Location::file(&workspace.file),
-    };
-    let message = format!(
-        "`{PROPERTY}` = `{format}` is not supported: every output would be written in that format, too"
-    );
-    let hint = format!(
-        "remove it, and set `partition_format = \"{format}\"` under `[sources.\"db.table\"]` for each source that has it"
-    );
-    Some(shortened(
-        Diagnostic::error("partition-format", message)
-            .at(at)
-            .hint(hint),
-    ))
 }
 
 /// Whether a finding is about the conf's own dependencies, which workspace.toml replaces.

@@ -13,7 +13,13 @@ use chronon_run_plan::{
 };
 use serde_json::Value;
 
-use crate::{context::Context, filled::conf_of, left_times, warehouse::Warehouse};
+use crate::{
+    context::Context,
+    filled::conf_of,
+    left_times,
+    looking::{formats, resolved},
+    warehouse::Warehouse,
+};
 
 /// Everything that the planner needs to tell which days of `selected` are out of date.
 pub(crate) fn read(
@@ -24,10 +30,10 @@ pub(crate) fn read(
     ledger: &mut Ledger,
     depth: Depth,
 ) -> Freshness {
-    let (assets, slices) = memory_wanted(&context.graph, selected);
+    let (assets, slices) = memory_wanted(world.graph, selected);
     let memory = ledger.memory(&assets, &slices);
     let wanted = evidence_wanted(world, selected, &memory, depth);
-    let now = warehouse.evidence(&context.workspace, &wanted, None);
+    let now = warehouse.evidence(&context.workspace, &wanted, None, &formats(context));
     let mut freshness = Freshness {
         memory,
         now,
@@ -99,10 +105,13 @@ impl Recording<'_> {
         let Some(conf) = conf_of(self.context, &asset.id) else {
             return;
         };
+        let (asset, snapshot) = &resolved(self.context, self.warehouse, asset, snapshot);
         let wanted = inputs_seen(asset, &RangeSet::from(job.range), snapshot);
+        let workspace = &self.context.workspace;
+        let formats = formats(self.context);
         let mut seen = self
             .warehouse
-            .evidence(&self.context.workspace, &wanted, Some(snapshot));
+            .evidence(workspace, &wanted, Some(snapshot), &formats);
         note_presence(&mut seen, &wanted);
         let days = snapshot.days(&asset.table, column, &asset.sub_partitions);
         let days = days.widen(-asset.shift, -asset.shift);

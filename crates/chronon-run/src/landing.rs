@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use chronon_run_core::Ds;
+use chronon_run_core::{Ds, PartitionFormat};
 use chronon_run_plan::{Wait, usual_landing};
 
 use crate::{
     context::{Context, now_millis},
+    looking::formats,
     warehouse::Warehouse,
 };
 
@@ -40,10 +41,12 @@ fn usual(context: &Context, warehouse: &Warehouse, wait: &Wait) -> Option<Durati
     }
     let sources = context.graph.sources();
     let column = sources.get(&wait.table)?.first()?;
+    let format = formats(context).remove(&wait.table);
+    let format = format.map_or_else(PartitionFormat::iso, |(format, _)| format);
     // What cannot be asked is not known, and that is all.
     let landed = warehouse
         .catalog()?
-        .landings(&wait.table, column, NEWEST)
+        .landings(&wait.table, column, &format, NEWEST)
         .ok()?;
     usual_landing(&landed, |ds| end_of(context, ds))
 }

@@ -3,15 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
-use chronon_run_plan::{AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless};
+use chronon_run_plan::{
+    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns, unmet,
+};
 
 use crate::{context::Context, failure::Failure, warehouse::Warehouse};
+
+/// How tables write days that are not of the form `yyyy-MM-dd`, and the last hour of a day.
+pub(crate) type Formats = BTreeMap<TableName, (PartitionFormat, Option<u32>)>;
 
 /// A snapshot, and the graph as far as it tells more of the inputs.
 pub(crate) struct Looked {
     pub(crate) graph: Graph,
     pub(crate) snapshot: CatalogSnapshot,
-    /// Inputs that are there without any day, and why.
+    /// Inputs that are there without any day or any partition that is waited for, and why.
     pub(crate) dayless: Vec<String>,
 }
 
@@ -25,11 +30,12 @@ impl Looked {
         let tables = context.graph.tables_of(selected);
         let (snapshot, bases) = list(context, warehouse, &tables)?;
         let graph = context.graph.resolved(&snapshot, &bases);
-        let mut inputs = Tables::new();
-        for input in selected
+        let read = selected
             .iter()
-            .flat_map(|&index| &graph.assets[index].inputs)
-        {
+            .flat_map(|&index| &graph.assets[index].inputs);
+        let unmet = unmet(read.clone(), &snapshot);
+        let mut inputs = Tables::new();
+        for input in read {
             if input.producer.is_none() && input.need != chronon_run_plan::Need::Table {
                 let columns = inputs.entry(input.spec.table.clone()).or_default();
                 columns.insert(input.day_column.clone());
@@ -44,8 +50,11 @@ impl Looked {
                 why.hint(table)
             )
         };
+        let unmet = unmet
+            .into_iter()
+            .map(|unmet| format!("warning: {}; {}", unmet.text, unmet.hint));
         Ok(Self {
-            dayless: found.map(text).collect(),
+            dayless: found.map(text).chain(unmet).collect(),
             graph,
             snapshot,
         })
@@ -58,35 +67,69 @@ pub(crate) fn list(
     warehouse: &Warehouse,
     tables: &Tables,
 ) -> Result<(CatalogSnapshot, Bases), Failure> {
+    let snapshot = warehouse.snapshot(&context.workspace, tables)?;
+    extended(context, warehouse, snapshot, tables)
+}
+
+/// A snapshot of `tables` with the tables behind the views among them, listed along the columns that
+/// hold their days, with days read in each table's format.
+fn extended(
+    context: &Context,
+    warehouse: &Warehouse,
+    mut snapshot: CatalogSnapshot,
+    tables: &Tables,
+) -> Result<(CatalogSnapshot, Bases), Failure> {
     let declared = context.days_from();
-    let mut snapshot = warehouse.snapshot(&context.workspace, tables)?;
+    let mut known = tables.clone();
     let mut found = bases(&snapshot, &declared);
     loop {
         let mut more = Tables::new();
         for (view, read) in &found {
-            let columns = tables.get(view).cloned().unwrap_or_default();
+            let columns = known.get(view).cloned().unwrap_or_default();
             let columns: BTreeSet<String> = match columns.is_empty() {
                 true => [context.workspace.partition_column.clone()].into(),
                 false => columns,
             };
-            for table in read
-                .iter()
-                .filter(|table| !snapshot.tables.contains_key(*table))
-            {
+            for table in read.iter().filter(|table| !known.contains_key(*table)) {
                 more.entry(table.clone())
                     .or_default()
                     .extend(columns.clone());
             }
+        }
+        for (table, columns) in other_columns(&snapshot, &known) {
+            more.entry(table).or_default().extend(columns);
         }
         if more.is_empty() {
             break;
         }
         let further = warehouse.snapshot(&context.workspace, &more)?;
         snapshot.tables.extend(further.tables);
+        known.extend(more);
         found = bases(&snapshot, &declared);
     }
     snapshot.read_with(&formats(context));
     Ok((snapshot, found))
+}
+
+/// One asset as the planner sees it, and the snapshot that goes with it, given what the catalog shows of
+/// its tables now. What cannot be listed is left as it is.
+pub(crate) fn resolved(
+    context: &Context,
+    warehouse: &Warehouse,
+    asset: &Asset,
+    snapshot: &CatalogSnapshot,
+) -> (Asset, CatalogSnapshot) {
+    let Some(index) = context.graph.find(&asset.id) else {
+        return (asset.clone(), snapshot.clone());
+    };
+    let tables = context.graph.tables_of(&BTreeSet::from([index]));
+    match extended(context, warehouse, snapshot.clone(), &tables) {
+        Ok((snapshot, bases)) => {
+            let asset = context.graph.resolved_asset(index, &snapshot, &bases);
+            (asset, snapshot)
+        }
+        Err(_) => (asset.clone(), read(context, snapshot)),
+    }
 }
 
 /// The same snapshot, for a step's script: days of sources in other formats are read.
@@ -98,7 +141,7 @@ pub(crate) fn read(context: &Context, snapshot: &CatalogSnapshot) -> CatalogSnap
 
 /// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a
 /// day, where partitions are of hours.
-pub(crate) fn formats(context: &Context) -> BTreeMap<TableName, (PartitionFormat, Option<u32>)> {
+pub(crate) fn formats(context: &Context) -> Formats {
     let settings = &context.workspace.sources;
     let last_hour = |table: &TableName| settings.get(table).and_then(|found| found.last_hour);
     let mut formats = context.graph.formats.clone();

@@ -20,6 +20,7 @@ mod edits;
 mod estimates;
 mod failure;
 mod filled;
+mod formats;
 mod freshness;
 mod hooks;
 mod installing;

@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 
 use chronon_run_core::{
     CatalogSnapshot, Column, DayEvidence, Diagnostic, Digest, Ds, Evidence, Location,
-    PartitionFormat, Partitions, RangeSet, Slice, TableInfo, TableState,
+    PartitionFormat, Partitions, RangeSet, Slice, TableInfo, TableName, TableState,
 };
 use chronon_run_engine::seeds::{self, Prepared, SeedError, State};
 use chronon_run_plan::Tables;
 use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 
-use crate::{failure::Failure, seeding::of_workspace};
+use crate::{
+    context::Context,
+    failure::Failure,
+    looking::{Formats, formats},
+    seeding::of_workspace,
+};
 
 /// Adds to `snapshot` the days of seeds that are not loaded yet, or whose file has changed since, as
 /// if they were loaded.
@@ -30,7 +35,10 @@ pub(crate) fn add_unloaded(
         if seed.format == SeedFormat::Parquet && existing.is_some_and(made_of_seed) {
             continue;
         }
-        let prepared = prepare(seed)?;
+        // What reads a seed that cannot be loaded is excluded.
+        let Ok(prepared) = prepare(seed) else {
+            continue;
+        };
         // A table that is no seed's is the loader's to complain about.
         if matches!(prepared.state(existing), State::Loaded | State::Foreign) {
             continue;
@@ -40,7 +48,9 @@ pub(crate) fn add_unloaded(
             let partitions = Partitions::along(column, prepared.partition_by(), &rows);
             (column.clone(), partitions)
         };
-        let partitions: BTreeMap<_, _> = columns.iter().map(days).collect();
+        let own = columns.iter();
+        let own = own.filter(|column| prepared.partition_by().contains(column));
+        let partitions: BTreeMap<_, _> = own.map(days).collect();
         let state = TableState {
             info: info(&prepared),
             partitions,
@@ -49,6 +59,17 @@ pub(crate) fn add_unloaded(
         snapshot.tables.insert(seed.table.clone(), Some(state));
     }
     Ok(())
+}
+
+/// The seeds that cannot be loaded, and why.
+pub(crate) fn broken(workspace: &Workspace) -> BTreeMap<TableName, String> {
+    let seeds = workspace.seeds.iter();
+    seeds
+        .filter_map(|seed| {
+            let error = seeds::prepare(of_workspace(seed)).err()?;
+            Some((seed.table.clone(), error.to_string()))
+        })
+        .collect()
 }
 
 /// The seed's file, read.
@@ -67,6 +88,7 @@ pub(crate) fn evidence(
     slice: &Slice,
     wanted: &RangeSet,
     loaded: Option<&CatalogSnapshot>,
+    format: &PartitionFormat,
 ) -> Option<DayEvidence> {
     if seed.format == SeedFormat::Parquet {
         return None;
@@ -79,7 +101,7 @@ pub(crate) fn evidence(
     let salt = if is_loaded { "" } else { "not loaded" };
     let declared = serde_json::to_string(&seed.columns).ok()?;
     let empty = Digest::default().text(salt).text(&declared);
-    let digests = prepared.day_digests(&slice.day_column);
+    let digests = prepared.day_digests(&slice.day_column, format);
     let day = |ds: Ds| {
         let rows = digests.get(&ds).map_or("", String::as_str);
         let evidence = Evidence {
@@ -107,13 +129,15 @@ fn info(prepared: &Prepared) -> TableInfo {
 }
 
 /// Everything that is wrong with the workspace's seeds.
-pub(crate) fn findings(workspace: &Workspace) -> Vec<Diagnostic> {
+pub(crate) fn findings(context: &Context) -> Vec<Diagnostic> {
+    let workspace = &context.workspace;
+    let formats = formats(context);
     let found =
         workspace
             .seeds
             .iter()
             .filter_map(|seed| match seeds::prepare(of_workspace(seed)) {
-                Ok(prepared) => doubt(&prepared, seed, workspace),
+                Ok(prepared) => doubt(&prepared, seed, &workspace.partition_column, &formats),
                 Err(error) => Some(refusal(&error, seed)),
             });
     found.collect()
@@ -127,21 +151,24 @@ fn refusal(error: &SeedError, seed: &Seed) -> Diagnostic {
 }
 
 /// What loads, and is probably not what the user means.
-fn doubt(prepared: &Prepared, seed: &Seed, workspace: &Workspace) -> Option<Diagnostic> {
-    let column = &workspace.partition_column;
-    let format = workspace.sources.get(&seed.table);
-    let format = format.and_then(|settings| settings.partition_format.as_ref());
-    let is_day = |value: &str| format.is_some_and(|format| format.read(value).is_some());
-    let no_day = prepared
-        .no_day(column)
-        .filter(|(_, _, value)| !is_day(value));
-    if let Some((path, line, value)) = no_day {
+fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> Option<Diagnostic> {
+    let format = formats.get(&seed.table).map(|(format, _)| format);
+    let iso = PartitionFormat::iso();
+    let is_day = |value: &str| format.unwrap_or(&iso).read(value).is_some();
+    if let Some((path, line, value)) = prepared.no_day(column, &is_day) {
         let message = format!(
             "{}:{line}: `{value}` in column `{column}` is no day of the form YYYY-MM-DD (seed {})",
             path.display(),
             seed.table
         );
         let finding = Diagnostic::warning("seed-without-days", message).at(Location::file(path));
+        if prepared.has_day(column, &is_day) {
+            return Some(
+                finding.hint(
+                    "nothing reads this row, because it belongs to no day; correct the value",
+                ),
+            );
+        }
         let other = PartitionFormat::guess(value).map(|guess| {
             format!(
                 ", or set `partition_format = \"{guess}\"` under `[sources.\"{}\"]`",

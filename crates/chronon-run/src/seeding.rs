@@ -44,6 +44,9 @@ pub(crate) fn load(
     if context.workspace.seeds.is_empty() {
         return Ok(());
     }
+    for (table, why) in context.bad_seeds() {
+        note(&format!("warning: the seed {table} is not loaded: {why}"));
+    }
     let _guard = lock_seeds(context, control)?;
     let missing = missing(context, warehouse)?;
     if missing.is_empty() {
@@ -96,6 +99,9 @@ fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Fa
     let snapshot = catalog.snapshot(&requests).map_err(Failure::setup)?;
     let mut found = Vec::new();
     for seed in &context.workspace.seeds {
+        if context.bad_seeds().contains_key(&seed.table) {
+            continue;
+        }
         let prepared = seed_days::prepare(seed)?;
         let existing = snapshot.table(&seed.table).map(|state| &state.info);
         match prepared.state(existing) {

@@ -9,11 +9,13 @@ use std::{
 };
 
 use chronon_run_catalog::{
-    Catalog, CatalogError, Timeouts,
+    Catalog, CatalogError, EvidenceRequest, Timeouts,
     embedded::{self, Embedded, Watched},
     recorded,
 };
-use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice, ds::format_instant};
+use chronon_run_core::{
+    CatalogSnapshot, DayEvidence, PartitionFormat, RangeSet, Slice, ds::format_instant,
+};
 use chronon_run_engine::spark::{
     self, Found, Java, Jvm, Origin, Spark, Surroundings,
     command::{LOG_CONFIG, log_config_path},
@@ -28,6 +30,7 @@ use crate::{
     archives::{Purpose, archive},
     failure::Failure,
     installing::Installing,
+    looking::Formats,
     machine::{self, Machine},
     output::note,
     seed_days, state, supply,
@@ -255,22 +258,30 @@ impl Warehouse {
     }
 
     /// What is seen of single partitions of inputs. It only explains, so what cannot be learnt is left
-    /// out. `loaded` is the catalog as it is now, where seeds have been loaded already.
+    /// out. `loaded` is the catalog as it is now, where seeds have been loaded already; `formats` are those
+    /// of tables whose days are not of the form `yyyy-MM-dd`.
     pub(crate) fn evidence(
         &self,
         workspace: &Workspace,
         wanted: &BTreeMap<Slice, RangeSet>,
         loaded: Option<&CatalogSnapshot>,
+        formats: &Formats,
     ) -> BTreeMap<Slice, DayEvidence> {
         let mut found = BTreeMap::new();
         let mut asked = Vec::new();
         for (slice, days) in wanted {
             let seed = workspace.seeds.iter().find(|s| s.table == slice.table);
-            match seed.and_then(|seed| seed_days::evidence(seed, slice, days, loaded)) {
+            let format = formats.get(&slice.table).map(|(format, _)| format.clone());
+            let format = format.unwrap_or_else(PartitionFormat::iso);
+            match seed.and_then(|seed| seed_days::evidence(seed, slice, days, loaded, &format)) {
                 Some(evidence) => {
                     found.insert(slice.clone(), evidence);
                 }
-                None => asked.push((slice.clone(), days.clone())),
+                None => asked.push(EvidenceRequest {
+                    slice: slice.clone(),
+                    days: days.clone(),
+                    format,
+                }),
             }
         }
         if let Some(catalog) = self.catalog.as_ref().filter(|_| !asked.is_empty()) {

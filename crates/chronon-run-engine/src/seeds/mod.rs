@@ -16,7 +16,7 @@ mod script;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use chronon_run_core::{Column, Ds, RangeSet, TableInfo, TableName};
+use chronon_run_core::{Column, Ds, PartitionFormat, RangeSet, TableInfo, TableName};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -177,16 +177,17 @@ impl Prepared {
         self.digests.keys().cloned().chain(empty).collect()
     }
 
-    /// A digest of the rows of each day along one partition column. Days without rows are not there.
+    /// A digest of the rows of each day, written in `format`, along one partition column. Days without
+    /// rows are not there.
     #[must_use]
-    pub fn day_digests(&self, column: &str) -> BTreeMap<Ds, String> {
+    pub fn day_digests(&self, column: &str, format: &PartitionFormat) -> BTreeMap<Ds, String> {
         let mut days: BTreeMap<Ds, String> = BTreeMap::new();
         let Some(at) = self.partition_by.iter().position(|name| name == column) else {
             return days;
         };
         for (values, digest) in &self.digests {
-            if let Some(Ok(ds)) = values.get(at).map(|value| value.parse()) {
-                let all = days.entry(ds).or_default();
+            if let Some(time) = values.get(at).and_then(|value| format.read(value)) {
+                let all = days.entry(time.ds).or_default();
                 // Which of the day's partitions counts, too.
                 for text in values.iter().chain([digest]) {
                     all.push_str(text);
@@ -197,15 +198,31 @@ impl Prepared {
         days
     }
 
-    /// The first row whose value of a partition column is no day, if none of the values is one.
+    /// The first row whose value of a partition column is no day, as `is_day` tells.
     #[must_use]
-    pub fn no_day(&self, column: &str) -> Option<(&std::path::Path, u64, &str)> {
+    pub fn no_day(
+        &self,
+        column: &str,
+        is_day: &dyn Fn(&str) -> bool,
+    ) -> Option<(&std::path::Path, u64, &str)> {
         let at = self.partition_by.iter().position(|name| name == column)?;
-        if !self.days(column).is_empty() {
-            return None;
-        }
-        let (values, (path, line)) = self.first_rows.first_key_value()?;
-        Some((path, *line, values.get(at)?))
+        let rows = self.first_rows.iter();
+        let rows = rows.filter_map(|(values, (path, line))| {
+            let value = values.get(at)?.as_str();
+            (!is_day(value)).then_some((path.as_path(), *line, value))
+        });
+        rows.min()
+    }
+
+    /// Whether a row's value of a partition column is a day, as `is_day` tells.
+    #[must_use]
+    pub fn has_day(&self, column: &str, is_day: &dyn Fn(&str) -> bool) -> bool {
+        let at = self.partition_by.iter().position(|name| name == column);
+        let mut rows = self.first_rows.keys();
+        rows.any(|values| {
+            let value = at.and_then(|at| values.get(at));
+            value.is_some_and(|value| is_day(value))
+        })
     }
 
     /// Whether any file has a row; unknown, so false, of Parquet.
@@ -312,6 +329,9 @@ impl SeedError {
                 format!("correct `path` of `[seeds.\"{table}\"]` in workspace.toml, or the file")
             }
             Self::BadName { .. } => "rename the file, and `path` in workspace.toml".to_owned(),
+            Self::Malformed { why, .. } if why.contains("UTF-8") => {
+                "save the file as UTF-8".to_owned()
+            }
             Self::Malformed { .. } => "correct this line of the file".to_owned(),
             Self::NoColumn { table, key, .. } => format!(
                 "add the column to the header line, or correct {key} of `[seeds.\"{table}\"]` in workspace.toml"

@@ -26,6 +26,7 @@ const LOADER: &str = "chronon-run seed 1";
 /// that it does not have.
 pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
     check_name(&seed)?;
+    check_kind(&seed)?;
     let rows = match seed.format {
         Format::Csv => rows::csv(&seed)?,
         Format::Json => rows::json(&seed)?,
@@ -91,6 +92,16 @@ fn check_name(seed: &Seed) -> Result<(), SeedError> {
     })
 }
 
+/// To open a pipe waits for its other end.
+fn check_kind(seed: &Seed) -> Result<(), SeedError> {
+    let found = fs::metadata(&seed.path).map_err(|error| unreadable(seed, &seed.path, &error))?;
+    if found.is_file() || found.is_dir() {
+        return Ok(());
+    }
+    let why = io::Error::other("it is neither a file nor a folder");
+    Err(unreadable(seed, &seed.path, &why))
+}
+
 /// The file, or those of the folder that Spark would read, in the order of their names.
 pub(super) fn files(seed: &Seed) -> Result<Vec<PathBuf>, SeedError> {
     if !seed.path.is_dir() {
@@ -103,9 +114,13 @@ pub(super) fn files(seed: &Seed) -> Result<Vec<PathBuf>, SeedError> {
     };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_file() && !hidden(path))
+        .filter(|path| !hidden(path))
         .collect();
     files.sort();
+    if let Some(other) = files.iter().find(|path| !path.is_file()) {
+        let why = io::Error::other("only files may be in a seed's folder");
+        return Err(unreadable(seed, other, &why));
+    }
     if files.is_empty() {
         let why = io::Error::other("the folder holds no file");
         return Err(unreadable(seed, &seed.path, &why));
@@ -245,7 +260,10 @@ fn hash_path(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     entries.retain(|entry| !is_hidden(&entry.file_name()));
     for entry in entries {
         hash.update(entry.file_name().as_encoded_bytes());
-        hash_path(&entry.path(), hash)?;
+        let path = entry.path();
+        if path.is_file() || path.is_dir() {
+            hash_path(&path, hash)?;
+        }
     }
     Ok(())
 }
@@ -269,7 +287,7 @@ pub(super) fn malformed(seed: &Seed, path: &Path, line: u64, why: String) -> See
 
 #[cfg(test)]
 mod tests {
-    use chronon_run_core::TableInfo;
+    use chronon_run_core::{Ds, TableInfo};
     use indexmap::IndexMap;
 
     use super::*;
@@ -383,6 +401,14 @@ mod tests {
         folder.path = dir.path().join("empty");
         fs::create_dir(&folder.path).unwrap();
         insta::assert_snapshot!(message(folder), @"cannot read DIR/empty for seed data.t: the folder holds no file");
+        let mut folder = seed(dir.path(), "f.csv", "a\n1\n");
+        folder.path = dir.path().join("nested");
+        fs::create_dir_all(folder.path.join("more")).unwrap();
+        insta::assert_snapshot!(message(folder), @"cannot read DIR/nested/more for seed data.t: only files may be in a seed's folder");
+        // A device stands for a pipe, to open which would wait.
+        let mut device = seed(dir.path(), "d.csv", "");
+        device.path = "/dev/null".into();
+        insta::assert_snapshot!(message(device), @"cannot read /dev/null for seed data.t: it is neither a file nor a folder");
     }
 
     #[test]
@@ -402,16 +428,22 @@ mod tests {
         let prepared = prepare(seed.clone()).unwrap();
         assert_eq!(types(&prepared), "a bigint, ds string");
         assert_eq!(prepared.days("ds").to_string(), "2026-01-01, 2026-01-03");
-        assert_eq!(prepared.no_day("ds"), None);
+        let is_day = |value: &str| value.parse::<Ds>().is_ok();
+        assert_eq!(
+            prepared.no_day("ds", &is_day),
+            Some((packed.as_path(), 3, "20260102"))
+        );
+        assert!(prepared.has_day("ds", &is_day));
         let text = "a,ds\n1,20260101\n";
         fs::write(dir.path().join("c.csv"), text).unwrap();
         seed.path = dir.path().join("c.csv");
         seed.empty_partitions.clear();
         let prepared = prepare(seed.clone()).unwrap();
         assert_eq!(
-            prepared.no_day("ds"),
+            prepared.no_day("ds", &is_day),
             Some((seed.path.as_path(), 2, "20260101"))
         );
+        assert!(!prepared.has_day("ds", &is_day));
     }
 
     #[test]

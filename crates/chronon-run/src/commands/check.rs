@@ -6,8 +6,8 @@ use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, StepKind
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
-    Asset, AssetColumns, AssetIndex, Bases, Dayless, Graph, History, Need, Tables, World, dayless,
-    times_seen,
+    Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, Role, Tables, Unmet, World,
+    dayless, times_seen, unmet,
 };
 use chronon_run_report::{
     count,
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
                 findings.extend(times_not_joined(&context)?);
             }
             findings.extend(compiling::stale(&context.workspace));
-            findings.extend(seed_days::findings(&context.workspace));
+            findings.extend(seed_days::findings(&context));
             findings.extend(engine_findings(&context));
             findings.extend(lock_findings(&context));
             findings.extend(days::finding(&context));
@@ -110,11 +110,10 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
             .at(Location::file(context.workspace.repo.join(path)))
             .hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait")
     };
-    let dayless = dayless(
-        &snapshot,
-        &daily_sources(context, &snapshot, &bases),
-        &bases,
-    );
+    let graph = context.graph.resolved(&snapshot, &bases);
+    let inputs = graph.assets.iter().flat_map(|asset| &asset.inputs);
+    let unmet = unmet(inputs, &snapshot);
+    let dayless = dayless(&snapshot, &daily_sources(&graph), &bases);
     let without_days = |(table, why): (&TableName, &Dayless)| {
         let (path, names) = readers.get(table)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -125,8 +124,18 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         Some(finding.at(at).hint(why.hint(table)))
     };
     let missing = missing.map(finding);
+    let in_vain = |unmet: Unmet| {
+        let (path, names) = readers.get(&unmet.table)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let message = format!("{}; {} read it", unmet.text, names.join(", "));
+        let at = Location::file(context.workspace.repo.join(path));
+        let finding = Diagnostic::warning("no-such-partition", message);
+        Some(finding.at(at).hint(unmet.hint))
+    };
     Ok(missing
         .chain(dayless.iter().filter_map(without_days))
+        .chain(unmet.into_iter().filter_map(in_vain))
+        .chain(only_existence(context, &graph, &snapshot))
         .collect())
 }
 
@@ -207,9 +216,40 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     Ok(finals.iter().filter_map(finding).collect())
 }
 
+/// Tables that the SQL of a staging query reads and that have no days, so that nothing of them is waited
+/// for but their existence.
+fn only_existence(context: &Context, graph: &Graph, snapshot: &CatalogSnapshot) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for asset in &graph.assets {
+        let named = asset.inputs.iter();
+        let named = named.filter(|input| input.role == Role::Query && input.need == Need::Table);
+        let tables = named.map(|input| &input.spec.table);
+        let tables: BTreeSet<&str> = tables
+            .filter(|table| {
+                snapshot
+                    .table(table)
+                    .is_some_and(|state| !state.info.is_view)
+            })
+            .map(TableName::as_str)
+            .collect();
+        if tables.is_empty() {
+            continue;
+        }
+        let message = format!(
+            "{} reads {}, without partitions by day: that the table exists is all that is waited for",
+            asset.id.conf.name,
+            tables.into_iter().collect::<Vec<_>>().join(", ")
+        );
+        let at = Location::file(context.workspace.repo.join(&asset.path));
+        findings.push(Diagnostic::warning("input-without-days", message).at(at).hint(
+            "if its rows belong to days, say what to wait for in `metaData.dependencies`, or with `dependencies` of an `[[override]]` in workspace.toml",
+        ));
+    }
+    findings
+}
+
 /// The sources of which days are needed.
-fn daily_sources(context: &Context, snapshot: &CatalogSnapshot, bases: &Bases) -> Tables {
-    let graph = context.graph.resolved(snapshot, bases);
+fn daily_sources(graph: &Graph) -> Tables {
     let mut tables = Tables::new();
     for input in graph.assets.iter().flat_map(|asset| &asset.inputs) {
         if input.producer.is_none() && input.need != Need::Table {

@@ -151,15 +151,16 @@ fn read_plan(path: &Path) -> Result<Plan, Failure> {
         )
     };
     let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
+    let text = text.trim_start_matches(chronon_run_conf::BYTE_ORDER_MARK);
     // The version first: a plan of another version may have another shape.
-    let version = serde_json::from_str::<serde_json::Value>(&text)
+    let version = serde_json::from_str::<serde_json::Value>(text)
         .ok()
         .and_then(|plan| plan["version"].as_u64());
     match version {
         Some(version) if version != u64::from(PLAN_VERSION) => Err(failed(&format!(
             "it has version {version}, this chronon-run reads version {PLAN_VERSION}"
         ))),
-        _ => serde_json::from_str(&text).map_err(|error| failed(&error)),
+        _ => serde_json::from_str(text).map_err(|error| failed(&error)),
     }
 }
 

@@ -1,0 +1,97 @@
+//! Paths of confs as selectors: of a file, of a folder, or with wildcards.
+
+use std::path::{Path, PathBuf};
+
+use globset::GlobBuilder;
+
+/// The folders of compiled confs: a path may begin there.
+const FOLDERS: [&str; 3] = ["staging_queries", "group_bys", "joins"];
+
+/// Whether `word` is the path of a conf, as run.py is given it, absolute, or without its first folders; or
+/// the path of a folder that the conf is in; or has wildcards that match such a path.
+pub(crate) fn is_path_of(word: &str, conf: &Path) -> bool {
+    if !word.contains('/') {
+        return false;
+    }
+    let path = Path::new(word);
+    let several = path.components().count() > 1;
+    let is_file = several && (path.ends_with(conf) || conf.ends_with(path));
+    is_file || is_folder_of(path, conf) || matches(word, conf)
+}
+
+fn is_folder_of(folder: &Path, conf: &Path) -> bool {
+    let elsewhere = folder.is_absolute() || folder.starts_with("..");
+    let below = |start: &Path| elsewhere && folder.ends_with(start);
+    starts(conf).any(|start| start.starts_with(folder))
+        || conf
+            .ancestors()
+            .skip(1)
+            .any(|start| !start.as_os_str().is_empty() && below(start))
+}
+
+fn matches(word: &str, conf: &Path) -> bool {
+    if !word.contains(['*', '?', '[', '{']) {
+        return false;
+    }
+    let glob = GlobBuilder::new(word.trim_end_matches('/')).build();
+    let glob = glob.map(|glob| glob.compile_matcher());
+    glob.is_ok_and(|glob| {
+        let mut starts = starts(conf);
+        starts.any(|start| start.ancestors().any(|part| glob.is_match(part)))
+    })
+}
+
+/// The path, and the rest of it from the folder of its type on.
+fn starts(conf: &Path) -> impl Iterator<Item = PathBuf> {
+    let parts: Vec<_> = conf.components().collect();
+    let is_folder = |at: &usize| {
+        let name = parts.get(*at).map(|part| part.as_os_str());
+        *at == 0 || FOLDERS.iter().any(|folder| name == Some(folder.as_ref()))
+    };
+    let places: Vec<usize> = (0..parts.len()).filter(is_folder).collect();
+    let rests: Vec<PathBuf> = places
+        .into_iter()
+        .map(|at| parts[at..].iter().collect())
+        .collect();
+    rests.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_folders_and_wildcards() {
+        let conf = Path::new("production/group_bys/shop/spend.v1");
+        for word in [
+            "production/group_bys/shop/spend.v1",
+            "/srv/repo/production/group_bys/shop/spend.v1",
+            "shop/spend.v1",
+            "production/group_bys/shop",
+            "production/group_bys/shop/",
+            "production/",
+            "group_bys/shop/",
+            "/srv/repo/production/group_bys/shop/",
+            "../production/group_bys",
+            "production/group_bys/shop/*",
+            "production/**/spend.v1",
+            "group_bys/*/",
+        ] {
+            assert!(is_path_of(word, conf), "{word}");
+        }
+        for word in [
+            "production",
+            "spend.v1",
+            "group_by/shop.spend.v1",
+            "group_by/*",
+            "joins/shop/",
+            "production/group_bys/sho",
+            "other/production",
+            "/srv/repo/joins/",
+            "production/joins/*",
+            "/",
+        ] {
+            assert!(!is_path_of(word, conf), "{word}");
+        }
+    }
+}
