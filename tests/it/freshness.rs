@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use chronon_run_core::RangeSet;
+use chronon_run_core::{RangeSet, TableState};
 use chronon_run_testkit::driver::Write;
 
 use crate::{
     driven::Driven,
-    staged::{Staged, days},
+    staged::{Staged, all_days, days},
     support::Screen,
 };
 
@@ -93,6 +93,38 @@ fn rewritten_inputs_are_said_and_stale_fills_exactly_those_days_and_what_is_down
     );
     let again = staged.run(&["materialize", "--stale"]).expect(0);
     has(&again, "nothing to do");
+}
+
+/// What a view shows changes with the tables behind it.
+#[test]
+fn rewritten_days_behind_a_view_are_seen() {
+    let staged = Staged::new(&[("one", &["lake.v"])]);
+    staged.set_source("lake.base", all_days());
+    let mut catalog = staged.catalog();
+    let mut view = TableState::default();
+    view.info.is_view = true;
+    view.info.view_text = Some("SELECT * FROM lake.base".to_owned());
+    catalog.tables.insert("lake.v".parse().unwrap(), Some(view));
+    let text = serde_json::to_string(&catalog).unwrap();
+    staged.workspace.write("catalog.json", &text);
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("one"), all_days());
+    let before = staged.calls().len();
+    has(
+        &staged.run(&["status", "--stale"]).expect(0),
+        "no filled day is known to be out of date",
+    );
+    rewrite(&staged, "lake.base", "2026-01-02");
+    has(
+        &staged.run(&["plan"]).expect(0),
+        "done      2026-01-02 (1 day): out of date: lake.base 2026-01-02 rewritten",
+    );
+    staged.run(&["materialize", "--stale"]).expect(0);
+    assert_eq!(ran(&staged, before), ["team_one 2026-01-02"]);
+    has(
+        &staged.run(&["materialize", "--stale"]).expect(0),
+        "nothing to do",
+    );
 }
 
 #[test]

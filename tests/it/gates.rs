@@ -464,6 +464,12 @@ fn a_view_has_the_days_of_the_tables_behind_it() {
         &staged.run(&["plan"]).expect(0),
         "waits for lake.base (dependency through lake.v) 2026-01-03",
     );
+    // Of a table without days nothing can be waited for, which is said.
+    view(Some("SELECT *, current_date() AS ds FROM lake.regions"));
+    set_rows(&staged, "lake.regions", &["region"], &[&["eu"]]);
+    let text = "lake.v is a view of tables without partitions by day";
+    shows(&staged.run(&["check"]).expect(0), text);
+    shows(&staged.run(&["plan"]).expect(0), text);
     view(None);
     let toml = staged.workspace.read("workspace.toml");
     let own = "\n[sources.\"lake.v\"]\ndays_from = \"lake.base\"\n";

@@ -102,6 +102,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn days_are_read_in_the_tables_own_format() {
+        let names = [
+            "ds=20260130/hr=00",
+            "ds=20260130/hr=01",
+            "ds=2026-01-31/hr=00",
+        ];
+        let found = |pattern: &str| {
+            let names = names.map(FastStr::new).to_vec();
+            let (at, days) = days_of(names, "ds", &pattern.parse().unwrap()).unwrap();
+            let days: Vec<(String, usize)> = days
+                .into_iter()
+                .map(|(ds, names)| (ds.to_string(), names.len()))
+                .collect();
+            (at, days)
+        };
+        assert_eq!(found("yyyyMMdd"), (0, vec![("2026-01-30".to_owned(), 2)]));
+        assert_eq!(found("yyyy-MM-dd"), (0, vec![("2026-01-31".to_owned(), 1)]));
+    }
+
+    #[test]
     fn values_are_unescaped() {
         assert_eq!(
             partition_values("ds=2026-01-30/hr=10%3A00"),

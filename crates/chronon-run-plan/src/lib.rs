@@ -41,7 +41,9 @@ pub use planner::{
     World, dropped_before, dropped_first, dropped_of, first_hole, parts_of_times, plan,
     premature_parts, times_seen, unfounded,
 };
-pub use resolve::{Bases, Dayless, bases, dayless, other_columns};
+pub use resolve::{
+    Bases, Dayless, bases, dayless, other_columns, undated_view_text, undated_views,
+};
 pub use select::{Selection, SelectionError, States};
 pub use unmet::{Unmet, unmet};
 pub use waits::{Wait, usual_landing};

@@ -223,6 +223,39 @@ pub fn other_columns(snapshot: &CatalogSnapshot, listed: &Tables) -> Tables {
     listed.iter().filter_map(others).collect()
 }
 
+/// The views that assets read and of which no table behind has days: that these exist is all that is waited
+/// for.
+#[must_use]
+pub fn undated_views<'a>(assets: impl IntoIterator<Item = &'a Asset>) -> BTreeSet<TableName> {
+    let mut found = BTreeSet::new();
+    for asset in assets {
+        let behind = asset.inputs.iter().filter_map(|input| match &input.role {
+            Role::Behind { view, .. } => Some((view, input.need != Need::Table)),
+            _ => None,
+        });
+        let mut dated: BTreeMap<&TableName, bool> = BTreeMap::new();
+        for (view, has_days) in behind {
+            *dated.entry(view).or_default() |= has_days;
+        }
+        let views = dated.into_iter().filter(|(_, dated)| !dated);
+        found.extend(views.map(|(view, _)| view.clone()));
+    }
+    found
+}
+
+/// What to say of a view of [`undated_views`].
+#[must_use]
+pub fn undated_view_text(view: &TableName) -> (String, String) {
+    (
+        format!(
+            "{view} is a view of tables without partitions by day: that they exist is all that is waited for"
+        ),
+        format!(
+            "name the table whose days it has: `days_from = \"db.table\"` under `[sources.\"{view}\"]` in workspace.toml"
+        ),
+    )
+}
+
 /// Why a table that is there has no day at all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Dayless {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
 use chronon_run_plan::{
-    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns, unmet,
+    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns,
+    undated_view_text, undated_views, unmet,
 };
 
 use crate::{context::Context, failure::Failure, warehouse::Warehouse};
@@ -50,11 +51,13 @@ impl Looked {
                 why.hint(table)
             )
         };
-        let unmet = unmet
-            .into_iter()
-            .map(|unmet| format!("warning: {}; {}", unmet.text, unmet.hint));
+        let unmet = unmet.into_iter().map(|unmet| (unmet.text, unmet.hint));
+        let assets = selected.iter().map(|&index| &graph.assets[index]);
+        let views = undated_views(assets).into_iter();
+        let more = unmet.chain(views.map(|view| undated_view_text(&view)));
+        let more = more.map(|(text, hint)| format!("warning: {text}; {hint}"));
         Ok(Self {
-            dayless: found.map(text).chain(unmet).collect(),
+            dayless: found.map(text).chain(more).collect(),
             graph,
             snapshot,
         })

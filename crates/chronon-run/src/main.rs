@@ -43,6 +43,7 @@ mod running;
 mod sampling;
 mod seed_days;
 mod seeding;
+mod selecting;
 mod spark_sql;
 mod state;
 mod stream_metrics;

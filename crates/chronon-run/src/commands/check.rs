@@ -7,7 +7,7 @@ use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
     Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, Role, Tables, Unmet, World,
-    dayless, times_seen, unmet,
+    dayless, times_seen, undated_view_text, undated_views, unmet,
 };
 use chronon_run_report::{
     count,
@@ -135,6 +135,7 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     Ok(missing
         .chain(dayless.iter().filter_map(without_days))
         .chain(unmet.into_iter().filter_map(in_vain))
+        .chain(undated_view_findings(context, &graph, &readers))
         .chain(only_existence(context, &graph, &snapshot))
         .collect())
 }
@@ -214,6 +215,20 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         Some(finding.hint("set join_flow = \"whole\" for it in an [[override]] of workspace.toml"))
     };
     Ok(finals.iter().filter_map(finding).collect())
+}
+
+/// Views of which no table behind has days.
+fn undated_view_findings(context: &Context, graph: &Graph, readers: &Readers) -> Vec<Diagnostic> {
+    let finding = |view: TableName| {
+        let (path, names) = readers.get(&view)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (text, hint) = undated_view_text(&view);
+        let message = format!("{text}; {} read it", names.join(", "));
+        let at = Location::file(context.workspace.repo.join(path));
+        Some(Diagnostic::warning("view-input", message).at(at).hint(hint))
+    };
+    let views = undated_views(&graph.assets).into_iter();
+    views.filter_map(finding).collect()
 }
 
 /// Tables that the SQL of a staging query reads and that have no days, so that nothing of them is waited
