@@ -102,7 +102,8 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
     let readers = readers(&context.graph);
     let missing = sources
         .keys()
-        .filter(|table| snapshot.table(table).is_none());
+        .filter(|table| snapshot.table(table).is_none())
+        .filter(|table| !context.bad_seeds().contains_key(*table));
     let finding = |table: &TableName| {
         let (path, names) = &readers[table];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
