@@ -131,6 +131,7 @@ mod tests {
             from: None,
             until: None,
             gates: true,
+            follows_times: false,
             producer: None,
         };
         unmet([&input], &snapshot)
