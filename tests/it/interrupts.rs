@@ -229,7 +229,7 @@ fn found_first(program: &Path) -> String {
 fn fetching(program: &str) -> Place {
     let staged = crate::jars::workspace("ai.chronon:spark_uber_2.12:0.0.113");
     let path = found_first(&hanging_program(&staged.workspace, program));
-    let mut place = of_staged(staged, &["materialize"]);
+    let mut place = of_staged(staged, &["engine", "install", "chronon"]);
     let cache = place.workspace.workspace().path("cache");
     place
         .command
@@ -271,6 +271,15 @@ fn query() -> Place {
     of_staged(staged(false), &["query", "SELECT 1"])
 }
 
+/// Whether an interpreter has chronon-ai is asked of it.
+fn compiler() -> Place {
+    let staged = Staged::chain();
+    let path = found_first(&hanging_program(&staged.workspace, "bin/python3"));
+    let mut place = of_staged(staged, &["compile"]);
+    place.command.env("PATH", path).env_remove("VIRTUAL_ENV");
+    place
+}
+
 fn loader() -> Place {
     let hook = "[hooks]\nkv_upload = [\"./loader\", \"{table}\", \"{ds}\"]\n";
     let driven = Driven::scripted("interrupted_load", hook);
@@ -288,7 +297,7 @@ type Entry = (&'static str, fn() -> Place);
 
 /// All of them. The Driver is a step, `show --where` and `check --sample` run what `query` does, the
 /// watchdog ends when its pipe does, and streaming apps are meant to outlive the command.
-const PLACES: [Entry; 18] = [
+const PLACES: [Entry; 19] = [
     ("a step", step),
     ("a warm session", warm_session),
     ("a step of frontfill", frontfill),
@@ -307,6 +316,7 @@ const PLACES: [Entry; 18] = [
     ("yarn", yarn),
     ("query", query),
     ("the loader of the key-value store", loader),
+    ("the interpreter of `compile`", compiler),
 ];
 
 #[test]
