@@ -389,7 +389,8 @@ fn stuck_line(step: &StepView, idle: u64, columns: u16) -> Line {
 
 fn total_line(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> Line {
     let mut text = format!("steps  {}", duration(elapsed(view.started, now)));
-    if let Some(millis) = remaining(view, expected, now) {
+    // A step that takes longer than expected leaves nothing to tell.
+    if let Some(millis) = remaining(view, expected, now).filter(|&millis| millis >= 1_000) {
         text += &format!(", about {} left", duration(millis));
     }
     let failed = view.ended(|outcome| !outcome.succeeded()).count();

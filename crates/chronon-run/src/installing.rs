@@ -1,11 +1,11 @@
 //! Shows how far an installation is.
 
 use chronon_run_engine::spark::{Phase, Progress};
-use chronon_run_report::Activity;
+use chronon_run_report::{Activity, can_redraw};
 
 use crate::output;
 
-/// One line per phase; on a terminal also a moving one with the share that is done.
+/// On a terminal one moving line with the share that is done; anywhere else a line per phase.
 #[derive(Default)]
 pub(crate) struct Installing {
     last: Option<(&'static str, Phase)>,
@@ -21,8 +21,8 @@ impl Installing {
             None => self.doing = Some(Activity::start(&text)),
         }
         let now = (progress.what, progress.phase);
-        if self.last.replace(now) != Some(now) {
-            output::note(&text);
+        if self.last.replace(now) != Some(now) && !can_redraw() {
+            output::note(&words(&progress));
         }
     }
 
@@ -35,13 +35,17 @@ impl Installing {
     }
 }
 
-fn text(progress: &Progress) -> String {
+fn words(progress: &Progress) -> String {
     let word = match progress.phase {
         Phase::Waiting => "waiting for another installation of",
         Phase::Downloading => "downloading",
         Phase::Unpacking => "unpacking",
         Phase::Preparing => "preparing",
     };
+    format!("{word} {}", progress.what)
+}
+
+fn text(progress: &Progress) -> String {
     let size = match progress.total {
         0 => String::new(),
         total => format!(
@@ -50,5 +54,5 @@ fn text(progress: &Progress) -> String {
             total / 1_000_000
         ),
     };
-    format!("{word} {}{size}", progress.what)
+    words(progress) + &size
 }
