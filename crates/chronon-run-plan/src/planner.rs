@@ -6,147 +6,34 @@ mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName,
-    event::StepIndex,
-};
+use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex};
 
-use self::history::Before;
+use self::{driver::archives, history::Before, steps::archive_alone};
 use crate::{
-    freshness::{Assessed, Freshness, assess},
+    freshness::{Assessed, assess},
     graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
-    left_times::LeftTimes,
-    need::{Bounds, Need},
-    plan::{
-        Archived, AssetPlan, Blame, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals,
-    },
+    need::Need,
+    plan::{AssetPlan, Blame, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals},
 };
 
 mod beside;
+mod driver;
+mod inputs;
 mod parts;
+mod steps;
 mod times;
+mod world;
 
 pub use history::unfounded;
+pub(crate) use inputs::{Available, available, bounds_of, existing, missing, needed, starved};
 pub(crate) use parts::is_shifted_part;
+pub use steps::first_hole;
 pub use times::{TimesSeen, times_seen};
+pub use world::{ArchivedTables, AssetSettings, DriverWorld, History, Only, Request, World};
 
 pub use parts::{
     EARLY_DAYS, dropped_before, dropped_first, dropped_of, parts_of_times, premature_parts,
 };
-
-/// What the ledger knows and the warehouse cannot tell.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    /// Days that an earlier run found to have no rows.
-    pub empty: BTreeMap<AssetId, RangeSet>,
-    /// The day that each upload's table holds, and the newest day that each `kv` has loaded.
-    pub uploaded: BTreeMap<AssetId, Ds>,
-    /// How days were made; `None` if there is no ledger.
-    pub freshness: Option<Freshness>,
-    /// The times of left rows, by the asset that stores them: a join's backfill, or its left step.
-    pub left_times: BTreeMap<AssetId, LeftTimes>,
-}
-
-/// Everything that a plan is made from, besides what the user asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct World<'a> {
-    /// The assets.
-    pub graph: &'a Graph,
-    /// What the catalog showed.
-    pub snapshot: &'a CatalogSnapshot,
-    /// What the ledger knows.
-    pub history: &'a History,
-    /// Days of sources that the workspace declares never to land.
-    pub never: &'a BTreeMap<TableName, RangeSet>,
-    /// The first days of sources, as the workspace declares them: later days are waited for, even if the
-    /// first partition is newer; earlier ones are never needed.
-    pub first_ds: &'a BTreeMap<TableName, Ds>,
-    /// Assets that the engine cannot fill, and why.
-    pub refused: &'a BTreeMap<AssetId, String>,
-    /// What counts besides where the real Driver fills the tables; `None` for the `sql` engine.
-    pub driver: Option<&'a DriverWorld>,
-}
-
-impl World<'_> {
-    /// The declared first day of an input's table, or of the view that it stands for.
-    pub(crate) fn first_day(&self, input: &Input) -> Option<Ds> {
-        let view = match &input.role {
-            Role::Behind { view, .. } => self.first_ds.get(view),
-            _ => None,
-        };
-        self.first_ds.get(&input.spec.table).or(view).copied()
-    }
-
-    /// The partitions of an asset's table as days of the asset.
-    pub(crate) fn observed_days(&self, asset: &Asset) -> RangeSet {
-        let column = asset.day_column.as_deref().unwrap_or_default();
-        let days = self
-            .snapshot
-            .days(&asset.table, column, &asset.sub_partitions);
-        days.widen(-asset.shift, -asset.shift)
-    }
-}
-
-/// What is known of the real Driver's own decisions.
-#[derive(Clone, Debug, Default)]
-pub struct DriverWorld {
-    /// Today in UTC: no upload of this day or a later one (§8.1).
-    pub today: Option<Ds>,
-    /// Tables that the Driver would rename in the next run of an asset, because its conf was
-    /// edited (§5.5). The snapshot shows them as gone already.
-    pub archived: BTreeMap<AssetId, ArchivedTables>,
-    /// Edits that the Driver does not notice, by asset, in words.
-    pub unnoticed: BTreeMap<AssetId, Vec<String>>,
-}
-
-/// What the Driver would rename, and why.
-#[derive(Clone, Debug, Default)]
-pub struct ArchivedTables {
-    /// The tables, with their days.
-    pub tables: BTreeMap<TableName, RangeSet>,
-    /// What was edited, in words.
-    pub because: Vec<String>,
-}
-
-/// Per-asset settings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AssetSettings {
-    /// Longest step in days; 0 does not cut.
-    pub step_days: u32,
-    /// Days that the asset stays behind the last closed day.
-    pub lag: u32,
-}
-
-/// What the user asks for.
-pub struct Request<'a> {
-    /// The assets.
-    pub selected: BTreeSet<AssetIndex>,
-    /// First day, inclusive; default each asset's own.
-    pub start_ds: Option<Ds>,
-    /// Last day, inclusive; default `as_of` minus the asset's lag.
-    pub end_ds: Option<Ds>,
-    /// The last closed day.
-    pub as_of: Ds,
-    /// Fill filled days again.
-    pub recompute: bool,
-    /// Plan only filled days that are out of date, and what is made of them.
-    pub stale: bool,
-    /// The days of each asset that may be planned; all, for an asset that is not there.
-    pub only: &'a BTreeMap<AssetIndex, Only>,
-    /// Settings by asset.
-    pub settings: &'a dyn Fn(AssetIndex) -> AssetSettings,
-}
-
-/// The days to which an asset is limited: those that its schedule calls for, or those of an
-/// earlier run.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Only {
-    /// The days.
-    pub days: RangeSet,
-    /// The last day of the request that they belong to, for `latest_date` and for assets of which
-    /// only the last day is ever filled; `None` if nothing is due.
-    pub last: Option<Ds>,
-}
 
 /// The plan for `request`.
 #[must_use]
@@ -195,26 +82,6 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
     }
 }
 
-/// Of the parts of a join that the Driver archives, one runs first and alone: two that start together
-/// destroy the output table (engine-semantics 1 [6], E23).
-fn archive_alone(steps: &mut [Step], driver: &DriverWorld) {
-    let mut first: BTreeMap<ConfId, StepIndex> = BTreeMap::new();
-    for step in steps {
-        let is_part = matches!(step.asset.step, StepKind::Part(_));
-        if !is_part || !driver.archived.contains_key(&step.asset) {
-            continue;
-        }
-        match first.get(&step.asset.conf) {
-            Some(archiving) if !step.after.contains(archiving) => step.after.push(*archiving),
-            Some(_) => {}
-            None => {
-                first.insert(step.asset.conf.clone(), step.index);
-            }
-        }
-        step.after.sort_unstable();
-    }
-}
-
 /// The state of the walk over the assets, producers first.
 struct Planner<'a> {
     world: World<'a>,
@@ -240,18 +107,6 @@ struct Target {
     outside: Vec<(RangeSet, Reason)>,
     /// `latest_date` of the steps.
     last: Ds,
-}
-
-/// What an input holds.
-pub(crate) struct Available {
-    /// Days that exist, will exist before they are needed, or are declared never to land.
-    pub(crate) days: RangeSet,
-    /// What can be needed of the history.
-    pub(crate) bounds: Bounds,
-    /// What can be needed of the newest day.
-    pub(crate) declared: Bounds,
-    /// Whether the table is there or will be.
-    pub(crate) table: bool,
 }
 
 impl Planner<'_> {
@@ -543,80 +398,6 @@ impl Planner<'_> {
         }
     }
 
-    /// Days that the Driver will not or must not fill, though their inputs are there.
-    fn driver_refuses(
-        &self,
-        index: AssetIndex,
-        target: &Target,
-        run: &RangeSet,
-    ) -> Vec<(RangeSet, State, Reason)> {
-        let asset = &self.world.graph.assets[index];
-        if self.world.driver.is_none() {
-            return Vec::new();
-        }
-        let mut refused = Vec::new();
-        let observed = self.days_of(asset, &asset.table);
-        let kept = match self.request.recompute {
-            true => observed.minus(&target.days),
-            false => observed.minus(&self.assessed[index].refilled),
-        };
-        if let Some(first) = kept
-            .first()
-            .filter(|_| asset.id.step.never_fills_first_hole())
-        {
-            let left: RangeSet = run
-                .first()
-                .and_then(|start| PartitionRange::new(start, first.plus(-1)))
-                .into();
-            refused.push((
-                run.intersect(&left),
-                State::Excluded,
-                Reason::FirstHole { first },
-            ));
-        }
-        if let Some(day) = self.earlier_day_that_waits(index, run, &kept) {
-            let from = run.last().and_then(|last| PartitionRange::new(day, last));
-            let later = run.intersect(&from.into());
-            refused.push((later, State::Blocked, Reason::EarlierDayWaits { day }));
-        }
-        refused
-    }
-
-    /// Days that the Driver fills up to the last day of `run` where it takes no first day: those
-    /// that have their input and no partition yet (§5.1).
-    fn driver_would_fill(&self, asset: &Asset, run: &RangeSet, kept: &RangeSet) -> RangeSet {
-        let Some(last) = run
-            .last()
-            .filter(|_| asset.id.step.fills_everything_before())
-        else {
-            return RangeSet::new();
-        };
-        let gates = asset.inputs.iter().filter(|input| input.gates);
-        let there = gates.fold(RangeSet::new(), |all, input| {
-            all.union(&self.existing(input))
-        });
-        let first = there.first().max(kept.first());
-        let asked: RangeSet = first
-            .and_then(|first| PartitionRange::new(first, last))
-            .into();
-        there.intersect(&asked).minus(kept)
-    }
-
-    /// The first day that the Driver would fill too and that lacks an input.
-    fn earlier_day_that_waits(
-        &self,
-        index: AssetIndex,
-        run: &RangeSet,
-        kept: &RangeSet,
-    ) -> Option<Ds> {
-        let asset = &self.world.graph.assets[index];
-        let extra = self.driver_would_fill(asset, run, kept).minus(run);
-        // Nothing is going to land for them; the Driver computes them with what there is.
-        let extra = extra.minus(&self.before_days(index));
-        let starved_by = |input: &Input| starved(input, &extra, &self.available(input)).first();
-        asset.inputs.iter().filter_map(starved_by).min()
-    }
-
     /// The table, or the KV store, holds one day only, and just the ledger knows which. An older day
     /// never overwrites a newer one (§8.1), not even with `--recompute`, so it counts as done too.
     fn uploaded(&self, asset: &Asset, target: &Target) -> Done {
@@ -870,148 +651,6 @@ impl Planner<'_> {
             reason,
         }
     }
-
-    fn add_steps(&mut self, index: AssetIndex, run: &RangeSet, again: &RangeSet, latest_date: Ds) {
-        let asset = &self.world.graph.assets[index];
-        let settings = (self.request.settings)(index);
-        let pieces = run
-            .ranges()
-            .iter()
-            .flat_map(|range| range.cut_aligned(settings.step_days));
-        let cuts = self.cuts_of_parts(asset);
-        let pieces = pieces.flat_map(|range| parts::cut_before(range, &cuts));
-        let pieces = beside::joined(pieces, &self.bonds(asset, run));
-        let upstream = self.upstream(asset);
-        let mut steps: Vec<Step> = Vec::new();
-        for range in pieces {
-            let place = self.steps.len() + steps.len();
-            steps.push(Step {
-                index: StepIndex::try_from(place).unwrap_or(StepIndex::MAX),
-                asset: asset.id.clone(),
-                range,
-                latest_date,
-                after: self.after(&asset.family, &upstream, range),
-                family: asset.family.clone(),
-                run_first_hole: self.world.driver.is_some()
-                    && first_hole(asset, range, &|table| self.days_of(asset, table)),
-                once_over: Vec::new(),
-                again: again.intersect(&range.into()),
-                command: None,
-            });
-        }
-        self.steps_of[index] = steps.iter().map(|step| (step.range, step.index)).collect();
-        self.steps.append(&mut steps);
-    }
-
-    /// The inputs of `asset` that this plan fills, at least in part.
-    fn upstream<'b>(&self, asset: &'b Asset) -> Vec<Upstream<'b>> {
-        let filled = asset.inputs.iter().filter_map(|input| {
-            let producer = input.producer?;
-            (!self.steps_of[producer].is_empty()).then(|| Upstream {
-                input,
-                producer,
-                bounds: self.available(input).bounds,
-            })
-        });
-        filled.collect()
-    }
-
-    /// The steps of this plan that fill what `range` needs.
-    fn after(
-        &self,
-        family: &str,
-        upstream: &[Upstream<'_>],
-        range: PartitionRange,
-    ) -> Vec<StepIndex> {
-        let mut after = BTreeSet::new();
-        for Upstream {
-            input,
-            producer,
-            bounds,
-        } in upstream
-        {
-            // Oldest first, and no two overlap.
-            let steps = &self.steps_of[*producer];
-            if input.need == Need::Table || self.is_made_first(input, *producer, family) {
-                after.extend(steps.first().map(|(_, place)| *place));
-            }
-            if input.need == Need::Table {
-                continue;
-            }
-            let shift = self.world.graph.assets[*producer].shift;
-            let needed = input
-                .need
-                .inputs_of(&range.into(), *bounds)
-                .widen(-shift, -shift);
-            for needed in needed.ranges() {
-                let first = steps.partition_point(|(filled, _)| filled.end < needed.start);
-                let matching = steps[first..]
-                    .iter()
-                    .take_while(|(filled, _)| filled.start <= needed.end);
-                after.extend(matching.map(|(_, place)| *place));
-            }
-        }
-        after.into_iter().collect()
-    }
-
-    /// Whether a step of `family` waits for the first step of an input's producer, because the table does not
-    /// exist: Spark reads the columns of a table of which no day is needed, too. Steps of one family have
-    /// their own order.
-    fn is_made_first(&self, input: &Input, producer: AssetIndex, family: &str) -> bool {
-        self.world.snapshot.table(&input.spec.table).is_none()
-            && self.world.graph.assets[producer].family != family
-    }
-}
-
-/// Whether the Driver would take days of `range` for days before the asset's beginning, and so has
-/// to be told to fill them (§5.1): some table by which it decides begins later. `days_of` tells a
-/// table's days.
-#[must_use]
-pub fn first_hole(
-    asset: &Asset,
-    range: PartitionRange,
-    days_of: &dyn Fn(&TableName) -> RangeSet,
-) -> bool {
-    if asset.id.step.never_fills_first_hole() || asset.day_column.is_none() {
-        return false;
-    }
-    let bootstrap = asset.also_writes.iter().filter(|side| side.what == "left");
-    let deciding: Vec<&TableName> = match (&asset.id.step, &asset.towards) {
-        // A part looks at the output, not at its own table (§6).
-        (StepKind::Part(_), Some(output)) => vec![output],
-        _ => std::iter::once(&asset.table)
-            .chain(bootstrap.map(|side| &side.table))
-            .collect(),
-    };
-    let begins_later = |table: &TableName| {
-        days_of(table)
-            .first()
-            .is_some_and(|first| first > range.start)
-    };
-    deciding.into_iter().any(begins_later)
-}
-
-/// An input that other steps of the plan fill.
-struct Upstream<'a> {
-    input: &'a Input,
-    producer: AssetIndex,
-    /// What can be needed of it.
-    bounds: Bounds,
-}
-
-/// What the Driver would rename, beside what a plan that fills `run` computes again.
-fn archives(archived: &ArchivedTables, run: &RangeSet) -> Note {
-    let filled = archived.tables.iter().filter(|(_, days)| !days.is_empty());
-    let tables = filled.map(|(table, days)| Archived {
-        table: table.clone(),
-        // Some parts are written one day back (§4.2).
-        recomputed: days.intersect(&run.union(&run.widen(-1, -1))),
-        thrown_away: days.clone(),
-    });
-    Note::Archives {
-        tables: tables.collect(),
-        because: archived.because.clone(),
-    }
 }
 
 struct Done {
@@ -1021,42 +660,6 @@ struct Done {
     /// Those of them that the join's output has and the table has not.
     passed: RangeSet,
     reason: Reason,
-}
-
-/// What can be needed of an input: as its source's query says, and from the first day on that the workspace
-/// declares.
-pub(crate) fn bounds_of(world: World<'_>, input: &Input) -> Bounds {
-    Bounds {
-        from: input.from.max(world.first_day(input)),
-        until: input.until,
-    }
-}
-
-/// Days of an input that the catalog shows, that are known to be empty, or that the plan fills.
-pub(crate) fn existing<'a>(
-    world: World<'a>,
-    input: &Input,
-    filled: &dyn Fn(AssetIndex) -> Option<&'a RangeSet>,
-) -> RangeSet {
-    let observed = world.snapshot.days(
-        &input.spec.table,
-        &input.day_column,
-        &input.spec.sub_partitions,
-    );
-    let Some(producer) = input.producer else {
-        return observed;
-    };
-    let planned = filled(producer).cloned();
-    // A partition of a part that is planned too proves nothing by itself: it may be premature.
-    let part = parts::is_shifted_part(&world.graph.assets[producer]);
-    let observed = match part && planned.is_some() {
-        true => RangeSet::new(),
-        false => observed,
-    };
-    let planned = planned.unwrap_or_else(|| held(world, &world.graph.assets[producer]));
-    observed
-        .union(&planned)
-        .union(&known_empty(world, producer))
 }
 
 /// The day that an upload's table holds, or the newest that the KV store has; as the ledger knows it,
@@ -1073,102 +676,6 @@ fn known_empty(world: World<'_>, asset: AssetIndex) -> RangeSet {
     let days = world.history.empty.get(&asset.id);
     days.map(|days| days.widen(asset.shift, asset.shift))
         .unwrap_or_default()
-}
-
-/// What `input` can be asked for and what of that is there.
-pub(crate) fn available(
-    world: World<'_>,
-    input: &Input,
-    existing: RangeSet,
-    never: Option<&RangeSet>,
-    will_run: &dyn Fn(AssetIndex) -> bool,
-) -> Available {
-    let declared = bounds_of(world, input);
-    let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
-        // Logs begin when the join goes online, whatever its first day is.
-        Some(producer) if producer.id.step == StepKind::LogFlattener => existing.first(),
-        // Its partitions, which may be written one day back.
-        Some(producer) => {
-            let from = producer.from.map(|from| from.plus(producer.shift));
-            from.or(existing.first())
-        }
-        None => world.first_day(input).or(existing.first()),
-    };
-    let bounds = Bounds {
-        from: declared.from.max(first_known),
-        until: declared.until,
-    };
-    let declared_never = world
-        .never
-        .get(&input.spec.table)
-        .cloned()
-        .unwrap_or_default();
-    let never = never.cloned().unwrap_or_default().union(&declared_never);
-    let exists = world.snapshot.table(&input.spec.table).is_some();
-    Available {
-        days: existing.union(&never),
-        bounds,
-        declared,
-        table: exists || input.producer.is_some_and(will_run),
-    }
-}
-
-/// The days of `wanted` for which something of `input` is missing.
-pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -> RangeSet {
-    match input.need {
-        Need::Table if available.table => RangeSet::new(),
-        Need::Table => wanted.clone(),
-        Need::Newest { .. } => input
-            .need
-            .starved(wanted, &available.days, available.declared),
-        // Only the table must exist (§4.2): there is nothing to wait for before its first day. Later
-        // days are waited for, because rows that arrive after a day was filled are never used.
-        Need::Days { .. } if input.role == Role::Bootstrap => {
-            if available.table {
-                input
-                    .need
-                    .starved(wanted, &available.days, available.bounds)
-            } else {
-                wanted.clone()
-            }
-        }
-        // Spark reads the columns of a table of which no day is needed, too.
-        Need::Days { .. } | Need::Since { .. } if !available.table => wanted.clone(),
-        Need::Days { hi, .. } | Need::Since { hi } => {
-            // A history may begin late; its newest day must be there whatever the history.
-            let newest =
-                Need::Days { lo: hi, hi }.starved(wanted, &available.days, available.declared);
-            newest.union(
-                &input
-                    .need
-                    .starved(wanted, &available.days, available.bounds),
-            )
-        }
-    }
-}
-
-/// The days of `input` that `outputs` need.
-pub(crate) fn needed(input: &Input, outputs: &RangeSet, available: &Available) -> RangeSet {
-    let needed = input.need.inputs_of(outputs, available.bounds);
-    let newest = match input.need {
-        Need::Days { .. } if input.role == Role::Bootstrap => RangeSet::new(),
-        Need::Days { hi, .. } | Need::Since { hi } => {
-            Need::Days { lo: hi, hi }.inputs_of(outputs, available.declared)
-        }
-        Need::Newest { .. } | Need::Table => RangeSet::new(),
-    };
-    needed.union(&newest)
-}
-
-/// The days of `input` that `outputs` need and that are not there.
-pub(crate) fn missing(input: &Input, outputs: &RangeSet, available: &Available) -> RangeSet {
-    let newest = match input.need {
-        Need::Newest { .. } => input.need.inputs_of(outputs, available.declared),
-        _ => RangeSet::new(),
-    };
-    needed(input, outputs, available)
-        .union(&newest)
-        .minus(&available.days)
 }
 
 /// Adds `blame`, joining it with one for the same table and role.

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::graph::Role;
+use crate::need::Bounds;
 
 const LAST: i32 = 24;
 

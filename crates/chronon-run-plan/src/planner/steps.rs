@@ -1,0 +1,169 @@
+//! From the days to run of an asset to steps, and which steps of other assets come before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{
+    ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex,
+};
+
+use super::{DriverWorld, Planner, beside, parts};
+use crate::{
+    graph::{Asset, AssetIndex, Input},
+    need::{Bounds, Need},
+    plan::Step,
+};
+
+impl Planner<'_> {
+    pub(super) fn add_steps(
+        &mut self,
+        index: AssetIndex,
+        run: &RangeSet,
+        again: &RangeSet,
+        latest_date: Ds,
+    ) {
+        let asset = &self.world.graph.assets[index];
+        let settings = (self.request.settings)(index);
+        let pieces = run
+            .ranges()
+            .iter()
+            .flat_map(|range| range.cut_aligned(settings.step_days));
+        let cuts = self.cuts_of_parts(asset);
+        let pieces = pieces.flat_map(|range| parts::cut_before(range, &cuts));
+        let pieces = beside::joined(pieces, &self.bonds(asset, run));
+        let upstream = self.upstream(asset);
+        let mut steps: Vec<Step> = Vec::new();
+        for range in pieces {
+            let place = self.steps.len() + steps.len();
+            steps.push(Step {
+                index: StepIndex::try_from(place).unwrap_or(StepIndex::MAX),
+                asset: asset.id.clone(),
+                range,
+                latest_date,
+                after: self.after(&asset.family, &upstream, range),
+                family: asset.family.clone(),
+                run_first_hole: self.world.driver.is_some()
+                    && first_hole(asset, range, &|table| self.days_of(asset, table)),
+                once_over: Vec::new(),
+                again: again.intersect(&range.into()),
+                command: None,
+            });
+        }
+        self.steps_of[index] = steps.iter().map(|step| (step.range, step.index)).collect();
+        self.steps.append(&mut steps);
+    }
+
+    /// The inputs of `asset` that this plan fills, at least in part.
+    pub(super) fn upstream<'b>(&self, asset: &'b Asset) -> Vec<Upstream<'b>> {
+        let filled = asset.inputs.iter().filter_map(|input| {
+            let producer = input.producer?;
+            (!self.steps_of[producer].is_empty()).then(|| Upstream {
+                input,
+                producer,
+                bounds: self.available(input).bounds,
+            })
+        });
+        filled.collect()
+    }
+
+    /// The steps of this plan that fill what `range` needs.
+    pub(super) fn after(
+        &self,
+        family: &str,
+        upstream: &[Upstream<'_>],
+        range: PartitionRange,
+    ) -> Vec<StepIndex> {
+        let mut after = BTreeSet::new();
+        for Upstream {
+            input,
+            producer,
+            bounds,
+        } in upstream
+        {
+            // Oldest first, and no two overlap.
+            let steps = &self.steps_of[*producer];
+            if input.need == Need::Table || self.is_made_first(input, *producer, family) {
+                after.extend(steps.first().map(|(_, place)| *place));
+            }
+            if input.need == Need::Table {
+                continue;
+            }
+            let shift = self.world.graph.assets[*producer].shift;
+            let needed = input
+                .need
+                .inputs_of(&range.into(), *bounds)
+                .widen(-shift, -shift);
+            for needed in needed.ranges() {
+                let first = steps.partition_point(|(filled, _)| filled.end < needed.start);
+                let matching = steps[first..]
+                    .iter()
+                    .take_while(|(filled, _)| filled.start <= needed.end);
+                after.extend(matching.map(|(_, place)| *place));
+            }
+        }
+        after.into_iter().collect()
+    }
+
+    /// Whether a step of `family` waits for the first step of an input's producer, because the table does not
+    /// exist: Spark reads the columns of a table of which no day is needed, too. Steps of one family have
+    /// their own order.
+    pub(super) fn is_made_first(&self, input: &Input, producer: AssetIndex, family: &str) -> bool {
+        self.world.snapshot.table(&input.spec.table).is_none()
+            && self.world.graph.assets[producer].family != family
+    }
+}
+
+/// Of the parts of a join that the Driver archives, one runs first and alone: two that start together
+/// destroy the output table (engine-semantics 1 [6], E23).
+pub(super) fn archive_alone(steps: &mut [Step], driver: &DriverWorld) {
+    let mut first: BTreeMap<ConfId, StepIndex> = BTreeMap::new();
+    for step in steps {
+        let is_part = matches!(step.asset.step, StepKind::Part(_));
+        if !is_part || !driver.archived.contains_key(&step.asset) {
+            continue;
+        }
+        match first.get(&step.asset.conf) {
+            Some(archiving) if !step.after.contains(archiving) => step.after.push(*archiving),
+            Some(_) => {}
+            None => {
+                first.insert(step.asset.conf.clone(), step.index);
+            }
+        }
+        step.after.sort_unstable();
+    }
+}
+
+/// Whether the Driver would take days of `range` for days before the asset's beginning, and so has
+/// to be told to fill them (§5.1): some table by which it decides begins later. `days_of` tells a
+/// table's days.
+#[must_use]
+pub fn first_hole(
+    asset: &Asset,
+    range: PartitionRange,
+    days_of: &dyn Fn(&TableName) -> RangeSet,
+) -> bool {
+    if asset.id.step.never_fills_first_hole() || asset.day_column.is_none() {
+        return false;
+    }
+    let bootstrap = asset.also_writes.iter().filter(|side| side.what == "left");
+    let deciding: Vec<&TableName> = match (&asset.id.step, &asset.towards) {
+        // A part looks at the output, not at its own table (§6).
+        (StepKind::Part(_), Some(output)) => vec![output],
+        _ => std::iter::once(&asset.table)
+            .chain(bootstrap.map(|side| &side.table))
+            .collect(),
+    };
+    let begins_later = |table: &TableName| {
+        days_of(table)
+            .first()
+            .is_some_and(|first| first > range.start)
+    };
+    deciding.into_iter().any(begins_later)
+}
+
+/// An input that other steps of the plan fill.
+pub(super) struct Upstream<'a> {
+    input: &'a Input,
+    producer: AssetIndex,
+    /// What can be needed of it.
+    bounds: Bounds,
+}
