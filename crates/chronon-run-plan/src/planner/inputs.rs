@@ -113,8 +113,6 @@ pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -
                 wanted.clone()
             }
         }
-        // Spark reads the columns of a table of which no day is needed, too.
-        Need::Days { .. } | Need::Since { .. } if !available.table => wanted.clone(),
         Need::Days { hi, .. } | Need::Since { hi } => {
             // A history may begin late; its newest day must be there whatever the history.
             let newest =

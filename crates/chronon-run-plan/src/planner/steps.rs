@@ -39,7 +39,7 @@ impl Planner<'_> {
                 asset: asset.id.clone(),
                 range,
                 latest_date,
-                after: self.after(&asset.family, &upstream, range),
+                after: self.after(&upstream, range),
                 family: asset.family.clone(),
                 run_first_hole: self.world.driver.is_some()
                     && first_hole(asset, range, &|table| self.days_of(asset, table)),
@@ -66,12 +66,7 @@ impl Planner<'_> {
     }
 
     /// The steps of this plan that fill what `range` needs.
-    pub(super) fn after(
-        &self,
-        family: &str,
-        upstream: &[Upstream<'_>],
-        range: PartitionRange,
-    ) -> Vec<StepIndex> {
+    pub(super) fn after(&self, upstream: &[Upstream<'_>], range: PartitionRange) -> Vec<StepIndex> {
         let mut after = BTreeSet::new();
         for Upstream {
             input,
@@ -81,10 +76,8 @@ impl Planner<'_> {
         {
             // Oldest first, and no two overlap.
             let steps = &self.steps_of[*producer];
-            if input.need == Need::Table || self.is_made_first(input, *producer, family) {
-                after.extend(steps.first().map(|(_, place)| *place));
-            }
             if input.need == Need::Table {
+                after.extend(steps.first().map(|(_, place)| *place));
                 continue;
             }
             let shift = self.world.graph.assets[*producer].shift;
@@ -101,14 +94,6 @@ impl Planner<'_> {
             }
         }
         after.into_iter().collect()
-    }
-
-    /// Whether a step of `family` waits for the first step of an input's producer, because the table does not
-    /// exist: Spark reads the columns of a table of which no day is needed, too. Steps of one family have
-    /// their own order.
-    pub(super) fn is_made_first(&self, input: &Input, producer: AssetIndex, family: &str) -> bool {
-        self.world.snapshot.table(&input.spec.table).is_none()
-            && self.world.graph.assets[producer].family != family
     }
 }
 
