@@ -39,7 +39,7 @@ fn the_example_is_filled() {
     assert_snapshot!("second_run", materialize(&example, &[]).expect(0).text());
     assert_snapshot!(
         "plan_of_the_filled",
-        example.run(&["plan"]).expect(0).stdout
+        example.run(&["plan", "--verbose"]).expect(0).stdout
     );
     assert_snapshot!(
         "sampled",
