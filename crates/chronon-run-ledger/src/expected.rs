@@ -2,6 +2,8 @@
 
 use std::ops::Add;
 
+use crate::Pace;
+
 /// The durations of an asset's last successful steps: days and wall time in milliseconds of each.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Durations(pub Vec<(u64, u64)>);
@@ -18,6 +20,16 @@ pub struct Expected {
 }
 
 impl Durations {
+    /// All of them together.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace {
+            steps: self.0.len() as u64,
+            days: self.0.iter().map(|(days, _)| days).sum(),
+            millis: self.0.iter().map(|(_, millis)| millis).sum(),
+        }
+    }
+
     /// What a step of `days` takes; `None` if no step is known. A step that is shorter than one of
     /// the last is not expected to be faster, because most of a short step is starting up.
     #[must_use]

@@ -332,18 +332,8 @@ impl Ledger {
 
     /// How long the last successful steps of every asset took.
     pub fn paces(&mut self) -> BTreeMap<AssetId, Pace> {
-        let sql = "SELECT asset, pace FROM asset_state WHERE pace <> '[]'";
-        let pace = |row: &Row<'_>| {
-            let last: Vec<(u64, u64)> = optional_json(row, 1)?.unwrap_or_default();
-            let pace = Pace {
-                steps: last.len() as u64,
-                days: last.iter().map(|(days, _)| days).sum(),
-                millis: last.iter().map(|(_, millis)| millis).sum(),
-            };
-            Ok((parsed(row, 0)?, pace))
-        };
-        let all = self.rows("read the durations", sql, params![], pace);
-        all.into_iter().collect()
+        let all = self.durations().into_iter();
+        all.map(|(asset, last)| (asset, last.pace())).collect()
     }
 
     /// The day that each upload's table holds: that of its last attempt, if it succeeded. An upload
