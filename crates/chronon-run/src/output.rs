@@ -14,7 +14,7 @@ use chronon_run_report::{
 };
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::{cli::Output, failure::Failure};
 
 /// Writes `text` to stdout, without anything that a terminal would obey.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
@@ -41,9 +41,22 @@ pub(crate) fn on_screen(columns: &[Column], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Prints a plan as it was asked for; see [`plan_on_screen`] for `details` and `commands`.
+pub(crate) fn print_plan(
+    plan: &Plan,
+    output: Output,
+    details: bool,
+    commands: bool,
+) -> Result<(), Failure> {
+    match output {
+        Output::Text => print(&plan_on_screen(plan, details, commands)),
+        Output::Json => print(&json(plan)?),
+    }
+}
+
 /// A plan for a person: the sums and a line for each asset, or all `details`. A plan of few assets is always
 /// shown with its details; `commands` adds each step's command line to them.
-pub(crate) fn plan_on_screen(plan: &Plan, details: bool, commands: bool) -> String {
+fn plan_on_screen(plan: &Plan, details: bool, commands: bool) -> String {
     if details || commands || plan.assets.len() <= FEW_ASSETS {
         return plan_text(plan, commands);
     }

@@ -43,24 +43,8 @@ pub(crate) struct MaterializeArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute", "stale"])]
     pub(crate) plan: Option<PathBuf>,
 
-    /// How many steps run at once [default: `jobs` of workspace.toml].
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) jobs: Option<u32>,
-
-    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
-    #[arg(long, value_enum)]
-    pub(crate) on_failure: Option<OnFailure>,
-
-    /// Show the plan and stop.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// How to print; json is the event stream, one event a line.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-
     #[command(flatten)]
-    pub(crate) metrics: MetricsArgs,
+    pub(crate) how: RunArgs,
 }
 
 /// Arguments of `frontfill`.
@@ -94,6 +78,13 @@ pub(crate) struct FrontfillArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
+    #[command(flatten)]
+    pub(crate) how: RunArgs,
+}
+
+/// How a run goes and what is shown of it.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
     /// How many steps run at once [default: `jobs` of workspace.toml].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) jobs: Option<u32>,
@@ -129,24 +120,8 @@ pub(crate) struct RetryArgs {
     /// The run's id [default: the newest run].
     pub(crate) run: Option<String>,
 
-    /// How many steps run at once [default: `jobs` of workspace.toml].
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) jobs: Option<u32>,
-
-    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
-    #[arg(long, value_enum)]
-    pub(crate) on_failure: Option<OnFailure>,
-
-    /// Show the plan and stop.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// How to print; json is the event stream, one event a line.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-
     #[command(flatten)]
-    pub(crate) metrics: MetricsArgs,
+    pub(crate) how: RunArgs,
 }
 
 /// Arguments of `stream`.

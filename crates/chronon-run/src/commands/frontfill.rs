@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     landing::expect_landings,
     metrics,
-    output::{self, line, note, print},
+    output::{line, note, print, print_plan},
     planning::{Planned, Wanted},
     running::{Ended, Running, nothing_to_do},
     warehouse::Warehouse,
@@ -32,8 +32,8 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let started = now_millis();
     let context = Context::load()?;
     let wanted = due(&context, args)?;
-    if args.dry_run {
-        return dry_run(&context, &wanted, args.output);
+    if args.how.dry_run {
+        return dry_run(&context, &wanted, args.how.output);
     }
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
@@ -43,9 +43,9 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
         context: &context,
         warehouse: &warehouse,
         control: &control,
-        output: args.output,
-        jobs: args.jobs,
-        on_failure: args.on_failure,
+        output: args.how.output,
+        jobs: args.how.jobs,
+        on_failure: args.how.on_failure,
     };
     let frontfill = Frontfill {
         args,
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let selected = context.select(&args.select, true)?;
     let not_filled = context.not_filled(&args.select, &selected, false)?;
     let outcome = ended.outcome_without(&not_filled);
-    metrics::write(&args.metrics, &context, &ended, started, &outcome);
+    metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
 }
 
@@ -133,14 +133,8 @@ fn dry_run(context: &Context, wanted: &Wanted, shown: Output) -> Result<(), Fail
     let warehouse = Warehouse::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
-    match shown {
-        Output::Text => print(&output::plan_on_screen(
-            &planned.plan,
-            !wanted.select.is_empty(),
-            false,
-        )),
-        Output::Json => print(&output::json(&planned.plan)?),
-    }
+    let details = !wanted.select.is_empty();
+    print_plan(&planned.plan, shown, details, false)
 }
 
 /// One frontfill.
@@ -208,7 +202,7 @@ impl Frontfill<'_> {
 
     fn tell(&self, ended: &Ended) -> Result<(), Failure> {
         let args = self.args;
-        if ended.ran.is_none() && !args.quiet && args.output == Output::Text {
+        if ended.ran.is_none() && !args.quiet && args.how.output == Output::Text {
             print(&nothing_to_do(&ended.plan))?;
         }
         if !args.quiet {
@@ -218,7 +212,7 @@ impl Frontfill<'_> {
             return Ok(());
         }
         let waits = self.waits(ended);
-        match args.output {
+        match args.how.output {
             Output::Json => tell_json(&waits),
             Output::Text => {
                 let in_time = waits.iter().all(|wait| wait.late_seconds == Some(0));

@@ -15,7 +15,7 @@ use crate::{
     days::checked,
     failure::Failure,
     metrics,
-    output::{agreed, json, note, plan_on_screen, print},
+    output::{agreed, note, print_plan},
     planning::{Planned, Wanted},
     running::Running,
     warehouse::Warehouse,
@@ -39,8 +39,8 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     };
     wanted.accept_archive = args.accept_archive;
     wanted.rebuild = args.rebuild;
-    if args.dry_run {
-        return dry_run(&context, &wanted, args.output);
+    if args.how.dry_run {
+        return dry_run(&context, &wanted, args.how.output);
     }
     let selected = context.select(&wanted.select, false)?;
     context.check_fillable(&selected)?;
@@ -68,19 +68,19 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         context: &context,
         warehouse: &warehouse,
         control: &control,
-        output: args.output,
-        jobs: args.jobs,
-        on_failure: args.on_failure,
+        output: args.how.output,
+        jobs: args.how.jobs,
+        on_failure: args.how.on_failure,
     };
     let ended = running.run(&mut ledger, planned, &|ledger| {
         Planned::make(&context, &wanted, &warehouse, Some(ledger))
     })?;
     _ending = Activity::start("ending the run");
     running.tell_waiting(&ended)?;
-    ended.tell(args.output)?;
+    ended.tell(args.how.output)?;
     let outcome = ended.outcome_without(&not_filled);
     let outcome = outcome.and_then(|()| ended.check_asked());
-    metrics::write(&args.metrics, &context, &ended, started, &outcome);
+    metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
 }
 
@@ -137,10 +137,7 @@ fn dry_run(context: &Context, wanted: &Wanted, output: Output) -> Result<(), Fai
     let warehouse = Warehouse::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
-    match output {
-        Output::Text => print(&plan_on_screen(&planned.plan, true, true)),
-        Output::Json => print(&json(&planned.plan)?),
-    }
+    print_plan(&planned.plan, output, true, true)
 }
 
 fn read_plan(path: &Path) -> Result<Plan, Failure> {

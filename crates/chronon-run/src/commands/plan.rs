@@ -16,7 +16,7 @@ use crate::{
     driver::Driver,
     estimates,
     failure::Failure,
-    output::{json, note, plan_on_screen, print},
+    output::{json, note, print, print_plan},
     planning::{Planned, Wanted},
     warehouse::Warehouse,
 };
@@ -103,10 +103,7 @@ fn spark_sql(statement: &str) -> CommandLine {
 
 fn show(plan: &Plan, args: &PlanArgs) -> Result<(), Failure> {
     let details = args.verbose || !args.select.is_empty();
-    match args.output {
-        Output::Text => print(&plan_on_screen(plan, details, args.commands)),
-        Output::Json => print(&json(plan)?),
-    }
+    print_plan(plan, args.output, details, args.commands)
 }
 
 fn show_cell(

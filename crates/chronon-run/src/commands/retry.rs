@@ -8,11 +8,11 @@ use chronon_run_ledger::{Ledger, RunDetail, RunState, StepRecord};
 use chronon_run_plan::{AssetIndex, Only, Plan};
 
 use crate::{
-    cli::{DayArgs, Output, RetryArgs, SelectArgs},
+    cli::{DayArgs, RetryArgs, SelectArgs},
     context::{Context, now_millis},
     failure::Failure,
     metrics,
-    output::{json, note, plan_on_screen, print},
+    output::{note, print, print_plan},
     planning::{Planned, Wanted},
     running::{PLAN_FILE, Running},
     warehouse::Warehouse,
@@ -29,13 +29,10 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
             earlier.record.run
         ));
     };
-    if args.dry_run {
+    if args.how.dry_run {
         let warehouse = Warehouse::look(&context.workspace)?;
         let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
-        return match args.output {
-            Output::Text => print(&plan_on_screen(&planned.plan, false, false)),
-            Output::Json => print(&json(&planned.plan)?),
-        };
+        return print_plan(&planned.plan, args.how.output, false, false);
     }
     context.check_fillable(&context.select(&wanted.select, true)?)?;
     // From here on Ctrl-C and TERM end things in order.
@@ -47,15 +44,15 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
         context: &context,
         warehouse: &warehouse,
         control: &control,
-        output: args.output,
-        jobs: args.jobs,
-        on_failure: args.on_failure,
+        output: args.how.output,
+        jobs: args.how.jobs,
+        on_failure: args.how.on_failure,
     };
     let ended = running.run(&mut ledger, planned, &make)?;
     running.tell_waiting(&ended)?;
-    ended.tell(args.output)?;
+    ended.tell(args.how.output)?;
     let outcome = ended.outcome();
-    metrics::write(&args.metrics, &context, &ended, started, &outcome);
+    metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
 }
 
