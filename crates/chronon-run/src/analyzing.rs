@@ -1,12 +1,12 @@
 //! `check --analyze`: every field of the selected confs, analysed by Spark against the catalog.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use chronon_run_core::{ConfId, Diagnostic, Location, TableName};
+use chronon_run_core::{ConfId, ConfType, Diagnostic, Location, TableName};
 use chronon_run_engine::analyze::{Finding, World, analysis};
 use chronon_run_exec::signals;
 
@@ -125,8 +125,7 @@ fn diagnostic(context: &Context, finding: &Finding) -> Diagnostic {
 
 /// Where the compiled conf has the field.
 fn in_conf(context: &Context, finding: &Finding) -> Location {
-    let texts: BTreeMap<&Path, &str> = texts(context);
-    let Some(text) = texts.get(finding.path.as_path()) else {
+    let Some(text) = text_of(context, &finding.conf) else {
         return Location::file(&finding.path);
     };
     let value = serde_json::to_string(&finding.text).unwrap_or_default();
@@ -142,21 +141,17 @@ fn in_conf(context: &Context, finding: &Finding) -> Location {
     }
 }
 
-fn texts(context: &Context) -> BTreeMap<&Path, &str> {
-    let repo = &context.repo;
-    let staging = repo
-        .staging_queries
-        .values()
-        .map(|file| (file.path.as_path(), file.text.as_str()));
-    let group_bys = repo
-        .group_bys
-        .values()
-        .map(|file| (file.path.as_path(), file.text.as_str()));
-    let joins = repo
-        .joins
-        .values()
-        .map(|file| (file.path.as_path(), file.text.as_str()));
-    staging.chain(group_bys).chain(joins).collect()
+/// The text of a compiled conf.
+fn text_of<'c>(context: &'c Context, conf: &ConfId) -> Option<&'c str> {
+    let (repo, name) = (&context.repo, &conf.name);
+    match conf.conf_type {
+        ConfType::StagingQuery => repo
+            .staging_queries
+            .get(name)
+            .map(|file| file.text.as_str()),
+        ConfType::GroupBy => repo.group_bys.get(name).map(|file| file.text.as_str()),
+        ConfType::Join => repo.joins.get(name).map(|file| file.text.as_str()),
+    }
 }
 
 /// The Python file that the conf is compiled from, with the line if it has the field's text.

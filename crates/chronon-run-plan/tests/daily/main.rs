@@ -368,7 +368,7 @@ struct Wrong {
     off_its_day: bool,
     /// What the output holds.
     found: Option<String>,
-    /// Whether a plan says so that nobody asked for what is out of date.
+    /// Whether a plan says so that is not asked for what is out of date.
     said: bool,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chronon_run_core::AssetId;
 use maud::{Markup, html};
 
-use super::{Known, Running, assets};
+use super::{Known, Running, assets, or_problem};
 use crate::{
     days::{DayState, badge, bar, legend, newest_state},
     frame::{Frame, Page, trouble},
@@ -33,11 +33,7 @@ pub(crate) fn page(
     wanted: &Wanted,
 ) -> Page {
     let q = wanted.q.as_deref().unwrap_or("").trim();
-    let chosen = chosen(view, source, q);
-    let (chosen, problem) = match chosen {
-        Ok(chosen) => (chosen, None),
-        Err(problem) => (Some(BTreeSet::new()), Some(problem)),
-    };
+    let (chosen, problem) = or_problem(chosen(view, source, q));
     let state = DayState::ALL
         .into_iter()
         .find(|state| Some(state.class()) == wanted.state.as_deref());

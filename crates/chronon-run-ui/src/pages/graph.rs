@@ -11,7 +11,7 @@ use dagre::{
 };
 use maud::{Markup, html};
 
-use super::{Known, Running, assets};
+use super::{Known, Running, assets, or_problem};
 use crate::{
     days::{DayState, labelled, legend, newest_state},
     frame::{Frame, Page, trouble},
@@ -60,13 +60,10 @@ pub(crate) fn page(
     wanted: &Wanted,
 ) -> Page {
     let select = wanted.select.as_deref().unwrap_or("").trim();
-    let (chosen, problem) = match select {
-        "" => (None, None),
-        select => match source.select(select) {
-            Ok(chosen) => (Some(chosen), None),
-            Err(problem) => (Some(BTreeSet::new()), Some(problem)),
-        },
-    };
+    let (chosen, problem) = or_problem(match select {
+        "" => Ok(None),
+        select => source.select(select).map(Some),
+    });
     let body = html! {
         div.title { h1 { "Graph" } p.muted { "from inputs on the left to what reads them on the right" } }
         @if !frame.links.site { (filter(select)) }

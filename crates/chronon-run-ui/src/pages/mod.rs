@@ -19,7 +19,7 @@ use chronon_run_plan::AssetPlan;
 
 use crate::{
     days::{Stretch, stretches},
-    source::{Source, View},
+    source::{Source, Trouble, View},
 };
 
 /// An asset with everything that is known of it.
@@ -44,6 +44,16 @@ pub(crate) fn assets(view: &View) -> impl Iterator<Item = Known<'_>> {
 impl Known<'_> {
     pub(crate) fn stretches(&self, running: &Running) -> Vec<Stretch> {
         stretches(self.plan, self.status, running.days.get(&self.plan.asset))
+    }
+}
+
+/// A choice of assets, `None` for all; where it cannot be made, no asset, and why.
+fn or_problem(
+    chosen: Result<Option<BTreeSet<AssetId>>, Trouble>,
+) -> (Option<BTreeSet<AssetId>>, Option<Trouble>) {
+    match chosen {
+        Ok(chosen) => (chosen, None),
+        Err(problem) => (Some(BTreeSet::new()), Some(problem)),
     }
 }
 

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{DoctorArgs, Output},
+    commands::engine,
     context::Context,
     failure::Failure,
     jars, machine,
@@ -71,17 +72,10 @@ struct Report<'a> {
 
 /// The workspace around here; an error says why it cannot be read.
 fn workspace() -> Result<Option<Workspace>, Vec<Diagnostic>> {
-    let Some(file) = env::current_dir()
-        .ok()
-        .and_then(|here| Workspace::find(&here))
-    else {
-        return Ok(None);
-    };
-    let workspace = Workspace::load(&file)?.workspace;
-    let named = workspace.with_environment(|name| env::var_os(name));
-    named
-        .map(Some)
-        .map_err(|error| vec![Diagnostic::error("environment", error.to_string())])
+    engine::workspace().map_err(|failure| match failure {
+        Failure::Findings(findings) => findings,
+        other => vec![Diagnostic::error("environment", other.text())],
+    })
 }
 
 /// Version and commit of this program.
