@@ -46,7 +46,23 @@ pub(crate) fn placed(mut finding: Diagnostic, workspace: &Workspace) -> Diagnost
 
 /// Notes confs that are older than their source: what follows is about the earlier source.
 pub(crate) fn tell_stale(workspace: &Workspace) {
-    let found = found(workspace);
+    tell(&found(workspace));
+}
+
+/// The same, and puts down which sources and confs a run has seen together. A record that cannot be
+/// written does not fail the run.
+pub(crate) fn tell_stale_and_see(workspace: &Workspace) {
+    let mut record = Record::load(&workspace.state_dir);
+    let sources = Sources::read(&workspace.repo).ok();
+    tell(&stale_of(&record, workspace, || {
+        sources.clone().unwrap_or_default()
+    }));
+    if sources.is_some_and(|sources| record.see(&sources, &confs(workspace))) {
+        let _ = record.save(&workspace.state_dir);
+    }
+}
+
+fn tell(found: &[Stale]) {
     for stale in found.iter().take(SHOWN) {
         note(&format!("note: {}", stale.finding().message));
     }
@@ -60,23 +76,21 @@ pub(crate) fn tell_stale(workspace: &Workspace) {
     }
 }
 
-/// Puts down which sources and confs a run has seen together. A record that cannot be written does
-/// not fail the run.
-pub(crate) fn see(workspace: &Workspace) {
-    let Ok(sources) = Sources::read(&workspace.repo) else {
-        return;
-    };
-    let mut record = Record::load(&workspace.state_dir);
-    if record.see(&sources, &confs(workspace)) {
-        let _ = record.save(&workspace.state_dir);
-    }
-}
-
 fn found(workspace: &Workspace) -> Vec<Stale> {
     let record = Record::load(&workspace.state_dir);
-    if record == Record::default() {
-        return Vec::new();
+    stale_of(&record, workspace, || {
+        Sources::read(&workspace.repo).unwrap_or_default()
+    })
+}
+
+/// Where nothing is recorded yet, no source is read.
+fn stale_of(
+    record: &Record,
+    workspace: &Workspace,
+    sources: impl FnOnce() -> Sources,
+) -> Vec<Stale> {
+    match *record == Record::default() {
+        true => Vec::new(),
+        false => record.stale(&sources(), &confs(workspace)),
     }
-    let sources = Sources::read(&workspace.repo).unwrap_or_default();
-    record.stale(&sources, &confs(workspace))
 }

@@ -55,8 +55,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
         check_unchanged(saved, &planned.plan)?;
     }
     planned.dayless.iter().for_each(|text| note(text));
-    compiling::tell_stale(&context.workspace);
-    compiling::see(&context.workspace);
+    compiling::tell_stale_and_see(&context.workspace);
     planned.check_edits()?;
     planned.check_columns()?;
     // A question is asked without a moving line below it.
