@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 #![expect(clippy::print_stdout, reason = "the comparison is what the test shows")]
 
+mod differences;
 mod generate;
 mod random;
 mod shrink;
