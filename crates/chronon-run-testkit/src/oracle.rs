@@ -202,6 +202,8 @@ fn between(events: &[&Event], aggregation: &Aggregation, from: Option<i64>, to: 
     for name in names {
         let of_bucket = inputs.iter().filter(|event| event.get(bucket) == name);
         match aggregate(&of_bucket.copied().collect::<Vec<_>>(), aggregation) {
+            // Too few values for a moment: NaN, which becomes NULL only where it is the whole answer.
+            Answer::Exactly(Value::Null) => map.insert(name.to_owned(), json!("NaN")),
             Answer::Exactly(value) => map.insert(name.to_owned(), value),
             Answer::OneOf(_) | Answer::Undefined => return Answer::Undefined,
         };
@@ -541,6 +543,12 @@ mod tests {
         assert_eq!(
             end_of(&[&a, &b], &sums, 0),
             Answer::Exactly(json!({"x": 0.5}))
+        );
+        let mut kurtosis = aggregation(Operation::Kurtosis, None);
+        kurtosis.bucket = Some("b".to_owned());
+        assert_eq!(
+            end_of(&[&a, &b], &kurtosis, 0),
+            Answer::Exactly(json!({"x": "NaN"}))
         );
     }
 }
