@@ -102,6 +102,50 @@ fn plan_says_what_it_waits_for() {
     assert_snapshot!(example.run(&["plan", "-v"]).text());
 }
 
+/// The second source of the GroupBy begins on 2026-01-11; Spark reads its columns on the day before, too.
+#[test]
+fn a_table_of_which_no_day_is_needed_must_exist() {
+    let example = Workspace::example("stays");
+    let blocked = "2026-01-10..2026-01-30 (21 days): needs stays_out.stays_bookings_confirmed_v1";
+    let alone = example.run(&["plan", "stays.bookings.spend_v1"]).expect(0);
+    assert!(alone.stdout.contains(blocked), "{}", alone.text());
+    let without = [
+        "plan",
+        "+stays.bookings.spend_v1",
+        "--exclude",
+        "stays.bookings.confirmed_v1",
+    ];
+    let without = example.run(&without).expect(0);
+    assert!(without.stdout.contains(blocked), "{}", without.text());
+    let spend = "group_by/stays.bookings.spend_v1/backfill";
+    let day = ["ready", spend, "--ds", "2026-01-10"];
+    example.run(&day).expect(3);
+}
+
+/// With its producer, the step that needs no day waits for the first step that makes the table.
+#[test]
+fn a_table_of_which_no_day_is_needed_is_made_first() {
+    let example = Workspace::example("stays");
+    let plan = [
+        "plan",
+        "+stays.bookings.spend_v1",
+        "--end-ds",
+        "2026-01-10",
+        "--output",
+        "json",
+    ];
+    let plan = example.run(&plan).expect(0).stdout;
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let steps = plan["steps"].as_array().unwrap();
+    let spend = steps.last().unwrap();
+    assert_eq!(spend["asset"], "group_by/stays.bookings.spend_v1/backfill");
+    assert_eq!(
+        steps[0]["asset"],
+        "staging_query/stays.bookings.confirmed_v1/backfill"
+    );
+    assert_eq!(spend["after"][0], 0, "{spend}");
+}
+
 #[test]
 fn one_cell_is_explained() {
     let example = Workspace::example("stays");

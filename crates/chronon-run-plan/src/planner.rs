@@ -344,7 +344,10 @@ impl Planner<'_> {
 
         self.never[index] = never.widen(asset.shift, asset.shift);
         let every = match asset.day_column {
-            Some(_) => existing.days.union(&run).widen(asset.shift, asset.shift),
+            Some(_) => {
+                let there = existing.days.minus(&existing.passed);
+                there.union(&run).widen(asset.shift, asset.shift)
+            }
             None if run.is_empty() => held(self.world, asset),
             None => run.clone(),
         };

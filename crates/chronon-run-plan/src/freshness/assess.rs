@@ -12,7 +12,7 @@ use super::{
 use crate::{
     graph::{Asset, AssetIndex, Input},
     need::{Bounds, Need},
-    planner::{History, Request, World},
+    planner::{History, Request, World, is_shifted_part},
 };
 
 /// What is out of date of one asset.
@@ -77,7 +77,8 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
             *empty = empty.minus(&reopened);
         }
         all[index] = found;
-        parts::parts_with_output(world.graph, &mut all, index);
+        parts::parts_with_output(world, &mut all, index);
+        parts::lacking_steps(world, &mut all, index);
     }
     (all, history)
 }
@@ -126,8 +127,10 @@ impl Assessor<'_> {
             asset,
             inputs_now: inputs_digest(asset),
         };
-        // A partition of a day that was left without is another program's.
+        // A partition of a day that was left without is another program's, but for a part: rows of other
+        // days make it.
         let left_without = self.world.history.empty.get(&asset.id);
+        let left_without = left_without.filter(|_| !is_shifted_part(asset));
         let left_without = left_without.map(|days| {
             let attempted = attempted_days(self.freshness, &asset.id);
             days.intersect(&there).minus(&attempted)

@@ -11,7 +11,7 @@ use chronon_run_core::{Ds, MadeDay, PartitionRange, RangeSet, StepKind, TableNam
 
 use super::{Assessed, Cause, Freshness, left_times};
 use crate::{
-    graph::{Asset, AssetIndex, Graph, Input},
+    graph::{Asset, AssetIndex, Graph, Input, Role},
     planner::{History, World, is_shifted_part, parts_of_times},
 };
 
@@ -62,19 +62,47 @@ pub(super) fn cause(asset: &Asset, places: &[usize]) -> Option<Cause> {
 }
 
 /// Lets the parts be filled for the days whose output is filled again.
-pub(super) fn parts_with_output(graph: &Graph, all: &mut [Assessed], last: AssetIndex) {
-    let asset = &graph.assets[last];
+pub(super) fn parts_with_output(world: World<'_>, all: &mut [Assessed], last: AssetIndex) {
+    let asset = &world.graph.assets[last];
     if asset.id.step != StepKind::Final || all[last].refilled.is_empty() {
         return;
     }
     let days = all[last].refilled.clone();
-    let inputs = asset.inputs.iter().filter(|input| is_part(graph, input));
+    let inputs = asset.inputs.iter();
+    let inputs = inputs.filter(|input| is_part(world.graph, input));
     for part in inputs.filter_map(|input| input.producer) {
-        let more = days.minus(&all[part].refilled);
-        all[part].refilled = all[part].refilled.union(&more);
-        if !more.is_empty() {
-            all[part].stale.push((more, vec![Cause::OutputFilledAgain]));
+        fill_again(&mut all[part], &days);
+        lacking_steps(world, all, part);
+    }
+}
+
+/// Lets the earlier steps of a join be run for days that are filled again and whose partitions are gone:
+/// as long as the output has a day, it is not missed in their tables.
+pub(super) fn lacking_steps(world: World<'_>, all: &mut [Assessed], index: AssetIndex) {
+    let days = all[index].refilled.clone();
+    let inputs = world.graph.assets[index].inputs.iter();
+    let own = inputs.filter(|input| input.role == Role::OwnStep);
+    for step in own.filter_map(|input| input.producer) {
+        let asset = &world.graph.assets[step];
+        let towards_output = matches!(asset.id.step, StepKind::Left | StepKind::Part(_));
+        if !towards_output || is_shifted_part(asset) {
+            continue;
         }
+        let empty = world.history.empty.get(&asset.id).cloned();
+        let there = world.observed_days(asset).union(&empty.unwrap_or_default());
+        let gone = days.minus(&there);
+        if !gone.is_empty() {
+            fill_again(&mut all[step], &gone);
+            lacking_steps(world, all, step);
+        }
+    }
+}
+
+fn fill_again(step: &mut Assessed, days: &RangeSet) {
+    let more = days.minus(&step.refilled);
+    step.refilled = step.refilled.union(&more);
+    if !more.is_empty() {
+        step.stale.push((more, vec![Cause::OutputFilledAgain]));
     }
 }
 

@@ -113,6 +113,9 @@ pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -
                 wanted.clone()
             }
         }
+        Need::Days { .. } | Need::Since { .. } if !available.table && is_read(&input.role) => {
+            wanted.clone()
+        }
         Need::Days { hi, .. } | Need::Since { hi } => {
             // A history may begin late; its newest day must be there whatever the history.
             let newest =
@@ -124,6 +127,12 @@ pub(crate) fn starved(input: &Input, wanted: &RangeSet, available: &Available) -
             )
         }
     }
+}
+
+/// Whether a step fails without the table although it needs no day of it: Spark reads its columns. A
+/// chained parent is computed by the job, and the steps of one conf have an order of their own.
+pub(super) fn is_read(role: &Role) -> bool {
+    !matches!(role, Role::OwnStep | Role::Parent)
 }
 
 /// The days of `input` that `outputs` need.

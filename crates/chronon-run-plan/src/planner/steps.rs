@@ -6,7 +6,7 @@ use chronon_run_core::{
     ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex,
 };
 
-use super::{DriverWorld, Planner, beside, parts};
+use super::{DriverWorld, Planner, beside, inputs::is_read, parts};
 use crate::{
     graph::{Asset, AssetIndex, Input},
     need::{Bounds, Need},
@@ -85,16 +85,36 @@ impl Planner<'_> {
                 .need
                 .inputs_of(&range.into(), *bounds)
                 .widen(-shift, -shift);
-            for needed in needed.ranges() {
-                let first = steps.partition_point(|(filled, _)| filled.end < needed.start);
-                let matching = steps[first..]
-                    .iter()
-                    .take_while(|(filled, _)| filled.start <= needed.end);
-                after.extend(matching.map(|(_, place)| *place));
+            let matching: Vec<StepIndex> = needed
+                .ranges()
+                .iter()
+                .flat_map(|needed| overlapping(steps, *needed))
+                .collect();
+            if matching.is_empty() && self.is_made_first(input) {
+                after.extend(steps.first().map(|(_, place)| *place));
             }
+            after.extend(matching);
         }
         after.into_iter().collect()
     }
+
+    /// Whether a step that needs no day of an input waits for the first step of its producer, because the
+    /// table does not exist.
+    fn is_made_first(&self, input: &Input) -> bool {
+        is_read(&input.role) && self.world.snapshot.table(&input.spec.table).is_none()
+    }
+}
+
+/// Of `steps`, oldest first, those that fill days of `needed`.
+fn overlapping(
+    steps: &[(PartitionRange, StepIndex)],
+    needed: PartitionRange,
+) -> impl Iterator<Item = StepIndex> + '_ {
+    let first = steps.partition_point(|(filled, _)| filled.end < needed.start);
+    let matching = steps[first..]
+        .iter()
+        .take_while(move |(filled, _)| filled.start <= needed.end);
+    matching.map(|(_, place)| *place)
 }
 
 /// Of the parts of a join that the Driver archives, one runs first and alone: two that start together

@@ -315,6 +315,7 @@ impl RandomWorld {
                 .union(&never)
                 .max()
                 .is_some_and(|newest| *newest >= d + hi),
+            Need::Days { .. } | Need::Since { .. } if !exists => false,
             Need::Days { .. } | Need::Since { .. } => {
                 let lower = from.max(first);
                 let (lo, hi) = match input.need {
@@ -355,12 +356,17 @@ proptest! {
             let days: u32 = planned.cells.iter().map(|cells| cells.range.days()).sum();
             prop_assert_eq!(days, LAST as u32 + 1, "every day once");
         }
-        check_steps(&graph, &plan)?;
+        check_steps(&graph, &snapshot, &plan)?;
     }
 }
 
-/// Steps are the run cells, and each comes after every step that fills something it needs.
-fn check_steps(graph: &Graph, plan: &Plan) -> Result<(), TestCaseError> {
+/// Steps are the run cells, and each comes after every step that fills something it needs,
+/// and a table that does not exist is made before it is read.
+fn check_steps(
+    graph: &Graph,
+    snapshot: &CatalogSnapshot,
+    plan: &Plan,
+) -> Result<(), TestCaseError> {
     for planned in &plan.assets {
         let of_asset = plan.steps.iter().filter(|step| step.asset == planned.asset);
         let steps: RangeSet = of_asset.map(|step| step.range).collect();
@@ -370,10 +376,15 @@ fn check_steps(graph: &Graph, plan: &Plan) -> Result<(), TestCaseError> {
         prop_assert!(step.after.iter().all(|earlier| *earlier < step.index));
         let asset = &graph.assets[graph.find(&step.asset).unwrap()];
         for input in &asset.inputs {
-            let Need::Days { lo, hi } = input.need else {
+            let Some(producer) = input.producer else {
                 continue;
             };
-            let Some(producer) = input.producer else {
+            let makes = |earlier: &StepIndex| {
+                plan.steps[*earlier as usize].asset == graph.assets[producer].id
+            };
+            let exists = snapshot.table(&input.spec.table).is_some();
+            prop_assert!(exists || step.after.iter().any(makes));
+            let Need::Days { lo, hi } = input.need else {
                 continue;
             };
             for other in plan
