@@ -246,6 +246,7 @@ exceptions! {
     ThriftHiveMetastoreDropPartitionsReqException: O1 O2;
     ThriftHiveMetastoreCreateTableException: O1 O2 O3 O4;
     ThriftHiveMetastoreCreateDatabaseException: O1 O2 O3;
+    ThriftHiveMetastoreDropDatabaseException: O1 O2 O3;
     ThriftHiveMetastoreDropTableException: O1 O3;
     ThriftHiveMetastoreAlterTableException: O1 O2;
 }

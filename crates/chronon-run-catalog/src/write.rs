@@ -6,6 +6,7 @@ use hive_metastore::{
     RequestPartsSpec, SerDeInfo, StorageDescriptor, Table,
     ThriftHiveMetastoreCreateDatabaseException as CreateDatabase,
     ThriftHiveMetastoreCreateTableException as CreateTable,
+    ThriftHiveMetastoreDropDatabaseException as DropDatabase,
     ThriftHiveMetastoreDropTableException as DropTable,
     ThriftHiveMetastoreGetTableException as GetTable,
 };
@@ -99,6 +100,23 @@ impl Hive {
             let future = session.client.drop_table(namespace, name, delete_data);
             match session.call(call, future).await? {
                 Ok(()) | Err(DropTable::O1(_)) => Ok(()),
+                Err(exception) => Err(refused(call, &exception)),
+            }
+        })
+    }
+
+    /// Drops a database that has no tables, with its folder; nothing happens if there is none.
+    ///
+    /// # Errors
+    /// [`CatalogError`] if the metastore is out of reach or refuses, as for a database with tables.
+    pub fn drop_empty_database(&self, name: &str) -> Result<(), CatalogError> {
+        self.run(|session| async move {
+            let call = "drop_database";
+            let future = session
+                .client
+                .drop_database(FastStr::new(name), true, false);
+            match session.call(call, future).await? {
+                Ok(()) | Err(DropDatabase::O1(_)) => Ok(()),
                 Err(exception) => Err(refused(call, &exception)),
             }
         })

@@ -14,6 +14,7 @@ pub mod model;
 mod repo;
 mod tables;
 mod tables_read;
+pub mod target;
 mod teams;
 mod value;
 

@@ -306,7 +306,7 @@ const RECOMPILE: &str =
     "compile the conf again with Chronon's compile.py; compiled files are not edited by hand";
 
 /// 64-bit FNV-1a: only equality matters, and it must be the same on every machine.
-fn digest(text: &str) -> String {
+pub(crate) fn digest(text: &str) -> String {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }

@@ -5,6 +5,7 @@
 pub mod analyze;
 pub mod chronon;
 pub mod cluster;
+pub mod compare;
 pub mod kafka;
 pub mod maven;
 pub mod query;

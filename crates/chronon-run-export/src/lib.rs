@@ -18,6 +18,6 @@ pub use online::{Link, PathFacts, StreamFacts, links};
 pub use plan_summary::{FEW_ASSETS, SUMMARY_COLUMNS, summary_reasons, summary_rows};
 pub use plan_text::{
     archive_text, causes_text, excluded_text, explanation_text, fate_text, open_text,
-    out_of_date_text, plan_text, reason_text, times_text, totals_text, waits_text,
+    out_of_date_text, plan_text, reason_text, target_text, times_text, totals_text, waits_text,
 };
 pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, StaleDays, status};

@@ -217,6 +217,7 @@ mod tests {
             steps: Vec::new(),
             confs: BTreeMap::new(),
             observed: BTreeMap::new(),
+            target: None,
         }
     }
 

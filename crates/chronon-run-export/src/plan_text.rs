@@ -7,14 +7,15 @@ use std::{
 
 use chronon_run_core::{BEFORE, RangeSet, TableChanges, TableName};
 use chronon_run_plan::{
-    AssetPlan, Blame, Cause, ChangedInput, ColumnsFate, Explanation, InputState, Need, Note, Plan,
-    Reason, State, Step, TimesSeen, Wait,
+    AssetPlan, Blame, Cause, ChangedInput, ColumnsFate, Explanation, InputState, Need, Note,
+    Origin, Plan, PlanTarget, Reason, State, Step, TimesSeen, Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
 #[must_use]
 pub fn plan_text(plan: &Plan, commands: bool) -> String {
     let mut out = format!("{}\n", totals_text(plan));
+    out.push_str(&plan.target.as_ref().map(target_text).unwrap_or_default());
     for asset in &plan.assets {
         out.push('\n');
         asset_text(&mut out, asset);
@@ -23,6 +24,34 @@ pub fn plan_text(plan: &Plan, commands: bool) -> String {
         out.push_str("\nsteps\n");
         for step in &plan.steps {
             step_text(&mut out, step, commands);
+        }
+    }
+    out
+}
+
+/// What a plan for a target writes, and where it reads its inputs.
+#[must_use]
+pub fn target_text(target: &PlanTarget) -> String {
+    let namespaces: BTreeSet<&str> = target.namespaces.values().map(String::as_str).collect();
+    let namespaces: Vec<&str> = namespaces.into_iter().collect();
+    let mut out = format!(
+        "target {}: writes only to {}\n",
+        target.name,
+        namespaces.join(", ")
+    );
+    if let Some(sample) = &target.sample {
+        let _ = writeln!(out, "  sample: {}", sample.describe());
+    }
+    let from = [
+        (Origin::Target, "the target"),
+        (Origin::Production, "production"),
+        (Origin::Source, "sources"),
+    ];
+    for (origin, name) in from {
+        let tables = target.inputs.iter().filter(|(_, found)| **found == origin);
+        let tables: Vec<String> = tables.map(|(table, _)| table.to_string()).collect();
+        if !tables.is_empty() {
+            let _ = writeln!(out, "  from {name}: {}", tables.join(", "));
         }
     }
     out

@@ -19,6 +19,7 @@ mod planner;
 mod resolve;
 mod scan;
 mod select;
+mod target;
 mod unmet;
 mod waits;
 
@@ -45,5 +46,6 @@ pub use resolve::{
     Bases, Dayless, bases, dayless, other_columns, undated_view_text, undated_views,
 };
 pub use select::{Selection, SelectionError, States};
+pub use target::{Origin, PlanTarget, origins};
 pub use unmet::{Unmet, unmet};
 pub use waits::{Wait, usual_landing};

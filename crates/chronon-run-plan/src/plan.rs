@@ -8,7 +8,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{columns::ColumnsFate, freshness::Cause, planner::TimesSeen};
+use crate::{columns::ColumnsFate, freshness::Cause, planner::TimesSeen, target::PlanTarget};
 
 /// The version of the plan's JSON form. A reader refuses a newer one.
 pub const PLAN_VERSION: u32 = 1;
@@ -39,6 +39,9 @@ pub struct Plan {
     pub confs: BTreeMap<String, String>,
     /// Every table that was looked at → its days; `None` for a table that does not exist.
     pub observed: BTreeMap<TableName, Option<RangeSet>>,
+    /// The target that it is for; production, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<PlanTarget>,
 }
 
 /// One asset's days.

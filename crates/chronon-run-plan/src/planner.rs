@@ -77,6 +77,7 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         totals: totals(&assets, &steps),
         confs: confs(world.graph, &request.selected),
         observed: observed(world, &request.selected),
+        target: None,
         assets,
         steps,
     }

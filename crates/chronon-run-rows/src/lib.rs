@@ -15,6 +15,7 @@
 mod arrays;
 mod calendar;
 mod cell;
+mod checks;
 mod convert;
 mod error;
 mod files;
@@ -30,6 +31,7 @@ mod types;
 mod value;
 mod write;
 
+pub use checks::{ChecksError, Rules, Violation};
 pub use error::RowsError;
 pub use files::{Listing, list_files};
 pub use profile::{ColumnProfile, MOST_DISTINCT, Profile};

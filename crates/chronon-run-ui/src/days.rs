@@ -317,6 +317,7 @@ mod tests {
             totals: chronon_run_plan::Totals::default(),
             confs: BTreeMap::new(),
             observed: BTreeMap::new(),
+            target: None,
         };
         let facts = chronon_run_export::Facts {
             failing: BTreeMap::from([(

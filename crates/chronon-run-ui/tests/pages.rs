@@ -122,6 +122,7 @@ fn plan(assets: Vec<AssetId>) -> Plan {
         totals: Totals::default(),
         confs: BTreeMap::new(),
         observed: BTreeMap::new(),
+        target: None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::StateFolder;
 const TABLES: [&str; 2] = ["metastore", "warehouse"];
 /// Everything else that is written into the folder. The locks are last: as long as they are there,
 /// no other run starts.
-const HISTORY: [&str; 13] = [
+const HISTORY: [&str; 14] = [
     "catalog.json",
     "compiled.json",
     "filled",
@@ -29,6 +29,7 @@ const HISTORY: [&str; 13] = [
     "seeds",
     "spark-home.json",
     "streaming",
+    "targets",
     "locks",
 ];
 /// How the ledger's files begin: the database, its log, and damaged ones that were put aside.

@@ -387,6 +387,14 @@ impl<'a> Value<'a> {
         Some(items.iter().map(element).collect())
     }
 
+    /// Whether it is a table with this key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        match self.item.get_ref() {
+            DeValue::Table(table) => table.contains_key(key),
+            _ => false,
+        }
+    }
+
     /// Whether it is a list.
     pub(crate) fn is_list(&self) -> bool {
         matches!(self.item.get_ref(), DeValue::Array(_))

@@ -35,6 +35,7 @@ pub(crate) fn header(section: &str) -> String {
         "override" => "`[[override]]`".to_owned(),
         "seeds" | "seeds.<table>" => "`[seeds.\"db.table\"]`".to_owned(),
         "sources" | "sources.<table>" => "`[sources.\"db.table\"]`".to_owned(),
+        "targets" | "targets.<name>" => "`[targets.dev]`".to_owned(),
         other => format!("`[{other}]`"),
     }
 }
@@ -594,6 +595,14 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "Instead of the arguments of the same mode in `engine.driver_args`.",
     },
     Key {
+        section: "targets.<name>",
+        key: "namespace",
+        kind: "pattern",
+        default: None,
+        example: r#""dev_{user}_{namespace}""#,
+        meaning: "Needed: the target's namespace (database) for each namespace of the confs. `{namespace}` is that of the conf, `{user}` the user who runs the command. It must not be a namespace that the confs, their sources or another target use.",
+    },
+    Key {
         section: "hooks",
         key: "kv_upload",
         kind: "list of strings",
@@ -905,7 +914,12 @@ mod tests {
                 section = key.section;
                 out.push_str(&match section {
                     "override" => "[[override]]\n".to_owned(),
-                    table => format!("[{}]\n", table.replace("<table>", "\"data.purchases\"")),
+                    table => format!(
+                        "[{}]\n",
+                        table
+                            .replace("<table>", "\"data.purchases\"")
+                            .replace("<name>", "dev")
+                    ),
                 });
             }
             if let Some(value) = value_of(key) {
@@ -982,6 +996,7 @@ mod tests {
                 !line.starts_with("[seeds")
                     && !line.starts_with("[sources")
                     && !line.starts_with("[[override")
+                    && !line.starts_with("[targets")
             })
             .collect::<String>();
         let (_, findings, mut documented) = read(&text);

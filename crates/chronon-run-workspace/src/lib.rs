@@ -28,7 +28,7 @@ pub use init::{RepoFacts, init_text};
 pub use load::{FILE_NAME, Loaded, STATE_VARIABLE};
 pub use model::{
     Airflow, Catalog, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
-    OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Workspace,
+    OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Target, Workspace,
 };
 pub use pins::{Pins, PinsError};
 pub use reference::reference;

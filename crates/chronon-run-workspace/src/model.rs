@@ -52,6 +52,8 @@ pub struct Workspace {
     pub sources: BTreeMap<TableName, SourceSettings>,
     /// Settings of some assets, in file order; later ones win.
     pub overrides: Vec<Override>,
+    /// Places beside production to which assets can be filled, by name.
+    pub targets: BTreeMap<String, Target>,
     /// Commands that are run when something has happened.
     pub hooks: Hooks,
     /// How streaming apps are watched.
@@ -81,6 +83,7 @@ impl Workspace {
             seeds: Vec::new(),
             sources: BTreeMap::new(),
             overrides: Vec::new(),
+            targets: BTreeMap::new(),
             hooks: Hooks::default(),
             streaming: Streaming::default(),
             airflow: Airflow::default(),
@@ -370,6 +373,31 @@ pub struct Override {
     pub driver_args: BTreeMap<String, Vec<String>>,
     /// Bytes of the value of `select` in the file, for errors found later.
     pub span: Range<usize>,
+}
+
+/// `[targets.<name>]`: namespaces beside those of production.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Its namespace for each of production's: words, `{user}` and `{namespace}`.
+    pub namespace: String,
+    /// Bytes of the value of `namespace` in the file, for errors found later.
+    pub span: Range<usize>,
+}
+
+impl Target {
+    /// The target's namespace for `namespace` of production; `user` may be any text.
+    #[must_use]
+    pub fn namespace(&self, namespace: &str, user: &str) -> String {
+        let word = |c: char| match c.is_ascii_alphanumeric() {
+            true => c.to_ascii_lowercase(),
+            false => '_',
+        };
+        let user: String = user.chars().map(word).collect();
+        self.namespace
+            .replace("{user}", &user)
+            .replace("{namespace}", namespace)
+            .to_lowercase()
+    }
 }
 
 /// `[hooks]`: argv templates, never shell strings. None is empty.

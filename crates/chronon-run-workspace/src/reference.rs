@@ -21,7 +21,7 @@ one. Errors and unknown keys are reported by `chronon-run check`, all at once.
 ";
 
 /// One paragraph below the heading of each section, in the order of the reference.
-pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
+pub(crate) const SECTIONS: [(&str, &str, &str); 11] = [
     (
         "workspace",
         "[workspace]",
@@ -49,6 +49,12 @@ pub(crate) const SECTIONS: [(&str, &str, &str); 10] = [
         "override",
         "[[override]]",
         "Settings of some assets. There may be many; later ones win.",
+    ),
+    (
+        "targets.<name>",
+        "[targets.dev]",
+        "A place beside production: with `--target dev` the selected assets are filled into namespaces of their own, \
+         and what was not built there is read from production; see docs/targets.md.",
     ),
     (
         "hooks",

@@ -2,6 +2,7 @@
 
 mod looking;
 mod running;
+mod target;
 
 use std::path::PathBuf;
 
@@ -10,10 +11,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     looking::{
-        LogsArgs, QueryArgs, ReportArgs, RowsOutput, RunsArgs, RunsCommand, ShowArgs, SqlArgs,
-        StatusArgs, UiArgs,
+        CompareArgs, LogsArgs, QueryArgs, ReportArgs, RowsOutput, RunsArgs, RunsCommand, ShowArgs,
+        SqlArgs, StatusArgs, UiArgs,
     },
     running::{FrontfillArgs, MaterializeArgs, MetricsArgs, OnFailure, RetryArgs, StreamArgs},
+    target::{SampleArgs, TargetArgs, TargetCommand},
 };
 
 /// Sees, plans and fills the tables of a Chronon repo.
@@ -66,6 +68,8 @@ pub(crate) enum Command {
     Stream(StreamArgs),
     /// Show rows of a table, or what its columns look like.
     Show(ShowArgs),
+    /// Compare two tables, days, or production with a target, row by row.
+    Compare(CompareArgs),
     /// Run a Spark SQL statement that reads, with the workspace's catalog.
     Query(QueryArgs),
     /// Print the Spark SQL that fills an asset.
@@ -74,6 +78,9 @@ pub(crate) enum Command {
     Runs(RunsArgs),
     /// Print the log of a step.
     Logs(LogsArgs),
+    /// List or drop targets: places beside production that `--target` fills.
+    #[command(subcommand)]
+    Target(TargetCommand),
     /// Serve the workspace as web pages on this machine: assets, days, runs, logs and rows.
     Ui(UiArgs),
     /// Write a run as one HTML page, or the pages of `ui` as a folder.
@@ -149,7 +156,7 @@ pub(crate) enum LsOutput {
 }
 
 /// Which assets a command is about.
-#[derive(Args, Debug, Clone, Default)]
+#[derive(Args, Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SelectArgs {
     /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
     /// `source:`, `table:`, `state:`; a comma means "and", several mean "or".
@@ -275,6 +282,9 @@ pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: LsOutput,
@@ -323,6 +333,12 @@ pub(crate) struct PlanArgs {
     #[arg(long = "as", value_enum, value_name = "TOOL", conflicts_with_all = ["explain", "commands", "output"])]
     pub(crate) tool: Option<Tool>,
 
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(crate) sample: SampleArgs,
+
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
@@ -341,6 +357,9 @@ pub(crate) struct DiffArgs {
     /// Exit 1 if a conf was edited, or filled days are out of date.
     #[arg(long)]
     pub(crate) exit_code: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t)]

@@ -8,22 +8,27 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use chronon_run_conf::ConfRepo;
+use chronon_run_conf::{ConfRepo, target::Retarget};
 use chronon_run_core::{
     AssetId, ConfId, ConfType, Diagnostic, Ds, Location, RangeSet, StepKind, TableName, clean,
 };
 use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    AnyConf, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph, JoinFlow,
-    Role, Selection, States,
+    AnyConf, Asset, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph,
+    JoinFlow, Role, Selection, States,
 };
 use chronon_run_report::{Activity, count};
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
 use crate::{
-    cli::SelectArgs, driver::Driver, failure::Failure, formats, jars, kv, output, planning,
-    seed_days, selecting::selection, state,
+    cli::SelectArgs,
+    driver::Driver,
+    failure::Failure,
+    formats, jars, kv, output, planning, seed_days,
+    selecting::selection,
+    state,
+    targets::{self, InTarget},
 };
 
 /// A loaded workspace.
@@ -41,6 +46,10 @@ pub(crate) struct Context {
     bad_seeds: OnceLock<BTreeMap<TableName, String>>,
     /// For each asset, the overrides that select it, in the order of the file.
     overrides: BTreeMap<AssetIndex, Vec<Override>>,
+    /// How the graph was built.
+    options: BuildOptions,
+    /// The target that it is for; production, if absent.
+    pub(crate) target: Option<InTarget>,
 }
 
 impl Context {
@@ -254,7 +263,12 @@ impl Context {
         );
         let formats = formats::findings(&workspace, &repo).into_iter();
         findings.extend(formats.map(|finding| relative_to(finding, &workspace)));
-        let (graph, overrides) = build_graph(&workspace, &repo, &mut findings);
+        let (graph, overrides, options) = build_graph(&workspace, &repo, &mut findings);
+        findings.extend(
+            targets::findings(&workspace, &graph)
+                .into_iter()
+                .map(shortened),
+        );
         let mut context = Self {
             workspace,
             repo,
@@ -264,10 +278,45 @@ impl Context {
             bad_seeds: OnceLock::new(),
             broken: BTreeMap::new(),
             left_out: Vec::new(),
+            options,
+            target: None,
         };
         context.broken = context.broken(&findings);
         context.left_out = context.find_left_out(&findings);
         Ok((context, findings))
+    }
+
+    /// The same workspace as a target sees it: `repo` holds its confs, `workspace` its settings.
+    pub(crate) fn in_target(
+        self,
+        workspace: Workspace,
+        repo: ConfRepo,
+        retarget: &Retarget,
+        target: InTarget,
+    ) -> Self {
+        let mut options = self.options;
+        for texts in options.dependencies.values_mut().flatten() {
+            *texts = retarget.reference(texts);
+        }
+        // What is wrong with the confs is known from production.
+        let (graph, _) = Graph::build(&views(&repo), &options);
+        let of_assets = self.overrides.into_iter();
+        let overrides = of_assets.filter_map(|(index, settings)| {
+            let id = &self.graph.assets[index].id;
+            Some((graph.find(id)?, settings))
+        });
+        Self {
+            overrides: overrides.collect(),
+            own_findings: self.own_findings,
+            broken: self.broken,
+            left_out: self.left_out,
+            bad_seeds: OnceLock::new(),
+            target: Some(target),
+            workspace,
+            repo,
+            graph,
+            options,
+        }
     }
 
     /// The selected assets. With `every_mode` no selector selects all, uploads and apps included.
@@ -276,6 +325,10 @@ impl Context {
         args: &SelectArgs,
         every_mode: bool,
     ) -> Result<BTreeSet<AssetIndex>, Failure> {
+        let target = self.target.as_ref();
+        if let Some(found) = target.and_then(|target| target.selected(args, &self.graph)) {
+            return Ok(found);
+        }
         let selection = selection(args, &self.workspace)?;
         let states = match selection.asks_for_state() {
             Some(_) => planning::states(self)?,
@@ -449,6 +502,10 @@ impl Context {
         if let Some(why) = self.broken.get(&found.path) {
             return Some(why.clone());
         }
+        let target = self.target.as_ref();
+        if let Some(why) = target.and_then(|target| target.refusal(found, self.uses_driver())) {
+            return Some(why);
+        }
         if let Some(why) = self.needs_left_out(found) {
             return Some(why);
         }
@@ -490,9 +547,47 @@ impl Context {
         }
     }
 
+    /// The folder of the ledger, the runs and the records of what was filled. A target has one of its own,
+    /// so that what happens there never counts for production.
+    pub(crate) fn history_dir(&self) -> PathBuf {
+        match &self.target {
+            Some(target) => InTarget::folder(&self.workspace, &target.name),
+            None => self.workspace.state_dir.clone(),
+        }
+    }
+
     /// Where the ledger is.
     pub(crate) fn ledger_path(&self) -> PathBuf {
-        self.workspace.state_dir.join("ledger.db")
+        self.history_dir().join("ledger.db")
+    }
+
+    /// The file of an asset's conf that the Driver reads: relative to the repo, or the target's copy.
+    pub(crate) fn conf_path(&self, asset: &Asset) -> PathBuf {
+        match &self.target {
+            Some(_) => self.history_dir().join("confs").join(&asset.path),
+            None => asset.path.clone(),
+        }
+    }
+
+    /// The text of an asset's conf.
+    pub(crate) fn conf_text(&self, asset: &AssetId) -> Option<&str> {
+        let (repo, name) = (&self.repo, &asset.conf.name);
+        let text = match asset.conf.conf_type {
+            ConfType::GroupBy => &repo.group_bys.get(name)?.text,
+            ConfType::Join => &repo.joins.get(name)?.text,
+            ConfType::StagingQuery => &repo.staging_queries.get(name)?.text,
+        };
+        Some(text)
+    }
+
+    /// A property that the conf of an asset gives to its tables.
+    pub(crate) fn table_property(&self, asset: &AssetId, name: &str) -> Option<String> {
+        let views = views(&self.repo);
+        let mut confs = views.iter().map(|view| view.conf);
+        let conf = confs.find(|conf| {
+            conf.conf_type() == asset.conf.conf_type && conf.meta().name == asset.conf.name
+        })?;
+        conf.meta().table_properties.as_ref()?.get(name).cloned()
     }
 
     /// The ledger, if anything was ever run: looking does not begin one.
@@ -653,7 +748,7 @@ fn build_graph(
     workspace: &Workspace,
     repo: &ConfRepo,
     findings: &mut Vec<Diagnostic>,
-) -> (Graph, BTreeMap<AssetIndex, Vec<Override>>) {
+) -> (Graph, BTreeMap<AssetIndex, Vec<Override>>, BuildOptions) {
     let views = views(repo);
     let mut options = BuildOptions {
         partition_column: workspace.partition_column.clone(),
@@ -701,7 +796,7 @@ fn build_graph(
             overrides.entry(index).or_default().push(settings.clone());
         }
     }
-    (graph, overrides)
+    (graph, overrides, options)
 }
 
 /// Whether a finding is about the conf's own dependencies, which workspace.toml replaces.

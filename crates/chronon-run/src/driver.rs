@@ -152,8 +152,12 @@ impl<'a> Driver<'a> {
         let engine = &self.context.workspace.engine;
         let conf_path = match engine.deploy_mode.as_deref() {
             // A driver on another machine has another working folder (§10.17).
-            Some("cluster") => self.context.workspace.repo.join(&asset.path),
-            _ => asset.path.clone(),
+            Some("cluster") => self
+                .context
+                .workspace
+                .repo
+                .join(self.context.conf_path(asset)),
+            _ => self.context.conf_path(asset),
         };
         let conf_path = conf_path.to_string_lossy();
         let job = Job {

@@ -30,6 +30,7 @@ use crate::{
     freshness::Recording,
     retrying,
     spark_sql::SparkSql,
+    targets,
     warehouse::Warehouse,
     work::{job_length, look, step_folder, uploaded},
 };
@@ -72,6 +73,7 @@ const COUNTING: Duration = Duration::from_secs(1800);
 impl Work for DriverWork<'_> {
     fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
         let (index, asset) = self.asset(job)?;
+        targets::check_step(self.context, asset)?;
         if self.recompute {
             self.drop_caches(job, asset)?;
         }

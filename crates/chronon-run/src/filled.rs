@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, TableName};
+use chronon_run_core::{AssetId, CatalogSnapshot, TableName};
 use chronon_run_plan::Asset;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,7 +39,7 @@ pub(crate) struct Records {
 impl Records {
     pub(crate) fn of(context: &Context) -> Self {
         Self {
-            folder: context.workspace.state_dir.join("filled"),
+            folder: context.history_dir().join("filled"),
         }
     }
 
@@ -91,11 +91,5 @@ fn write(folder: &Path, path: &Path, filled: &Filled) -> std::io::Result<()> {
 
 /// The compiled conf of an asset as a tree.
 pub(crate) fn conf_of(context: &Context, asset: &AssetId) -> Option<Value> {
-    let (repo, name) = (&context.repo, &asset.conf.name);
-    let text = match asset.conf.conf_type {
-        ConfType::GroupBy => &repo.group_bys.get(name)?.text,
-        ConfType::Join => &repo.joins.get(name)?.text,
-        ConfType::StagingQuery => &repo.staging_queries.get(name)?.text,
-    };
-    serde_json::from_str(text).ok()
+    serde_json::from_str(context.conf_text(asset)?).ok()
 }

@@ -49,6 +49,7 @@ mod state;
 mod stream_metrics;
 mod streaming;
 mod supply;
+mod targets;
 mod ui;
 mod warehouse;
 mod work;
@@ -145,11 +146,13 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Status(args) => commands::status::run(args),
         Command::Stream(args) => commands::stream::run(args),
         Command::Show(args) => commands::show::run(args),
+        Command::Compare(args) => commands::compare::run(args),
         Command::Query(args) => commands::query::run(args),
         Command::Sql(args) => commands::sql::run(args),
         Command::Runs(args) => commands::runs::run(args),
         Command::Report(args) => commands::report::run(args),
         Command::Logs(args) => commands::logs::run(args),
+        Command::Target(command) => commands::target::run(command),
         Command::Ui(args) => commands::ui::run(args),
         Command::Clean(args) => commands::clean::run(args),
         Command::Doctor(args) => commands::doctor::run(args),

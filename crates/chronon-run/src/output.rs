@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use chronon_run_core::{Diagnostic, shown::shown};
 use chronon_run_export::{
-    FEW_ASSETS, SUMMARY_COLUMNS, plan_text, summary_reasons, summary_rows, totals_text,
+    FEW_ASSETS, SUMMARY_COLUMNS, plan_text, summary_reasons, summary_rows, target_text, totals_text,
 };
 use chronon_run_plan::Plan;
 use chronon_run_report::{
@@ -73,8 +73,9 @@ fn plan_on_screen(plan: &Plan, details: bool, commands: bool) -> String {
         .collect();
     let reasons = summary_reasons(plan);
     let gap = if reasons.is_empty() { "" } else { "\n" };
+    let target = plan.target.as_ref().map(target_text).unwrap_or_default();
     format!(
-        "{}\n\n{}{gap}{reasons}\n`chronon-run plan --verbose`, or with a SELECTOR, shows the reason of each day and the steps\n",
+        "{}\n{target}\n{}{gap}{reasons}\n`chronon-run plan --verbose`, or with a SELECTOR, shows the reason of each day and the steps\n",
         totals_text(plan),
         on_screen(&columns, &rows)
     )

@@ -130,6 +130,8 @@ impl<'a> Planned<'a> {
         planned.add_edits(&selected);
         planned.history = planned.history(&selected, wanted, warehouse, ledger);
         let settings = |index: AssetIndex| -> AssetSettings { context.settings(index) };
+        let target = context.target.as_ref();
+        let target = target.map(|target| target.of_plan(&planned.graph, &selected));
         planned.plan = plan(
             planned.world(),
             &Request {
@@ -143,7 +145,11 @@ impl<'a> Planned<'a> {
                 settings: &settings,
             },
         );
+        planned.plan.target = target;
         note_columns(&mut planned.plan, &planned.columns);
+        if let Some(target) = &context.target {
+            target.check_samples(context, &planned.plan, &planned.snapshot)?;
+        }
         Ok(planned)
     }
 
@@ -448,5 +454,6 @@ fn empty_plan(as_of: Ds) -> Plan {
         totals: chronon_run_plan::Totals::default(),
         confs: BTreeMap::new(),
         observed: BTreeMap::new(),
+        target: None,
     }
 }

@@ -45,6 +45,7 @@ use crate::{
     planning::Planned,
     rebuild, seeding,
     spark_sql::SparkSql,
+    targets,
     warehouse::Warehouse,
     work::SqlWork,
 };
@@ -95,6 +96,7 @@ impl<'a> Running<'a> {
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
         leftovers::remove(self.context, self.warehouse, &planned.plan, &folders.id);
         let plan = replan(ledger)?.plan;
+        targets::write_confs(self.context, &plan)?;
         if plan.steps.is_empty() {
             return Ok(Ended::without_run(plan));
         }
@@ -478,15 +480,14 @@ struct Folders {
 
 impl Folders {
     fn new(context: &Context) -> Self {
-        let state = &context.workspace.state_dir;
         let id = run_id(context);
-        let run = state.join("runs").join(&id);
+        let run = context.history_dir().join("runs").join(&id);
         Self {
             id,
             seeds: run.join("seeds"),
             hooks: run.join("hooks"),
             run,
-            locks: state.join("locks"),
+            locks: context.workspace.state_dir.join("locks"),
         }
     }
 }
@@ -496,7 +497,7 @@ fn run_id(context: &Context) -> String {
     let instant = chronon_run_core::ds::format_instant(now_millis());
     let digits: String = instant.chars().filter(char::is_ascii_digit).collect();
     let base = format!("{}-{}", &digits[..8], &digits[8..]);
-    let taken = |id: &str| context.workspace.state_dir.join("runs").join(id).exists();
+    let taken = |id: &str| context.history_dir().join("runs").join(id).exists();
     let numbered = (2..).map(|number| format!("{base}-{number}"));
     let mut names = std::iter::once(base.clone()).chain(numbered);
     names.find(|id| !taken(id)).unwrap_or(base)

@@ -1,6 +1,7 @@
 //! Seeds: small sources that the workspace itself loads, before the first step of a run.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -83,6 +84,19 @@ pub(crate) fn load(
             format!("look at {}", folder.join("seeds.log").display()),
         )),
     }
+}
+
+/// The tables of seeds that are missing or do not hold what their files do.
+pub(crate) fn not_loaded(
+    context: &Context,
+    warehouse: &Warehouse,
+) -> Result<BTreeSet<TableName>, Failure> {
+    let seeds = &context.workspace.seeds;
+    if warehouse.catalog().is_none() {
+        return Ok(seeds.iter().map(|seed| seed.table.clone()).collect());
+    }
+    let found = missing(context, warehouse)?;
+    Ok(found.iter().map(|seed| seed.table().clone()).collect())
 }
 
 /// Seeds whose table is missing or stale, each read.

@@ -30,7 +30,8 @@ use chronon_run_workspace::FastStart;
 
 use crate::{
     applications::Applications, context::Context, driver::Driver, filled::Records,
-    freshness::Recording, leftovers, looking, retrying, spark_sql::SparkSql, warehouse::Warehouse,
+    freshness::Recording, leftovers, looking, retrying, spark_sql::SparkSql, targets,
+    warehouse::Warehouse,
 };
 
 /// Runs the steps of one plan with the `sql` engine.
@@ -230,6 +231,7 @@ pub(crate) fn compile(
 
 impl Work for SqlWork<'_> {
     fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
+        targets::check_step(self.context, self.asset(job)?)?;
         let folder = self.step_folder(job);
         let token = format!("{}-{attempt}", job.step);
         let script = folder.join(format!("attempt-{attempt}.sql"));
@@ -242,8 +244,9 @@ impl Work for SqlWork<'_> {
             self.script(job, attempt)?.trim_end(),
             session::ok_statement(&token)
         );
-        self.known_statements()
-            .insert(job.step, Statements::of(&text));
+        let statements = Statements::of(&text);
+        targets::check_script(self.context, &job.asset, &statements)?;
+        self.known_statements().insert(job.step, statements);
         fs::create_dir_all(&folder)
             .and_then(|()| chronon_run_process::replace(&script, text))
             .map_err(|error| {

@@ -45,6 +45,11 @@ impl Statements {
         self.tables.is_empty()
     }
 
+    /// The tables that statements create, drop, change or fill, in order.
+    pub fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().flatten().map(String::as_str)
+    }
+
     /// The table that the statement after `ended` others writes, or the last one before it.
     #[must_use]
     pub fn table(&self, ended: usize) -> Option<&str> {

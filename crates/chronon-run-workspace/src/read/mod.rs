@@ -32,6 +32,9 @@ pub(crate) fn workspace(document: &Section<'_>, file: &Path, root: &Path) -> Wor
     if let Some(overrides) = document.get("override") {
         out.overrides = tables::overrides(&overrides);
     }
+    if let Some(targets) = document.get("targets") {
+        out.targets = tables::targets(&targets);
+    }
     out.hooks = document.child("hooks", settings::hooks);
     out.streaming = document.child("streaming", settings::streaming);
     out.airflow = document.child("airflow", |section| settings::airflow(section, &paths));

@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use super::{FROM_ROOT, Paths, driver_args::driver_args, settings};
 use crate::{
     document::{Section, Value},
-    model::{Override, Seed, SeedFormat, SourceSettings},
+    model::{Override, Seed, SeedFormat, SourceSettings, Target},
     parse,
 };
 
@@ -304,6 +304,57 @@ fn partition_format(text: &str) -> Result<PartitionFormat, String> {
         true => Ok(format),
         false => Err(format!(
             "`{text}` does not sort by day: ranges of days cannot be read"
+        )),
+    }
+}
+
+/// `[targets]`.
+pub(super) fn targets(value: &Value<'_>) -> BTreeMap<String, Target> {
+    let mut out = BTreeMap::new();
+    for (span, name, entry) in value.named("targets.<name>") {
+        let namespace = entry.section("targets.<name>", |section| {
+            let value = section.get("namespace")?;
+            let namespace = value.parsed("bad-namespace", target_namespace)?;
+            let span = value.span();
+            Some(Target { namespace, span })
+        });
+        if let Err(why) = parse::column(name) {
+            let hint = "a target's name is a word, for example `[targets.dev]`".to_owned();
+            entry.report().error("bad-target", span, why, hint);
+            continue;
+        }
+        match namespace {
+            Some(Some(target)) => {
+                out.insert(name.to_owned(), target);
+            }
+            Some(None) if !entry.has("namespace") => entry.refuse_with(
+                "missing-key",
+                format!("`{}` has no `namespace`", entry.shown()),
+                "for example `namespace = \"dev_{user}_{namespace}\"`".to_owned(),
+            ),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Words, `{user}` and `{namespace}`.
+fn target_namespace(text: &str) -> Result<String, String> {
+    let rest = text.replace("{user}", "").replace("{namespace}", "");
+    if let Some((_, after)) = rest.split_once('{') {
+        let name = after.split('}').next().unwrap_or_default();
+        return Err(format!(
+            "`{{{name}}}` is not known; known are `{{user}}` and `{{namespace}}`"
+        ));
+    }
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match rest.chars().all(word) {
+        true if text == "{namespace}" => {
+            Err("these are the namespaces of production: put a word before it".to_owned())
+        }
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "`{text}` is no name of a database: it holds letters, digits and `_`"
         )),
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use chronon_run_core::Ds;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{AssetAt, DayArgs, Output, SelectArgs};
+use super::{AssetAt, DayArgs, Output, SelectArgs, TargetArgs};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -25,6 +25,9 @@ pub(crate) struct StatusArgs {
     /// Show only assets with days that failed, are out of date, wait or are missing.
     #[arg(long)]
     pub(crate) problems: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
@@ -78,9 +81,51 @@ pub(crate) struct ShowArgs {
     #[arg(long)]
     pub(crate) profile: bool,
 
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: RowsOutput,
+}
+
+/// Arguments of `compare`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run compare stays.search_ranking.v1@2026-01-21 stays.search_ranking.v1@2026-01-22 --on search_id
+  chronon-run compare stays.search_ranking.v1 --target dev")]
+pub(crate) struct CompareArgs {
+    /// The left table, as for `show`, and a day [default: the newest that is filled].
+    #[arg(value_name = "A[@DS]")]
+    pub(crate) left: AssetAt,
+
+    /// The right table [default, with --target: A in the target].
+    #[arg(value_name = "B[@DS]")]
+    pub(crate) right: Option<AssetAt>,
+
+    /// The columns that identify a row, separated by commas [default: the conf's row ids or keys].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) on: Vec<String>,
+
+    /// Compare only these columns, separated by commas [default: all that both have].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+
+    /// How many rows that differ are shown.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) limit: u64,
+
+    /// Exit 1 if anything differs.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    // A is read in production, B in the target.
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Output,
 }
 
 /// Arguments of `query`.
@@ -109,6 +154,9 @@ pub(crate) struct SqlArgs {
     pub(crate) asset: String,
 
     #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
     pub(crate) days: DayArgs,
 }
 
@@ -118,6 +166,9 @@ pub(crate) struct RunsArgs {
     /// What to show; without it, the newest runs.
     #[command(subcommand)]
     pub(crate) command: Option<RunsCommand>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t, global = true)]
@@ -145,6 +196,9 @@ pub(crate) enum RunsCommand {
 pub(crate) struct ReportArgs {
     /// The run's id [default: the newest run].
     pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     /// Where to write the page [default: standard output].
     #[arg(short, long, value_name = "FILE")]
@@ -209,4 +263,6 @@ pub(crate) struct LogsArgs {
     /// json: print what is known of the attempt instead of its log.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["path", "follow", "sql", "command", "grep"])]
     pub(crate) output: Output,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }

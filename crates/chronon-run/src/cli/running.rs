@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chronon_run_core::Ds;
 use clap::{Args, ValueEnum};
 
-use super::{DayArgs, Output, SelectArgs};
+use super::{DayArgs, Output, SampleArgs, SelectArgs, TargetArgs};
 
 /// Arguments of `materialize`.
 #[derive(Args, Debug)]
@@ -42,6 +42,12 @@ pub(crate) struct MaterializeArgs {
     /// Apply a plan saved by `plan --out`; refused if confs or partitions have changed since.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["selectors", "select", "exclude", "start_ds", "end_ds", "ds", "as_of", "recompute", "stale"])]
     pub(crate) plan: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+
+    #[command(flatten)]
+    pub(crate) sample: SampleArgs,
 
     #[command(flatten)]
     pub(crate) how: RunArgs,
@@ -119,6 +125,9 @@ pub(crate) struct MetricsArgs {
 pub(crate) struct RetryArgs {
     /// The run's id [default: the newest run].
     pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     #[command(flatten)]
     pub(crate) how: RunArgs,

@@ -14,6 +14,7 @@ use crate::{
     filled::{Records, conf_of},
     output::{json, print},
     planning::{Planned, Wanted},
+    targets::{self, Unselected},
     warehouse::Warehouse,
 };
 
@@ -56,7 +57,7 @@ pub(crate) struct Outdated {
 }
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = targets::load(args.target.name(), &args.select, Unselected::Built)?;
     let found = diff(&context, &args.select)?;
     match args.output {
         Output::Json => print(&json(&found)?)?,

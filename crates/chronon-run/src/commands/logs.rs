@@ -14,15 +14,20 @@ use regex::Regex;
 
 use super::runs::tell;
 use crate::{
+    cli::SelectArgs,
     cli::{LogsArgs, Output},
-    context::Context,
     failure::Failure,
     output::{json, print},
+    targets::{self, Unselected},
 };
 
 /// `chronon-run logs`.
 pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = targets::load(
+        args.target.name(),
+        &SelectArgs::default(),
+        Unselected::Built,
+    )?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let asset = context.asset_named(&args.asset.asset)?;
     let attempts = ledger.attempts(&asset, args.asset.ds);

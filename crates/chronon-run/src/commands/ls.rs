@@ -5,9 +5,9 @@ use chronon_run_report::Column;
 
 use crate::{
     cli::{LsArgs, LsOutput},
-    context::Context,
     failure::Failure,
     output::{on_screen, print},
+    targets::{self, Unselected},
 };
 
 const COLUMNS: [Column; 5] = [
@@ -19,7 +19,7 @@ const COLUMNS: [Column; 5] = [
 ];
 
 pub(crate) fn run(args: &LsArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = targets::load(args.target.name(), &args.select, Unselected::All)?;
     let selected = context.select(&args.select, true)?;
     let text = match args.output {
         LsOutput::Text => text(&listing(&context.graph, &selected)),

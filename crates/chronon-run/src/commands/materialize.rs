@@ -18,6 +18,7 @@ use crate::{
     output::{agreed, note, print_plan},
     planning::{Planned, Wanted},
     running::Running,
+    targets::{self, Unselected},
     warehouse::Warehouse,
 };
 
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let _ending;
     let context = Context::load()?;
     let saved = args.plan.as_deref().map(read_plan).transpose()?;
+    let context = in_target(context, args, saved.as_ref())?;
     let mut wanted = match &saved {
         Some(plan) => Wanted::of_plan(plan),
         None => Wanted {
@@ -63,6 +65,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     confirm_unfounded(&planned.unfounded_lines(), args.yes)?;
     confirm(&planned.drops(), args.yes)?;
     confirm_rebuilds(&planned.rebuilds(), args.yes)?;
+    targets::tell(&planned.plan);
     let running = Running {
         context: &context,
         warehouse: &warehouse,
@@ -81,6 +84,33 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let outcome = outcome.and_then(|()| ended.check_asked());
     metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
+}
+
+/// The context of the target that is named, or that a saved plan is for.
+fn in_target(
+    context: Context,
+    args: &MaterializeArgs,
+    saved: Option<&Plan>,
+) -> Result<Context, Failure> {
+    let given = args.target.name();
+    let Some(plan) = saved else {
+        let sample = targets::sample(&args.sample)?;
+        return targets::enter(context, given, &args.select, Unselected::All, sample);
+    };
+    let target = plan.target.as_ref();
+    let name = target.map(|target| target.name.as_str());
+    if given.is_some() && given != name {
+        return Err(Failure::hinted(
+            match name {
+                Some(name) => format!("the plan was made for target {name}"),
+                None => "the plan was made for production".to_owned(),
+            },
+            "leave out --target, or make a new plan with `chronon-run plan --target NAME --out FILE`",
+        ));
+    }
+    let sample = target.and_then(|target| target.sample.clone());
+    let select = Wanted::of_plan(plan).select;
+    targets::enter(context, name, &select, Unselected::All, sample)
 }
 
 /// Shows which tables `--rebuild` replaces, and asks.

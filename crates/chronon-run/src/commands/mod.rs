@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod clean;
+pub(crate) mod compare;
 pub(crate) mod compile;
 pub(crate) mod diff;
 pub(crate) mod doctor;
@@ -23,4 +24,5 @@ pub(crate) mod show;
 pub(crate) mod sql;
 pub(crate) mod status;
 pub(crate) mod stream;
+pub(crate) mod target;
 pub(crate) mod ui;

@@ -18,11 +18,19 @@ use crate::{
     failure::Failure,
     output::{json, note, print, print_plan},
     planning::{Planned, Wanted},
+    targets::{self, Unselected},
     warehouse::Warehouse,
 };
 
 pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let sample = targets::sample(&args.sample)?;
+    let context = targets::enter(
+        Context::load()?,
+        args.target.name(),
+        &args.select,
+        Unselected::All,
+        sample,
+    )?;
     let wanted = Wanted {
         select: args.select.clone(),
         days: checked(&context, &args.days)?,

@@ -9,9 +9,11 @@ use chronon_run_ui::{Source, write_site};
 
 use crate::{
     cli::ReportArgs,
+    cli::SelectArgs,
     context::Context,
     failure::Failure,
     output::{note, print},
+    targets::{self, Unselected},
     ui::Pages,
 };
 
@@ -19,7 +21,11 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     if let Some(folder) = &args.site {
         return site(folder);
     }
-    let context = Context::load()?;
+    let context = targets::load(
+        args.target.name(),
+        &SelectArgs::default(),
+        Unselected::Built,
+    )?;
     let detail = wanted_run(&context, args.run.as_deref())?;
     let table_of = |asset: &AssetId| match context.graph.find(asset) {
         Some(index) => context.graph.assets[index].table.to_string(),

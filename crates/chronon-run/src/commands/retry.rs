@@ -15,14 +15,20 @@ use crate::{
     output::{note, print, print_plan},
     planning::{Planned, Wanted},
     running::{PLAN_FILE, Running},
+    targets::{self, Unselected},
     warehouse::Warehouse,
 };
 
 pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
     let started = now_millis();
-    let context = Context::load()?;
+    let context = targets::load(
+        args.target.name(),
+        &SelectArgs::default(),
+        Unselected::Built,
+    )?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let earlier = earlier(&mut ledger, args.run.as_deref())?;
+    let context = as_it_was(context, args.target.name(), &earlier)?;
     let Some(wanted) = wanted(&context, &earlier)? else {
         return print(&format!(
             "nothing to retry: every step of run {} succeeded\n",
@@ -54,6 +60,22 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
     let outcome = ended.outcome();
     metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
+}
+
+/// In a target, the context that the earlier run had: its confs depend on what it selected and sampled.
+fn as_it_was(
+    context: Context,
+    target: Option<&str>,
+    earlier: &RunDetail,
+) -> Result<Context, Failure> {
+    if target.is_none() {
+        return Ok(context);
+    }
+    let plan = plan_of(&context, &earlier.record.run)?;
+    let select = Wanted::of_plan(&plan).select;
+    let sample = plan.target.and_then(|target| target.sample);
+    let (production, _) = Context::load_quietly()?;
+    targets::enter(production, target, &select, Unselected::All, sample)
 }
 
 /// The run of that id, or the newest.
@@ -130,7 +152,7 @@ fn succeeded(step: &StepRecord) -> bool {
 
 /// The plan that the run carried out.
 fn plan_of(context: &Context, run: &str) -> Result<Plan, Failure> {
-    let runs = context.workspace.state_dir.join("runs");
+    let runs = context.history_dir().join("runs");
     let path = runs.join(run).join(PLAN_FILE);
     let text = fs::read(&path);
     let plan = text

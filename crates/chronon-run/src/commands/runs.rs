@@ -6,10 +6,12 @@ use chronon_run_ledger::{Ledger, RunDetail, RunRecord, RunState, StepRecord};
 use chronon_run_report::{Column, ago, count, duration, outcome};
 
 use crate::{
+    cli::SelectArgs,
     cli::{Output, RunsArgs, RunsCommand},
     context::{Context, now_millis},
     failure::Failure,
     output::{json, note, on_screen, print},
+    targets::{self, Unselected},
 };
 
 const RUNS: [Column; 7] = [
@@ -35,7 +37,11 @@ const STEPS: [Column; 7] = [
 const NEWEST: u32 = 30;
 
 pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = targets::load(
+        args.target.name(),
+        &SelectArgs::default(),
+        Unselected::Built,
+    )?;
     let Some(mut ledger) = context.existing_ledger() else {
         return without_ledger(args);
     };
@@ -82,7 +88,7 @@ fn without_ledger(args: &RunsArgs) -> Result<(), Failure> {
 /// Forgets old runs and deletes their folders.
 fn prune(context: &Context, ledger: &mut Ledger, keep: u32, output: Output) -> Result<(), Failure> {
     let forgotten = ledger.prune(keep);
-    let runs = context.workspace.state_dir.join("runs");
+    let runs = context.history_dir().join("runs");
     for run in &forgotten {
         // A run's id is a plain name; anything else was not written by us.
         let plain = Path::new(run)

@@ -5,18 +5,24 @@ use chronon_run_report::count;
 use chronon_run_rows::{Column, Profile, RowsError, Summary, Value};
 
 use crate::{
+    cli::SelectArgs,
     cli::ShowArgs,
     context::Context,
     failure::Failure,
     output::note,
     rows::{self, Found, Place, Target},
+    targets::{self, Unselected},
     warehouse::Warehouse,
 };
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     let condition = args.condition.as_deref().map(query::condition).transpose();
     let condition = condition.map_err(|error| Failure::setup(format!("--where: {error}")))?;
-    let context = Context::load()?;
+    let context = targets::load(
+        args.target.name(),
+        &SelectArgs::default(),
+        Unselected::Built,
+    )?;
     let name = &args.table.asset;
     let target = Target::of(&context, name)?;
     let warehouse = Warehouse::look(&context.workspace)?;
@@ -89,7 +95,7 @@ fn select(place: &Place, columns: &[String], condition: Option<&str>) -> String 
     format!("SELECT {columns}\nFROM {table}{conditions}")
 }
 
-fn day_condition(place: &Place) -> Option<String> {
+pub(super) fn day_condition(place: &Place) -> Option<String> {
     let text = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
     let column = quoted(place.day_column.as_ref()?);
     if !place.is_seen_through() {

@@ -6,12 +6,22 @@ use chronon_run_core::{Ds, PartitionRange};
 use chronon_run_plan::{Asset, AssetIndex, Fill, Step};
 
 use crate::{
-    cli::SqlArgs, context::Context, failure::Failure, output::print, warehouse::Warehouse,
+    cli::SelectArgs,
+    cli::SqlArgs,
+    context::Context,
+    failure::Failure,
+    output::print,
+    targets::{self, Unselected},
+    warehouse::Warehouse,
     work::compile,
 };
 
 pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = targets::load(
+        args.target.name(),
+        &SelectArgs::default(),
+        Unselected::Built,
+    )?;
     let id = context.asset_named(&args.asset)?;
     let index = context.index_of(&id)?;
     let asset = &context.graph.assets[index];

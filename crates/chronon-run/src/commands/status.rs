@@ -17,6 +17,7 @@ use crate::{
     output::{json, note, on_screen, print},
     planning::{Planned, Wanted},
     streaming::{self, AppStatus},
+    targets::{self, Unselected},
     warehouse::Warehouse,
 };
 
@@ -50,7 +51,7 @@ struct LastComparison {
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = targets::load(args.target.name(), &args.select, Unselected::Built)?;
     let wanted = Wanted {
         select: args.select.clone(),
         days: DayArgs {

@@ -1,0 +1,148 @@
+//! A feature is edited and filled in a target with a real Spark, compared with production, and dropped.
+
+use serde_json::{Value, json};
+
+use crate::support::{Screen, Workspace};
+
+const SETTINGS: &str = r#"[workspace]
+as_of = "2026-01-03"
+
+[seeds."lake.orders"]
+path = "orders.csv"
+columns = { user = "bigint", amount = "double", ds = "string" }
+
+[targets.dev]
+namespace = "dev_{namespace}"
+"#;
+const ORDERS: &str = "user,amount,ds\n1,10,2026-01-02\n2,20,2026-01-02\n3,30,2026-01-02\n1,5,2026-01-03\n2,7,2026-01-03\n";
+const QUERY: &str = "SELECT user, amount * 1.0 AS amount, ds FROM lake.orders WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'";
+
+fn workspace() -> Workspace {
+    let workspace = Workspace::empty();
+    workspace.write("teams.json", r#"{"default": {}, "team": {}}"#);
+    workspace.write("workspace.toml", SETTINGS);
+    workspace.write("orders.csv", ORDERS);
+    let orders = json!({
+        "metaData": {"name": "team.orders", "team": "team", "outputNamespace": "out",
+            "dependencies": ["lake.orders/ds={{ ds }}"]},
+        "query": QUERY, "startPartition": "2026-01-02",
+    });
+    let spend = json!({
+        "metaData": {"name": "team.spend", "team": "team", "outputNamespace": "out"},
+        "sources": [{"events": {"table": "out.team_orders", "query": {
+            "selects": {"user": "user", "amount": "amount"},
+            "startPartition": "2026-01-02", "timeColumn": "unix_timestamp(ds, 'yyyy-MM-dd') * 1000"}}}],
+        "keyColumns": ["user"],
+        "aggregations": [{"inputColumn": "amount", "operation": 7, "windows": [{"length": 2, "timeUnit": 1}]}],
+        "accuracy": 1, "backfillStartDate": "2026-01-02",
+    });
+    let folder = "production/staging_queries/team/orders";
+    workspace.write(folder, &serde_json::to_string_pretty(&orders).unwrap());
+    let folder = "production/group_bys/team/spend";
+    workspace.write(folder, &serde_json::to_string_pretty(&spend).unwrap());
+    workspace
+}
+
+fn parsed(screen: Screen, code: i32) -> Value {
+    serde_json::from_str(&screen.expect(code).stdout).unwrap()
+}
+
+#[test]
+fn an_edit_is_tried_in_a_target_and_compared_with_production() {
+    let workspace = workspace();
+    workspace.run(&["materialize"]).expect(0);
+    let before = workspace
+        .run(&["show", "team.spend", "--output", "csv"])
+        .expect(0)
+        .stdout;
+
+    let conf = "production/staging_queries/team/orders";
+    workspace.edit(conf, "amount * 1.0", "amount * 2.0");
+    workspace.write("keys.csv", "user\n1\n2\n");
+    let fill = [
+        "materialize",
+        "team.orders",
+        "team.spend",
+        "--target",
+        "dev",
+        "--keys",
+        "keys.csv",
+    ];
+    let filled = workspace.run(&fill).expect(0);
+    assert!(filled.stderr.contains("sample: 2 keys (user)\n  from the target: dev_out.team_orders\n  from sources: lake.orders"), "{}", filled.text());
+    let shown = workspace
+        .run(&["show", "dev_out.team_spend", "--output", "csv"])
+        .expect(0);
+    assert_eq!(shown.stdout.lines().count(), 3, "{}", shown.text());
+    // Days of all keys are not added to those of some.
+    let other = workspace.run(&[
+        "materialize",
+        "team.spend",
+        "--target",
+        "dev",
+        "--recompute",
+        "--yes",
+    ]);
+    assert!(
+        other
+            .expect(2)
+            .stderr
+            .contains("holds a sample (2 keys (user)")
+    );
+
+    let compare = [
+        "compare",
+        "team.spend@2026-01-03",
+        "--target",
+        "dev",
+        "--exit-code",
+        "--output",
+        "json",
+    ];
+    let found = parsed(workspace.run(&compare), 1);
+    let expected = json!({"left": "out.team_spend on 2026-01-03", "right": "dev_out.team_spend on 2026-01-03",
+        "keys": ["user"], "only_left": 1, "only_right": 0, "both": 2, "different": 2,
+        "columns": [{"column": "amount_sum_2d", "different": 2, "max_difference": 27.0}]});
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(found[name], *value, "{name}: {found}");
+    }
+    let examples = found["examples"].as_array().unwrap();
+    assert!(examples.contains(&json!({"side": "both", "keys": {"user": "1"}, "values": {"amount_sum_2d": ["15.0", "30.0"]}})), "{found}");
+    let repeated = [
+        "compare",
+        "out.team_orders@2026-01-03",
+        "out.team_orders@2026-01-02",
+        "--on",
+        "ds",
+    ];
+    assert!(
+        workspace
+            .run(&repeated)
+            .expect(2)
+            .stderr
+            .contains("has no column `ds`")
+    );
+
+    // Production is as it was.
+    let after = workspace
+        .run(&["show", "team.spend", "--output", "csv"])
+        .expect(0)
+        .stdout;
+    assert_eq!(before, after);
+    let listed = parsed(workspace.run(&["target", "list", "--output", "json"]), 0);
+    assert_eq!(
+        listed[0]["tables"],
+        json!(["dev_out.team_orders", "dev_out.team_spend"])
+    );
+    let asked = workspace.run(&["target", "drop", "dev"]);
+    assert!(asked.expect(2).stderr.contains("dev_out.team_spend"));
+    workspace.run(&["target", "drop", "dev", "--yes"]).expect(0);
+    let listed = parsed(workspace.run(&["target", "list", "--output", "json"]), 0);
+    assert_eq!(listed[0]["tables"], json!([]));
+    assert!(!workspace.path(".chronon-run/targets/dev").exists());
+    let left = workspace
+        .run(&["show", "team.spend", "--output", "csv"])
+        .expect(0)
+        .stdout;
+    assert_eq!(before, left);
+}
