@@ -179,9 +179,12 @@ fn drop_tables(
         hive.drop_table(table, true).map_err(Failure::setup)?;
     }
     let spaces: BTreeSet<&String> = namespaces.values().collect();
-    for space in spaces {
+    for space in spaces.into_iter().filter(|_| !shared) {
+        if !hive.has_database(space).map_err(Failure::setup)? {
+            continue;
+        }
         let left = hive.tables_like(space, "*").map_err(Failure::setup)?;
-        if left.is_empty() && !shared {
+        if left.is_empty() {
             hive.drop_empty_database(space).map_err(Failure::setup)?;
         }
     }
