@@ -49,8 +49,11 @@ fn tables_are_renamed_only_with_consent(driven: &Driven) {
     let _steady = steady();
     let plan = driven.run(&["plan", JOIN]).expect(0).stdout;
     // How long it may take differs from run to run.
-    let plan = plan.split("expected, by the last steps").next();
-    insta::assert_snapshot!("archive_plan", plan.unwrap());
+    let plan = plan.split("expected, by the last steps").next().unwrap();
+    // The simulated Driver writes no files that tell the times of rows.
+    let same = |line: &&str| !line.starts_with("  note      row times of ");
+    let plan: Vec<&str> = plan.lines().filter(same).collect();
+    insta::assert_snapshot!("archive_plan", plan.join("\n"));
     insta::assert_snapshot!("archive_refused", run(driven, &[]).expect(2).stderr);
     insta::assert_snapshot!("archive_diff", driven.run(&["diff"]).expect(0).stdout);
     assert!(

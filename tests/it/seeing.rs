@@ -147,6 +147,42 @@ fn a_table_of_which_no_day_is_needed_is_made_first() {
 }
 
 #[test]
+fn a_day_after_the_end_of_a_source_says_where_it_ends() {
+    let example = Workspace::example("stays");
+    let conf = "production/group_bys/stays/reviews.listing_v1";
+    let start = "\"startPartition\": \"2026-01-01\"";
+    let both = format!("\"endPartition\": \"2026-01-30\", {start}");
+    example.edit(conf, start, &both);
+    let days = ["--as-of", "2026-02-02"];
+    let why = "after the endPartition of lake.reviews (2026-01-30)";
+    let plan = [&["plan", "stays.reviews.listing_v1"], &days[..]].concat();
+    let plan = example.run(&plan).expect(0);
+    let line = format!("excluded  2026-01-31..2026-02-02 (3 days): {why}");
+    assert!(plan.stdout.contains(&line), "{}", plan.text());
+    let ready = [
+        "ready",
+        "group_by/stays.reviews.listing_v1/backfill",
+        "--ds",
+        "2026-02-02",
+    ];
+    let ready = example.run(&[&ready[..], &days[..]].concat()).expect(2);
+    assert!(ready.text().contains(why), "{}", ready.text());
+}
+
+#[test]
+fn a_macro_against_days_of_another_form_is_found() {
+    let example = Workspace::example("stays");
+    let section = "[sources.\"lake.bookings\"]\n";
+    let format = format!("{section}partition_format = \"yyyyMMdd\"\n");
+    example.edit("workspace.toml", section, &format);
+    let check = example.run(&["check", "--offline"]);
+    let found = "partitions are days of the form yyyyMMdd, and `{{ start_date }}` is a day of the form yyyy-MM-dd";
+    assert!(check.text().contains(found), "{}", check.text());
+    let place = "production/staging_queries/stays/bookings.confirmed_v1:13:";
+    assert!(check.text().contains(place), "{}", check.text());
+}
+
+#[test]
 fn one_cell_is_explained() {
     let example = Workspace::example("stays");
     assert_snapshot!(

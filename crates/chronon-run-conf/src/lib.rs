@@ -9,6 +9,7 @@ mod dependency;
 mod derive;
 pub mod edits;
 mod hazards;
+mod iso_macros;
 mod json;
 pub mod model;
 mod repo;
@@ -20,6 +21,7 @@ mod value;
 
 pub use dependency::{DayPartition, Dependency, DependencyError};
 pub use derive::OfflinePart;
+pub use iso_macros::unconverted_macro;
 pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,
     ExternalPart, ExternalSource, GroupBy, Join, JoinPart, JoinSource, LabelPart, MetaData,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Write};
 use chronon_run_core::RangeSet;
 use chronon_run_plan::{AssetPlan, Note, Plan, Reason, State};
 
-use crate::plan_text::{grouped, note_text, reason_text};
+use crate::plan_text::{UNKNOWN_TIMES, grouped, note_text, reason_text};
 
 /// Headers of the columns of [`summary_rows`]: the asset, its days by state, then what its days to run span.
 pub const SUMMARY_COLUMNS: [&str; 8] = [
@@ -59,7 +59,28 @@ pub fn summary_reasons(plan: &Plan) -> String {
     for asset in &plan.assets {
         out.push_str(&changes_text(asset));
     }
+    out.push_str(&unknown_times(plan));
     out
+}
+
+/// The joins of which left row times are not known, in one line.
+fn unknown_times(plan: &Plan) -> String {
+    let is_unknown = |asset: &&AssetPlan| {
+        let mut notes = asset.notes.iter();
+        notes.any(|note| matches!(note, Note::TimesUnknown { .. }))
+    };
+    let mut unknown = plan.assets.iter().filter(is_unknown);
+    let Some(first) = unknown.next() else {
+        return String::new();
+    };
+    let more = match unknown.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "left row times are not known for days of {}{more}: {UNKNOWN_TIMES}\n",
+        first.asset
+    )
 }
 
 /// Everything that is left open, by state and reason.

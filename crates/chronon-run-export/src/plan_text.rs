@@ -293,6 +293,12 @@ pub(crate) fn note_text(out: &mut String, note: &Note) {
             dropped_text(out, tables)
         }
         Note::Alone { days, hopeless } => alone_note(out, days, hopeless),
+        Note::TimesUnknown { table, days } => writeln!(
+            out,
+            "  note      row times of {days} ({}) of {table} are not known: {}",
+            counted(days.days(), "day"),
+            UNKNOWN_TIMES
+        ),
         Note::TimesNotJoined { seen } => writeln!(out, "  note      {}", times_text(seen)),
         Note::Archives { tables, because } => {
             let _ = writeln!(
@@ -349,6 +355,9 @@ pub fn fate_text(fate: &ColumnsFate) -> &'static str {
         }
     }
 }
+
+/// What it means that the times of left rows are not known.
+pub(crate) const UNKNOWN_TIMES: &str = "if rows are early or late, the Driver may leave their SNAPSHOT features NULL, and no command names them";
 
 /// What early or late left rows of a modular join lack with the Driver, and how they were seen.
 #[must_use]
@@ -537,6 +546,13 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),
         Reason::UpstreamNotFilled { inputs } => format!("needs {}", blames(inputs)),
         Reason::SourceNeverLands { tables } => format!("{} never has this day", names(tables)),
+        Reason::SourceEnds { tables } => {
+            let texts: Vec<String> = tables
+                .iter()
+                .map(|(table, last)| format!("{table} ({last})"))
+                .collect();
+            format!("after the endPartition of {}", texts.join(" and "))
+        }
         Reason::BeforeHistory { tables } => {
             let texts: Vec<String> = tables
                 .iter()

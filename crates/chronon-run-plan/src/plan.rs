@@ -103,6 +103,14 @@ pub enum Note {
         /// How they were seen.
         seen: TimesSeen,
     },
+    /// No statistics tell the times of the left rows of these days, so that rows which the Driver leaves
+    /// without SNAPSHOT features are not named.
+    TimesUnknown {
+        /// The left rows' table.
+        table: TableName,
+        /// The days, filled or to be filled.
+        days: RangeSet,
+    },
     /// All left rows of these days are early, or all are late: a job of the Driver that fills such a
     /// day alone leaves the SNAPSHOT features of its rows NULL. They are filled again with the days
     /// beside them as soon as those can be filled.
@@ -292,6 +300,11 @@ pub enum Reason {
     SourceNeverLands {
         /// The inputs that decide whether the day exists.
         tables: BTreeSet<TableName>,
+    },
+    /// Excluded: the day lies after the `endPartition` of every source that decides whether it exists.
+    SourceEnds {
+        /// The tables, with their last days.
+        tables: BTreeMap<TableName, Ds>,
     },
     /// Excluded: all input days that it needs of some table lie before the table's first partition.
     BeforeHistory {

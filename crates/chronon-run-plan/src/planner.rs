@@ -313,9 +313,12 @@ impl Planner<'_> {
         let gates = asset.inputs.iter().filter(|input| input.gates);
         let gate_tables: BTreeSet<TableName> =
             gates.map(|input| input.spec.table.clone()).collect();
+        let (ended, tables) = self.after_the_end(asset, &never.minus(&rowless));
+        let ends = Reason::SourceEnds { tables };
+        push(&mut cells, &ended, State::Excluded, &ends);
         push(
             &mut cells,
-            &never.minus(&rowless),
+            &never.minus(&rowless).minus(&ended),
             State::Excluded,
             &Reason::SourceNeverLands {
                 tables: gate_tables.clone(),
@@ -459,6 +462,8 @@ impl Planner<'_> {
         notes.extend(self.alone_note(index, &run));
         let seen = times_seen(self.world, asset);
         notes.extend(seen.map(|seen| Note::TimesNotJoined { seen }));
+        let there = run.union(&days_in(State::Done));
+        notes.extend(self.unknown_times_note(asset, &there));
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
         }

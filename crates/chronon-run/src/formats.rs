@@ -68,7 +68,8 @@ fn is_other(format: &str) -> bool {
     !format.is_empty() && format != SUPPORTED
 }
 
-fn place(file: &Path, word: &str) -> Location {
+/// Where `word` is first written in a file.
+pub(crate) fn place(file: &Path, word: &str) -> Location {
     let text = fs::read_to_string(file).unwrap_or_default();
     match text.find(word) {
         Some(at) => Location::bytes(file, at..at + word.len()),

@@ -24,6 +24,7 @@ mod formats;
 mod freshness;
 mod hooks;
 mod installing;
+mod iso_macros;
 mod jars;
 mod kv;
 mod landing;

@@ -105,6 +105,22 @@ impl Planner<'_> {
         all
     }
 
+    /// Those of `days` that lie after the `endPartition` of every input which decides whether a day exists,
+    /// and those inputs with their last days.
+    pub(super) fn after_the_end(
+        &self,
+        asset: &Asset,
+        days: &RangeSet,
+    ) -> (RangeSet, BTreeMap<TableName, Ds>) {
+        let gates = asset.inputs.iter().filter(|input| input.gates);
+        let ends = gates.map(|input| Some((input.spec.table.clone(), input.until?)));
+        let ends: Option<BTreeMap<TableName, Ds>> = ends.collect();
+        let ends = ends.unwrap_or_default();
+        let after = ends.values().max().zip(days.last());
+        let after = after.and_then(|(end, last)| PartitionRange::new(end.plus(1), last));
+        (days.intersect(&after.into()), ends)
+    }
+
     /// Those of the `needed` days that an input will never have, and the tables that begin later.
     fn gone(&self, input: &Input, needed: &RangeSet) -> (RangeSet, BTreeMap<TableName, Ds>) {
         let existing = self.existing(input);

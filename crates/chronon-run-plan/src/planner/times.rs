@@ -1,10 +1,18 @@
-//! Whether a modular join is known to have early or late left rows.
+//! Whether a modular join is known to have early or late left rows, and of which days nothing is known.
 
-use chronon_run_core::{Ds, StepKind, TableName};
+use chronon_run_core::{AssetId, Ds, RangeSet, StepKind, TableName};
 use serde::{Deserialize, Serialize};
 
-use super::{World, parts::is_shifted_part};
-use crate::{freshness::left_times, graph::Asset, left_times::LeftTimes};
+use super::{
+    Planner, World,
+    parts::{is_shifted_part, parts_of_times},
+};
+use crate::{
+    freshness::left_times,
+    graph::{Asset, Role},
+    left_times::LeftTimes,
+    plan::Note,
+};
 
 /// Where a left row was seen whose time is not on its partition's day.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -64,4 +72,35 @@ pub fn times_seen(world: World<'_>, last: &Asset) -> Option<TimesSeen> {
         let early = newest.map(|day| seen(day, true));
         early.or(oldest.map(|day| seen(day, false)))
     })
+}
+
+impl Planner<'_> {
+    /// The days of `days` whose left rows' times matter to the Driver and are not known.
+    pub(super) fn unknown_times_note(&self, asset: &Asset, days: &RangeSet) -> Option<Note> {
+        let graph = self.world.graph;
+        let storing = match asset.id.step {
+            StepKind::Backfill if !parts_of_times(asset).is_empty() => asset,
+            StepKind::Final if times_seen(self.world, asset).is_none() => {
+                let producers = asset.inputs.iter().filter_map(|input| input.producer);
+                let mut producers = producers.map(|index| &graph.assets[index]);
+                producers.find(|asset| is_shifted_part(asset))?;
+                let left = AssetId {
+                    conf: asset.id.conf.clone(),
+                    step: StepKind::Left,
+                };
+                &graph.assets[graph.find(&left)?]
+            }
+            _ => return None,
+        };
+        let mut inputs = storing.inputs.iter();
+        let left = inputs.find(|input| input.role == Role::Left)?;
+        let spec = &left.spec;
+        let snapshot = self.world.snapshot;
+        let there = snapshot.days(&spec.table, &left.day_column, &spec.sub_partitions);
+        let times = left_times(self.world.history, asset);
+        let known = times.map(|times| times.days.keys().copied().collect());
+        let days = days.intersect(&there).minus(&known.unwrap_or_default());
+        let table = spec.table.clone();
+        (!days.is_empty()).then_some(Note::TimesUnknown { table, days })
+    }
 }

@@ -245,6 +245,51 @@ fn a_day_of_early_or_late_rows_alone_is_filled_with_the_day_beside_it() {
     }
 }
 
+/// Where files tell nothing of the times of the left rows, the plan says so of each day of a join that has
+/// a part with SNAPSHOT accuracy, before and after it is filled; where they do, or where they do not matter,
+/// it says nothing.
+#[test]
+fn unknown_row_times_are_said_where_they_matter() {
+    let late = BTreeMap::from([
+        (2, vec![row("a", "gull", 2)]),
+        (3, vec![row("b", "heron", 2)]),
+        (4, vec![row("c", "gull", 4)]),
+    ]);
+    let unknown = |kind: usize, engine: Engine, flow: JoinFlow, blind: bool| {
+        let mut shop = Shop::new(&KINDS[kind], &late, 1, 4);
+        if blind {
+            shop.set_blind();
+        }
+        shop.land(3);
+        let run = Run {
+            end: 3,
+            ..a_run(engine, flow, 1)
+        };
+        let before = days_of_unknown_times(&shop.plan(&run));
+        shop.run(&run);
+        assert_eq!(days_of_unknown_times(&shop.plan(&run)), before);
+        before
+    };
+    let all = format!("{}..{}", day(2), day(3));
+    for flow in [JoinFlow::Whole, JoinFlow::Modular] {
+        assert_eq!(unknown(0, Engine::Driver, flow, true), vec![all.clone()]);
+        assert_eq!(unknown(0, Engine::Driver, flow, false), [""; 0]);
+        assert_eq!(unknown(0, Engine::Sql, flow, true), [""; 0]);
+        // Entities, and values at the rows' own times.
+        assert_eq!(unknown(3, Engine::Driver, flow, true), [""; 0]);
+        assert_eq!(unknown(4, Engine::Driver, flow, true), [""; 0]);
+    }
+}
+
+fn days_of_unknown_times(plan: &Plan) -> Vec<String> {
+    let notes = plan.assets.iter().flat_map(|asset| &asset.notes);
+    let unknown = notes.filter_map(|note| match note {
+        Note::TimesUnknown { days, .. } => Some(days.to_string()),
+        _ => None,
+    });
+    unknown.collect()
+}
+
 /// What a sequence is made of.
 #[derive(Clone, Debug)]
 struct Sequence {
@@ -448,6 +493,7 @@ fn says(plan: &Plan, ds: i32) -> bool {
     let notes = plan.assets.iter().flat_map(|asset| &asset.notes);
     notes.into_iter().any(|note| match note {
         Note::Alone { days, hopeless } => days.contains(day(ds)) || hopeless.contains(day(ds)),
+        Note::TimesUnknown { days, .. } => days.contains(day(ds)),
         Note::TimesNotJoined { .. } => true,
         _ => false,
     })

@@ -169,6 +169,7 @@ pub(crate) struct Shop {
     landed: i32,
     memory: Memory,
     looks: i64,
+    blind: bool,
 }
 
 const CONF: &str = "production/joins/port/calls.v1";
@@ -212,11 +213,17 @@ impl Shop {
             landed: i32::MIN,
             memory: Memory::default(),
             looks: 0,
+            blind: false,
         }
     }
 
     pub(crate) fn set_large(&mut self, large: bool) {
         self.facts.large = large;
+    }
+
+    /// Files tell nothing of the times of the left rows.
+    pub(crate) fn set_blind(&mut self) {
+        self.blind = true;
     }
 
     /// All tables have the days up to this one.
@@ -460,7 +467,7 @@ impl Shop {
             begun: false,
         };
         made.extend(step.range.iter().map(|ds| (ds, one)));
-        if !matches!(asset.id.step, StepKind::Backfill | StepKind::Left) {
+        if self.blind || !matches!(asset.id.step, StepKind::Backfill | StepKind::Left) {
             return;
         }
         let times = self.history.left_times.entry(asset.id.clone()).or_default();
@@ -472,6 +479,9 @@ impl Shop {
 
     /// What the files of the left table tell of its rows' times.
     fn read_times(&mut self, graph: &Graph) {
+        if self.blind {
+            return;
+        }
         let rows = &self.facts.left_rows[&self.kind.left_table()];
         let landed = rows.range(..=day(self.landed));
         let times = landed.filter_map(|(ds, rows)| {

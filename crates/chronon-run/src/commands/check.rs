@@ -22,7 +22,7 @@ use crate::{
     context::Context,
     days,
     failure::Failure,
-    jars, leases, left_times,
+    iso_macros, jars, leases, left_times,
     looking::list,
     output::{json, note, print, show},
     sampling, seed_days,
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             }
             findings.extend(compiling::stale(&context.workspace));
             findings.extend(seed_days::findings(&context));
+            findings.extend(iso_macros::findings(&context));
             findings.extend(engine_findings(&context));
             findings.extend(lock_findings(&context));
             findings.extend(days::finding(&context));
