@@ -13,6 +13,20 @@ columns = { user = "bigint", amount = "double", ds = "string" }
 
 [targets.dev]
 namespace = "dev_{namespace}"
+
+[[check]]
+select = "team.orders"
+name = "orders"
+min_rows = 1
+max_null_share = { user = 0.2 }
+unique = ["user"]
+accepted = { amount = [10.0, 20.0, 30.0, 40.0, 60.0, 5.0, 7.0, 14.0, 9.0] }
+
+[[check]]
+select = "team.spend"
+name = "growth"
+on_fail = "warn"
+max_change = 0.1
 "#;
 const ORDERS: &str = "user,amount,ds\n1,10,2026-01-02\n2,20,2026-01-02\n3,30,2026-01-02\n1,5,2026-01-03\n2,7,2026-01-03\n";
 const QUERY: &str = "SELECT user, amount * 1.0 AS amount, ds FROM lake.orders WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'";
@@ -145,4 +159,70 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
         .expect(0)
         .stdout;
     assert_eq!(before, left);
+
+    workspace.edit(conf, "amount * 2.0", "amount * 1.0");
+    a_flood_of_nulls(&workspace);
+}
+
+/// A flood of NULLs stops what reads the table, in this run and in the next, until the day passes.
+fn a_flood_of_nulls(workspace: &Workspace) {
+    workspace.write("orders.csv", &format!("{ORDERS},9,2026-01-04\n"));
+    workspace.edit("workspace.toml", "2026-01-03", "2026-01-04");
+    let failed = "check `orders` of staging_query/team.orders/backfill failed on 2026-01-04: 100 % of the values of `user` are NULL, at most 20 % are allowed";
+    let screen = workspace.run(&["materialize"]).expect(1);
+    assert!(screen.stderr.contains(failed), "{}", screen.text());
+    let days = |name: &str| {
+        workspace
+            .run(&["show", name, "--output", "csv", "--limit", "0"])
+            .expect(0)
+            .stderr
+    };
+    assert!(days("team.orders").contains("on 2026-01-04"));
+    assert!(days("team.spend").contains("on 2026-01-03"));
+
+    let plan = workspace.run(&["plan", "team.spend"]).expect(0);
+    assert!(
+        plan.stdout.contains(failed) && plan.stdout.contains("blocked"),
+        "{}",
+        plan.text()
+    );
+    let next = workspace.run(&["materialize", "team.spend"]).expect(3);
+    assert!(next.stderr.contains(failed), "{}", next.text());
+    let checked = parsed(
+        workspace.run(&["check", "--data", "--output", "json", "team.orders"]),
+        1,
+    );
+    assert_eq!(checked[0]["column"], "user");
+    assert_eq!(checked[0]["passed"], false);
+
+    workspace.write(
+        "orders.csv",
+        &format!("{ORDERS}4,9,2026-01-04\n5,9,2026-01-04\n6,9,2026-01-04\n"),
+    );
+    let again = [
+        "materialize",
+        "team.orders",
+        "team.spend",
+        "--start-ds",
+        "2026-01-04",
+        "--end-ds",
+        "2026-01-04",
+        "--recompute",
+        "--yes",
+    ];
+    let filled = workspace.run(&again).expect(0);
+    assert!(
+        filled.stderr.contains(
+            "warning: check `growth` of group_by/team.spend/backfill failed on 2026-01-04"
+        ),
+        "{}",
+        filled.text()
+    );
+    assert!(days("team.spend").contains("on 2026-01-04"));
+    let passed = workspace.run(&["check", "--data", "team.orders"]).expect(0);
+    assert!(
+        passed
+            .stdout
+            .contains("check `orders` of staging_query/team.orders/backfill passed on 2026-01-04")
+    );
 }

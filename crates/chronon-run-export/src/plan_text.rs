@@ -655,7 +655,9 @@ fn blames(inputs: &[Blame]) -> String {
         if blame.missing.is_empty() {
             format!("{who} ({role}), which does not exist")
         } else {
-            format!("{who} ({role}) {}", blame.missing)
+            let check = blame.check.as_ref();
+            let check = check.map_or(String::new(), |check| format!(": {check}"));
+            format!("{who} ({role}) {}{check}", blame.missing)
         }
     };
     inputs.iter().map(one).collect::<Vec<_>>().join("; ")

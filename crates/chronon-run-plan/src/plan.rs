@@ -233,6 +233,9 @@ pub struct Blame {
     pub missing: RangeSet,
     /// What the input is to the asset, e.g. `left` or `source of part x`.
     pub role: String,
+    /// Which data check one of these days did not pass, if they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
 }
 
 /// Why a cell is in its state.

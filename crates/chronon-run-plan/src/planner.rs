@@ -248,9 +248,38 @@ impl Planner<'_> {
 
     /// Days that exist now or will once the plan has run.
     fn existing(&self, input: &Input) -> RangeSet {
-        existing(self.world, input, &|producer| {
+        let all = existing(self.world, input, &|producer| {
             self.filled[producer].as_ref()
-        })
+        });
+        match input.producer {
+            Some(producer) => all.minus(&self.unchecked(producer)),
+            None => all,
+        }
+    }
+
+    /// Partitions of an asset that did not pass their checks and that this plan does not fill again.
+    fn unchecked(&self, index: AssetIndex) -> RangeSet {
+        let asset = &self.world.graph.assets[index];
+        let failed = self.world.history.failed_checks.get(&asset.id);
+        let failed: RangeSet = failed
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+            .copied()
+            .collect();
+        let steps = self.steps_of[index].iter();
+        let run = steps.fold(RangeSet::new(), |all, (range, _)| {
+            all.union(&(*range).into())
+        });
+        failed.minus(&run).widen(asset.shift, asset.shift)
+    }
+
+    /// What the checks found of the first of these partitions of an asset.
+    fn check_failed(&self, index: AssetIndex, partitions: &RangeSet) -> Option<String> {
+        let asset = &self.world.graph.assets[index];
+        let failed = self.world.history.failed_checks.get(&asset.id)?;
+        let mut days = failed.iter();
+        let found = days.find(|(ds, _)| partitions.contains(ds.plus(asset.shift)));
+        found.map(|(_, text)| text.clone())
     }
 
     fn available(&self, input: &Input) -> Available {
@@ -640,7 +669,11 @@ impl Planner<'_> {
             let asset = input
                 .producer
                 .map(|producer| self.world.graph.assets[producer].id.clone());
+            let check = input
+                .producer
+                .and_then(|producer| self.check_failed(producer, &missing));
             let blame = Blame {
+                check,
                 table: input.spec.table.clone(),
                 asset,
                 missing,

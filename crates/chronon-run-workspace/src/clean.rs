@@ -16,8 +16,9 @@ use crate::StateFolder;
 const TABLES: [&str; 2] = ["metastore", "warehouse"];
 /// Everything else that is written into the folder. The locks are last: as long as they are there,
 /// no other run starts.
-const HISTORY: [&str; 14] = [
+const HISTORY: [&str; 15] = [
     "catalog.json",
+    "checks",
     "compiled.json",
     "filled",
     "home",

@@ -366,6 +366,48 @@ impl<'a> Value<'a> {
         number
     }
 
+    /// A whole number from 0 on.
+    pub(crate) fn count(&self) -> Option<u64> {
+        let DeValue::Integer(digits) = self.item.get_ref() else {
+            self.refuse_type("a whole number");
+            return None;
+        };
+        let number = u64::from_str_radix(digits.as_str(), digits.radix()).ok();
+        if number.is_none() {
+            self.refuse(
+                "out-of-range",
+                format!("`{}` must be 0 or more", self.shown),
+            );
+        }
+        number
+    }
+
+    /// A number from 0 to `most`.
+    pub(crate) fn share(&self, most: f64) -> Option<f64> {
+        let number = match self.item.get_ref() {
+            DeValue::Integer(_) | DeValue::Float(_) => self.scalar(),
+            _ => {
+                self.refuse_type("a number");
+                return None;
+            }
+        };
+        let number = number.and_then(|text| text.parse::<f64>().ok());
+        let number = number.filter(|number| (0.0..=most).contains(number));
+        if number.is_none() {
+            let range = match most {
+                most if most < f64::MAX => format!("from 0 to {most}"),
+                _ => "0 or more".to_owned(),
+            };
+            self.refuse("out-of-range", format!("`{}` must be {range}", self.shown));
+        }
+        number
+    }
+
+    /// A list of strings, numbers or truth values as text.
+    pub(crate) fn scalars(&self) -> Option<Vec<String>> {
+        self.list()?.iter().map(Value::scalar).collect()
+    }
+
     /// A day or a list element that may be one: a string, or TOML's own date.
     pub(crate) fn date_text(&self) -> Option<String> {
         match self.item.get_ref() {

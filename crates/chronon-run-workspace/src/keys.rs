@@ -33,6 +33,7 @@ pub(crate) fn section_of(key: &str) -> Option<&'static str> {
 pub(crate) fn header(section: &str) -> String {
     match section {
         "override" => "`[[override]]`".to_owned(),
+        "check" => "`[[check]]`".to_owned(),
         "seeds" | "seeds.<table>" => "`[seeds.\"db.table\"]`".to_owned(),
         "sources" | "sources.<table>" => "`[sources.\"db.table\"]`".to_owned(),
         "targets" | "targets.<name>" => "`[targets.dev]`".to_owned(),
@@ -595,6 +596,110 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "Instead of the arguments of the same mode in `engine.driver_args`.",
     },
     Key {
+        section: "check",
+        key: "select",
+        kind: "selection",
+        default: None,
+        example: r#""team:search type:join""#,
+        meaning: r#"Needed: which assets, as `--select` on the command line."#,
+    },
+    Key {
+        section: "check",
+        key: "name",
+        kind: "string",
+        default: None,
+        example: r#""guests""#,
+        meaning: r#"Its name in messages. Without it: what it checks."#,
+    },
+    Key {
+        section: "check",
+        key: "on_fail",
+        kind: "`block` or `warn`",
+        default: Some(r#""block""#),
+        example: r#""warn""#,
+        meaning: r#"What a day means that does not pass: the step has failed and nothing is made of the day until it passes, or it is reported only."#,
+    },
+    Key {
+        section: "check",
+        key: "min_rows",
+        kind: "number",
+        default: None,
+        example: "1",
+        meaning: r#"At least so many rows."#,
+    },
+    Key {
+        section: "check",
+        key: "max_rows",
+        kind: "number",
+        default: None,
+        example: "1000000",
+        meaning: r#"At most so many rows."#,
+    },
+    Key {
+        section: "check",
+        key: "max_null_share",
+        kind: "table of shares, by column",
+        default: None,
+        example: "{ guest_id = 0, price = 0.05 }",
+        meaning: r#"At most this share of a column's values is NULL, from 0 to 1."#,
+    },
+    Key {
+        section: "check",
+        key: "unique",
+        kind: "list of column names",
+        default: None,
+        example: r#"["guest_id", "ts"]"#,
+        meaning: r#"These columns together have no value twice."#,
+    },
+    Key {
+        section: "check",
+        key: "accepted",
+        kind: "table of lists, by column",
+        default: None,
+        example: r#"{ status = ["open", "closed"] }"#,
+        meaning: r#"The only values of a column, besides NULL."#,
+    },
+    Key {
+        section: "check",
+        key: "max_change",
+        kind: "share",
+        default: None,
+        example: "0.5",
+        meaning: r#"By how much the number of rows may differ from the mean of the `change_days` days before: 0.5 is half of it. Without filled earlier days it passes."#,
+    },
+    Key {
+        section: "check",
+        key: "change_days",
+        kind: "number",
+        default: Some("7"),
+        example: "28",
+        meaning: r#"How many days before are looked at for `max_change`."#,
+    },
+    Key {
+        section: "check",
+        key: "time_column",
+        kind: "column name",
+        default: None,
+        example: r#""ts""#,
+        meaning: r#"The column of times that `max_age` is about: timestamps, dates, or milliseconds."#,
+    },
+    Key {
+        section: "check",
+        key: "max_age",
+        kind: "duration",
+        default: None,
+        example: r#""2h""#,
+        meaning: r#"How long before the end of the day the newest time may be."#,
+    },
+    Key {
+        section: "check",
+        key: "sql",
+        kind: "string",
+        default: None,
+        example: r#""SELECT * FROM {table} WHERE ds = '{ds}' AND price < 0""#,
+        meaning: r#"A Spark SQL query that returns the rows that are wrong; it passes if there are none. Known: `{table}`, `{ds}`."#,
+    },
+    Key {
         section: "targets.<name>",
         key: "namespace",
         kind: "pattern",
@@ -914,6 +1019,7 @@ mod tests {
                 section = key.section;
                 out.push_str(&match section {
                     "override" => "[[override]]\n".to_owned(),
+                    "check" => "[[check]]\n".to_owned(),
                     table => format!(
                         "[{}]\n",
                         table
@@ -985,7 +1091,8 @@ mod tests {
     #[test]
     fn documented_defaults_are_the_defaults() {
         let fixed = |key: &Key| {
-            let by_table = key.section.contains('<') || key.section == "override";
+            let by_table =
+                key.section.contains('<') || ["override", "check"].contains(&key.section);
             // `timeout` of a catalog is read for one kind only; its value is checked below.
             (!by_table).then_some(key.default).flatten()
         };
@@ -997,6 +1104,7 @@ mod tests {
                     && !line.starts_with("[sources")
                     && !line.starts_with("[[override")
                     && !line.starts_with("[targets")
+                    && !line.starts_with("[[check")
             })
             .collect::<String>();
         let (_, findings, mut documented) = read(&text);

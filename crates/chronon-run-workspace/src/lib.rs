@@ -27,8 +27,9 @@ pub use clean::{CleanError, Entry, Inventory};
 pub use init::{RepoFacts, init_text};
 pub use load::{FILE_NAME, Loaded, STATE_VARIABLE};
 pub use model::{
-    Airflow, Catalog, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
-    OnFailure, Override, Run, Seed, SeedFormat, SourceSettings, Streaming, Target, Workspace,
+    Airflow, Catalog, DataCheck, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher,
+    ListApps, Naming, OnFail, OnFailure, Override, Run, Seed, SeedFormat, SourceSettings,
+    Streaming, Target, Workspace,
 };
 pub use pins::{Pins, PinsError};
 pub use reference::reference;

@@ -52,6 +52,8 @@ pub struct Workspace {
     pub sources: BTreeMap<TableName, SourceSettings>,
     /// Settings of some assets, in file order; later ones win.
     pub overrides: Vec<Override>,
+    /// What must be true of the rows of some assets, in file order.
+    pub checks: Vec<DataCheck>,
     /// Places beside production to which assets can be filled, by name.
     pub targets: BTreeMap<String, Target>,
     /// Commands that are run when something has happened.
@@ -83,6 +85,7 @@ impl Workspace {
             seeds: Vec::new(),
             sources: BTreeMap::new(),
             overrides: Vec::new(),
+            checks: Vec::new(),
             targets: BTreeMap::new(),
             hooks: Hooks::default(),
             streaming: Streaming::default(),
@@ -373,6 +376,49 @@ pub struct Override {
     pub driver_args: BTreeMap<String, Vec<String>>,
     /// Bytes of the value of `select` in the file, for errors found later.
     pub span: Range<usize>,
+}
+
+/// `[[check]]`: what must be true of the rows of each day.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DataCheck {
+    /// Which assets, as `--select` on the command line.
+    pub select: String,
+    /// Its name in messages.
+    pub name: Option<String>,
+    /// What a day means that does not pass.
+    pub on_fail: OnFail,
+    /// At least so many rows.
+    pub min_rows: Option<u64>,
+    /// At most so many rows.
+    pub max_rows: Option<u64>,
+    /// Column → the greatest share of NULLs, from 0 to 1.
+    pub max_null_share: BTreeMap<String, f64>,
+    /// Columns whose values together occur once.
+    pub unique: Vec<String>,
+    /// Column → its only values.
+    pub accepted: BTreeMap<String, Vec<String>>,
+    /// How much the number of rows may differ from the mean of the `change_days` days before, as a share.
+    pub max_change: Option<f64>,
+    /// How many earlier days `max_change` is about, at least 1.
+    pub change_days: u32,
+    /// The column of times that `max_age` is about.
+    pub time_column: Option<String>,
+    /// How long before the end of the day the newest time may be.
+    pub max_age: Option<Duration>,
+    /// A query that returns the rows that are wrong, with `{table}` and `{ds}`.
+    pub sql: Option<String>,
+    /// Bytes of the value of `select` in the file, for errors found later.
+    pub span: Range<usize>,
+}
+
+/// What a day means that does not pass a check.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnFail {
+    /// The step has failed, and nothing is made of the day.
+    #[default]
+    Block,
+    /// It is reported.
+    Warn,
 }
 
 /// `[targets.<name>]`: namespaces beside those of production.

@@ -21,7 +21,7 @@ one. Errors and unknown keys are reported by `chronon-run check`, all at once.
 ";
 
 /// One paragraph below the heading of each section, in the order of the reference.
-pub(crate) const SECTIONS: [(&str, &str, &str); 11] = [
+pub(crate) const SECTIONS: [(&str, &str, &str); 12] = [
     (
         "workspace",
         "[workspace]",
@@ -49,6 +49,12 @@ pub(crate) const SECTIONS: [(&str, &str, &str); 11] = [
         "override",
         "[[override]]",
         "Settings of some assets. There may be many; later ones win.",
+    ),
+    (
+        "check",
+        "[[check]]",
+        "What must be true of the rows of each day of some assets, checked right after a step has filled it; see docs/checks.md. \
+         There may be many.",
     ),
     (
         "targets.<name>",

@@ -88,6 +88,15 @@ fn kind_schema(kind: &str) -> Value {
         "duration" => json!({ "type": "string", "pattern": DURATION }),
         "number" => json!({ "type": "integer", "minimum": 0 }),
         "boolean" => json!({ "type": "boolean" }),
+        "share" => json!({ "type": "number", "minimum": 0 }),
+        "table of shares, by column" => json!({
+            "type": "object",
+            "additionalProperties": { "type": "number", "minimum": 0, "maximum": 1 },
+        }),
+        "table of lists, by column" => json!({
+            "type": "object",
+            "additionalProperties": { "type": "array", "items": { "type": ["string", "number", "boolean"] } },
+        }),
         "table of lists, by run.py mode" => json!({
             "type": "object",
             "additionalProperties": { "type": "array", "items": { "type": "string" } },
@@ -167,6 +176,7 @@ mod tests {
         match schema["type"].as_str() {
             Some("string") => value.is_string(),
             Some("integer") => value.is_u64(),
+            Some("number") => value.is_number(),
             Some("boolean") => value.is_boolean(),
             Some("array") => {
                 let mut items = value.as_array().unwrap().iter();

@@ -248,6 +248,7 @@ pub(crate) struct CompileArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   chronon-run check
+  chronon-run check --data stays.search_ranking.v1 --ds 2026-01-22
   chronon-run check --analyze stays.search_ranking.v1")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
@@ -257,6 +258,18 @@ pub(crate) struct CheckArgs {
     /// reads no row: columns and functions that do not exist, ambiguous names, types that do not fit.
     #[arg(long, conflicts_with = "offline")]
     pub(crate) analyze: bool,
+
+    /// Instead, run the data checks of workspace.toml on filled days: the newest of each asset and those
+    /// that did not pass. Exit 1 if one that blocks does not pass.
+    #[arg(long, conflicts_with_all = ["analyze", "sample", "offline", "strict"])]
+    pub(crate) data: bool,
+
+    /// With --data: check this day.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "data")]
+    pub(crate) ds: Option<Ds>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 
     /// How to print.
     #[arg(long, value_enum, default_value_t)]

@@ -5,6 +5,7 @@
 mod analyzing;
 mod applications;
 mod archives;
+mod checking;
 mod cli;
 mod columns;
 mod commands;

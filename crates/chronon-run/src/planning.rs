@@ -13,6 +13,7 @@ use chronon_run_plan::{
 use chronon_run_report::Activity;
 
 use crate::{
+    checking,
     cli::{DayArgs, SelectArgs},
     columns,
     context::{Context, now_millis},
@@ -219,12 +220,14 @@ impl<'a> Planned<'a> {
     ) -> History {
         let (context, graph, tables) = (self.context, &self.graph, &self.snapshot);
         let known = ledger.as_deref_mut();
+        let failed_checks = checking::Records::of(context).blocked();
         let left_times = left_times::read(context, graph, tables, selected, warehouse, known);
         let Some(ledger) = ledger else {
             return History {
                 // Of filled days it is said that nothing is recorded.
                 freshness: wanted.compare.then(Freshness::default),
                 left_times,
+                failed_checks,
                 ..History::default()
             };
         };
@@ -233,6 +236,7 @@ impl<'a> Planned<'a> {
             uploaded: uploaded(ledger),
             freshness: None,
             left_times,
+            failed_checks,
         };
         let depth = match wanted.stale || wanted.compare {
             true => Depth::FilledDays,

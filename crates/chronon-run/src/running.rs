@@ -31,6 +31,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::{
     applications::Applications,
     archives::Background,
+    checking::{Checks, WithChecks},
     cli::{self, OnFailure, Output},
     context::{Context, now_millis, own_program},
     driver::{self, Driver},
@@ -263,8 +264,13 @@ impl<'a> Running<'a> {
 
     /// The work of the workspace's engine, and that of the loader.
     fn work<'w>(&'w self, plan: &'w Plan, engine: Engine<'w>) -> Box<dyn Work + 'w> {
-        Box::new(WithKv {
+        let checked = WithChecks {
             engine: self.engine(plan, engine),
+            checks: Checks::new(self.context, self.warehouse),
+            failed: Mutex::default(),
+        };
+        Box::new(WithKv {
+            engine: Box::new(checked),
             context: self.context,
             warehouse: self.warehouse,
             folder: engine.folders.run.clone(),

@@ -43,6 +43,7 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
         empty: world.history.empty.clone(),
         uploaded: world.history.uploaded.clone(),
         freshness: None,
+        failed_checks: world.history.failed_checks.clone(),
         left_times: world.history.left_times.clone(),
     };
     let mut all = vec![Assessed::default(); world.graph.assets.len()];

@@ -516,3 +516,79 @@ fn a_day_without_rows_is_no_day_further_down() {
         .collect();
     assert_eq!(ranges, ["1970-01-01..1970-01-03", "1970-01-05..1970-01-25"]);
 }
+
+/// The day is there, but nothing is made of it until it is filled again.
+#[test]
+fn a_day_that_failed_its_check_blocks_what_reads_it() {
+    let input = |of| RandomInput {
+        of,
+        need: Need::SAME_DAY,
+        from: None,
+    };
+    let world = RandomWorld {
+        sources: vec![(0..=LAST).collect()],
+        never: BTreeSet::new(),
+        first: None,
+        assets: vec![
+            RandomAsset {
+                inputs: vec![input(0)],
+                observed: (0..=LAST).collect(),
+            },
+            RandomAsset {
+                inputs: vec![input(1)],
+                observed: BTreeSet::new(),
+            },
+        ],
+    };
+    let graph = world.graph();
+    let text = "check `nulls` failed: 40 % NULL".to_owned();
+    let failed = BTreeMap::from([(day(3), text.clone())]);
+    let history = History {
+        failed_checks: BTreeMap::from([(graph.assets[0].id.clone(), failed)]),
+        ..History::default()
+    };
+    let planned = |recompute, selected: &[AssetIndex]| {
+        plan(
+            World {
+                graph: &graph,
+                snapshot: &world.snapshot(),
+                history: &history,
+                never: &BTreeMap::new(),
+                first_ds: &BTreeMap::new(),
+                refused: &BTreeMap::new(),
+                driver: None,
+            },
+            &Request {
+                selected: selected.iter().copied().collect(),
+                start_ds: None,
+                end_ds: None,
+                as_of: day(LAST),
+                recompute,
+                stale: false,
+                only: &BTreeMap::new(),
+                settings: &|_| AssetSettings {
+                    step_days: 0,
+                    lag: 0,
+                },
+            },
+        )
+    };
+    for selected in [&[0, 1][..], &[1]] {
+        let found = planned(false, selected);
+        let reader = found.assets.last().unwrap();
+        assert_eq!(
+            reader.days_in(State::Blocked),
+            [day(3)].into_iter().collect()
+        );
+        let blocked = reader
+            .cells
+            .iter()
+            .find(|cell| cell.state == State::Blocked);
+        let Reason::UpstreamNotFilled { inputs } = &blocked.unwrap().reason else {
+            panic!("{blocked:?}");
+        };
+        assert_eq!(inputs[0].check.as_ref(), Some(&text));
+    }
+    let again = planned(true, &[0, 1]);
+    assert!(again.assets[1].days_in(State::Blocked).is_empty());
+}

@@ -19,6 +19,8 @@ pub struct History {
     pub uploaded: BTreeMap<AssetId, Ds>,
     /// How days were made; `None` if there is no ledger.
     pub freshness: Option<Freshness>,
+    /// Days that do not pass their checks, and what was found: nothing is made of them.
+    pub failed_checks: BTreeMap<AssetId, BTreeMap<Ds, String>>,
     /// The times of left rows, by the asset that stores them: a join's backfill, or its left step.
     pub left_times: BTreeMap<AssetId, LeftTimes>,
 }

@@ -3,6 +3,7 @@
 //! A value that is wrong is put down in the report and replaced by its default, so that every
 //! error of the file is found in one reading.
 
+mod checks;
 mod driver_args;
 mod settings;
 mod tables;
@@ -31,6 +32,9 @@ pub(crate) fn workspace(document: &Section<'_>, file: &Path, root: &Path) -> Wor
     }
     if let Some(overrides) = document.get("override") {
         out.overrides = tables::overrides(&overrides);
+    }
+    if let Some(list) = document.get("check") {
+        out.checks = checks::checks(&list);
     }
     if let Some(targets) = document.get("targets") {
         out.targets = tables::targets(&targets);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, Schedule, StepKind, TableName};
+use chronon_run_core::{CatalogSnapshot, Diagnostic, Ds, Location, Schedule, StepKind, TableName};
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
@@ -17,6 +17,7 @@ use chronon_run_workspace::Catalog;
 
 use crate::{
     analyzing,
+    checking::{self, CheckResult, Checks},
     cli::{CheckArgs, Output},
     columns, compiling,
     context::Context,
@@ -26,10 +27,14 @@ use crate::{
     looking::list,
     output::{json, note, print, show},
     sampling, seed_days,
+    targets::{self, Unselected},
     warehouse::{Warehouse, surroundings},
 };
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    if args.data {
+        return data(args);
+    }
     let findings = match Context::load_with_findings() {
         Ok((context, mut findings)) => {
             if !args.offline {
@@ -43,6 +48,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             findings.extend(engine_findings(&context));
             findings.extend(lock_findings(&context));
             findings.extend(days::finding(&context));
+            findings.extend(checking::findings(&context));
             findings.extend(schedule_findings(&context));
             if args.sample {
                 findings.extend(sampling::findings(&context)?);
@@ -79,6 +85,61 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         return Err(Failure::Findings(Vec::new()));
     }
     Ok(())
+}
+
+/// Checks the rows of filled days, as after a step. Days that pass are not blocked any more.
+fn data(args: &CheckArgs) -> Result<(), Failure> {
+    let context = targets::load(args.target.name(), &args.select, Unselected::Built)?;
+    let warehouse = Warehouse::look(&context.workspace)?;
+    warehouse.check_rows(&context.workspace)?;
+    let checks = Checks::new(&context, &warehouse);
+    let selected = context.select(&args.select, false)?;
+    let blocked = checking::Records::of(&context).blocked();
+    let mut results = Vec::new();
+    for index in checks.assets().intersection(&selected).copied() {
+        let asset = &context.graph.assets[index];
+        let tables = context.graph.tables_of(&BTreeSet::from([index]));
+        let (snapshot, _) = list(&context, &warehouse, &tables)?;
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        let filled = snapshot
+            .days(&asset.table, column, &asset.sub_partitions)
+            .widen(-asset.shift, -asset.shift);
+        let failed = blocked.get(&asset.id).into_iter().flat_map(BTreeMap::keys);
+        let days: BTreeSet<Ds> = match args.ds {
+            Some(ds) if filled.contains(ds) => [ds].into(),
+            Some(ds) => {
+                note(&format!("{} is not filled on {ds}", asset.id));
+                BTreeSet::new()
+            }
+            None => filled.last().into_iter().chain(failed.copied()).collect(),
+        };
+        let days = days.into_iter().filter(|ds| filled.contains(*ds));
+        results.extend(checks.run(index, days)?);
+    }
+    show_data(&results, args.output)?;
+    match results.iter().any(|result| !result.passed && result.blocks) {
+        true => Err(Failure::Found),
+        false => Ok(()),
+    }
+}
+
+fn show_data(results: &[CheckResult], output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return print(&json(&results)?);
+    }
+    let line = |result: &CheckResult| match result.text() {
+        Some(text) if result.blocks => format!("{text}\n"),
+        Some(text) => format!("warning: {text}\n"),
+        None => format!(
+            "check `{}` of {} passed on {}\n",
+            result.check, result.asset, result.ds
+        ),
+    };
+    let lines: String = results.iter().map(line).collect();
+    match lines.is_empty() {
+        true => print("no filled day has a check\n"),
+        false => print(&lines),
+    }
 }
 
 /// The Spark that would run jobs, if one is found without installing it.

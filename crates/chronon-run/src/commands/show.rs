@@ -75,7 +75,7 @@ fn with_spark(
 }
 
 /// The query that Spark answers instead.
-fn select(place: &Place, columns: &[String], condition: Option<&str>) -> String {
+pub(crate) fn select(place: &Place, columns: &[String], condition: Option<&str>) -> String {
     let columns = match columns {
         [] => "*".to_owned(),
         names => names
