@@ -109,6 +109,11 @@ impl Additions {
             .fold(left, |order, part| moved_to_front(order, &part.keys))
     }
 
+    /// Whether there are bootstraps.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     /// Whether a bootstrap has values for the feature.
     pub(super) fn has(&self, feature: &str) -> bool {
         let mut fields = self.parts.iter().flat_map(|part| &part.fields);

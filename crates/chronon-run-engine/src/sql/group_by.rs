@@ -284,8 +284,8 @@ pub(super) fn likely_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -
     })
 }
 
-/// The certain types of the columns of a GroupBy's own table: its keys and values.
-fn table_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Types {
+/// The certain types of the columns of a GroupBy's table: its keys and values.
+pub(super) fn table_types(conf: &GroupBy, tables: &CatalogSnapshot, ds: &str) -> Types {
     let mut all = value_types(conf, tables, ds);
     for key in &conf.key_columns {
         let certain = types::certain_type_of_all(&conf.sources, key, tables);

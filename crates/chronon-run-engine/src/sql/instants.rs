@@ -1,9 +1,14 @@
 //! Point-in-time values: every left row at its own millisecond.
 //!
-//! A window covers some days wholly and cuts one or two others. Whole days come from frames over
-//! the merged days. Of cut days come the rows merged per hop of five minutes, which no window
-//! cuts, joined by key and day; only the rows of the instant's own hop are compared one by one,
-//! joined by key and hop. So the work of a key that has very many rows is shared by its hops.
+//! All windows of an instant end at the instant, so they are nested: what a longer window has more
+//! than the next shorter one is a *ring*. Each piece of data (a row, or a merged day) lies in one
+//! ring of an instant. Pieces are merged per instant and ring first, then a window merges its rings,
+//! so the number of windows costs nothing per piece.
+//!
+//! Days that no window cuts are merged before they are joined. In steps of a few days that is one
+//! pass: rows of days that some instant's window may cut keep their time, the rest are merged per
+//! day. In longer steps a day is cut for some instants and whole for others, so merged days and rows
+//! are joined separately, rows by key and day.
 
 use std::collections::BTreeSet;
 
@@ -23,10 +28,19 @@ const HOP: i64 = 300_000;
 /// The first instant of a key and day that is after a mutation.
 const SEEN: &str = "e.__seen_at";
 
+/// The most days of a step whose instants take their pieces from one pass over the rows.
+const FEW_DAYS: usize = 7;
+
+/// The column of the number of a ring.
+const RING: &str = "__ring";
+
+/// The time of a piece: that of a row, or the begin of a merged day.
+const AT: &str = "__at";
+
 /// How a window of the point-in-time rule lies on the days before the instant's own day.
 struct Lie {
-    /// Days before the instant's day that are wholly inside, as a frame.
-    frame: Option<String>,
+    /// Whether there are days before the instant's day that no window of this length cuts.
+    whole_days: bool,
     /// Days that are cut, counted back from the instant's day, which is 0.
     edges: Vec<i64>,
     /// The inclusive lower limit of event times, from `q.ts`.
@@ -39,7 +53,7 @@ struct Lie {
 fn lie(window: Option<Window>) -> Lie {
     let Some(window) = window else {
         return Lie {
-            frame: Some("RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING".into()),
+            whole_days: true,
             edges: vec![0],
             lower: None,
             hop: HOP,
@@ -55,7 +69,7 @@ fn lie(window: Option<Window>) -> Lie {
     };
     if hop == DAY && even {
         return Lie {
-            frame: Some(format!("RANGE BETWEEN {whole} PRECEDING AND 1 PRECEDING")),
+            whole_days: true,
             edges: vec![0],
             lower: Some(format!("q.ts - PMOD(q.ts, {DAY}) - {width}")),
             hop,
@@ -67,13 +81,11 @@ fn lie(window: Option<Window>) -> Lie {
         let moved = format!("(q.ts - PMOD(q.ts, {HOP}) - {width})");
         format!("{moved} - PMOD({moved}, {hop})")
     };
-    let frame =
-        (whole >= 2).then(|| format!("RANGE BETWEEN {} PRECEDING AND 1 PRECEDING", whole - 1));
     let mut edges = vec![0];
     edges.extend((whole > 0).then_some(whole));
     edges.extend((!even).then_some(whole + 1));
     Lie {
-        frame,
+        whole_days: whole >= 2,
         edges,
         lower: Some(lower),
         hop,
@@ -129,58 +141,13 @@ struct Lines {
     names: Vec<String>,
     /// From a row that is seen one by one.
     from_rows: Vec<String>,
-    /// From a hop of a cut day.
-    from_hops: Vec<String>,
-    /// From the frame over whole days.
-    from_days: Vec<String>,
     /// From a mutation.
     from_mutations: Vec<String>,
     /// Merging all pieces.
     merged: Vec<String>,
-    /// The days that are cut, counted back.
-    edges: BTreeSet<i64>,
 }
 
 impl Lines {
-    fn of_events(group: &Group<'_>) -> Self {
-        let mut lines = Self::default();
-        for feature in &group.features {
-            let lie = lie(feature.window);
-            let names = cells(&feature.partial, feature.window);
-            if names.iter().all(|name| lines.names.contains(name)) {
-                continue;
-            }
-            lines.edges.extend(&lie.edges);
-            let offsets: Vec<String> = lie.edges.iter().map(i64::to_string).collect();
-            let mut inside = format!("q.__back IN ({})", offsets.join(", "));
-            if let Some(lower) = &lie.lower {
-                inside = format!("{inside} AND h.__hop * {HOP} >= {lower}");
-            }
-            let hops = feature.partial.columns();
-            let hops: Vec<String> = hops
-                .iter()
-                .map(|column| format!("IF({inside}, h.{}, NULL)", ident(column)))
-                .collect();
-            lines.from_hops.extend(aliased(&hops, &names));
-            // No window is so short that it cuts the instant's own hop.
-            lines
-                .from_rows
-                .extend(aliased(&feature.partial.lift("e."), &names));
-            let whole: Vec<String> = names
-                .iter()
-                .map(|name| match lie.frame {
-                    Some(_) => format!("d.{name}"),
-                    None => "NULL".to_owned(),
-                })
-                .collect();
-            lines.from_days.extend(aliased(&whole, &names));
-            let merged = feature.partial.merge(&names, "");
-            lines.merged.extend(aliased(&merged, &names));
-            lines.names.extend(names);
-        }
-        lines
-    }
-
     fn of_mutations(group: &Group<'_>) -> Self {
         let mut lines = Self::default();
         for feature in &group.features {
@@ -221,76 +188,142 @@ fn limited(lifted: &[String], inside: &str, names: &[String]) -> Vec<String> {
     aliased(&within.collect::<Vec<_>>(), names)
 }
 
-impl Pipeline<'_> {
-    /// Events, at the left rows' own times: whole days by frames, cut days by hops, and the rows
-    /// of the last hop one by one.
-    pub(super) fn instants(&self, group: &Group<'_>, view: &str, script: &mut Script<'_>) {
-        let hops = self.hops(group, script);
-        let days = self.days_of_hops(group, &hops, script);
-        let queries = ident(&self.queries());
-        let ds = ident(script.ds);
-        let framed = self.whole_days(group, &days);
-        let lines = Lines::of_events(group);
-        let offsets: Vec<String> = lines.edges.iter().map(i64::to_string).collect();
-        let piece = |row: &str| match group.split.has_pieces() {
-            true => format!(", {row}.{PIECE}"),
-            false => String::new(),
-        };
-        let select = |row: &str, lines: &[String]| {
-            format!(
-                "SELECT {}, q.ts, q.{ds}{},\n    {}",
-                self.query_keys(),
-                piece(row),
-                lines.join(",\n    ")
-            )
-        };
-        let mut pieces = vec![
-            format!(
-                "{}\n  FROM edges q\n  JOIN {} h\n    ON {} AND h.__day = CAST(FLOOR(q.ts / {DAY}) AS INT) - q.__back AND h.__hop < FLOOR(q.ts / {HOP})",
-                select("h", &lines.from_hops),
-                ident(&hops),
-                self.same_keys("h"),
-            ),
-            format!(
-                "{}\n  FROM {queries} q\n  JOIN {} e\n    ON {} AND FLOOR(e.ts / {HOP}) = FLOOR(q.ts / {HOP}) AND e.ts < q.ts",
-                select("e", &lines.from_rows),
-                self.rows(group),
-                self.same_keys("e"),
-            ),
-        ];
-        if framed.is_some() {
-            pieces.push(format!(
-                "{}\n  FROM {queries} q\n  JOIN framed d\n    ON {} AND d.__day = CAST(FLOOR(q.ts / {DAY}) AS INT) AND d.__is_target",
-                select("d", &lines.from_days),
-                self.same_keys("d"),
-            ));
+/// The nested windows of a group, shortest first.
+struct Rings {
+    windows: Vec<Option<Window>>,
+}
+
+impl Rings {
+    fn of(group: &Group<'_>) -> Self {
+        let mut windows: Vec<Option<Window>> = Vec::new();
+        for feature in &group.features {
+            let width = |window: Option<Window>| window.map(Window::millis);
+            let known = |other: &Option<Window>| width(*other) == width(feature.window);
+            if !windows.iter().any(known) {
+                windows.push(feature.window);
+            }
         }
-        pieces.extend(self.lonely(group, &lines, &ds));
-        let with = framed.map_or_else(|| "WITH ".to_owned(), |framed| format!("{framed},\n"));
-        let edges = format!(
-            "edges AS (\n  SELECT *, EXPLODE(ARRAY({})) AS __back FROM {queries}\n)",
-            offsets.join(", ")
-        );
-        script.query(
-            view,
-            "aggregations.windows: whole days by frames, the days that a window cuts by hops, the last hop row by row",
-            &format!(
-                "{with}{edges},\n{}",
-                self.merged(group, &pieces, &lines, &ds)
-            ),
-        );
+        windows.sort_by_key(|window| window.map_or(i64::MAX, Window::millis));
+        Self { windows }
     }
 
-    /// Declares the partial results per key and hop.
-    fn hops(&self, group: &Group<'_>, script: &mut Script<'_>) -> String {
-        let view = format!("{}_hops{}", self.usage.prefix, group.split.suffix());
+    /// The ring of the window's own begin.
+    fn place(&self, window: Option<Window>) -> usize {
+        let width = window.map(Window::millis);
+        let mut rings = self.windows.iter();
+        let found = rings.position(|other| other.map(Window::millis) == width);
+        found.unwrap_or_default()
+    }
+
+    /// The number of the ring in which a time lies, if there are several.
+    fn ring_of(&self, at: &str) -> Option<String> {
+        let (_, shorter) = self.windows.split_last()?;
+        if shorter.is_empty() {
+            return None;
+        }
+        let lowers = shorter.iter().filter_map(|window| lie(*window).lower);
+        let cases: Vec<String> = lowers
+            .enumerate()
+            .map(|(ring, lower)| format!("WHEN {at} >= {lower} THEN {ring}"))
+            .collect();
+        let rest = shorter.len();
+        Some(format!("CASE {} ELSE {rest} END", cases.join(" ")))
+    }
+
+    /// The condition that a time is in the longest window.
+    fn inside(&self, at: &str) -> String {
+        let lower = self.windows.last().and_then(|window| lie(*window).lower);
+        lower.map_or_else(String::new, |lower| format!(" AND {at} >= {lower}"))
+    }
+
+    /// The days that some window cuts, counted back from the instant's day.
+    fn edges(&self) -> BTreeSet<i64> {
+        let windows = self.windows.iter();
+        windows.flat_map(|window| lie(*window).edges).collect()
+    }
+
+    fn have_whole_days(&self) -> bool {
+        self.windows.iter().any(|window| lie(*window).whole_days)
+    }
+}
+
+/// What is joined with the instants: a relation under the name `e`, the time of its rows, and
+/// their partial results.
+struct Joined {
+    from: String,
+    at: String,
+    cells: fn(&Partial) -> Vec<String>,
+}
+
+/// The partial results of a row.
+fn of_row(partial: &Partial) -> Vec<String> {
+    partial.lift("e.")
+}
+
+/// The partial results of what was merged before.
+fn of_merged(partial: &Partial) -> Vec<String> {
+    let columns = partial.columns().into_iter();
+    columns
+        .map(|column| format!("e.{}", ident(&column)))
+        .collect()
+}
+
+impl Pipeline<'_> {
+    /// Events, at the left rows' own times.
+    pub(super) fn instants(&self, group: &Group<'_>, view: &str, script: &mut Script<'_>) {
+        let rings = Rings::of(group);
+        let ds = ident(script.ds);
+        let (title, ringed) = if script.days() > FEW_DAYS {
+            let days = rings.have_whole_days().then(|| self.days(group, script));
+            (
+                "aggregations.windows: merged days by key, rows of days that a window cuts by key and day",
+                self.two_passes(group, &rings, days.as_deref(), &ds),
+            )
+        } else if rings.have_whole_days() {
+            let pieces = Joined {
+                from: ident(&self.pieces(group, &rings, script)),
+                at: format!("e.{AT}"),
+                cells: of_merged,
+            };
+            (
+                "aggregations.windows: merged days, and rows of days that a window cuts",
+                self.one_pass(group, &rings, &pieces, &ds),
+            )
+        } else {
+            let rows = Joined {
+                from: self.rows(group),
+                at: "e.ts".to_owned(),
+                cells: of_row,
+            };
+            (
+                "aggregations.windows: the rows before each instant",
+                self.one_pass(group, &rings, &rows, &ds),
+            )
+        };
+        let sql = format!("WITH {ringed},\n{}", self.windows(group, &rings, &ds));
+        script.query(view, title, &sql);
+    }
+
+    /// Declares the rows of days that a window of some instant cuts, and all other days merged.
+    fn pieces(&self, group: &Group<'_>, rings: &Rings, script: &mut Script<'_>) -> String {
+        let view = format!("{}_pieces{}", self.usage.prefix, group.split.suffix());
         let keys = list(&self.keys(group));
-        let hop = format!("FLOOR(ts / {HOP})");
+        let number = |day: String| format!("UNIX_DATE(CAST({day} AS DATE))");
+        let first = number(self.usage.span.first(0));
+        let last = number(self.usage.span.last(0));
+        let day = format!("FLOOR(ts / {DAY})");
+        let cut = rings.edges().into_iter().map(|back| match back {
+            // The rows end before the instants do.
+            0 => format!("{day} >= {first}"),
+            _ => format!("{day} BETWEEN {first} - {back} AND {last} - {back}"),
+        });
+        let cut: Vec<String> = cut.collect();
+        let at = format!("IF({}, ts, {day} * {DAY}L) AS {AT}", cut.join(" OR "));
         script.query(
             &view,
-            "aggregations: merged per key and hop of five minutes of the event time",
+            "aggregations: merged per key and day of the event time, but days that a window may cut keep their times",
             &format!(
-                "SELECT {keys}, {hop} AS __hop, CAST(FLOOR({hop} * {HOP} / {DAY}) AS INT) AS __day,\n  {}\nFROM {}\nGROUP BY {keys}, {hop}",
+                "SELECT {keys}, {AT},\n  {}\nFROM (\n  SELECT *, {at}\n  FROM {}\n)\nGROUP BY {keys}, {AT}",
                 group.merged(|partial| partial.lift("")).join(",\n  "),
                 self.rows(group)
             ),
@@ -298,53 +331,141 @@ impl Pipeline<'_> {
         view
     }
 
-    /// Declares the partial results per key and day.
-    fn days_of_hops(&self, group: &Group<'_>, hops: &str, script: &mut Script<'_>) -> String {
-        let view = format!("{}_days{}", self.usage.prefix, group.split.suffix());
-        let keys = list(&self.keys(group));
-        let stored = |partial: &Partial| partial.columns().iter().map(|c| ident(c)).collect();
-        script.query(
-            &view,
-            "aggregations: merged per key and day of the event time",
-            &format!(
-                "SELECT {keys}, __day,\n  {}\nFROM {}\nGROUP BY {keys}, __day",
-                group.merged(stored).join(",\n  "),
-                ident(hops)
-            ),
-        );
-        view
+    /// `ringed AS (…)`: the partial results of each instant and ring, from one relation.
+    fn one_pass(&self, group: &Group<'_>, rings: &Rings, joined: &Joined, ds: &str) -> String {
+        let Joined { from, at, cells } = joined;
+        let queries = ident(&self.queries());
+        // An instant without any event has a row too; of a split with pieces the caller adds it.
+        let (join, piece) = match group.split.has_pieces() {
+            true => ("JOIN", format!(", e.{PIECE}")),
+            false => ("LEFT JOIN", String::new()),
+        };
+        let ring = rings.ring_of(at);
+        let named = ring.as_ref().map(|ring| format!(", {ring} AS {RING}"));
+        let grouped = ring.map(|ring| format!(", {ring}")).unwrap_or_default();
+        format!(
+            "ringed AS (\n  SELECT {keys}, q.ts, q.{ds}{piece}{named},\n    {lines}\n  FROM {queries} q\n  {join} {from} e\n    ON {same} AND {at} < q.ts{inside}\n  GROUP BY {keys}, q.ts, q.{ds}{piece}{grouped}\n)",
+            keys = self.query_keys(),
+            named = named.unwrap_or_default(),
+            lines = group.merged(cells).join(",\n    "),
+            same = self.same_keys("e"),
+            inside = rings.inside(at),
+        )
     }
 
-    /// `WITH framed AS (…)` over the windows that have whole days, for every key and day that
-    /// is asked for.
-    fn whole_days(&self, group: &Group<'_>, days: &str) -> Option<String> {
-        let whole: Vec<&Feature> = group
-            .features
-            .iter()
-            .copied()
-            .filter(|feature| lie(feature.window).frame.is_some())
-            .collect();
-        if whole.is_empty() {
+    /// The same from merged days, and from the rows of the days that a window cuts.
+    fn two_passes(&self, group: &Group<'_>, rings: &Rings, days: Option<&str>, ds: &str) -> String {
+        let queries = ident(&self.queries());
+        let today = format!("CAST(FLOOR(q.ts / {DAY}) AS INT)");
+        let edges: Vec<String> = rings.edges().iter().map(i64::to_string).collect();
+        let edges = edges.join(", ");
+        let select = |at: &str, cells: fn(&Partial) -> Vec<String>| {
+            let piece = match group.split.has_pieces() {
+                true => format!(", e.{PIECE}"),
+                false => String::new(),
+            };
+            let ring = rings.ring_of(at);
+            let ring = ring.map(|ring| format!(", {ring} AS {RING}"));
+            let partials = group.partials().into_iter();
+            let lines = partials.flat_map(|partial| {
+                let names = partial.columns().into_iter();
+                let names: Vec<String> = names.map(|name| ident(&name)).collect();
+                aliased(&cells(partial), &names)
+            });
+            format!(
+                "SELECT {}, q.ts, q.{ds}{piece}{},\n    {}",
+                self.query_keys(),
+                ring.unwrap_or_default(),
+                lines.collect::<Vec<_>>().join(",\n    ")
+            )
+        };
+        let same = self.same_keys("e");
+        let begin = format!("e.__day * {DAY}L");
+        let of_days = days.map(|days| {
+            format!(
+                "{}\n  FROM {queries} q\n  JOIN {} e\n    ON {same} AND e.__day < {today} AND {today} - e.__day NOT IN ({edges}){}",
+                select(&begin, of_merged),
+                ident(days),
+                rings.inside(&begin),
+            )
+        });
+        let of_rows = format!(
+            "{}\n  FROM edges q\n  JOIN {} e\n    ON {same} AND CAST(FLOOR(e.ts / {DAY}) AS INT) = {today} - q.__back AND e.ts < q.ts{}",
+            select("e.ts", of_row),
+            self.rows(group),
+            rings.inside("e.ts"),
+        );
+        let mut pieces: Vec<String> = of_days.into_iter().chain([of_rows]).collect();
+        pieces.extend(self.without_events(group, rings, ds));
+        let identity = self.ringed_identity(group, rings, ds);
+        let stored = |partial: &Partial| partial.columns().iter().map(|c| ident(c)).collect();
+        format!(
+            "edges AS (\n  SELECT *, EXPLODE(ARRAY({edges})) AS __back FROM {queries}\n),\npieces AS (\n  {}\n),\nringed AS (\n  SELECT {identity},\n    {}\n  FROM pieces\n  GROUP BY {identity}\n)",
+            pieces.join("\n  UNION ALL\n  "),
+            group.merged(stored).join(",\n    "),
+        )
+    }
+
+    /// An instant without any event has a row too; of a split with pieces the caller adds it.
+    fn without_events(&self, group: &Group<'_>, rings: &Rings, ds: &str) -> Option<String> {
+        if group.split.has_pieces() {
             return None;
         }
-        let group = Group {
-            split: group.split,
-            features: whole,
+        let keys = list(&self.usage.conf.key_columns);
+        let ring = rings.ring_of("ts").map(|_| format!(", 0 AS {RING}"));
+        let partials = group.partials().into_iter();
+        let nothing = partials.flat_map(Partial::columns);
+        let nothing = nothing.map(|name| format!("NULL AS {}", ident(&name)));
+        Some(format!(
+            "SELECT {keys}, ts, {ds}{}, {}\n  FROM {}",
+            ring.unwrap_or_default(),
+            nothing.collect::<Vec<_>>().join(", "),
+            ident(&self.queries())
+        ))
+    }
+
+    /// The columns that identify a row of `ringed`.
+    fn ringed_identity(&self, group: &Group<'_>, rings: &Rings, ds: &str) -> String {
+        let ring = match rings.ring_of("ts") {
+            Some(_) => format!(", {RING}"),
+            None => String::new(),
         };
-        let keys = list(&self.keys(&group));
-        let plain_keys = list(&self.usage.conf.key_columns);
-        let queries = ident(&self.queries());
-        let day = format!("CAST(FLOOR(ts / {DAY}) AS INT) AS __day");
-        let targets = match group.split.has_pieces() {
-            false => format!("SELECT DISTINCT {keys}, {day} FROM {queries}"),
-            true => format!(
-                "SELECT DISTINCT d.*, q.__day FROM (SELECT DISTINCT {keys} FROM {}) d\n  JOIN (SELECT DISTINCT {plain_keys}, {day} FROM {queries}) q ON {}",
-                ident(days),
-                self.same_keys("d"),
-            ),
+        format!("{}, ts, {ds}{ring}", list(&self.keys(group)))
+    }
+
+    /// `merged AS (…) SELECT …`: every window merges its rings.
+    fn windows(&self, group: &Group<'_>, rings: &Rings, ds: &str) -> String {
+        let keys = list(&self.keys(group));
+        let last = rings.windows.len().saturating_sub(1);
+        let mut merged: Vec<String> = Vec::new();
+        for feature in &group.features {
+            let names = cells(&feature.partial, feature.window);
+            let place = rings.place(feature.window);
+            let columns = feature.partial.columns().into_iter();
+            let inside = columns.map(|column| match place == last {
+                true => ident(&column),
+                false => format!("IF({RING} <= {place}, {}, NULL)", ident(&column)),
+            });
+            let inside: Vec<String> = inside.collect();
+            let lines = match last {
+                0 => aliased(&inside, &names),
+                _ => aliased(&feature.partial.merge(&inside, ""), &names),
+            };
+            for line in lines {
+                if !merged.contains(&line) {
+                    merged.push(line);
+                }
+            }
+        }
+        let grouped = match last {
+            0 => String::new(),
+            _ => format!("\n  GROUP BY {keys}, ts, {ds}"),
         };
-        let frame = |window| lie(window).frame.unwrap_or_default();
-        Some(self.framed(&group, &keys, days, &targets, &frame))
+        format!(
+            "merged AS (\n  SELECT {keys}, ts, {ds},\n    {}\n  FROM ringed{grouped}\n)\nSELECT {keys}, ts, {ds},\n  {}\nFROM merged",
+            merged.join(",\n    "),
+            Self::finished(group).join(",\n  "),
+        )
     }
 
     /// Entities that change within the day: the snapshot of the day before, and the mutations

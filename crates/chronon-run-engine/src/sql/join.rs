@@ -198,12 +198,20 @@ impl<'a> Steps<'a> {
         let added = self.additions.add(script, views, &columns, self.ds());
         columns.extend(added);
         columns.push(self.ds().to_owned());
+        let mut types = self.types();
+        types.extend(
+            self.timed
+                .then(|| ("ts_ds".to_owned(), "string".to_owned())),
+        );
+        if !self.additions.has_parts() {
+            types.insert("matched_hashes".to_owned(), "array<string>".to_owned());
+        }
         let output = Output {
             table: self.bootstrap()?,
             kind: Some("bootstrap"),
             meta: &self.conf.meta_data,
             columns: Some(columns),
-            types: self.types(),
+            types,
             likely: Types::new(),
             partitioned_by: vec![self.ds().to_owned()],
         };
@@ -359,12 +367,16 @@ impl<'a> Steps<'a> {
                 why,
             )
         })?;
+        let mut types = group_by::table_types(part.group_by, self.request.tables, self.ds());
+        if instants {
+            types.insert("ts".to_owned(), "bigint".to_owned());
+        }
         let output = Output {
             table: self.part_table(part)?,
             kind: Some("join_part"),
             meta: &self.conf.meta_data,
             columns: Some(values.columns.clone()),
-            types: group_by::value_types(part.group_by, self.request.tables, self.ds()),
+            types,
             likely: group_by::likely_types(part.group_by, self.request.tables, self.ds()),
             partitioned_by: vec![self.ds().to_owned()],
         };
@@ -401,6 +413,14 @@ impl<'a> Steps<'a> {
             Some((name.clone(), data_type))
         });
         let mut all: Types = left.collect();
+        if self.timed {
+            // Of another type it is refused where that is seen; where it is not, only Spark knows.
+            let time = types::time_type(std::slice::from_ref(&self.conf.left), tables);
+            match time.filter(|time| time == "bigint") {
+                Some(time) => all.insert("ts".to_owned(), time),
+                None => all.remove("ts"),
+            };
+        }
         for part in self.conf.offline_parts() {
             let values = group_by::value_types(part.group_by, tables, self.ds()).into_iter();
             all.extend(values.map(|(name, kind)| (format!("{}_{name}", part.full_prefix), kind)));
@@ -560,6 +580,8 @@ impl<'a> Steps<'a> {
             &mut types,
             self.conf.derivations.as_deref().unwrap_or_default(),
         );
+        // A bootstrap may have them in another type.
+        types.retain(|name, _| !self.additions.has(name));
         let output = Output {
             table: self.output.clone(),
             kind: Some("join"),

@@ -197,11 +197,7 @@ fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> 
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let mut script = script::Script::new(
-        request.tables,
-        request.range.start,
-        request.partition_column,
-    );
+    let mut script = script::Script::new(request.tables, request.range, request.partition_column);
     script.orders_maps = has_derivations(request.conf);
     let done = match request.conf {
         Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),

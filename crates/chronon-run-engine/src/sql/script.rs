@@ -132,8 +132,34 @@ pub(super) struct Output<'a> {
 const ALL_BUT: &str = ")?+.+`";
 
 impl Output<'_> {
+    /// `name type` of all data columns and of the partition columns, if all types are certain.
+    fn typed_columns(&self) -> Option<(Vec<String>, Vec<String>)> {
+        let typed = |name: &String| {
+            let data_type = match self.partitioned_by.as_slice() {
+                // The day, which is text.
+                [day] if day == name => "string",
+                _ => self.types.get(name)?,
+            };
+            is_plain_type(data_type).then(|| format!("{} {data_type}", ident(name)))
+        };
+        let (days, data): (Vec<&String>, Vec<&String>) = self
+            .columns
+            .iter()
+            .flatten()
+            .partition(|name| self.partitioned_by.contains(name));
+        let data: Vec<String> = data.into_iter().map(typed).collect::<Option<_>>()?;
+        let days: Vec<String> = days.into_iter().map(typed).collect::<Option<_>>()?;
+        let complete = !data.is_empty() && days.len() == self.partitioned_by.len();
+        complete.then_some((data, days))
+    }
+
     /// Format, partition columns and properties (§3).
     fn definition(&self) -> String {
+        self.definition_by(&list(&self.partitioned_by))
+    }
+
+    /// The same with the partition columns as they are given.
+    fn definition_by(&self, partitioned_by: &str) -> String {
         let mut properties: Vec<(&str, &str)> = Vec::new();
         if let Some(kind) = self.kind {
             properties.push(("chronon_generated", "true"));
@@ -150,11 +176,7 @@ impl Output<'_> {
             .collect();
         let mut definition = "STORED AS PARQUET".to_owned();
         if !self.partitioned_by.is_empty() {
-            let _ = write!(
-                definition,
-                "\nPARTITIONED BY ({})",
-                list(&self.partitioned_by)
-            );
+            let _ = write!(definition, "\nPARTITIONED BY ({partitioned_by})");
         }
         if !properties.is_empty() {
             let _ = write!(definition, "\nTBLPROPERTIES ({})", properties.join(", "));
@@ -174,6 +196,28 @@ impl Output<'_> {
             ),
         }
     }
+}
+
+/// Whether a type can be declared as it is written: no names of fields that may have to be quoted, and
+/// no type that Spark stores as another one.
+fn is_plain_type(data_type: &str) -> bool {
+    const PLAIN: [&str; 13] = [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "int",
+        "bigint",
+        "float",
+        "double",
+        "string",
+        "date",
+        "timestamp",
+        "binary",
+        "array",
+        "map",
+    ];
+    let mut words = data_type.split(['<', '>', ',']).map(str::trim);
+    words.all(|word| word.is_empty() || PLAIN.contains(&word))
 }
 
 /// The columns of a table without its partition columns.
@@ -207,8 +251,8 @@ pub(super) struct Script<'a> {
     /// Existing tables whose columns differ from the conf's.
     changes: Vec<TableChanges>,
     tables: &'a CatalogSnapshot,
-    /// The step's first day.
-    first: Ds,
+    /// The step's days.
+    range: PartitionRange,
     /// The run's partition column, that of every output.
     pub(super) ds: &'a str,
     /// Whether derivations may look at the order of a map's entries, so that it must be the engine's.
@@ -216,7 +260,7 @@ pub(super) struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn new(tables: &'a CatalogSnapshot, first: Ds, ds: &'a str) -> Self {
+    pub(super) fn new(tables: &'a CatalogSnapshot, range: PartitionRange, ds: &'a str) -> Self {
         Self {
             body: String::new(),
             queries: Vec::new(),
@@ -225,7 +269,7 @@ impl<'a> Script<'a> {
             planned: Vec::new(),
             changes: Vec::new(),
             tables,
-            first,
+            range,
             ds,
             orders_maps: false,
         }
@@ -234,6 +278,11 @@ impl<'a> Script<'a> {
     /// What the catalog knows.
     pub(super) fn tables(&self) -> &'a CatalogSnapshot {
         self.tables
+    }
+
+    /// How many days the step has.
+    pub(super) fn days(&self) -> usize {
+        self.range.iter().count()
     }
 
     /// The columns of a table that this script writes, partition columns last, if it knows them.
@@ -351,6 +400,14 @@ impl<'a> Script<'a> {
             "CREATE DATABASE IF NOT EXISTS {}",
             ident(table.namespace())
         ));
+        if let Some((data, days)) = output.typed_columns() {
+            self.statement(&format!(
+                "CREATE TABLE IF NOT EXISTS {table} (\n  {}\n)\n{}",
+                data.join(",\n  "),
+                output.definition_by(&days.join(", ")),
+            ));
+            return;
+        }
         let selected = output.planned_columns();
         let with = self.with(view);
         self.with_regex_names(&selected, |script| {
@@ -372,7 +429,7 @@ impl<'a> Script<'a> {
     /// to the elements of lists: a Hive table keeps it if they may not, and cannot be read then.
     fn nullable(&mut self, table: &TableName, selected: &str, from: &str) -> TableName {
         // Steps of one table that run at the same time begin on different days.
-        let day = self.first.to_string().replace('-', "");
+        let day = self.range.start.to_string().replace('-', "");
         let types = table.suffixed(&format!("{TYPES}{day}"));
         self.statement(&format!("DROP TABLE IF EXISTS {types}"));
         let with = self.with(from);

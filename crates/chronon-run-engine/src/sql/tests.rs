@@ -133,6 +133,37 @@ fn statements(script: &str) -> Vec<String> {
 }
 
 #[test]
+fn rows_are_joined_by_key_and_day_in_long_steps() {
+    let tables = catalog();
+    let conf = conf("joins/stays/chain_child.child_v1");
+    let script = |first: &str| {
+        compile(&Request {
+            conf: conf.get(),
+            step: &StepKind::Backfill,
+            range: PartitionRange::new(day(first), day("2026-01-28")).unwrap(),
+            latest_date: day("2026-01-30"),
+            partition_column: "ds",
+            tables: &tables,
+        })
+        .unwrap()
+    };
+    // Seven days are one pass over the rows, eight are two.
+    let (short, long) = (script("2026-01-22"), script("2026-01-21"));
+    assert!(
+        short.contains("_pieces e\n") && !short.contains("__back"),
+        "{short}"
+    );
+    assert!(!long.contains("_pieces e\n"), "{long}");
+    assert!(long.contains("- q.__back AND e.ts < q.ts"), "{long}");
+    assert!(long.contains("- e.__day NOT IN (0, 3, 7)"), "{long}");
+    // Every window of the script ends at the instant; the shortest is the innermost ring.
+    assert!(
+        long.contains("IF(__ring <= 0, band_average_total, NULL)"),
+        "{long}"
+    );
+}
+
+#[test]
 fn every_conf_of_the_corpus_compiles() {
     let tables = catalog();
     for conf in confs() {
