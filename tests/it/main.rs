@@ -59,6 +59,7 @@ mod spark_daily;
 mod spark_example;
 mod spark_late_rows;
 mod spark_rows;
+mod spark_shared;
 mod spark_targets;
 mod spark_unattended;
 mod staged;

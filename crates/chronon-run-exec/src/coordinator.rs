@@ -10,7 +10,7 @@ use std::{
 };
 
 use chronon_run_core::event::{CancelReason, Outcome, SkipReason, StepIndex, StepInfo, What};
-use chronon_run_process::{Group, Tail, Watchdog};
+use chronon_run_process::{Tail, Target, Watchdog};
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use crate::{
@@ -168,8 +168,8 @@ struct Coordinator<'a> {
     delayed: BTreeMap<(Instant, Position), Report>,
     /// Slots whose child may start as soon as the sinks are flushed.
     starts: Vec<usize>,
-    /// Every group that may still live, warm sessions included, by its number.
-    groups: HashMap<u32, Group>,
+    /// Every group that may still live, warm sessions included, by its number and slot.
+    groups: HashMap<(u32, usize), Target>,
     /// Dropped when the run is interrupted, which wakes every slot that waits.
     interrupt: Option<Sender<()>>,
     /// When the grace period of an interrupted run is over.
@@ -187,7 +187,7 @@ struct Slot {
 /// An attempt that occupies a slot.
 struct Running {
     position: Position,
-    group: Option<Group>,
+    group: Option<Target>,
     times_out: Option<Instant>,
     kill_at: Option<Instant>,
     tail: Option<Tail>,
@@ -374,7 +374,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn spawned(&mut self, slot: usize, group: Group) {
+    fn spawned(&mut self, slot: usize, group: Target) {
         let interrupted = self.interrupt.is_none();
         let Some(running) = &mut self.slots[slot].running else {
             return;
@@ -391,7 +391,7 @@ impl Coordinator<'_> {
         if interrupted {
             group.terminate();
         }
-        self.groups.insert(process.pid, group);
+        self.groups.insert((process.pid, slot), group);
     }
 
     fn end_attempt(&mut self, position: Position, report: Report) {
@@ -487,7 +487,7 @@ impl Coordinator<'_> {
             Control::Kill => {
                 self.cancel(CancelReason::Interrupt);
                 self.interrupt();
-                self.groups.values().for_each(Group::kill);
+                self.groups.values().for_each(Target::kill);
                 self.kill_at = Some(Instant::now());
             }
         }
@@ -504,7 +504,7 @@ impl Coordinator<'_> {
                 slot.ending.interrupt();
             }
         }
-        self.groups.values().for_each(Group::terminate);
+        self.groups.values().for_each(Target::terminate);
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
@@ -515,7 +515,7 @@ impl Coordinator<'_> {
             self.queue.put_back(position);
         }
         if self.kill_at.is_some_and(|at| at <= now) {
-            self.groups.values().for_each(Group::kill);
+            self.groups.values().for_each(Target::kill);
             // What is started in this very moment is met next time.
             self.kill_at = Some(now + TICK);
         }

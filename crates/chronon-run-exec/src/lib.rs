@@ -34,5 +34,6 @@ pub use coordinator::{Control, OnFailure, Options, Summary, run};
 pub use job::{Backoff, Job, Retries};
 pub use queue::JobsError;
 pub use work::{
-    Marker, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
+    Marker, RetryDecision, ScriptMark, SharedHost, StageProgress, Task, TaskKind, Verdict, Work,
+    WorkError,
 };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chronon_run_core::secret::mask_text;
-use chronon_run_process::{Group, Tail, Usage};
+use chronon_run_process::{Tail, Target, Usage};
 
 /// Between two looks at the processes of an attempt.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Vigil {
     }
 
     /// Looks again, if it is time to.
-    pub(crate) fn look(&mut self, group: &Group, now: Instant) -> Option<Seen> {
+    pub(crate) fn look(&mut self, group: &Target, now: Instant) -> Option<Seen> {
         if now < self.next_look || group.is_over() {
             return None;
         }

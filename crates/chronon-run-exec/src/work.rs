@@ -11,6 +11,8 @@ use chronon_run_core::{
     event::{Compared, Outcome},
 };
 
+use chronon_run_process::Host;
+
 use crate::Job;
 
 /// Turns jobs into child processes and looks at what they did. Called from the slot threads
@@ -114,13 +116,24 @@ pub enum TaskKind {
         /// Says of a line of output that the task is over, and whether well.
         marker: Arc<Marker>,
     },
+    /// A script for a process that all slots share.
+    Shared {
+        /// Finds or starts it.
+        host: Arc<SharedHost>,
+        /// What it is asked.
+        fields: Vec<(String, String)>,
+    },
 }
+
+/// Finds or starts a process that runs scripts side by side; why there is none, as a sentence.
+pub type SharedHost = dyn Fn() -> Result<Arc<Host>, String> + Send + Sync;
 
 impl fmt::Debug for TaskKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process => f.write_str("Process"),
             Self::Session { key, .. } => write!(f, "Session({key})"),
+            Self::Shared { .. } => f.write_str("Shared"),
         }
     }
 }

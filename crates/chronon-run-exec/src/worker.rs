@@ -16,10 +16,12 @@ use std::{
 };
 
 use chronon_run_core::{event::Outcome, secret::mask_text};
-use chronon_run_process::{Child, Exit, Group, LogMode, Session, SessionOutcome};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use chronon_run_process::{
+    Child, Exit, GuestError, LogMode, Session, SessionError, SessionOutcome, Target,
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
-use crate::{Job, Options, RetryDecision, Task, TaskKind, Verdict, Work, WorkError};
+use crate::{Job, Options, RetryDecision, SharedHost, Task, TaskKind, Verdict, Work, WorkError};
 
 /// From the coordinator to a slot.
 pub(crate) enum Order {
@@ -41,7 +43,7 @@ pub(crate) enum News {
     /// The child is about to be started; the slot waits for [`Order::Start`].
     Prepared { argv: Vec<String>, log: PathBuf },
     /// The child runs.
-    Spawned(Group),
+    Spawned(Target),
     /// Something to tell the user.
     Notice(String),
     /// The attempt is over and the slot is free.
@@ -176,6 +178,7 @@ impl Worker<'_> {
         let ended = match &task.kind {
             TaskKind::Process => self.run_child(&task),
             TaskKind::Session { .. } => self.run_in_session(&task),
+            TaskKind::Shared { host, fields } => self.run_as_guest(&task, &**host, fields),
         };
         self.ending.by_itself();
         self.judge(job, &task.log, ended)
@@ -191,7 +194,7 @@ impl Worker<'_> {
             Ok(child) => child,
             Err(error) => return Ended::Never(error.to_string()),
         };
-        self.tell(News::Spawned(child.group()));
+        self.tell(News::Spawned(Target::Group(child.group())));
         let exit = child.wait(self.options.grace);
         match exit {
             Ok(exit) => exit.into(),
@@ -213,28 +216,45 @@ impl Worker<'_> {
             Ok(session) => session,
             Err(message) => return Ended::Never(message),
         };
-        self.tell(News::Spawned(session.group()));
+        self.tell(News::Spawned(Target::Group(session.group())));
         let outcome = session.run(input, &**marker, &task.log);
-        match outcome {
-            Ok(SessionOutcome::Done { ok }) => {
+        match &outcome {
+            Ok(SessionOutcome::Done { .. }) => {
                 self.sessions.insert(key.clone(), session);
-                match ok {
-                    true => Ended::Well,
-                    false => Ended::Badly(Outcome::Failed { code: 1 }),
-                }
             }
-            Ok(SessionOutcome::Died(exit)) => {
-                match exit.into() {
-                    // It ended before it said that the task was done.
-                    Ended::Well => Ended::Badly(Outcome::Failed { code: 0 }),
-                    badly => badly,
-                }
-            }
-            Err(error) => {
-                self.close(session);
-                Ended::Never(error.to_string())
-            }
+            Ok(SessionOutcome::Died(_)) => {}
+            Err(_) => self.close(session),
         }
+        Ended::of_result(outcome)
+    }
+
+    /// In a process that other slots use, too.
+    fn run_as_guest(
+        &mut self,
+        task: &Task,
+        host: &SharedHost,
+        fields: &[(String, String)],
+    ) -> Ended {
+        let host = match host() {
+            Ok(host) => host,
+            Err(message) => return Ended::Never(message),
+        };
+        let is_interrupted = || self.interrupted.try_recv() == Err(TryRecvError::Disconnected);
+        let guest = match host.ask(fields, &is_interrupted) {
+            Ok(guest) => guest,
+            Err(GuestError::GivenUp) => return Ended::Badly(Outcome::Interrupted),
+            // It may be dying.
+            Err(error) if host.has_exited() => {
+                let ended = host.obituary(&task.log).map(Ended::of_session);
+                return ended.unwrap_or_else(|_| Ended::Never(error.to_string()));
+            }
+            Err(error) => return Ended::Never(error.to_string()),
+        };
+        match guest.handle() {
+            Ok(handle) => self.tell(News::Spawned(Target::Guest(handle))),
+            Err(error) => return Ended::Never(error.to_string()),
+        }
+        Ended::of_result(guest.wait(&task.log))
     }
 
     /// The warm session of this key, or a new one.
@@ -377,6 +397,24 @@ impl Report {
             decision: RetryDecision::GiveUp,
             may_write: false,
             took: Duration::ZERO,
+        }
+    }
+}
+
+impl Ended {
+    fn of_result(result: Result<SessionOutcome, SessionError>) -> Self {
+        result.map_or_else(|error| Self::Never(error.to_string()), Self::of_session)
+    }
+
+    fn of_session(outcome: SessionOutcome) -> Self {
+        match outcome {
+            SessionOutcome::Done { ok: true } => Self::Well,
+            SessionOutcome::Done { ok: false } => Self::Badly(Outcome::Failed { code: 1 }),
+            SessionOutcome::Died(exit) => match exit.into() {
+                // It ended before it said that the task was done.
+                Self::Well => Self::Badly(Outcome::Failed { code: 0 }),
+                badly => badly,
+            },
         }
     }
 }

@@ -38,6 +38,12 @@ pub struct SessionError {
     source: io::Error,
 }
 
+impl SessionError {
+    pub(crate) fn of(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { what, source }
+    }
+}
+
 /// A child with an open stdin whose stdout and stderr go to a session log.
 ///
 /// Time-outs and cancelling come from outside, through [`Session::group`]: an ended group makes
@@ -110,7 +116,7 @@ impl Session {
         marker: &dyn Fn(&str) -> Option<bool>,
         log: &Path,
     ) -> Result<SessionOutcome, SessionError> {
-        let failed = |what| move |source| SessionError { what, source };
+        let failed = SessionError::of;
         let mut log = open_log(log, LogMode::Append).map_err(failed("write the task's log"))?;
         self.send(input);
         let mut pause = PAUSES.0;

@@ -237,6 +237,14 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "engine",
+        key: "share_spark",
+        kind: "boolean",
+        default: Some("false"),
+        example: "true",
+        meaning: "Whether all `sql` steps of a run use one Spark process on this machine, each in a session of its own.",
+    },
+    Key {
+        section: "engine",
         key: "test_team",
         kind: "team",
         default: Some(r#""chronon_test""#),

@@ -127,6 +127,8 @@ pub struct Engine {
     pub fast_start: FastStart,
     /// Whether small `sql` steps that are ready together may share one Spark session.
     pub sessions: bool,
+    /// Whether the `sql` steps of a run use one Spark process, each in a session of its own.
+    pub share_spark: bool,
     /// The team whose jobs run with `test_chronon_jar`, `TEST_TEAM_NAME` of `airflow/constants.py`.
     pub test_team: String,
     /// The Driver's jar for the jobs of `test_team`; `chronon_jar` if absent.
@@ -151,6 +153,7 @@ impl Default for Engine {
             launcher: Launcher::default(),
             fast_start: FastStart::default(),
             sessions: true,
+            share_spark: false,
             test_team: "chronon_test".to_owned(),
             test_chronon_jar: None,
         }

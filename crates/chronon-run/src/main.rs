@@ -24,6 +24,7 @@ mod filled;
 mod formats;
 mod freshness;
 mod hooks;
+mod hosts;
 mod installing;
 mod iso_macros;
 mod jars;

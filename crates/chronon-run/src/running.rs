@@ -39,6 +39,7 @@ use crate::{
     failure::Failure,
     freshness::Recording,
     hooks::{self, Call, Hooks, StepHooks},
+    hosts::SharedSpark,
     jars,
     kv::{self, WithKv},
     leases, leftovers,
@@ -78,6 +79,7 @@ impl<'a> Running<'a> {
             return Ok(Ended::without_run(planned.plan));
         }
         let doing = Activity::start("preparing the run");
+        self.warehouse.start_host(&self.context.workspace);
         let folders = Folders::new(self.context);
         planned.check_edits()?;
         planned.check_columns()?;
@@ -204,12 +206,17 @@ impl<'a> Running<'a> {
         let sql = SparkSql::new(workspace, self.warehouse)?;
         jars::refuse_unfit(workspace, sql.spark())?;
         if self.context.uses_driver() {
+            // The seeds are loaded, and the Driver's jobs have JVMs of their own.
+            self.warehouse.hosts().end();
             driver::prepare_databases(self.context, self.warehouse, plan)?;
         }
+        let shared = sql.shared(workspace)?;
+        self.warehouse.hosts().keep_logs(&folders.run);
         let watchdog = self.watchdog()?;
         let provenance = Provenance::open(&self.context.ledger_path());
         let engine = Engine {
             sql: &sql,
+            shared: &shared,
             folders,
             applications,
             watchdog: &watchdog,
@@ -308,6 +315,7 @@ impl<'a> Running<'a> {
             warehouse: self.warehouse,
             sql,
             applications: engine.applications,
+            shared: engine.shared.clone(),
             folder: folders.run.clone(),
             steps: &plan.steps,
             recording,
@@ -334,6 +342,7 @@ impl<'a> Running<'a> {
 #[derive(Clone, Copy)]
 struct Engine<'w> {
     sql: &'w SparkSql<'w>,
+    shared: &'w Option<SharedSpark>,
     folders: &'w Folders,
     applications: &'w Applications,
     watchdog: &'w Watchdog,

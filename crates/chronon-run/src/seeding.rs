@@ -8,29 +8,30 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::TableName;
+use chronon_run_core::{TableName, event::CancelReason};
 
 use chronon_run_engine::{
     seeds::{self, Format, Loaded, Partitioning, Prepared, State},
     spark::{
         command::Length,
-        log,
+        host, log,
         statements::{self, Mark, Statements},
     },
 };
 use chronon_run_exec::{Control, lock};
-use chronon_run_process::{Exit, Helper, HelperError, Tail, Watchdog};
+use chronon_run_process::{Exit, GuestError, Helper, HelperError, SessionOutcome, Stop, Tail};
 use chronon_run_report::Activity;
 use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 use crossbeam_channel::Receiver;
 
 use crate::{
-    cli,
-    context::{Context, now_millis, own_program},
+    context::{Context, now_millis},
     failure::Failure,
+    hosts::SharedSpark,
     output::note,
+    running::own_watchdog,
     seed_days,
-    spark_sql::SparkSql,
+    spark_sql::{SparkSql, common_conf},
     warehouse::Warehouse,
 };
 
@@ -229,7 +230,7 @@ fn doing(name: &str, statements: &Statements, ended: usize) -> String {
     }
 }
 
-/// Runs a script of the workspace's own in a process of its own, with `extra` properties; its log.
+/// Runs a script of the workspace's own with `extra` properties; its log.
 /// Script and log are `<folder>/<name>.sql` and `.log`. The workspace may be one whose settings were changed
 /// for this script.
 pub(crate) fn run_script(
@@ -246,18 +247,6 @@ pub(crate) fn run_script(
     fs::create_dir_all(folder)
         .and_then(|()| chronon_run_process::replace(&script, text))
         .map_err(|error| Failure::setup(format!("cannot write {}: {error}", script.display())))?;
-    let sql = SparkSql::new(workspace, warehouse)?;
-    let mut conf: Vec<(String, String)> = workspace.engine.conf.clone().into_iter().collect();
-    conf.extend_from_slice(extra);
-    let command = sql.script(
-        &conf,
-        &script,
-        &format!("chronon-run {name}"),
-        Length::Short,
-    );
-    let command = sql.concealed(command).map_err(Failure::setup)?;
-    let watchdog = Watchdog::start(&own_program()?, &[cli::WATCHDOG], workspace.run.grace)
-        .map_err(Failure::setup)?;
     interrupted(control)?;
     let statements = Statements::of(text);
     let activity = Activity::start(&format!("starting Spark for the {name}"));
@@ -271,12 +260,15 @@ pub(crate) fn run_script(
             activity.say(&doing(name, &statements, ended));
         }
     };
-    let helper = Helper::new(&command)
-        .beat(&mut beat)
-        .limit(workspace.run.timeout)
-        .grace(workspace.run.grace)
-        .watchdog(&watchdog);
-    let exit = match helper.run(&log_path) {
+    let own = OwnScript {
+        workspace,
+        warehouse,
+        name,
+        script: &script,
+        log: &log_path,
+        extra,
+    };
+    let exit = match own.run(&mut beat)? {
         Ok(exit) => exit,
         Err(HelperError::Stopped(reason)) => return Err(Failure::Interrupted(reason)),
         Err(error) => return Err(Failure::setup(error)),
@@ -293,5 +285,94 @@ pub(crate) fn run_script(
                 format!("the whole log is {}", log_path.display()),
             ))
         }
+    }
+}
+
+/// A script of the workspace's own, and where it is run.
+struct OwnScript<'a> {
+    workspace: &'a Workspace,
+    warehouse: &'a Warehouse,
+    name: &'a str,
+    script: &'a Path,
+    log: &'a Path,
+    extra: &'a [(String, String)],
+}
+
+impl OwnScript<'_> {
+    /// In the Spark that slots share, if they do; else in a process of its own.
+    fn run(&self, beat: &mut dyn FnMut()) -> Result<Result<Exit, HelperError>, Failure> {
+        let sql = SparkSql::new(self.workspace, self.warehouse)?;
+        let options = host::options(self.extra);
+        match (sql.shared(self.workspace)?, options) {
+            (Some(spark), Some(options)) => self.run_shared(&sql, &spark, options, beat),
+            _ => self.run_alone(&sql, beat),
+        }
+    }
+
+    fn run_shared(
+        &self,
+        sql: &SparkSql<'_>,
+        spark: &SharedSpark,
+        options: Vec<(String, String)>,
+        beat: &mut dyn FnMut(),
+    ) -> Result<Result<Exit, HelperError>, Failure> {
+        let mut fields = host::request(self.script, &self.title(), sql.uri(), &[]);
+        fields.extend(options);
+        // The log of this script begins again.
+        chronon_run_process::replace(self.log, "").map_err(Failure::setup)?;
+        let found = self.warehouse.hosts().host(spark).map_err(Failure::setup)?;
+        let is_stopped = || Stop::of_process().reason().is_some();
+        let guest = match found.ask(&fields, &is_stopped) {
+            Ok(guest) => guest,
+            Err(GuestError::GivenUp) => {
+                Stop::of_process().give_up();
+                let reason = Stop::of_process().reason();
+                return Ok(Err(HelperError::Stopped(
+                    reason.unwrap_or(CancelReason::Interrupt),
+                )));
+            }
+            Err(GuestError::Gone) => {
+                let died = found.obituary(self.log).map_err(Failure::setup)?;
+                return Ok(Ok(exit_of(died)));
+            }
+            Err(error) => return Err(Failure::setup(error)),
+        };
+        let run = &self.workspace.run;
+        Ok(guest
+            .watch(self.log, run.timeout, run.grace, beat)
+            .map(exit_of))
+    }
+
+    fn run_alone(
+        &self,
+        sql: &SparkSql<'_>,
+        beat: &mut dyn FnMut(),
+    ) -> Result<Result<Exit, HelperError>, Failure> {
+        let mut conf = common_conf(&self.workspace.engine);
+        conf.extend_from_slice(self.extra);
+        let command = sql.script(&conf, self.script, &self.title(), Length::Short);
+        let command = sql.concealed(command).map_err(Failure::setup)?;
+        let run = &self.workspace.run;
+        let watchdog = own_watchdog(run.grace)?;
+        let mut beat = beat;
+        let helper = Helper::new(&command)
+            .beat(&mut beat)
+            .limit(run.timeout)
+            .grace(run.grace)
+            .watchdog(&watchdog);
+        Ok(helper.run(self.log))
+    }
+
+    fn title(&self) -> String {
+        format!("chronon-run {}", self.name)
+    }
+}
+
+/// How a process that had run only this script would have exited.
+fn exit_of(outcome: SessionOutcome) -> Exit {
+    match outcome {
+        SessionOutcome::Done { ok: true } => Exit::Code(0),
+        SessionOutcome::Done { ok: false } | SessionOutcome::Died(Exit::Code(0)) => Exit::Code(1),
+        SessionOutcome::Died(exit) => exit,
     }
 }

@@ -11,12 +11,14 @@ use chronon_run_engine::spark::{
     archive::Archive,
     command::{Length, SqlJobs},
     conceal::{Place, conceal},
+    host,
 };
-use chronon_run_workspace::{Engine, Workspace};
+use chronon_run_workspace::{Engine, FastStart, Workspace};
 
 use crate::{
     archives::{Purpose, archive},
     failure::Failure,
+    hosts::SharedSpark,
     machine::scratch_root,
     warehouse::{Warehouse, log_config, own_warehouse},
 };
@@ -116,6 +118,33 @@ impl<'a> SparkSql<'a> {
         conceal(command, place, |name| env::var(name).ok())
     }
 
+    /// The Spark that slots share; `None` where each script has a process of its own: on a cluster, where
+    /// it is not asked for, and with a Spark without the compiler that the host needs.
+    pub(crate) fn shared(&self, workspace: &Workspace) -> Result<Option<SharedSpark>, Failure> {
+        let engine = self.engine;
+        if !engine.share_spark || !engine.master.starts_with("local") || !host::runs_on(&self.spark)
+        {
+            return Ok(None);
+        }
+        let folder = self.jvm.scratch.clone();
+        let source = folder.join("SessionHost.java");
+        chronon_run_process::replace(&source, host::SOURCE).map_err(|error| {
+            Failure::setup(format!("cannot write {}: {error}", source.display()))
+        })?;
+        let conf = common_conf(engine);
+        let length = match engine.fast_start {
+            FastStart::Never => Length::Long,
+            FastStart::Auto | FastStart::Always => Length::Short,
+        };
+        let command = self.jobs(&conf).host(&source, workspace.run.jobs, length);
+        Ok(Some(SharedSpark {
+            key: command.to_string(),
+            command: self.concealed(command).map_err(Failure::setup)?,
+            folder,
+            grace: workspace.run.grace,
+        }))
+    }
+
     fn jobs<'b>(&'b self, conf: &'b [(String, String)]) -> SqlJobs<'b> {
         SqlJobs {
             spark: &self.spark,
@@ -129,4 +158,9 @@ impl<'a> SparkSql<'a> {
             inherited_options: &self.inherited_options,
         }
     }
+}
+
+/// The Spark configuration of the workspace, without that of single assets.
+pub(crate) fn common_conf(engine: &Engine) -> Vec<(String, String)> {
+    engine.conf.clone().into_iter().collect()
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
-    sync::{Once, OnceLock},
+    sync::{Arc, Once, OnceLock},
     time::Duration,
 };
 
@@ -24,20 +24,25 @@ use chronon_run_engine::spark::{
 use chronon_run_plan::Tables;
 use chronon_run_process::User;
 use chronon_run_report::Activity;
-use chronon_run_workspace::{Catalog as CatalogSettings, Pins, Workspace};
+use chronon_run_workspace::{Catalog as CatalogSettings, EngineKind, Pins, Workspace};
 
 use crate::{
     archives::{Purpose, archive},
     failure::Failure,
+    hosts::Hosts,
     installing::Installing,
     looking::Formats,
     machine::{self, Machine},
     output::note,
-    seed_days, state, supply,
+    seed_days,
+    spark_sql::SparkSql,
+    state, supply,
 };
 
 /// Where partitions are listed.
 pub(crate) struct Warehouse {
+    // Before the metastore that it uses and the folder in which its files are.
+    hosts: Arc<Hosts>,
     catalog: Option<Catalog>,
     uri: String,
     spark: Option<Spark>,
@@ -57,6 +62,7 @@ impl Warehouse {
                 spark: None,
                 _lease: None,
                 machine: OnceLock::new(),
+                hosts: Arc::default(),
             }),
             CatalogSettings::Embedded { .. }
                 if !embedded::is_usable(&metastore_directory(workspace)) =>
@@ -96,6 +102,7 @@ impl Warehouse {
             spark: None,
             _lease: None,
             machine: OnceLock::new(),
+            hosts: Arc::default(),
         })
     }
 
@@ -166,6 +173,7 @@ impl Warehouse {
                     spark: None,
                     _lease: None,
                     machine: OnceLock::new(),
+                    hosts: Arc::default(),
                 })
             }
             CatalogSettings::Fixture { path } => {
@@ -176,6 +184,7 @@ impl Warehouse {
                     spark: None,
                     _lease: None,
                     machine: OnceLock::new(),
+                    hosts: Arc::default(),
                 })
             }
             CatalogSettings::Embedded { idle } => {
@@ -208,7 +217,20 @@ impl Warehouse {
             embedded.relocate(&changes).map_err(Failure::setup)?;
             state::relocated(workspace)?;
         }
+        let warehouse = Self {
+            hosts: Arc::default(),
+            catalog: None,
+            uri: String::new(),
+            spark: Some(spark),
+            _lease: None,
+            machine: OnceLock::new(),
+        };
+        let is_new = !has_database(workspace)?;
         let starting = Activity::start("starting the metastore");
+        if is_new {
+            // Nothing is filled, so Spark will be needed: it starts beside the metastore.
+            warehouse.start_host(workspace);
+        }
         let lease = embedded.join().map_err(Failure::setup)?;
         drop(starting);
         if let Some(aside) = lease.replaced() {
@@ -224,10 +246,23 @@ impl Warehouse {
         Ok(Self {
             catalog: Some(catalog),
             uri,
-            spark: Some(spark),
             _lease: Some(lease),
-            machine: OnceLock::new(),
+            ..warehouse
         })
+    }
+
+    /// Starts the Spark that slots share, so that it is there when the first script is. What goes wrong is
+    /// told by that script.
+    pub(crate) fn start_host(&self, workspace: &Workspace) {
+        let engine = &workspace.engine;
+        let is_needed = engine.kind == EngineKind::Sql || !workspace.seeds.is_empty();
+        if !engine.share_spark || !is_needed {
+            return;
+        }
+        let shared = SparkSql::new(workspace, self).and_then(|sql| sql.shared(workspace));
+        if let Ok(Some(shared)) = shared {
+            let _ = self.hosts.host(&shared);
+        }
     }
 
     /// What the tables look like now. Seeds that are not loaded yet count as loaded: `materialize`
@@ -293,6 +328,11 @@ impl Warehouse {
     /// The catalog itself, if there is one yet.
     pub(crate) fn catalog(&self) -> Option<&Catalog> {
         self.catalog.as_ref()
+    }
+
+    /// The Spark that the slots of this process share.
+    pub(crate) fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
     }
 
     /// `thrift://…`, empty if there is none.

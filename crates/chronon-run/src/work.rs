@@ -17,7 +17,7 @@ use chronon_run_engine::{
     spark::{
         Spark,
         command::Length,
-        session,
+        host, session,
         statements::{self, Mark, Statements},
     },
     sql,
@@ -29,8 +29,15 @@ use chronon_run_plan::{Asset, Step};
 use chronon_run_workspace::FastStart;
 
 use crate::{
-    applications::Applications, context::Context, driver::Driver, filled::Records,
-    freshness::Recording, leftovers, looking, retrying, spark_sql::SparkSql, targets,
+    applications::Applications,
+    context::Context,
+    driver::Driver,
+    filled::Records,
+    freshness::Recording,
+    hosts::SharedSpark,
+    leftovers, looking, retrying,
+    spark_sql::{SparkSql, common_conf},
+    targets,
     warehouse::Warehouse,
 };
 
@@ -40,6 +47,8 @@ pub(crate) struct SqlWork<'a> {
     pub(crate) warehouse: &'a Warehouse,
     pub(crate) sql: &'a SparkSql<'a>,
     pub(crate) applications: &'a Applications,
+    /// The Spark that the slots share, if they do.
+    pub(crate) shared: Option<SharedSpark>,
     /// The run's folder: scripts and logs.
     pub(crate) folder: PathBuf,
     /// The plan's steps, by index.
@@ -146,6 +155,27 @@ impl SqlWork<'_> {
         concealed.map_err(|error| WorkError::Failed(error.to_string()))
     }
 
+    /// The first attempt of a step runs in the Spark that all slots share, unless its settings or what its
+    /// script does would be felt by its neighbours. Later attempts, and those with other settings, have a
+    /// JVM of their own: what ended the first one was perhaps a neighbour, or more than one JVM can do.
+    fn shared(&self, job: &Job, script: &Path, attempt: u32, text: &str) -> Option<TaskKind> {
+        let spark = self.shared.clone()?;
+        if attempt > 1 || job.roomy || host::is_alone(text) {
+            return None;
+        }
+        let conf = retrying::spark_conf(self.context, job);
+        let common = common_conf(&self.context.workspace.engine);
+        let settings = host::session_conf(&common, &conf)?;
+        let name = format!("chronon-run {}", job.asset);
+        let fields = host::request(script, &name, self.sql.uri(), &settings);
+        let hosts = Arc::clone(self.warehouse.hosts());
+        let found = move || hosts.host(&spark).map_err(|failure| failure.to_string());
+        Some(TaskKind::Shared {
+            host: Arc::new(found),
+            fields,
+        })
+    }
+
     /// A warm session runs the script if it can name it; else a process of its own does. On a
     /// cluster each attempt is an application of its own, which can be ended alone and leaves its
     /// executors to others as soon as it is over.
@@ -248,11 +278,14 @@ impl Work for SqlWork<'_> {
         targets::check_script(self.context, &job.asset, &statements)?;
         self.known_statements().insert(job.step, statements);
         fs::create_dir_all(&folder)
-            .and_then(|()| chronon_run_process::replace(&script, text))
+            .and_then(|()| chronon_run_process::replace(&script, &text))
             .map_err(|error| {
                 WorkError::Failed(format!("cannot write {}: {error}", script.display()))
             })?;
-        let (command, kind) = self.kind(job, &folder, &script, attempt, &token)?;
+        let (command, kind) = match self.shared(job, &script, attempt, &text) {
+            Some(kind) => (self.command(job, Some(&script))?, kind),
+            None => self.kind(job, &folder, &script, attempt, &token)?,
+        };
         let log = folder.join(format!("attempt-{attempt}.log"));
         Ok(Task { command, log, kind })
     }

@@ -7,11 +7,19 @@ use chronon_run_core::CommandLine;
 use super::{
     Jvm, Spark,
     archive::Archive,
+    host,
     jvm::{InheritedOptions, cluster_conf, common_env, common_options},
 };
 
 /// Spark's own SQL class (design §3).
 pub const SQL_CLASS: &str = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver";
+
+/// The heap of a JVM that is told nothing else, in MB: what a slot of a shared one adds.
+const HEAP_OF_SLOT: u32 = 1_024;
+/// More slots share this many.
+const HEAPS: u32 = 4;
+/// Where the metastore is.
+const METASTORE_URIS: &str = "spark.hadoop.hive.metastore.uris";
 
 /// Content of [`SqlJobs::log_config`].
 pub const LOG_CONFIG: &str = include_str!("log4j2.properties");
@@ -60,12 +68,50 @@ impl SqlJobs<'_> {
     /// Reads statements from standard input; see [`super::session`].
     #[must_use]
     pub fn session(&self, name: &str, length: Length) -> CommandLine {
+        self.of_class(SQL_CLASS, name, length, self.required_conf())
+    }
+
+    /// Runs scripts side by side; see [`host`]. `source` is a file with [`host::SOURCE`], `slots` how
+    /// many scripts run at once; the last argument, the file that says where it listens, is to be added.
+    /// The metastore's address is told by each request, so that the host can start beside the metastore.
+    #[must_use]
+    pub fn host(&self, source: &Path, slots: u32, length: Length) -> CommandLine {
+        let mut conf = self.required_conf();
+        conf.retain(|(key, _)| key != METASTORE_URIS);
+        conf.extend(self.host_conf(slots));
+        let mut command = self.of_class(host::CLASS, "chronon-run", length, conf);
+        command.argv.extend([text(source), host::MAIN.to_owned()]);
+        command
+    }
+
+    /// Scripts share processors evenly, and have together what each of them would have alone.
+    fn host_conf(&self, slots: u32) -> Vec<(String, String)> {
+        let given = |key: &str| self.conf.iter().any(|(known, _)| known == key);
+        let memory = format!("{}m", HEAP_OF_SLOT.saturating_mul(slots.clamp(1, HEAPS)));
+        let chosen = [
+            ("spark.scheduler.mode", "FAIR".to_owned()),
+            ("spark.driver.memory", memory),
+        ];
+        let chosen = chosen.into_iter().filter(|(key, _)| !given(key));
+        // The host tells each script of its own stages.
+        let shown = ("spark.ui.showConsoleProgress", "false".to_owned());
+        let all = chosen.chain([shown]);
+        all.map(|(key, value)| (key.to_owned(), value)).collect()
+    }
+
+    fn of_class(
+        &self,
+        class: &str,
+        name: &str,
+        length: Length,
+        conf: Vec<(String, String)>,
+    ) -> CommandLine {
         let mut argv = vec![text(&self.spark.submit())];
         let mut option = |name: &str, value: &str| argv.extend([name.to_owned(), value.to_owned()]);
         option("--master", self.master);
         option("--name", name);
-        option("--class", SQL_CLASS);
-        for (key, value) in self.conf.iter().cloned().chain(self.required_conf()) {
+        option("--class", class);
+        for (key, value) in self.conf.iter().cloned().chain(conf) {
             option("--conf", &format!("{key}={value}"));
         }
         argv.push("spark-internal".to_owned());
@@ -120,7 +166,7 @@ pub fn required_conf(metastore_uri: &str, warehouse: Option<&Path>) -> Vec<(Stri
     });
     let fixed = [
         ("spark.sql.catalogImplementation", "hive"),
-        ("spark.hadoop.hive.metastore.uris", metastore_uri),
+        (METASTORE_URIS, metastore_uri),
         ("spark.sql.session.timeZone", "UTC"),
         ("spark.hadoop.hive.exec.dynamic.partition", "true"),
         ("spark.hadoop.hive.exec.dynamic.partition.mode", "nonstrict"),

@@ -8,6 +8,7 @@ pub mod archive;
 mod cause;
 pub mod command;
 pub mod conceal;
+pub mod host;
 mod install;
 mod java;
 mod jvm;

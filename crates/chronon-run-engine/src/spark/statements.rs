@@ -84,6 +84,9 @@ impl Statements {
     }
 }
 
+/// What the host of sessions (`SessionHost.java`) says before the first statement.
+const SCRIPT_BEGINS: &str = "script begins";
+
 /// What `line` means, if anything.
 #[must_use]
 pub fn mark(line: &str) -> Option<Mark> {
@@ -91,8 +94,7 @@ pub fn mark(line: &str) -> Option<Mark> {
     if line.starts_with("Time taken: ") {
         return Some(Mark::Ended);
     }
-    line.starts_with("spark-sql> source ")
-        .then_some(Mark::Begins)
+    (line == SCRIPT_BEGINS || line.starts_with("spark-sql> source ")).then_some(Mark::Begins)
 }
 
 /// The table that a statement creates, drops, changes or fills.
@@ -146,6 +148,7 @@ mod tests {
             mark("spark-sql> source /x/attempt-1.sql;"),
             Some(Mark::Begins)
         );
+        assert_eq!(mark("script begins"), Some(Mark::Begins));
         assert_eq!(mark("Time taken: 0.7 seconds"), Some(Mark::Ended));
         assert_eq!(
             mark("[Stage 0:>  (0 + 1) / 1]\r      \rTime taken: 5.9 seconds"),

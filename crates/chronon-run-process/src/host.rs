@@ -1,0 +1,463 @@
+//! A child that runs several scripts side by side, each asked for over a connection of its own.
+//!
+//! The child writes its port and a token to a state file that only this user can read. A request is a
+//! list of fields; the answer is output for the script's log, then whether the script succeeded.
+//! Closing the connection cancels the script, so a killed client leaves none running.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, PipeWriter, Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpStream},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use chronon_run_core::{CommandLine, event::ProcessId};
+
+use crate::{
+    Child, Exit, Group, HelperError, LogMode, SessionError, SessionOutcome, StartError, Stop,
+    Usage, Watchdog,
+    child::{Stdin, open_log},
+};
+
+/// Between two looks at whether the child listens.
+const POLL: Duration = Duration::from_millis(10);
+/// How long a child may take until it listens.
+const START: Duration = Duration::from_secs(300);
+/// How long a child whose connection ended may take to exit.
+const DEATH: Duration = Duration::from_secs(10);
+/// How much of the child's own log explains its death.
+const LAST_WORDS: u64 = 256 << 10;
+/// The largest piece of output in one frame.
+const LONGEST: usize = 64 << 20;
+
+/// A running host. Dropped, it is ended.
+#[derive(Debug)]
+pub struct Host {
+    child: Child,
+    state: PathBuf,
+    log: PathBuf,
+    /// Whose end tells the child to end.
+    _stdin: PipeWriter,
+}
+
+/// Where a host listens.
+struct Address {
+    port: u16,
+    token: String,
+}
+
+impl Address {
+    /// `<port> <token>` and the end of the line.
+    fn read(text: &str) -> Option<Self> {
+        let (port, token) = text.strip_suffix('\n')?.split_once(' ')?;
+        Some(Self {
+            port: port.parse().ok()?,
+            token: token.to_owned(),
+        })
+    }
+}
+
+/// One script that runs in a host.
+#[derive(Debug)]
+pub struct Guest {
+    host: Arc<Host>,
+    stream: TcpStream,
+    over: Arc<AtomicBool>,
+}
+
+/// What is ended when an attempt has to end: a group of processes, or one script of a host.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A group of its own.
+    Group(Group),
+    /// A script of a host.
+    Guest(GuestHandle),
+}
+
+/// A script, from any thread.
+#[derive(Clone, Debug)]
+pub struct GuestHandle {
+    group: Group,
+    stream: Arc<Mutex<Option<TcpStream>>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Host {
+    /// Starts `command`, which writes `state` once it listens, with its output in `log`.
+    ///
+    /// # Errors
+    /// [`StartError`] if the log or the program cannot be used.
+    pub fn start(
+        command: &CommandLine,
+        state: &Path,
+        log: &Path,
+        watchdog: &Watchdog,
+    ) -> Result<Self, StartError> {
+        let failed = |source| StartError::Program {
+            program: command.argv.first().cloned().unwrap_or_default(),
+            source,
+        };
+        match fs::remove_file(state) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let (reader, writer) = io::pipe().map_err(failed)?;
+        let child = Child::start_with(
+            command,
+            log,
+            LogMode::Truncate,
+            Some(watchdog),
+            Stdin::Pipe(reader),
+        )?;
+        Ok(Self {
+            child,
+            state: state.to_owned(),
+            log: log.to_owned(),
+            _stdin: writer,
+        })
+    }
+
+    /// Whether the child is gone.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        self.child.has_exited()
+    }
+
+    /// Its processes.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        self.child.group()
+    }
+
+    /// Asks the host for a script; waits until it listens. `given_up` is asked again and again meanwhile.
+    ///
+    /// # Errors
+    /// [`GuestError`] if the host has ended or does not take the request.
+    pub fn ask(
+        self: &Arc<Self>,
+        fields: &[(String, String)],
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Guest, GuestError> {
+        let address = self.address(given_up)?;
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port))?;
+        stream.set_nodelay(true)?;
+        (&stream).write_all(&request(&address.token, fields))?;
+        Ok(Guest {
+            host: Arc::clone(self),
+            stream,
+            over: Arc::default(),
+        })
+    }
+
+    fn address(&self, given_up: &dyn Fn() -> bool) -> Result<Address, GuestError> {
+        let deadline = Instant::now() + START;
+        loop {
+            let read = fs::read_to_string(&self.state).ok();
+            if let Some(address) = read.and_then(|text| Address::read(&text)) {
+                return Ok(address);
+            }
+            if self.has_exited() {
+                return Err(GuestError::Gone);
+            }
+            if given_up() {
+                return Err(GuestError::GivenUp);
+            }
+            if Instant::now() > deadline {
+                self.group().kill();
+                return Err(GuestError::Slow);
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// How it ended, after a connection to it broke; one that does not end by then is killed.
+    fn death(&self) -> io::Result<Exit> {
+        let deadline = Instant::now() + DEATH;
+        while !self.has_exited() && Instant::now() < deadline {
+            thread::sleep(POLL);
+        }
+        if !self.has_exited() {
+            self.group().kill();
+        }
+        self.child.wait(Duration::ZERO)
+    }
+
+    /// The end of its own log, added to `log`: why it ended.
+    fn tell_death(&self, log: &mut File) -> io::Result<()> {
+        log.write_all(&last_bytes(&self.log)?)
+    }
+
+    /// Adds the end of its own log to `log`, and how it ended.
+    ///
+    /// # Errors
+    /// [`SessionError`] if a log cannot be used or the child cannot be watched.
+    pub fn obituary(&self, log: &Path) -> Result<SessionOutcome, SessionError> {
+        let exit = self
+            .death()
+            .map_err(SessionError::of("wait for the shared process"))?;
+        open_log(log, LogMode::Append)
+            .and_then(|mut log| self.tell_death(&mut log))
+            .map_err(SessionError::of("write the task's log"))?;
+        Ok(SessionOutcome::Died(exit))
+    }
+}
+
+/// Why a host runs no script.
+#[derive(Debug, thiserror::Error)]
+pub enum GuestError {
+    /// It has ended.
+    #[error("the shared process has ended")]
+    Gone,
+    /// The caller did not want to wait any longer.
+    #[error("stopped while waiting for the shared process")]
+    GivenUp,
+    /// It did not listen in time and was ended.
+    #[error("the shared process did not start within {} s", START.as_secs())]
+    Slow,
+    /// It could not be asked.
+    #[error("cannot ask the shared process: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Guest {
+    /// How it is ended from another thread.
+    ///
+    /// # Errors
+    /// If the system has no more file descriptors.
+    pub fn handle(&self) -> io::Result<GuestHandle> {
+        Ok(GuestHandle {
+            group: self.host.group(),
+            stream: Arc::new(Mutex::new(Some(self.stream.try_clone()?))),
+            over: Arc::clone(&self.over),
+        })
+    }
+
+    /// Copies its output to `log` until it is over. The log of a host that ends meanwhile is added.
+    ///
+    /// # Errors
+    /// [`SessionError`] if `log` cannot be written or the host cannot be watched.
+    pub fn wait(self, log: &Path) -> Result<SessionOutcome, SessionError> {
+        let mut log =
+            open_log(log, LogMode::Append).map_err(SessionError::of("write the task's log"))?;
+        let answer = copy(BufReader::new(&self.stream), &mut log)?;
+        match answer {
+            Some(ok) => Ok(SessionOutcome::Done { ok }),
+            None => {
+                let exit = self.host.death();
+                let exit = exit.map_err(SessionError::of("wait for the shared process"))?;
+                self.host
+                    .tell_death(&mut log)
+                    .map_err(SessionError::of("write the task's log"))?;
+                Ok(SessionOutcome::Died(exit))
+            }
+        }
+    }
+}
+
+impl Guest {
+    /// The same, for whoever runs only this script: heeds the stop of this process and a limit as a
+    /// [`Helper`](crate::Helper) does, and calls `beat` again and again.
+    ///
+    /// # Errors
+    /// [`HelperError`] if the script did not come to its own end.
+    pub fn watch(
+        self,
+        log: &Path,
+        limit: Duration,
+        grace: Duration,
+        beat: &mut dyn FnMut(),
+    ) -> Result<SessionOutcome, HelperError> {
+        let stop = Stop::of_process();
+        let _entered = stop.enter();
+        let handle = self.handle()?;
+        let target = Target::Guest(handle);
+        let started = Instant::now();
+        let mut early: Option<(HelperError, Instant)> = None;
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| self.wait(log));
+            while !waiting.is_finished() {
+                beat();
+                match &early {
+                    Some((_, kill_at)) if *kill_at <= Instant::now() || stop.is_urgent() => {
+                        target.kill();
+                    }
+                    Some(_) => {}
+                    None => {
+                        early =
+                            why_end(stop, started, limit).map(|why| (why, Instant::now() + grace));
+                        if early.is_some() {
+                            target.terminate();
+                        }
+                    }
+                }
+                thread::sleep(POLL);
+            }
+            let outcome = waiting.join();
+            match (early, outcome) {
+                (Some((why, _)), _) => Err(why),
+                (None, Ok(Ok(outcome))) => Ok(outcome),
+                (None, Ok(Err(error))) => Err(HelperError::Wait(io::Error::other(error))),
+                (None, Err(_)) => Err(HelperError::Wait(io::Error::other("a panic"))),
+            }
+        })
+    }
+}
+
+/// Why a script is to be ended before its own end, if it is.
+fn why_end(stop: &Stop, started: Instant, limit: Duration) -> Option<HelperError> {
+    if let Some(reason) = stop.reason() {
+        stop.give_up();
+        return Some(HelperError::Stopped(reason));
+    }
+    (started.elapsed() >= limit).then_some(HelperError::TimedOut { limit })
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
+
+impl Target {
+    /// The process that stands for it.
+    #[must_use]
+    pub fn leader(&self) -> ProcessId {
+        self.group().leader()
+    }
+
+    /// Asks it to end: TERM, or the end of the request.
+    pub fn terminate(&self) {
+        match self {
+            Self::Group(group) => group.terminate(),
+            Self::Guest(guest) => guest.cancel(),
+        }
+    }
+
+    /// Ends it at once. A script's host ends with it: there is no other way to be sure.
+    pub fn kill(&self) {
+        match self {
+            Self::Group(group) => group.kill(),
+            Self::Guest(guest) if guest.over.load(Ordering::Acquire) => {}
+            Self::Guest(guest) => guest.group.kill(),
+        }
+    }
+
+    /// What its processes have used.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.group().usage()
+    }
+
+    /// Whether nothing of it is left.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Group(group) => group.is_over(),
+            Self::Guest(guest) => guest.over.load(Ordering::Acquire),
+        }
+    }
+
+    fn group(&self) -> &Group {
+        match self {
+            Self::Group(group) => group,
+            Self::Guest(guest) => &guest.group,
+        }
+    }
+}
+
+impl GuestHandle {
+    /// Cancels the script; its answer comes when it has ended.
+    pub fn cancel(&self) {
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = stream.take() {
+            // A connection that is gone is cancelled already.
+            let _ = stream.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+/// The bytes of a request: the token, the number of fields, the fields.
+fn request(token: &str, fields: &[(String, String)]) -> Vec<u8> {
+    let count = fields.len().to_string();
+    let parts = fields.iter().flat_map(|(name, value)| [name, value]);
+    let mut bytes = Vec::new();
+    for part in [token, count.as_str()]
+        .into_iter()
+        .chain(parts.map(String::as_str))
+    {
+        let length = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(part.as_bytes());
+    }
+    bytes
+}
+
+/// Copies output until the last frame; `None` if the connection ends before.
+fn copy(mut answers: impl Read, log: &mut File) -> Result<Option<bool>, SessionError> {
+    let mut head = [0_u8; 5];
+    loop {
+        if answers.read_exact(&mut head).is_err() {
+            return Ok(None);
+        }
+        let [kind, length @ ..] = head;
+        let length = u32::from_be_bytes(length) as usize;
+        match kind {
+            b'k' => return Ok(Some(true)),
+            b'f' => return Ok(Some(false)),
+            b'o' if length <= LONGEST => {
+                let mut output = vec![0; length];
+                if answers.read_exact(&mut output).is_err() {
+                    return Ok(None);
+                }
+                log.write_all(&output)
+                    .map_err(SessionError::of("write the task's log"))?;
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+/// The end of a log.
+fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs::read(path)?;
+    let keep = usize::try_from(LAST_WORDS).unwrap_or(usize::MAX);
+    Ok(bytes[bytes.len().saturating_sub(keep)..].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_copied_until_the_last_frame() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let mut log = File::create(&path).unwrap();
+        let frames = b"o\0\0\0\x03a\nbo\0\0\0\x01\nk\0\0\0\0";
+        assert_eq!(copy(&frames[..], &mut log).unwrap(), Some(true));
+        assert_eq!(copy(&b"f\0\0\0\0"[..], &mut log).unwrap(), Some(false));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a\nb\n");
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_is_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = File::create(folder.path().join("log")).unwrap();
+        for cut in ["", "o\0\0", "o\0\0\0\x03a", "x\0\0\0\0"] {
+            assert_eq!(copy(cut.as_bytes(), &mut log).unwrap(), None, "{cut:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_made_of_frames() {
+        let fields = [("a".to_owned(), "ü".to_owned())];
+        let expected = b"\0\0\0\x01t\0\0\0\x011\0\0\0\x01a\0\0\0\x02\xc3\xbc";
+        assert_eq!(request("t", &fields), expected);
+    }
+}
