@@ -193,10 +193,12 @@ fn killed_in_the_middle(workspace: &Workspace) {
     }
     assert_eq!(run.wait().unwrap().code(), Some(0));
     let found = attempts(workspace);
-    let outcomes: Vec<_> = found
+    // A JVM that was killed may have had too little memory: halves are tried.
+    let mut outcomes: Vec<_> = found
         .iter()
         .map(|(name, outcome, ..)| format!("{name} {outcome}"))
         .collect();
+    outcomes.dedup();
     assert_eq!(
         outcomes,
         [
@@ -206,8 +208,10 @@ fn killed_in_the_middle(workspace: &Workspace) {
             "shop.second succeeded",
         ]
     );
-    for (name, outcome, is_alone, log) in &found {
-        assert_eq!(*is_alone, outcome == "succeeded", "{name}: {log}");
+    // Those that came after had a shell of their own.
+    for (name, outcome, _, log) in &found {
+        let is_alone = log.contains("spark-sql> ");
+        assert_eq!(is_alone, outcome == "succeeded", "{name}: {log}");
     }
     for table in ["shop_first", "shop_second"] {
         assert_eq!(rows(workspace, table), BOTH_DAYS, "{table}");
