@@ -18,7 +18,7 @@ mod tables;
 use std::{collections::BTreeMap, fs};
 
 use chronon_run_conf::Join;
-use chronon_run_core::{Ds, PartitionRange, StepKind};
+use chronon_run_core::{AssetKind, Ds, PartitionRange};
 use chronon_run_engine::sql::{Conf, Request, compile};
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ fn cost_grows_with_days_and_aggregations() {
         let conf = join(kind, days, aggregations);
         compile(&Request {
             conf: Conf::Join(&conf),
-            step: &StepKind::Backfill,
+            step: &AssetKind::Backfill,
             range: range(days),
             latest_date: range(days).end,
             partition_column: "ds",

@@ -119,7 +119,7 @@ fn a_run_that_lives_keeps_its_folder() {
     // Killed hard, with its watchdog: what it left is ended first.
     drop(run);
     staged.run(&["clean", "--yes"]).expect(0);
-    scripted::nobody_is_left(&staged);
+    scripted::no_process_is_left(&staged);
     assert!(!staged.workspace.path(STATE).exists());
 }
 

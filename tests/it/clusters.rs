@@ -157,7 +157,7 @@ fn an_interrupted_run_ends_its_application() {
 }
 
 #[test]
-fn a_cluster_that_nobody_can_ask_is_refused_before_the_first_job() {
+fn a_cluster_without_a_url_is_refused_before_the_first_job() {
     let staged = Staged::new(&[("one", &["lake.a"])]);
     staged.workspace.edit(
         "workspace.toml",

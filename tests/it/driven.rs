@@ -16,7 +16,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, Lease},
 };
 use chronon_run_core::{CatalogSnapshot, RangeSet, TableName};
-use chronon_run_engine::spark::{Spark, Surroundings, locate};
+use chronon_run_engine::spark::{Environment, Spark, locate};
 use chronon_run_testkit::{
     driver::{Commit, Facts, Write},
     golden,
@@ -67,12 +67,12 @@ fn join_metastore(folder: &Path, warehouse: &Path) -> Lease {
 
 /// The Spark of the tests, installed if it is missing.
 fn spark() -> Spark {
-    let surroundings = Surroundings::new(None, |name| match name {
+    let environment = Environment::new(None, |name| match name {
         "CHRONON_RUN_CACHE" => Some(cache().into()),
         "SPARK_HOME" => None,
         other => std::env::var_os(other),
     });
-    locate(&surroundings, &mut |_| ()).unwrap()
+    locate(&environment, &mut |_| ()).unwrap()
 }
 
 /// The jar with the real Driver. A relative path may start where cargo was called.

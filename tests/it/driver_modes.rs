@@ -299,7 +299,7 @@ fn secrets_are_masked() {
 }
 
 #[test]
-fn a_database_that_nobody_made_is_missed_before_anything_runs() {
+fn a_database_that_does_not_exist_is_reported_before_anything_runs() {
     let driven = Driven::scripted("nowhere", "");
     let conf = "production/group_bys/stays/listings.dim_v1";
     driven

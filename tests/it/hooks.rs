@@ -83,7 +83,7 @@ timeout = "1s""#,
     staged.set_source("lake.b", days("2026-01-01", "2026-01-01"));
     let screen = staged.run(&["materialize", "--jobs", "1", "-s", "team.alone"]);
     assert_snapshot!(screen.expect(3).text());
-    wait_until("nobody is left", || {
+    wait_until("no process is left", || {
         anybody(staged.workspace.root()).is_empty()
     });
 }

@@ -11,7 +11,7 @@ use std::{
 use chronon_run_engine::{
     kafka,
     maven::{self, Maven},
-    spark::Surroundings,
+    spark::Environment,
 };
 use serde_json::{Value, json};
 
@@ -118,12 +118,12 @@ fn free_ports() -> (u16, u16) {
 
 /// The Kafka source of the Spark, by the way that the program fetches it.
 fn kafka_source() -> Vec<String> {
-    let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
+    let environment = Environment::new(None, |name| std::env::var_os(name));
     let maven = Maven {
         prefix: std::env::var("CHRONON_MAVEN_MIRROR_PREFIX").ok(),
-        program: surroundings.on_path("mvn"),
+        program: environment.on_path("mvn"),
         settings: None,
-        curl: surroundings.on_path("curl"),
+        curl: environment.on_path("curl"),
     };
     let package = kafka::package("3.3.1", "2.12", &cache(), &maven).unwrap();
     let fetched = package.iter().map(|jar| {

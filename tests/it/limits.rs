@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Command};
 use crate::{
     driven::Driven,
     environment::{NOBODY, becoming, binary, give_to, has_rights},
-    scripted::{hangs, nobody_is_left},
+    scripted::{hangs, no_process_is_left},
     staged::Staged,
     support::{Screen, Workspace, signal, wait_until},
 };
@@ -182,7 +182,7 @@ fn the_first_process_of_a_container() {
     let screen = Screen::new(child.wait_with_output().unwrap(), staged.workspace.root());
     assert_eq!(screen.code, Some(143), "{}", screen.text());
     assert!(screen.stderr.contains("interrupted"), "{}", screen.text());
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }
 
 /// `root` is mounted read-only for the command; the user cannot change that.

@@ -1,5 +1,5 @@
 //! What can happen to a run: it is killed hard again and again, its ledger is cut off or gone, the
-//! clock jumps back, the metastore goes away. Nothing is lost, nothing is repeated, nobody is left.
+//! clock jumps back, the metastore goes away. Nothing is lost, nothing is repeated, no process is left.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use std::{
 };
 
 use chronon_run_catalog::embedded::{Embedded, Lease};
-use chronon_run_engine::spark::{Surroundings, archive::Archive, locate};
+use chronon_run_engine::spark::{Environment, archive::Archive, locate};
 use chronon_run_testkit::{
     driver::{Commit, Write},
     scripted::{Backend, CATALOG, Fault, Record},
@@ -26,7 +26,7 @@ use chronon_run_testkit::{
 use serde_json::Value;
 
 use crate::{
-    scripted::{hangs, nobody_is_left},
+    scripted::{hangs, no_process_is_left},
     staged::{Staged, all_days, fault_of, name_of, processes},
     support::{Screen, Workspace, cache, signal, wait_until},
 };
@@ -48,7 +48,7 @@ impl Random {
 }
 
 /// `kill -9` at a hundred points of a run of three hundred steps, each with a child that ignores
-/// TERM and has a grandchild: none is lost, none that was completed is repeated, nobody is left.
+/// TERM and has a grandchild: none is lost, none that was completed is repeated, no process is left.
 #[test]
 fn killed_again_and_again() {
     let names: Vec<String> = (0..STEPS).map(|step| format!("q{step:03}")).collect();
@@ -86,7 +86,7 @@ fn killed_again_and_again() {
         thread::sleep(Duration::from_millis(random.below(longest)));
         run.kill().unwrap();
         run.wait().unwrap();
-        nobody_is_left(&staged);
+        no_process_is_left(&staged);
     }
     let killed = unfinished(&staged);
     assert!(killed >= KILLS / 4, "only {killed} calls were killed");
@@ -157,7 +157,7 @@ fn killed_in_two() -> Staged {
     let (staged, mut run) = running_two();
     run.kill().unwrap();
     run.wait().unwrap();
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
     staged.faults(&[]);
     staged
 }
@@ -227,7 +227,7 @@ fn what_outlives_program_and_watchdog_is_ended_by_the_next_run() {
         staged.faults(&[]);
         staged.run(&["materialize"]).expect(0);
         assert!(!lives(), "with a ledger: {with_ledger}");
-        nobody_is_left(&staged);
+        no_process_is_left(&staged);
         is_whole(&staged);
     }
 }
@@ -254,7 +254,7 @@ fn a_signal_in_the_first_milliseconds_ends_everything() {
         let status = run.wait().unwrap();
         let ended = status.signal().or(status.code().map(|code| code - 128));
         assert_eq!(ended, Some(number), "{name} after {at} ms: {status}");
-        nobody_is_left(&staged);
+        no_process_is_left(&staged);
     }
     staged.faults(&[]);
     staged.run(&["materialize"]).expect(0);
@@ -407,10 +407,10 @@ impl Line {
 
 /// A real metastore in `folder`.
 pub(crate) fn metastore(folder: &Path) -> Lease {
-    let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
-    surroundings.cache = Some(cache());
-    surroundings.spark_home = None;
-    let spark = locate(&surroundings, &mut |_| {}).unwrap();
+    let mut environment = Environment::new(None, |name| env::var_os(name));
+    environment.cache = Some(cache());
+    environment.spark_home = None;
+    let spark = locate(&environment, &mut |_| {}).unwrap();
     let archive = Archive::new(&cache(), "metastore", &spark).ok().flatten();
     let embedded = Embedded {
         java: spark.java.program(),

@@ -258,7 +258,7 @@ fn a_rotated_log_loses_no_event() {
     stream.run(&[]).expect(0);
     print(&stream, &format!("Query started: a\n{}", progress(1, 1)));
     wait_until("progress", || !stream.status()["progress"].is_null());
-    // The end is in the copy, and nobody looked in between.
+    // The end is in the copy, and the KV store was not read in between.
     print(&stream, "Query terminated: a\n");
     let log = log_without_a_look(&stream);
     wait_until("the last line", || {

@@ -121,11 +121,14 @@ fn out_of_memory_means_more_memory_where_there_is_more() {
         ..fails(1, "java.lang.OutOfMemoryError: Java heap space")
     }]);
     staged.run(&["materialize"]).expect(0);
-    let roomy = |call: &chronon_run_testkit::scripted::Record| {
+    let more_memory = |call: &chronon_run_testkit::scripted::Record| {
         call.argv.contains(&"spark.driver.memory=7g".to_owned())
     };
     let calls = staged.calls();
-    assert_eq!(calls.iter().map(roomy).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        calls.iter().map(more_memory).collect::<Vec<_>>(),
+        [false, true]
+    );
     assert_eq!(tried(&staged), ["01..03", "01..03"]);
 }
 

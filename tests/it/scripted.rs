@@ -44,9 +44,9 @@ pub(crate) fn end(staged: &Staged, mut run: Run) -> Screen {
 }
 
 /// Nothing that a test on this workspace started is left.
-pub(crate) fn nobody_is_left(staged: &Staged) {
+pub(crate) fn no_process_is_left(staged: &Staged) {
     let mut left = Vec::new();
-    wait_until("nobody is left", || {
+    wait_until("no process is left", || {
         left = anybody(staged.workspace.root());
         left.is_empty()
     });
@@ -171,7 +171,7 @@ fn a_step_that_hangs_is_ended_with_all_that_it_started() {
     }]);
     let screen = staged.run(&["materialize", "--jobs", "1"]);
     assert_snapshot!(screen.expect(1).text());
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn what_waits_is_said_and_run_once_the_source_lands() {
 }
 
 #[test]
-fn a_step_that_somebody_killed() {
+fn a_step_that_was_killed_from_outside() {
     let _steady = steady();
     let staged = Staged::chain();
     staged.faults(&[hangs("two")]);
@@ -256,7 +256,7 @@ fn ctrl_c_and_term_stop_in_order() {
         wait_until("two runs", || staged.started().contains(&"two".to_owned()));
         signal(child.id(), name);
         assert_snapshot!(name, end(&staged, child).expect(code).text());
-        nobody_is_left(&staged);
+        no_process_is_left(&staged);
         staged.faults(&[]);
         staged.run(&["materialize"]).expect(0);
         assert_eq!(
@@ -281,11 +281,11 @@ fn a_second_run_says_who_holds_the_lock() {
     let child = start(&staged, &["materialize", "-s", "team.one+"]);
     wait_until("one runs", || !staged.calls().is_empty());
     assert_snapshot!(staged.run(&["materialize"]).expect(4).text());
-    // What nobody writes is free.
+    // Tables that no run writes are free.
     staged.run(&["materialize", "-s", "team.alone"]).expect(0);
     signal(child.id(), "KILL");
     end(&staged, child);
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
     // A dead owner holds nothing.
     staged.run(&["materialize"]).expect(0);
 }

@@ -45,7 +45,7 @@ fn the_example_is_filled() {
         "sampled",
         example.run(&["check", "--sample"]).expect(0).text()
     );
-    wait_until("the metastore ends when nobody needs it", || {
+    wait_until("the metastore ends when it is idle", || {
         metastores(example.root()).is_empty()
     });
     values(&example);
@@ -241,7 +241,9 @@ impl<'a> Run<'a> {
         // To the end, so that it never waits for a reader.
         self.lines.by_ref().map_while(Result::ok).for_each(drop);
         let code = self.child.wait().unwrap().code();
-        wait_until("nobody is left", || anybody(self.example.root()).is_empty());
+        wait_until("no process is left", || {
+            anybody(self.example.root()).is_empty()
+        });
         code
     }
 }

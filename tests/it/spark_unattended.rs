@@ -146,7 +146,7 @@ fn five_days_without_anybody_looking() {
     );
     night.kill().unwrap();
     night.wait().unwrap();
-    wait_until("nobody is left", || anybody(example.root()).is_empty());
+    wait_until("no process is left", || anybody(example.root()).is_empty());
 
     // The last night makes everything good, and nothing is left to do.
     land(&example, BOOKINGS, &bookings, "2026-01-30");

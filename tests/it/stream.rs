@@ -21,7 +21,7 @@ pub(crate) const RECORD: &str =
 const LIVES: &str =
     r#"command = ["sh", "-c", "echo up $APP_NAME; sleep 1000 & wait", "{group_by}"]"#;
 
-/// The example with an upload that somebody made, and a way to start apps. What it started is
+/// The example with an upload, and a way to start apps. What it started is
 /// ended with it.
 pub(crate) struct Stream(pub(crate) Workspace);
 
@@ -219,7 +219,7 @@ fn words(stream: &Stream) -> Vec<String> {
 #[test]
 fn the_driver_is_started_whichever_engine_fills_the_tables() {
     let stream = with_driver(&[], &[ONLINE_ENTRY, KAFKA_ENTRY]);
-    // A name that somebody has in the environment is not that of the app.
+    // A name that is in the environment is not that of the app.
     let mut command = stream.0.command(&["stream"]);
     let output = command.env("APP_NAME", "another").output().unwrap();
     Screen::new(output, stream.0.root()).expect(0);

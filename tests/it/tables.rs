@@ -15,7 +15,7 @@ use chronon_run_catalog::{
 };
 use chronon_run_core::{CatalogSnapshot, CommandLine, Ds, PartitionFormat, TableInfo, TableName};
 use chronon_run_engine::spark::{
-    InheritedOptions, Jvm, Spark, Surroundings,
+    Environment, InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{LOG_CONFIG, Length, SqlJobs},
     locate,
@@ -40,10 +40,10 @@ pub(crate) struct Warehouse {
 impl Warehouse {
     pub(crate) fn of(workspace: &Workspace) -> Self {
         let state = workspace.path(".chronon-run");
-        let mut surroundings = Surroundings::new(None, |name| env::var_os(name));
-        surroundings.cache = Some(cache());
-        surroundings.spark_home = None;
-        let spark = locate(&surroundings, &mut |_| {}).unwrap();
+        let mut environment = Environment::new(None, |name| env::var_os(name));
+        environment.cache = Some(cache());
+        environment.spark_home = None;
+        let spark = locate(&environment, &mut |_| {}).unwrap();
         let metastore = Embedded {
             java: spark.java.program(),
             java_options: archive("metastore", &spark)

@@ -16,7 +16,7 @@ use chronon_run_testkit::scripted::Fault;
 use portable_pty::{CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 
 use crate::{
-    scripted::{hangs, nobody_is_left},
+    scripted::{hangs, no_process_is_left},
     staged::{Staged, all_days, fault_of},
     support::wait_until,
 };
@@ -226,7 +226,7 @@ fn ctrl_c_once_ends_in_order_and_twice_at_once() {
     terminal.exits_with(130);
     let raw = terminal.raw();
     assert!(raw.contains("interrupted; once more to kill"), "{raw:?}");
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 
     // With a grace of an hour only the second one helps.
     staged
@@ -246,7 +246,7 @@ fn ctrl_c_once_ends_in_order_and_twice_at_once() {
     });
     terminal.press(CTRL_C);
     terminal.exits_with(130);
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_closed_window_ends_the_run_in_order() {
     runs(&staged);
     terminal.close();
     assert_eq!(terminal.wait().exit_code(), 129);
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
     let screen = staged.run(&["runs"]).expect(0);
     assert!(screen.stdout.contains("stopped"), "{}", screen.stdout);
 }
@@ -292,7 +292,7 @@ fn a_run_that_is_stopped_by_ctrl_z_goes_on_with_fg() {
     terminal.shows("over ");
     terminal.press("exit\r");
     terminal.wait();
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn bars_fit_every_width_and_follow_the_window() {
     terminal.exits_with(130);
     // In colours, and nothing is left of the bars.
     assert!(terminal.raw().contains("\x1b[3"), "{}", terminal.raw());
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }
 
 #[test]
@@ -447,7 +447,7 @@ fn a_low_window_is_not_overrun() {
     assert!(lines <= 4, "{}", terminal.screen());
     terminal.press(CTRL_C);
     terminal.exits_with(130);
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }
 
 #[test]
@@ -464,5 +464,5 @@ fn a_stuck_step_is_marked_in_its_bar() {
     });
     terminal.press(CTRL_C);
     terminal.exits_with(130);
-    nobody_is_left(&staged);
+    no_process_is_left(&staged);
 }

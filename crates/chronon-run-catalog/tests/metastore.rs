@@ -22,11 +22,11 @@ use chronon_run_catalog::{
     embedded::{Embedded, EmbeddedError, Lease},
 };
 use chronon_run_core::{Column, DayEvidence, Ds, PartitionFormat, PartitionRange, RangeSet, Slice};
-use chronon_run_engine::spark::{Spark, Surroundings, archive::Archive, locate};
+use chronon_run_engine::spark::{Environment, Spark, archive::Archive, locate};
 
 fn spark() -> Spark {
-    let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
-    locate(&surroundings, &mut |_| ()).unwrap()
+    let environment = Environment::new(None, |name| std::env::var_os(name));
+    locate(&environment, &mut |_| ()).unwrap()
 }
 
 fn embedded(spark: &Spark, workspace: &Path) -> Embedded {
@@ -275,7 +275,7 @@ fn landings_are_remembered(hive: &Hive) {
 }
 
 /// A file that is written into a partition's folder changes that day alone; so does a partition that
-/// is made anew. All days are told in a few calls.
+/// is created again. All days are sent in a few calls.
 fn written_partitions_are_told(hive: &Hive) {
     let slice = |sub_partitions: Vec<(String, String)>| Slice {
         table: table("data.events"),
@@ -404,8 +404,8 @@ fn a_rehearsal_writes_an_archive_that_starts_a_metastore() {
     let mut rehearsed = embedded(&spark, recording.directory());
     rehearsed.java_options.extend(recording.options());
     rehearsed.idle = Duration::ZERO;
-    rehearsed.rehearse().unwrap();
-    recording.adopt().unwrap();
+    rehearsed.run_for_recording().unwrap();
+    recording.publish().unwrap();
 
     let mut embedded = embedded(&spark, workspace.path());
     embedded.java_options.extend(archive.options());

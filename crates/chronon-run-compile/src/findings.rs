@@ -8,7 +8,7 @@ use std::{
 
 use chronon_run_core::{Diagnostic, Location};
 
-use crate::{Confs, Outcome, Trouble, record::Stale};
+use crate::{Confs, Outcome, Problem, record::Stale};
 
 /// Findings about what was not compiled. `sampled` are the joins that logged a share of their requests
 /// before. Paths are relative to the repo.
@@ -20,8 +20,8 @@ pub fn findings(
 ) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
     for outcome in outcomes {
-        for trouble in &outcome.troubles {
-            let finding = one(outcome, trouble, outcomes, confs);
+        for problem in &outcome.problems {
+            let finding = one(outcome, problem, outcomes, confs);
             // compile.py writes the parts of a join with it, so it may say the same of a part again.
             found.extend(finding.filter(|new| !found.iter().any(|old| old.message == new.message)));
         }
@@ -43,37 +43,37 @@ pub fn findings(
 
 fn one(
     outcome: &Outcome,
-    trouble: &Trouble,
+    problem: &Problem,
     outcomes: &[Outcome],
     confs: &Confs<'_>,
 ) -> Option<Diagnostic> {
     let at_source = |finding: Diagnostic| finding.at(Location::file(&outcome.source));
-    let finding = match trouble {
-        Trouble::Failed { error, message, at } => {
+    let finding = match problem {
+        Problem::Failed { error, message, at } => {
             let same = outcomes
                 .iter()
-                .filter(|other| other.troubles.contains(trouble));
+                .filter(|other| other.problems.contains(problem));
             let sources: Vec<String> = same
                 .map(|other| other.source.display().to_string())
                 .collect();
             let message = format!("{error}: {}", message.lines().next().unwrap_or_default());
             return Some(failed(outcome, &sources, &message, at.as_ref(), confs));
         }
-        Trouble::Invalid { name, why } => {
+        Problem::Invalid { name, why } => {
             let message = format!("`{name}` was not compiled: compile.py finds it invalid: {why}");
             Diagnostic::error("invalid-source", message)
                 .hint("correct the source and compile it again")
         }
-        Trouble::Online { name } => {
+        Problem::Online { name } => {
             let message = format!(
                 "`{name}` was not compiled: it is online and was edited, and compile.py does not overwrite online confs"
             );
             Diagnostic::error("online-conf", message).hint("leave it as it is and add the edited conf under a new name, or `--force-overwrite` changes what is served")
         }
-        Trouble::Skipped { name, why, left } => {
+        Problem::Skipped { name, why, left } => {
             return skipped(name, why, *left, confs).map(at_source);
         }
-        Trouble::Dependents(names) => {
+        Problem::Dependents(names) => {
             let missing: Vec<&str> = names
                 .iter()
                 .map(String::as_str)
@@ -145,17 +145,17 @@ fn skipped(name: &str, why: &str, left: bool, confs: &Confs<'_>) -> Option<Diagn
 
 /// Confs whose variable is no longer in the source.
 fn left_over(outcome: &Outcome, confs: &Confs<'_>) -> Vec<Diagnostic> {
-    if outcome.written.is_empty() && !outcome.troubles.is_empty() {
+    if outcome.written.is_empty() && !outcome.problems.is_empty() {
         return Vec::new();
     }
     let named = |path: &Path| {
-        outcome.troubles.iter().any(|trouble| match trouble {
-            Trouble::Invalid { name, .. }
-            | Trouble::Online { name }
-            | Trouble::Skipped { name, .. } => is_conf_of(path, name),
+        outcome.problems.iter().any(|problem| match problem {
+            Problem::Invalid { name, .. }
+            | Problem::Online { name }
+            | Problem::Skipped { name, .. } => is_conf_of(path, name),
             // What comes after it was not tried.
-            Trouble::Failed { .. } => true,
-            Trouble::Dependents(_) => false,
+            Problem::Failed { .. } => true,
+            Problem::Dependents(_) => false,
         })
     };
     let there = confs.of(&outcome.source).into_keys();
@@ -242,10 +242,10 @@ impl Stale {
 mod tests {
     use super::*;
 
-    fn outcome(troubles: Vec<Trouble>) -> Outcome {
+    fn outcome(problems: Vec<Problem>) -> Outcome {
         Outcome {
             source: "group_bys/shop/a.py".into(),
-            troubles,
+            problems,
             ..Outcome::default()
         }
     }
@@ -259,12 +259,12 @@ mod tests {
             production: "production",
         };
         let at = Some((folder.path().join("lib.py"), 3));
-        let trouble = Trouble::Failed {
+        let problem = Problem::Failed {
             error: "NameError".into(),
             message: "name 'nothing' is not defined\nmore".into(),
             at,
         };
-        let found = findings(&[outcome(vec![trouble])], &BTreeSet::new(), &confs);
+        let found = findings(&[outcome(vec![problem])], &BTreeSet::new(), &confs);
         assert_eq!(
             found[0].message,
             "group_bys/shop/a.py was not compiled: NameError: name 'nothing' is not defined"
@@ -279,7 +279,7 @@ mod tests {
             repo: folder.path(),
             production: "production",
         };
-        let group_by = outcome(vec![Trouble::Dependents(vec!["shop.j.v1".into()])]);
+        let group_by = outcome(vec![Problem::Dependents(vec!["shop.j.v1".into()])]);
         let join = Outcome {
             source: "joins/shop/j.py".into(),
             written: vec!["production/joins/shop/j.v1".into()],
@@ -300,7 +300,7 @@ mod tests {
             production: "production",
         };
         let skipped = |left| {
-            outcome(vec![Trouble::Skipped {
+            outcome(vec![Problem::Skipped {
                 name: "shop.a.v1".into(),
                 why: "not needed".into(),
                 left,

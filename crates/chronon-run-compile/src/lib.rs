@@ -20,7 +20,7 @@ mod sources;
 
 pub use compiler::{CompileError, Job, compile};
 pub use findings::findings;
-pub use outcome::{Outcome, Trouble};
-pub use python::{CHRONON_AI, Python, PythonError, Surroundings};
+pub use outcome::{Outcome, Problem};
+pub use python::{CHRONON_AI, Environment, Python, PythonError};
 pub use record::{Confs, Entry, Record, Stale};
 pub use sources::{Source, Sources};

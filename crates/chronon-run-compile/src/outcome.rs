@@ -12,14 +12,14 @@ pub struct Outcome {
     /// The conf files that were written, relative to the repo, sorted.
     pub written: Vec<PathBuf>,
     /// What was not compiled, and why.
-    pub troubles: Vec<Trouble>,
+    pub problems: Vec<Problem>,
     /// Everything that compile.py printed.
     pub output: String,
 }
 
 /// Why something was not compiled.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Trouble {
+pub enum Problem {
     /// The Python code failed.
     Failed {
         /// The exception's class, or `killed` or `exit`.
@@ -73,14 +73,14 @@ impl Outcome {
         told.output.lines().for_each(|line| reader.line(line, repo));
         reader.written.sort();
         reader.written.dedup();
-        let mut troubles = reader.troubles;
+        let mut problems = reader.problems;
         if let Some(error) = told.error {
-            troubles.push(failed(error, told.message, told.file.zip(told.line)));
+            problems.push(failed(error, told.message, told.file.zip(told.line)));
         }
         Self {
             source: told.source,
             written: reader.written,
-            troubles,
+            problems,
             output: told.output,
         }
     }
@@ -89,19 +89,19 @@ impl Outcome {
 /// What precedes the list of names in the assertion about dependents.
 const DEPENDENTS: &str = "You must also materialize all dependent";
 
-fn failed(error: String, message: String, at: Option<(PathBuf, usize)>) -> Trouble {
+fn failed(error: String, message: String, at: Option<(PathBuf, usize)>) -> Problem {
     if error == "AssertionError" && message.starts_with(DEPENDENTS) {
         let names = message.split('\'').skip(1).step_by(2);
-        return Trouble::Dependents(names.map(str::to_owned).collect());
+        return Problem::Dependents(names.map(str::to_owned).collect());
     }
-    Trouble::Failed { error, message, at }
+    Problem::Failed { error, message, at }
 }
 
 #[derive(Default)]
 struct Reader {
     team: String,
     written: Vec<PathBuf>,
-    troubles: Vec<Trouble>,
+    problems: Vec<Problem>,
 }
 
 impl Reader {
@@ -117,19 +117,19 @@ impl Reader {
         } else if let Some(rest) = left.strip_prefix("Could not write ") {
             let name = self.named(second(rest));
             let why = right.to_owned();
-            self.troubles.push(Trouble::Invalid { name, why });
+            self.problems.push(Problem::Invalid { name, why });
         } else if let Some(rest) = line.strip_prefix("Cannot overwrite ") {
             let name = self.named(second(rest));
-            self.troubles.push(Trouble::Online { name });
+            self.problems.push(Problem::Online { name });
         } else if let Some(rest) = line.strip_prefix("Skipping ") {
             let (what, why) = rest.split_once(": ").unwrap_or((rest, ""));
-            self.troubles.push(Trouble::Skipped {
+            self.problems.push(Problem::Skipped {
                 name: self.named(second(what)),
                 why: why.to_owned(),
                 left: false,
             });
         } else if line.starts_with("old file exists for skipped config")
-            && let Some(Trouble::Skipped { left, .. }) = self.troubles.last_mut()
+            && let Some(Problem::Skipped { left, .. }) = self.problems.last_mut()
         {
             *left = true;
         }
@@ -183,32 +183,32 @@ Successfully wrote 1 GroupBy objects to /repo/production
         );
         let why = "GroupBys should not be materialized if batch upload job is not needed";
         let expected = [
-            Trouble::Skipped {
+            Problem::Skipped {
                 name: "shop.a.v2".into(),
                 why: why.into(),
                 left: true,
             },
-            Trouble::Online {
+            Problem::Online {
                 name: "shop.a.v3".into(),
             },
-            Trouble::Invalid {
+            Problem::Invalid {
                 name: "shop.a.v4".into(),
                 why: "join parts are wrong, keys too".into(),
             },
         ];
-        assert_eq!(outcome.troubles, expected);
+        assert_eq!(outcome.problems, expected);
     }
 
     #[test]
     fn the_assertion_about_dependents_is_not_a_failure_of_the_code() {
         let message = "You must also materialize all dependent GroupBys or Joins. You can do this by passing the --force-overwrite flag to the compile.py command. Detected dependencies are as follows: ['shop.j.v1', 'shop.k.v1']";
         let outcome = told(Some("AssertionError"), message);
-        let names = Trouble::Dependents(vec!["shop.j.v1".into(), "shop.k.v1".into()]);
-        assert_eq!(outcome.troubles.last(), Some(&names));
+        let names = Problem::Dependents(vec!["shop.j.v1".into(), "shop.k.v1".into()]);
+        assert_eq!(outcome.problems.last(), Some(&names));
         let other = told(Some("AssertionError"), "keys are missing");
         assert!(matches!(
-            other.troubles.last(),
-            Some(Trouble::Failed { .. })
+            other.problems.last(),
+            Some(Problem::Failed { .. })
         ));
     }
 }

@@ -33,7 +33,7 @@ pub struct Python {
 
 /// Where an interpreter is looked for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// The one that `workspace.toml` names: an interpreter or the folder of a virtual environment.
     pub named: Option<PathBuf>,
     /// The virtual environment that is active.
@@ -66,8 +66,8 @@ impl Python {
     ///
     /// # Errors
     /// [`PythonError`] if none can import chronon-ai, or the named one cannot.
-    pub fn find(surroundings: &Surroundings) -> Result<Self, PythonError> {
-        if let Some(named) = &surroundings.named {
+    pub fn find(environment: &Environment) -> Result<Self, PythonError> {
+        if let Some(named) = &environment.named {
             let argv = vec![interpreter(named).to_string_lossy().into_owned()];
             return asked(argv).map_err(|why| PythonError::Named {
                 python: named.display().to_string(),
@@ -75,7 +75,7 @@ impl Python {
             });
         }
         let mut looked = Vec::new();
-        for argv in surroundings.candidates() {
+        for argv in environment.candidates() {
             let shown = argv.join(" ");
             match asked(argv) {
                 Ok(found) => return Ok(found),
@@ -92,7 +92,7 @@ impl Python {
     }
 }
 
-impl Surroundings {
+impl Environment {
     fn candidates(&self) -> Vec<Vec<String>> {
         let of_folders = self.folders.iter();
         let venvs = of_folders.flat_map(|folder| [".venv", "venv"].map(|name| folder.join(name)));
@@ -189,19 +189,19 @@ mod tests {
         );
         program(&at("bin/python3"), "exit 1");
         program(&at("bin/uv"), "echo @@version $5");
-        let mut surroundings = Surroundings {
+        let mut environment = Environment {
             folders: vec![at("repo")],
             path: Some(at("bin").into_os_string()),
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let found = Python::find(&surroundings).unwrap();
+        let found = Python::find(&environment).unwrap();
         assert_eq!(found.version, CHRONON_AI);
         assert_eq!(found.argv[1..4], ["run", "--quiet", "--no-project"]);
         program(&at("active/bin/python"), "echo @@version 1");
-        surroundings.active = Some(at("active"));
-        assert_eq!(Python::find(&surroundings).unwrap().version, "1");
-        surroundings.named = Some(at("repo/.venv"));
-        let error = Python::find(&surroundings).unwrap_err().to_string();
+        environment.active = Some(at("active"));
+        assert_eq!(Python::find(&environment).unwrap().version, "1");
+        environment.named = Some(at("repo/.venv"));
+        let error = Python::find(&environment).unwrap_err().to_string();
         assert!(
             error.ends_with("cannot import chronon-ai: No module named ai"),
             "{error}"
@@ -213,9 +213,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         program(&folder.path().join("python3"), "echo broken; exit 1");
         let path = Some(folder.path().as_os_str().to_owned());
-        let error = Python::find(&Surroundings {
+        let error = Python::find(&Environment {
             path,
-            ..Surroundings::default()
+            ..Environment::default()
         });
         let error = error.unwrap_err().to_string();
         assert!(error.contains("python3` (broken)"), "{error}");

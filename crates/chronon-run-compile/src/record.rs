@@ -125,7 +125,7 @@ impl Record {
         found
     }
 
-    /// Puts down that compile.py made the confs of `source` without trouble.
+    /// Puts down that compile.py made the confs of `source` without problem.
     pub fn compiled(&mut self, source: &Source, confs: &Confs<'_>) {
         let entry = Entry {
             compiled: true,

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use chronon_run_core::{ConfType, Digest, StepKind, clean};
+use chronon_run_core::{AssetKind, ConfType, Digest, clean};
 use serde_json::{Map, Value, json};
 
 /// One edit of a join that the Driver notices.
@@ -96,7 +96,7 @@ pub fn hashed(conf: &Value) -> BTreeMap<String, Value> {
 /// The digest of what of a compiled conf decides about the rows of one step's table. Descriptions,
 /// schedules, topics and the order of the parts do not.
 #[must_use]
-pub fn content_digest(conf: &Value, conf_type: ConfType, step: &StepKind) -> i64 {
+pub fn content_digest(conf: &Value, conf_type: ConfType, step: &AssetKind) -> i64 {
     let content = match conf_type {
         ConfType::Join => join_content(conf, step),
         _ => own_content(conf),
@@ -112,7 +112,7 @@ pub fn content_edits(
     before: &Value,
     after: &Value,
     conf_type: ConfType,
-    step: &StepKind,
+    step: &AssetKind,
 ) -> Vec<String> {
     if conf_type != ConfType::Join {
         return differing(&own_content(before), &own_content(after));
@@ -134,32 +134,32 @@ pub fn content_edits(
 
 impl Edit {
     /// Whether the rows of a step's table follow from what was edited.
-    fn is_about(&self, step: &StepKind) -> bool {
+    fn is_about(&self, step: &AssetKind) -> bool {
         match self {
             Self::Left(_) | Self::Bootstraps(_) => true,
             Self::Part(part, _) | Self::PartRemoved(part) | Self::PartAdded(part) => {
                 concerns(step, part)
             }
-            Self::Derivations(_) => !matches!(step, StepKind::Left | StepKind::Part(_)),
+            Self::Derivations(_) => !matches!(step, AssetKind::Left | AssetKind::Part(_)),
         }
     }
 }
 
 /// Whether the part of a join counts for a step of it.
-fn concerns(step: &StepKind, part: &str) -> bool {
+fn concerns(step: &AssetKind, part: &str) -> bool {
     match step {
-        StepKind::Left => false,
-        StepKind::Part(own) => clean(own) == part,
+        AssetKind::Left => false,
+        AssetKind::Part(own) => clean(own) == part,
         _ => true,
     }
 }
 
-fn join_content(conf: &Value, step: &StepKind) -> Value {
+fn join_content(conf: &Value, step: &AssetKind) -> Value {
     let keep = |found: BTreeMap<String, Value>| -> Value {
         let kept = found.into_iter().filter(|(part, _)| concerns(step, part));
         Value::Object(kept.collect())
     };
-    let derived = !matches!(step, StepKind::Left | StepKind::Part(_));
+    let derived = !matches!(step, AssetKind::Left | AssetKind::Part(_));
     json!({
         "left": relevant(&conf["left"]),
         "bootstrapParts": relevant(&conf["bootstrapParts"]),
@@ -467,7 +467,7 @@ mod tests {
     /// What of an edit counts for the rows of a table, beyond what the Driver notices.
     #[test]
     fn the_content_is_what_decides_about_rows() {
-        let step = StepKind::Backfill;
+        let step = AssetKind::Backfill;
         let digest = |conf: &Value| content_digest(conf, ConfType::Join, &step);
         let words = |edit: &dyn Fn(&mut Value)| {
             let mut after = join();
@@ -512,7 +512,7 @@ mod tests {
     fn a_step_of_a_join_follows_from_its_own_part() {
         let mut after = join();
         after["joinParts"][0]["groupBy"]["aggregations"][0]["operation"] = json!(7);
-        let same = |step: StepKind| {
+        let same = |step: AssetKind| {
             let digest = |conf: &Value| content_digest(conf, ConfType::Join, &step);
             let same = digest(&join()) == digest(&after);
             assert_eq!(
@@ -521,10 +521,10 @@ mod tests {
             );
             same
         };
-        assert!(!same(StepKind::Part("t_g".to_owned())));
-        assert!(same(StepKind::Part("p_t_h".to_owned())));
-        assert!(same(StepKind::Left));
-        assert!(!same(StepKind::Final));
+        assert!(!same(AssetKind::Part("t_g".to_owned())));
+        assert!(same(AssetKind::Part("p_t_h".to_owned())));
+        assert!(same(AssetKind::Left));
+        assert!(!same(AssetKind::Final));
     }
 
     #[test]
@@ -533,7 +533,7 @@ mod tests {
         let mut after = before.clone();
         after["startPartition"] = json!("2025-01-01");
         let digest =
-            |conf: &Value| content_digest(conf, ConfType::StagingQuery, &StepKind::Backfill);
+            |conf: &Value| content_digest(conf, ConfType::StagingQuery, &AssetKind::Backfill);
         assert_eq!(digest(&before), digest(&after));
         after["query"] = json!("SELECT 2");
         assert_ne!(digest(&before), digest(&after));

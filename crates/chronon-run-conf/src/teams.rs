@@ -187,7 +187,7 @@ fn modes<'a>(
                 .filter(|(_, value)| !value.is_string())
                 .map(move |(variable, _)| {
                     bad(format!(
-                        "team `{team}`: {environment}.{mode}.{variable} is not a text"
+                        "team `{team}`: {environment}.{mode}.{variable} is not a string"
                     ))
                 })
         })
@@ -196,7 +196,7 @@ fn modes<'a>(
 
 fn bad(message: String) -> Diagnostic {
     Diagnostic::error("bad-teams", message)
-        .hint("all values of environment variables must be texts: \"2\", not 2")
+        .hint("all values of environment variables must be strings: \"2\", not 2")
 }
 
 #[cfg(test)]
@@ -225,7 +225,7 @@ mod tests {
         assert!(
             findings[0]
                 .message
-                .contains("production.backfill.N is not a text"),
+                .contains("production.backfill.N is not a string"),
             "{findings:?}"
         );
 

@@ -64,7 +64,7 @@ impl fmt::Display for ConfId {
 
 /// Which of a conf's products an asset is. One word each, after the run.py modes of §2.1.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum StepKind {
+pub enum AssetKind {
     /// The table of a staging query or GroupBy, or a whole join in one job.
     Backfill,
     /// Modular join: `join-left`, the table `O_bootstrap`.
@@ -93,7 +93,7 @@ pub enum StepKind {
     Consistency,
 }
 
-impl StepKind {
+impl AssetKind {
     /// The word for it in ids, in `mode:` selectors and in JSON; a part's own name is left out.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -162,7 +162,7 @@ impl StepKind {
     }
 }
 
-impl fmt::Display for StepKind {
+impl fmt::Display for AssetKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Part(name) => write!(f, "part/{name}"),
@@ -171,7 +171,7 @@ impl fmt::Display for StepKind {
     }
 }
 
-impl FromStr for StepKind {
+impl FromStr for AssetKind {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -203,7 +203,7 @@ pub struct AssetId {
     /// The conf that produces it.
     pub conf: ConfId,
     /// Which of the conf's products it is.
-    pub step: StepKind,
+    pub step: AssetKind,
 }
 
 /// A text that is not an asset id.
@@ -214,7 +214,7 @@ pub struct AssetIdError(pub String);
 impl AssetId {
     /// The asset `step` of the conf `name`.
     #[must_use]
-    pub fn new(conf_type: ConfType, name: &str, step: StepKind) -> Self {
+    pub fn new(conf_type: ConfType, name: &str, step: AssetKind) -> Self {
         let conf = ConfId {
             conf_type,
             name: name.to_owned(),

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub enum Severity {
     /// Nothing may run until it is fixed.
     Error,
-    /// Worth mending; runs go on.
+    /// Should be fixed; runs continue.
     Warning,
 }
 

@@ -12,7 +12,7 @@ use crate::{AssetId, Ds, PartitionRange, RangeSet};
 
 /// A reader of events. Called by the thread that runs the run, so it must not take long.
 pub trait Sink {
-    /// Takes one event. There is no way to fail: a reader keeps its troubles to itself.
+    /// Takes one event. Infallible: implementations handle their own errors.
     fn emit(&mut self, event: &Event);
 
     /// Everything emitted so far is about to have consequences, such as a child that starts:

@@ -19,7 +19,7 @@ pub mod secret;
 pub mod shown;
 pub mod table;
 
-pub use asset::{AssetId, AssetIdError, ConfId, ConfType, StepKind};
+pub use asset::{AssetId, AssetIdError, AssetKind, ConfId, ConfType};
 pub use columns::{BEFORE, ColumnChanges, Retyped, TableChanges};
 pub use command::CommandLine;
 pub use diagnostic::{Diagnostic, Location, Severity};

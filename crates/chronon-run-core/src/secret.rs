@@ -1,7 +1,7 @@
 //! What is secret: the one place that decides it, by the name of a setting and by what its value holds.
 //!
 //! Everything that is shown or stored goes through [`mask`] or [`mask_text`]. What stays secret by neither
-//! name nor form (a password in a free text) cannot be known; such a setting needs a name that says so.
+//! name nor form (a password in a free text) cannot be known; such a setting needs a name that marks it as secret.
 
 #[path = "secret_tokens.rs"]
 mod tokens;

@@ -29,7 +29,7 @@ pub struct TableInfo {
     pub view_text: Option<String>,
     /// TBLPROPERTIES.
     pub properties: BTreeMap<String, String>,
-    /// Where its files are, if the catalog says so.
+    /// Where its files are, if the catalog has it.
     pub location: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Jars from a Maven repository: what they are called, where they are kept, and how they get there.
 //!
 //! A jar is fetched by the user's own programs, with the user's mirrors, proxies and credentials:
-//! `curl` from `$CHRONON_MAVEN_MIRROR_PREFIX`, which run.py obeys too (§9), else `mvn`, else
+//! `curl` from `$CHRONON_MAVEN_MIRROR_PREFIX`, which run.py reads too (§9), else `mvn`, else
 //! `curl` from the mirror of `settings.xml`. It appears in the cache by one rename, beside a record
 //! of its checksum.
 

@@ -9,7 +9,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use chronon_run_conf::{ConfRepo, GroupBy, Join, StagingQuery};
-use chronon_run_core::{Diagnostic, Severity, StepKind};
+use chronon_run_core::{AssetKind, Diagnostic, Severity};
 use chronon_run_engine::sql::{self, Conf};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ struct Feature {
     field: &'static str,
     with: &'static str,
     base: Base,
-    step: StepKind,
+    step: AssetKind,
     /// What is put where in the base, as JSON pointers; NULL takes away.
     edits: Vec<(&'static str, Value)>,
 }
@@ -112,13 +112,13 @@ fn feature(
         field,
         with,
         base,
-        step: StepKind::Backfill,
+        step: AssetKind::Backfill,
         edits,
     }
 }
 
 impl Feature {
-    fn step(self, step: StepKind) -> Self {
+    fn step(self, step: AssetKind) -> Self {
         Self { step, ..self }
     }
 }
@@ -374,7 +374,7 @@ fn group_bys() -> Vec<Feature> {
             Temporal,
             vec![(windows, window(6, 0))],
         )
-        .step(StepKind::Upload),
+        .step(AssetKind::Upload),
         feature(
             "aggregations[].windows",
             "no length",
@@ -486,16 +486,16 @@ fn group_bys() -> Vec<Feature> {
             Snapshot,
             vec![("/isIncremental", json!(1)), (OPERATION, json!(12))],
         ),
-        feature("metaData.online", "upload, SNAPSHOT", Snapshot, vec![]).step(StepKind::Upload),
-        feature("metaData.online", "upload, TEMPORAL", Temporal, vec![]).step(StepKind::Upload),
-        feature("metaData.online", "upload of entities", Entities, vec![]).step(StepKind::Upload),
+        feature("metaData.online", "upload, SNAPSHOT", Snapshot, vec![]).step(AssetKind::Upload),
+        feature("metaData.online", "upload, TEMPORAL", Temporal, vec![]).step(AssetKind::Upload),
+        feature("metaData.online", "upload of entities", Entities, vec![]).step(AssetKind::Upload),
         feature(
             "metaData.online",
             "streaming",
             Temporal,
             vec![("/sources/0/events/topic", json!("buys"))],
         )
-        .step(StepKind::Streaming),
+        .step(AssetKind::Streaming),
         feature(
             "metaData.historicalBackfill",
             "false",
@@ -539,9 +539,9 @@ fn joins() -> Vec<Feature> {
         feature("joinParts", "windows of hours, entities on the left", Panel, vec![("/joinParts/0/groupBy/accuracy", json!(0)), ("/joinParts/0/groupBy/aggregations/0/windows/0/timeUnit", json!(0))]),
         feature("joinParts[].keyMapping", "other names", Join, vec![("/left/events/query/selects", json!({ "guest": "user" })), ("/joinParts/0/keyMapping", json!({ "guest": "user" }))]),
         feature("joinParts[].prefix", "a word", Join, vec![("/joinParts/0/prefix", json!("p"))]),
-        feature("mode backfill-left", "", Join, vec![]).step(StepKind::Left),
-        feature("mode part", "", Join, vec![]).step(StepKind::Part("shop_buys_v1".to_owned())),
-        feature("mode backfill-final", "", Join, vec![]).step(StepKind::Final),
+        feature("mode backfill-left", "", Join, vec![]).step(AssetKind::Left),
+        feature("mode part", "", Join, vec![]).step(AssetKind::Part("shop_buys_v1".to_owned())),
+        feature("mode backfill-final", "", Join, vec![]).step(AssetKind::Final),
         feature("bootstrapParts", "a table", Join, vec![("/bootstrapParts", bootstrap(ready.clone()))]),
         feature("bootstrapParts", "with partitionColumn", Join, vec![("/bootstrapParts", bootstrap(json!({ "selects": ready["selects"], "setups": [], "partitionColumn": "day" })))]),
         feature("onlineExternalParts", "online only", Join, vec![("/onlineExternalParts", external(false))]),
@@ -551,21 +551,21 @@ fn joins() -> Vec<Feature> {
         feature("skewKeys", "of a key", Join, vec![("/skewKeys", json!({ "user": ["'robot'"] }))]),
         feature("skewKeys", "of another column", Join, vec![("/left/events/query/selects", json!({ "user": "user", "city": "city" })), ("/skewKeys", json!({ "city": ["'x'"] }))]),
         feature("modelTransforms", "models: backfill of `…_pre_mt`", Join, vec![("/modelTransforms", models.clone())]),
-        feature("modelTransforms", "models: model-transform", Join, vec![("/modelTransforms", models.clone())]).step(StepKind::ModelTransform),
-        feature("modelTransforms", "consistency", Join, vec![("/modelTransforms", models)]).step(StepKind::Consistency),
-        feature("labelPart", "one window of days", Labels, vec![]).step(StepKind::LabelJoin),
-        feature("labelPart", "none, mode label-join", Join, vec![]).step(StepKind::LabelJoin),
-        feature("labelPart", "two aggregations", Labels, vec![("/labelPart/labels/0/groupBy/aggregations/1", json!({ "inputColumn": "price", "operation": 6, "argMap": {}, "windows": [{ "length": 7, "timeUnit": 1 }] }))]).step(StepKind::LabelJoin),
-        feature("labelPart", "entities on the left", Labels, vec![("/left", entities()["sources"][0].clone())]).step(StepKind::LabelJoin),
-        feature("labelPart", "leftStartOffset after leftEndOffset", Labels, vec![("/labelPart/leftEndOffset", json!(5))]).step(StepKind::LabelJoin),
-        feature("labelPart", "keys that are no rowIds", Labels, vec![("/rowIds", json!(["ts"]))]).step(StepKind::LabelJoin),
-        feature("metaData.samplePercent", "logging: log-flattener", Join, vec![("/metaData/samplePercent", json!(100.0))]).step(StepKind::LogFlattener),
-        feature("metaData.samplePercent", "logging: log-summary", Join, vec![("/metaData/samplePercent", json!(100.0))]).step(StepKind::LogSummary),
-        feature("mode stats-summary", "", Join, vec![]).step(StepKind::StatsSummary),
-        feature("metaData.customJson", "check_consistency", Join, vec![("/metaData/customJson", json!("{\"check_consistency\": true}"))]).step(StepKind::Consistency),
-        feature("metaData.consistencySamplePercent", "0", Join, vec![("/metaData/consistencySamplePercent", json!(0.0))]).step(StepKind::Consistency),
-        feature("rowIds", "no keys of the parts, mode consistency", Join, vec![("/rowIds", json!(["other", "ts"]))]).step(StepKind::Consistency),
-        feature("rowIds", "no time, mode consistency", Join, vec![("/rowIds", json!(["user"]))]).step(StepKind::Consistency),
+        feature("modelTransforms", "models: model-transform", Join, vec![("/modelTransforms", models.clone())]).step(AssetKind::ModelTransform),
+        feature("modelTransforms", "consistency", Join, vec![("/modelTransforms", models)]).step(AssetKind::Consistency),
+        feature("labelPart", "one window of days", Labels, vec![]).step(AssetKind::LabelJoin),
+        feature("labelPart", "none, mode label-join", Join, vec![]).step(AssetKind::LabelJoin),
+        feature("labelPart", "two aggregations", Labels, vec![("/labelPart/labels/0/groupBy/aggregations/1", json!({ "inputColumn": "price", "operation": 6, "argMap": {}, "windows": [{ "length": 7, "timeUnit": 1 }] }))]).step(AssetKind::LabelJoin),
+        feature("labelPart", "entities on the left", Labels, vec![("/left", entities()["sources"][0].clone())]).step(AssetKind::LabelJoin),
+        feature("labelPart", "leftStartOffset after leftEndOffset", Labels, vec![("/labelPart/leftEndOffset", json!(5))]).step(AssetKind::LabelJoin),
+        feature("labelPart", "keys that are no rowIds", Labels, vec![("/rowIds", json!(["ts"]))]).step(AssetKind::LabelJoin),
+        feature("metaData.samplePercent", "logging: log-flattener", Join, vec![("/metaData/samplePercent", json!(100.0))]).step(AssetKind::LogFlattener),
+        feature("metaData.samplePercent", "logging: log-summary", Join, vec![("/metaData/samplePercent", json!(100.0))]).step(AssetKind::LogSummary),
+        feature("mode stats-summary", "", Join, vec![]).step(AssetKind::StatsSummary),
+        feature("metaData.customJson", "check_consistency", Join, vec![("/metaData/customJson", json!("{\"check_consistency\": true}"))]).step(AssetKind::Consistency),
+        feature("metaData.consistencySamplePercent", "0", Join, vec![("/metaData/consistencySamplePercent", json!(0.0))]).step(AssetKind::Consistency),
+        feature("rowIds", "no keys of the parts, mode consistency", Join, vec![("/rowIds", json!(["other", "ts"]))]).step(AssetKind::Consistency),
+        feature("rowIds", "no time, mode consistency", Join, vec![("/rowIds", json!(["user"]))]).step(AssetKind::Consistency),
     ]
 }
 

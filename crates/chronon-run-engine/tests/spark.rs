@@ -24,7 +24,7 @@ use chronon_run_core::{CatalogSnapshot, CommandLine, TableName};
 use chronon_run_engine::{
     seeds::{self, Format, Partitioning, Prepared, Seed, State},
     spark::{
-        InheritedOptions, Jvm, Spark, Surroundings,
+        Environment, InheritedOptions, Jvm, Spark,
         archive::Archive,
         command::{LOG_CONFIG, Length, SqlJobs},
         locate, log, session,
@@ -46,8 +46,8 @@ impl Workspace {
             .prefix("workspace")
             .tempdir()
             .unwrap();
-        let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
-        let spark = locate(&surroundings, &mut |_| ()).unwrap();
+        let environment = Environment::new(None, |name| std::env::var_os(name));
+        let spark = locate(&environment, &mut |_| ()).unwrap();
         fs::write(directory.path().join("log4j2.properties"), LOG_CONFIG).unwrap();
         let metastore = Embedded {
             java: spark.java.program(),
@@ -380,15 +380,15 @@ fn a_session_survives_failing_scripts(workspace: &Workspace) {
 #[test]
 fn a_recorded_archive_is_used_and_a_damaged_one_is_not() {
     let cache = tempfile::tempdir().unwrap();
-    let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
-    let spark = locate(&surroundings, &mut |_| ()).unwrap();
+    let environment = Environment::new(None, |name| std::env::var_os(name));
+    let spark = locate(&environment, &mut |_| ()).unwrap();
     let archive = Archive::new(cache.path(), "sql", &spark).unwrap();
     let archive = archive.expect("a Java of Spark 3.3.1 has class-data archives");
     let recording = archive.record().unwrap();
     let job = recording.sql_job(&spark).unwrap();
     let output = command(&job).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
-    recording.adopt().unwrap();
+    recording.publish().unwrap();
     assert!(archive.is_ready());
     let version = Command::new(spark.java.program())
         .args(archive.options())

@@ -62,7 +62,7 @@ fn jobs() -> Vec<Job> {
         timeout: Some(Duration::from_secs(60)),
         retries: Retries::NONE,
         bisect: false,
-        roomy: false,
+        more_memory: false,
         cost: 0,
     };
     (0..STEPS).map(job).collect()

@@ -19,7 +19,7 @@ use crate::{
     queue::{Position, Queue},
     sink::Sinks,
     vigil::{self, Vigil},
-    worker::{Ending, Message, News, Order, Report, Worker},
+    worker::{Ending, Message, Report, SlotCommand, SlotEvent, Worker},
 };
 
 /// How often the logs of running steps are looked at for progress.
@@ -36,7 +36,7 @@ pub enum Control {
     Kill,
 }
 
-/// What happens to the rest when a step has failed for good.
+/// What happens to the rest when the last attempt of a step has failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnFailure {
     /// No new step starts; running ones finish.
@@ -125,13 +125,13 @@ pub fn run(
             summary: Summary::default(),
         };
         for slot in 0..slots as usize {
-            let (orders, received) = unbounded();
+            let (commands, received) = unbounded();
             let ending = Arc::<Ending>::default();
             let worker = Worker {
                 slot,
                 work,
                 options,
-                orders: received,
+                commands: received,
                 news: news_sender.clone(),
                 ending: Arc::clone(&ending),
                 interrupted: interrupted.clone(),
@@ -139,7 +139,7 @@ pub fn run(
             };
             scope.spawn(|| worker.run());
             coordinator.slots.push(Slot {
-                orders: Some(orders),
+                commands: Some(commands),
                 ending,
                 running: None,
             });
@@ -147,7 +147,7 @@ pub fn run(
         // So that the channel ends with the last slot.
         drop(news_sender);
         coordinator.begin();
-        coordinator.conduct(&news, control);
+        coordinator.event_loop(&news, control);
         coordinator.finish(started)
     });
     Ok(summary)
@@ -179,7 +179,7 @@ struct Coordinator<'a> {
 
 struct Slot {
     /// Dropped when there is nothing more to do.
-    orders: Option<Sender<Order>>,
+    commands: Option<Sender<SlotCommand>>,
     ending: Arc<Ending>,
     running: Option<Running>,
 }
@@ -220,7 +220,7 @@ impl Coordinator<'_> {
     }
 
     /// Until every job is over and every slot is closed.
-    fn conduct(&mut self, news: &Receiver<Message>, control: &Receiver<Control>) {
+    fn event_loop(&mut self, news: &Receiver<Message>, control: &Receiver<Control>) {
         let silence = never();
         let mut control = control;
         let mut tick = Instant::now() + TICK;
@@ -228,7 +228,7 @@ impl Coordinator<'_> {
             self.fill_slots();
             self.release_starts();
             if self.is_idle() {
-                self.dismiss();
+                self.close_slots();
             }
             if self.slots.is_empty() {
                 return;
@@ -239,15 +239,15 @@ impl Coordinator<'_> {
             select! {
                 recv(news) -> message => match message {
                     Ok(message) => {
-                        self.hear(message);
+                        self.on_message(message);
                         // What came meanwhile shares one flush of the sinks.
-                        news.try_iter().for_each(|message| self.hear(message));
+                        news.try_iter().for_each(|message| self.on_message(message));
                     }
                     // Every slot thread is gone.
                     Err(_) => return,
                 },
                 recv(control) -> word => match word {
-                    Ok(word) => self.obey(word),
+                    Ok(word) => self.on_control(word),
                     Err(_) => control = &silence,
                 },
                 default(wait) => {}
@@ -279,16 +279,18 @@ impl Coordinator<'_> {
             if slot.running.is_some() {
                 continue;
             }
-            let Some(orders) = &slot.orders else { continue };
+            let Some(commands) = &slot.commands else {
+                continue;
+            };
             let Some(position) = self.queue.pop() else {
                 return;
             };
             self.attempts[position] += 1;
             slot.ending.reset();
             slot.running = Some(Running::new(position));
-            // A slot thread lives until its orders end.
+            // A slot thread lives until its commands end.
             let job = self.pieces[position].job(&self.jobs[position]);
-            let _ = orders.send(Order::Prepare(Box::new(job), self.attempts[position]));
+            let _ = commands.send(SlotCommand::Prepare(Box::new(job), self.attempts[position]));
         }
     }
 
@@ -298,9 +300,9 @@ impl Coordinator<'_> {
     }
 
     /// Lets the slots go; what has not started by now will not.
-    fn dismiss(&mut self) {
+    fn close_slots(&mut self) {
         for slot in &mut self.slots {
-            slot.orders = None;
+            slot.commands = None;
         }
         for position in self.queue.drain() {
             self.skip(position, SkipReason::Cancelled);
@@ -317,34 +319,34 @@ impl Coordinator<'_> {
         all.min().map_or(tick, |first| first.min(tick))
     }
 
-    fn hear(&mut self, message: Message) {
+    fn on_message(&mut self, message: Message) {
         let Message { slot, news } = message;
         match news {
-            News::Notice(message) => self.sinks.emit(What::Notice { message }),
-            News::Closed => {
+            SlotEvent::Notice(message) => self.sinks.emit(What::Notice { message }),
+            SlotEvent::Closed => {
                 // Slots are only counted from here on.
                 self.slots.pop();
             }
-            News::Finished(report) => {
+            SlotEvent::Finished(report) => {
                 // Its last lines.
                 self.look_at_log(slot);
                 if let Some(running) = self.slots[slot].running.take() {
                     self.end_attempt(running.position, report);
                 }
             }
-            News::Prepared { argv, log } => self.start(slot, argv, log),
-            News::Spawned(group) => self.spawned(slot, group),
+            SlotEvent::Prepared { argv, log } => self.start(slot, argv, log),
+            SlotEvent::Spawned(group) => self.spawned(slot, group),
         }
     }
 
     fn start(&mut self, slot: usize, argv: Vec<String>, log: PathBuf) {
         let interrupted = self.interrupt.is_none();
         let place = &mut self.slots[slot];
-        let (Some(running), Some(orders)) = (&mut place.running, &place.orders) else {
+        let (Some(running), Some(commands)) = (&mut place.running, &place.commands) else {
             return;
         };
         if interrupted {
-            let _ = orders.send(Order::Abandon);
+            let _ = commands.send(SlotCommand::Abandon);
             return;
         }
         let job = &self.jobs[running.position];
@@ -368,8 +370,8 @@ impl Coordinator<'_> {
             self.sinks.flush();
         }
         for slot in std::mem::take(&mut self.starts) {
-            if let Some(orders) = &self.slots[slot].orders {
-                let _ = orders.send(Order::Start);
+            if let Some(commands) = &self.slots[slot].commands {
+                let _ = commands.send(SlotCommand::Start);
             }
         }
     }
@@ -478,7 +480,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn obey(&mut self, word: Control) {
+    fn on_control(&mut self, word: Control) {
         match word {
             Control::Stop(reason) => {
                 self.cancel(reason);

@@ -31,7 +31,7 @@ pub struct Job {
     pub bisect: bool,
     /// Whether the attempt is to have more memory, because an earlier one ran out of it. Set by
     /// the run; false in the jobs of a run.
-    pub roomy: bool,
+    pub more_memory: bool,
     /// What it is expected to cost, in milliseconds, e.g. from the ledger; 0 if unknown.
     /// The jobs at the head of the costliest chain start first.
     pub cost: u64,

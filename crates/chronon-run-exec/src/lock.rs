@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_dead_run_left_holds_nobody_up() {
+    fn what_a_dead_run_left_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("4711-0.owner"), "{\"half").unwrap();
         acquire(folder.path(), "run", 0, ["a"], GRACE).unwrap();

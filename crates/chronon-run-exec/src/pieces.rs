@@ -22,7 +22,7 @@ pub(crate) struct Pieces {
     /// Days that are still to be tried, the next piece last.
     pending: Vec<PartitionRange>,
     /// Whether the next attempt is to have more memory.
-    roomy: bool,
+    more_memory: bool,
     /// Failed attempts at the current piece that count against the retries.
     tries: u32,
     split: bool,
@@ -58,7 +58,7 @@ impl Pieces {
         Self {
             current: range,
             pending: Vec::new(),
-            roomy: false,
+            more_memory: false,
             tries: 0,
             split: false,
             complete: false,
@@ -79,7 +79,7 @@ impl Pieces {
     pub(crate) fn job(&self, job: &Job) -> Job {
         Job {
             range: self.current,
-            roomy: self.roomy,
+            more_memory: self.more_memory,
             ..job.clone()
         }
     }
@@ -105,8 +105,8 @@ impl Pieces {
                 Next::Over
             }
             RetryDecision::GiveUp => Next::Over,
-            RetryDecision::MoreMemory if !self.roomy => {
-                self.roomy = true;
+            RetryDecision::MoreMemory if !self.more_memory => {
+                self.more_memory = true;
                 Next::Attempt(Duration::ZERO)
             }
             RetryDecision::Retry if self.tries < job.retries.count => {
@@ -210,7 +210,7 @@ mod tests {
                 backoff: Backoff::Fixed(Duration::from_secs(1)),
             },
             bisect,
-            roomy: false,
+            more_memory: false,
             cost: 0,
         }
     }

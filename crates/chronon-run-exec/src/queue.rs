@@ -280,7 +280,7 @@ mod tests {
             timeout: None,
             retries: Retries::NONE,
             bisect: false,
-            roomy: false,
+            more_memory: false,
             cost,
         }
     }

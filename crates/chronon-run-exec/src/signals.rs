@@ -93,7 +93,7 @@ fn receive(reason: CancelReason) {
     exit_when_urgent();
 }
 
-/// Exits once no helper runs any more, after the command had time to say so itself.
+/// Exits once no helper runs any more, after the command had time to report it.
 fn leave() {
     let stop = Stop::of_process();
     if stop.helpers() > 0 {

@@ -98,7 +98,7 @@ impl Vigil {
     }
 }
 
-/// The last line of a log that says something.
+/// The last line of a log that is not empty or noise.
 fn last_line(log: &Path) -> Option<String> {
     let mut tail = Tail::new(log);
     let mut lines = tail.last_lines(END).unwrap_or_default();

@@ -189,7 +189,7 @@ pub enum WorkError {
 pub enum RetryDecision {
     /// Yes, if the job has attempts left; then in halves, if it may be split.
     Retry,
-    /// Once more with more memory ([`Job::roomy`]), beyond the attempts that are left; then as
+    /// Once more with more memory ([`Job::more_memory`]), beyond the attempts that are left; then as
     /// [`RetryDecision::Split`].
     MoreMemory,
     /// In halves, if the job may have another attempt at all.

@@ -24,7 +24,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use crate::{Job, Options, RetryDecision, SharedHost, Task, TaskKind, Verdict, Work, WorkError};
 
 /// From the coordinator to a slot.
-pub(crate) enum Order {
+pub(crate) enum SlotCommand {
     /// Prepare this attempt at a job, whose range is that of the attempt.
     Prepare(Box<Job>, u32),
     /// All sinks have got the attempt: start its child.
@@ -36,11 +36,11 @@ pub(crate) enum Order {
 /// From a slot to the coordinator.
 pub(crate) struct Message {
     pub(crate) slot: usize,
-    pub(crate) news: News,
+    pub(crate) news: SlotEvent,
 }
 
-pub(crate) enum News {
-    /// The child is about to be started; the slot waits for [`Order::Start`].
+pub(crate) enum SlotEvent {
+    /// The child is about to be started; the slot waits for [`SlotCommand::Start`].
     Prepared { argv: Vec<String>, log: PathBuf },
     /// The child runs.
     Spawned(Target),
@@ -48,7 +48,7 @@ pub(crate) enum News {
     Notice(String),
     /// The attempt is over and the slot is free.
     Finished(Report),
-    /// The slot has ended its sessions and takes no more orders.
+    /// The slot has ended its sessions and takes no more commands.
     Closed,
 }
 
@@ -115,7 +115,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) slot: usize,
     pub(crate) work: &'a dyn Work,
     pub(crate) options: &'a Options<'a>,
-    pub(crate) orders: Receiver<Order>,
+    pub(crate) commands: Receiver<SlotCommand>,
     pub(crate) news: Sender<Message>,
     pub(crate) ending: Arc<Ending>,
     /// Disconnected when the run is interrupted: no slot may wait any longer.
@@ -132,19 +132,19 @@ enum Ended {
 }
 
 impl Worker<'_> {
-    /// Takes orders until the coordinator hangs up, then ends the sessions.
+    /// Takes commands until the coordinator hangs up, then ends the sessions.
     pub(crate) fn run(mut self) {
-        while let Ok(order) = self.orders.recv() {
-            if let Order::Prepare(job, attempt) = order {
+        while let Ok(order) = self.commands.recv() {
+            if let SlotCommand::Prepare(job, attempt) = order {
                 let report = self.guarded_attempt(&job, attempt);
-                self.tell(News::Finished(report));
+                self.tell(SlotEvent::Finished(report));
             }
         }
         let sessions = std::mem::take(&mut self.sessions);
         for session in sessions.into_values() {
             self.close(session);
         }
-        self.tell(News::Closed);
+        self.tell(SlotEvent::Closed);
     }
 
     /// An attempt that panics is an outcome, not the end of the run.
@@ -161,18 +161,18 @@ impl Worker<'_> {
     }
 
     fn attempt(&mut self, job: &Job, attempt: u32) -> Report {
-        let task = match self.patiently(|work| work.prepare(job, attempt)) {
+        let task = match self.retry_until_available(|work| work.prepare(job, attempt)) {
             Ok(task) => task,
             Err(message) => {
                 let outcome = self.ending.outcome().unwrap_or(Outcome::NotStarted);
                 return self.judge_failure(job, None, outcome, Some(message));
             }
         };
-        self.tell(News::Prepared {
+        self.tell(SlotEvent::Prepared {
             argv: task.command.masked().argv,
             log: task.log.clone(),
         });
-        if !matches!(self.orders.recv(), Ok(Order::Start)) {
+        if !matches!(self.commands.recv(), Ok(SlotCommand::Start)) {
             return Report::of(Outcome::Interrupted, None);
         }
         let ended = match &task.kind {
@@ -194,7 +194,7 @@ impl Worker<'_> {
             Ok(child) => child,
             Err(error) => return Ended::Never(error.to_string()),
         };
-        self.tell(News::Spawned(Target::Group(child.group())));
+        self.tell(SlotEvent::Spawned(Target::Group(child.group())));
         let exit = child.wait(self.options.grace);
         match exit {
             Ok(exit) => exit.into(),
@@ -216,7 +216,7 @@ impl Worker<'_> {
             Ok(session) => session,
             Err(message) => return Ended::Never(message),
         };
-        self.tell(News::Spawned(Target::Group(session.group())));
+        self.tell(SlotEvent::Spawned(Target::Group(session.group())));
         let outcome = session.run(input, &**marker, &task.log);
         match &outcome {
             Ok(SessionOutcome::Done { .. }) => {
@@ -251,7 +251,7 @@ impl Worker<'_> {
             Err(error) => return Ended::Never(error.to_string()),
         };
         match guest.handle() {
-            Ok(handle) => self.tell(News::Spawned(Target::Guest(handle))),
+            Ok(handle) => self.tell(SlotEvent::Spawned(Target::Guest(handle))),
             Err(error) => return Ended::Never(error.to_string()),
         }
         Ended::of_result(guest.wait(&task.log))
@@ -287,7 +287,7 @@ impl Worker<'_> {
 
     /// Exit 0: what does the catalog say?
     fn judge_output(&self, job: &Job, log: &Path) -> Report {
-        let verdict = match self.patiently(|work| work.verify(job)) {
+        let verdict = match self.retry_until_available(|work| work.verify(job)) {
             Ok(verdict) => verdict,
             Err(message) => {
                 let outcome = self.ending.outcome().unwrap_or(Outcome::Unverified);
@@ -357,7 +357,10 @@ impl Worker<'_> {
 
     /// Asks until there is an answer, patience is over or the run is interrupted. The message
     /// says why there is none.
-    fn patiently<T>(&self, ask: impl Fn(&dyn Work) -> Result<T, WorkError>) -> Result<T, String> {
+    fn retry_until_available<T>(
+        &self,
+        ask: impl Fn(&dyn Work) -> Result<T, WorkError>,
+    ) -> Result<T, String> {
         let deadline = Instant::now() + self.options.patience;
         let mut told = false;
         loop {
@@ -372,7 +375,7 @@ impl Worker<'_> {
             }
             if !told {
                 told = true;
-                self.tell(News::Notice(format!("waiting: {reason}")));
+                self.tell(SlotEvent::Notice(format!("waiting: {reason}")));
             }
             let pause = self.options.pause.min(left);
             if self.interrupted.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
@@ -381,7 +384,7 @@ impl Worker<'_> {
         }
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: SlotEvent) {
         let slot = self.slot;
         // The coordinator outlives its slots, unless it panicked; then no one receives.
         let _ = self.news.send(Message { slot, news });

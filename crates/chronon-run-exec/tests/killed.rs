@@ -46,7 +46,7 @@ fn anybody(folder: &Path) -> bool {
     })
 }
 
-fn wait_for_nobody(folder: &Path) {
+fn wait_for_no_process(folder: &Path) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while anybody(folder) {
         assert!(Instant::now() < deadline, "an orphan");
@@ -76,13 +76,13 @@ fn nothing_is_lost_repeated_or_left_over() {
         owner.kill().unwrap();
         owner.wait().unwrap();
         pipe.ends();
-        wait_for_nobody(path);
+        wait_for_no_process(path);
     }
     let mut owner = start(path);
     pipe.read(usize::MAX, || owner.try_wait().unwrap().is_some());
     pipe.ends();
 
-    wait_for_nobody(path);
+    wait_for_no_process(path);
 
     let lost = (0..STEPS).filter(|step| !is_done(path, *step));
     assert_eq!(lost.count(), 0);

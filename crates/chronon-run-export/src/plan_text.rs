@@ -7,7 +7,7 @@ use std::{
 
 use chronon_run_core::{BEFORE, RangeSet, TableChanges, TableName};
 use chronon_run_plan::{
-    AssetPlan, Blame, Cause, ChangedInput, ColumnsFate, Explanation, InputState, Need, Note,
+    AssetPlan, Cause, ChangedInput, ColumnsFate, Explanation, InputState, MissingInput, Need, Note,
     Origin, Plan, PlanTarget, Reason, State, Step, TimesSeen, Wait,
 };
 
@@ -645,8 +645,8 @@ fn changed_text(input: &ChangedInput) -> String {
     format!("{} {}", input.table, parts.join(", "))
 }
 
-fn blames(inputs: &[Blame]) -> String {
-    let one = |blame: &Blame| {
+fn blames(inputs: &[MissingInput]) -> String {
+    let one = |blame: &MissingInput| {
         let who = match &blame.asset {
             Some(asset) => format!("{} from {asset}", blame.table),
             None => blame.table.to_string(),

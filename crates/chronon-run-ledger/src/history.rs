@@ -469,8 +469,8 @@ impl Ledger {
     }
 
     /// Forgets all but the newest `keep` runs, and returns the ids of the forgotten ones, whose
-    /// logs the caller may delete. Stay: runs whose process lives, runs with an attempt that nobody
-    /// has ended yet, the last runs of every upload and load (they tell which day is there), and what
+    /// logs the caller may delete. Kept: runs whose process lives, runs with an attempt whose end is
+    /// not recorded, the last runs of every upload and load (they tell which day is there), and what
     /// is known of empty days.
     pub fn prune(&mut self, keep: u32) -> Vec<String> {
         let all = self.runs(u32::MAX);

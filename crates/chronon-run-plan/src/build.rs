@@ -10,7 +10,8 @@ use chronon_run_conf::{
     DataModel, GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source, StagingQuery,
 };
 use chronon_run_core::{
-    AssetId, ConfId, ConfType, Diagnostic, Location, StepKind, TableName, TableNameError, TableSpec,
+    AssetId, AssetKind, ConfId, ConfType, Diagnostic, Location, TableName, TableNameError,
+    TableSpec,
 };
 
 use crate::{
@@ -201,7 +202,7 @@ impl Builder<'_> {
     }
 
     /// An asset of this conf with nothing but its name, table and team.
-    fn asset(&self, step: StepKind, table: TableName) -> Result<Asset, TableNameError> {
+    fn asset(&self, step: AssetKind, table: TableName) -> Result<Asset, TableNameError> {
         let meta = self.conf.conf.meta();
         Ok(Asset {
             id: AssetId::new(self.conf.conf.conf_type(), &meta.name, step),
@@ -231,13 +232,13 @@ impl Builder<'_> {
             embedded_group_bys: BTreeSet::new(),
             embeds: BTreeSet::new(),
             also_locks: Vec::new(),
-            towards: None,
+            final_table: None,
         })
     }
 
     fn staging_query(&self, conf: &StagingQuery) -> Assets {
         let output = conf.meta_data.output_table()?;
-        let mut asset = self.asset(StepKind::Backfill, output.clone())?;
+        let mut asset = self.asset(AssetKind::Backfill, output.clone())?;
         asset.from = day(conf.start_partition.as_deref());
         if conf.create_view == Some(true) {
             asset.table = TableName::new(output.namespace(), SIGNAL_TABLE)?;
@@ -260,7 +261,7 @@ impl Builder<'_> {
         let output = conf.meta_data.output_table()?;
         let mut assets = Vec::new();
         if let Some(start) = &conf.backfill_start_date {
-            let mut asset = self.asset(StepKind::Backfill, output.clone())?;
+            let mut asset = self.asset(AssetKind::Backfill, output.clone())?;
             asset.from = day(Some(start));
             asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
             for input in &mut asset.inputs {
@@ -286,7 +287,7 @@ impl Builder<'_> {
     }
 
     fn upload(&self, conf: &GroupBy, output: &TableName) -> Result<Asset, TableNameError> {
-        let mut asset = self.asset(StepKind::Upload, output.suffixed("_upload"))?;
+        let mut asset = self.asset(AssetKind::Upload, output.suffixed("_upload"))?;
         asset.day_column = None;
         asset.fill = Fill::LastDay;
         asset.schedule = Some(self.upload_schedule(&conf.meta_data));
@@ -306,7 +307,7 @@ impl Builder<'_> {
     /// meanwhile (§8.1).
     fn kv(&self, conf: &GroupBy, output: &TableName) -> Result<Asset, TableNameError> {
         let upload = output.suffixed("_upload");
-        let mut asset = self.asset(StepKind::Kv, upload.clone())?;
+        let mut asset = self.asset(AssetKind::Kv, upload.clone())?;
         asset.day_column = None;
         asset.fill = Fill::LastDay;
         asset.schedule = Some(self.upload_schedule(&conf.meta_data));
@@ -322,7 +323,7 @@ impl Builder<'_> {
     }
 
     fn streaming(&self, output: &TableName) -> Result<Asset, TableNameError> {
-        let mut asset = self.asset(StepKind::Streaming, output.suffixed("_upload"))?;
+        let mut asset = self.asset(AssetKind::Streaming, output.suffixed("_upload"))?;
         asset.day_column = None;
         asset.fill = Fill::App;
         asset.schedule = None;
@@ -345,7 +346,7 @@ impl Builder<'_> {
             JoinFlow::Modular => self.modular_join(conf)?,
         };
         if conf.has_model_transforms() {
-            let mut asset = self.join_asset(conf, StepKind::ModelTransform, output.clone())?;
+            let mut asset = self.join_asset(conf, AssetKind::ModelTransform, output.clone())?;
             asset.inputs = vec![self.own_table(conf.backfill_table()?, Need::SAME_DAY)];
             assets.push(asset);
         }
@@ -354,7 +355,7 @@ impl Builder<'_> {
         }
         assets.push(self.join_follower(
             conf,
-            StepKind::StatsSummary,
+            AssetKind::StatsSummary,
             &output,
             "_daily_stats",
             "",
@@ -367,7 +368,7 @@ impl Builder<'_> {
             assets.push(self.log_flattener(conf, &output)?);
             assets.push(self.join_follower(
                 conf,
-                StepKind::LogSummary,
+                AssetKind::LogSummary,
                 &output,
                 "_logged_daily_stats",
                 "_logged",
@@ -382,7 +383,7 @@ impl Builder<'_> {
     fn join_asset(
         &self,
         conf: &Join,
-        step: StepKind,
+        step: AssetKind,
         table: TableName,
     ) -> Result<Asset, TableNameError> {
         let query = conf.left.query();
@@ -394,7 +395,7 @@ impl Builder<'_> {
 
     fn whole_join(&self, conf: &Join) -> Result<Asset, TableNameError> {
         let output = conf.meta_data.output_table()?;
-        let mut asset = self.join_asset(conf, StepKind::Backfill, conf.backfill_table()?)?;
+        let mut asset = self.join_asset(conf, AssetKind::Backfill, conf.backfill_table()?)?;
         asset
             .also_writes
             .push(SideTable::new("left", output.suffixed("_bootstrap")));
@@ -427,7 +428,7 @@ impl Builder<'_> {
             let Source::JoinSource(parent) = source else {
                 continue;
             };
-            if asset.id.step == StepKind::Upload && parent.join.has_model_transforms() {
+            if asset.id.step == AssetKind::Upload && parent.join.has_model_transforms() {
                 continue;
             }
             let output = parent.join.meta_data.output_table()?;
@@ -453,8 +454,8 @@ impl Builder<'_> {
     fn modular_join(&self, conf: &Join) -> Assets {
         let output = conf.meta_data.output_table()?;
         let bootstrap = output.suffixed("_bootstrap");
-        let mut left = self.join_asset(conf, StepKind::Left, bootstrap.clone())?;
-        left.towards = Some(conf.backfill_table()?);
+        let mut left = self.join_asset(conf, AssetKind::Left, bootstrap.clone())?;
+        left.final_table = Some(conf.backfill_table()?);
         left.inputs.push(self.left(conf)?);
         left.inputs.extend(self.bootstraps(conf)?);
 
@@ -465,7 +466,7 @@ impl Builder<'_> {
             .collect();
         left.inputs.extend(overriding.iter().cloned());
 
-        let mut last = self.join_asset(conf, StepKind::Final, conf.backfill_table()?)?;
+        let mut last = self.join_asset(conf, AssetKind::Final, conf.backfill_table()?)?;
         let mut cached_left = self.own_table(bootstrap, Need::SAME_DAY);
         cached_left.gates = true;
         last.inputs.push(cached_left.clone());
@@ -486,13 +487,13 @@ impl Builder<'_> {
             }
             let mut asset = self.join_asset(
                 conf,
-                StepKind::Part(part.full_prefix.clone()),
+                AssetKind::Part(part.full_prefix.clone()),
                 table.clone(),
             )?;
             asset.shift = part_shift(conf.left.data_model(), part.group_by);
             asset.family = table.to_string();
             asset.also_locks.push(output.to_string());
-            asset.towards = Some(conf.backfill_table()?);
+            asset.final_table = Some(conf.backfill_table()?);
             asset
                 .embedded_group_bys
                 .insert(part.group_by.meta_data.name.clone());
@@ -608,7 +609,7 @@ impl Builder<'_> {
     /// `label-join` for L: left days `L−(S−1) ..= L−(E−1)`, labels as of L (§4.2).
     fn label_join(&self, conf: &Join, label: &LabelPart) -> Result<Asset, TableNameError> {
         let output = conf.meta_data.output_table()?;
-        let mut asset = self.asset(StepKind::LabelJoin, output.suffixed("_labels"))?;
+        let mut asset = self.asset(AssetKind::LabelJoin, output.suffixed("_labels"))?;
         asset.day_column = Some("label_ds".to_owned());
         asset.also_writes = vec![
             SideTable::new("view", output.suffixed("_labeled")),
@@ -658,7 +659,7 @@ impl Builder<'_> {
     fn join_follower(
         &self,
         conf: &Join,
-        step: StepKind,
+        step: AssetKind,
         output: &TableName,
         suffix: &str,
         input_suffix: &str,
@@ -680,7 +681,7 @@ impl Builder<'_> {
     /// The raw log and the table of its schemas are not part of the conf; teams.json names them.
     fn log_flattener(&self, conf: &Join, output: &TableName) -> Result<Asset, TableNameError> {
         let mut asset =
-            self.join_asset(conf, StepKind::LogFlattener, output.suffixed("_logged"))?;
+            self.join_asset(conf, AssetKind::LogFlattener, output.suffixed("_logged"))?;
         asset.family = asset.table.to_string();
         let tables = self.options.driver.as_ref();
         if let Some((log, schemas)) = tables.and_then(|driver| driver.log_tables.clone()) {
@@ -703,7 +704,7 @@ impl Builder<'_> {
     fn consistency(&self, conf: &Join, output: &TableName) -> Result<Asset, TableNameError> {
         let mut asset = self.join_follower(
             conf,
-            StepKind::Consistency,
+            AssetKind::Consistency,
             output,
             "_consistency",
             "_logged",

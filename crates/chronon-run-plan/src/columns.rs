@@ -90,7 +90,7 @@ pub fn note_columns(plan: &mut Plan, columns: &BTreeMap<AssetId, AssetColumns>) 
 
 #[cfg(test)]
 mod tests {
-    use chronon_run_core::{ColumnChanges, StepKind};
+    use chronon_run_core::{AssetKind, ColumnChanges};
 
     use super::*;
 
@@ -103,7 +103,7 @@ mod tests {
             },
             needs_rebuild,
         };
-        let asset = AssetId::new(conf_type, "team.t", StepKind::Backfill);
+        let asset = AssetId::new(conf_type, "team.t", AssetKind::Backfill);
         AssetColumns::new(&asset, vec![changes], uses_driver).fate
     }
 

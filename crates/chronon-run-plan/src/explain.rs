@@ -7,7 +7,7 @@ use crate::{
     graph::Input,
     need::Need,
     plan::{Cells, Plan, State},
-    planner::{World, available, existing, missing, needed},
+    planner::{PlanInput, available, existing, missing, needed},
 };
 
 /// One cell and its inputs.
@@ -52,7 +52,7 @@ pub struct InputState {
 
 /// The cell of `asset` on `ds`, or `None` if the graph has no such asset.
 #[must_use]
-pub fn explain(world: World<'_>, plan: &Plan, asset: &AssetId, ds: Ds) -> Option<Explanation> {
+pub fn explain(world: PlanInput<'_>, plan: &Plan, asset: &AssetId, ds: Ds) -> Option<Explanation> {
     let found = &world.graph.assets[world.graph.find(asset)?];
     let planned = plan.assets.iter().find(|planned| planned.asset == *asset);
     let inputs = found
@@ -67,7 +67,7 @@ pub fn explain(world: World<'_>, plan: &Plan, asset: &AssetId, ds: Ds) -> Option
     })
 }
 
-fn input_state(world: World<'_>, plan: &Plan, input: &Input, ds: Ds) -> InputState {
+fn input_state(world: PlanInput<'_>, plan: &Plan, input: &Input, ds: Ds) -> InputState {
     let producer = input.producer.map(|producer| &world.graph.assets[producer]);
     let of_plan = |state: State| {
         let asset = producer?;

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use chronon_run_core::{AssetId, Ds, PartitionFormat, RangeSet, StepKind, TableName, TableSpec};
+use chronon_run_core::{AssetId, AssetKind, Ds, PartitionFormat, RangeSet, TableName, TableSpec};
 use serde::Serialize;
 
 use crate::need::Need;
@@ -184,8 +184,8 @@ pub struct Asset {
     pub family: String,
     /// Families that other processes must leave alone as well while a step of this asset runs.
     pub also_locks: Vec<String>,
-    /// The table that this one is a step towards: the join's output, for its left and its parts.
-    pub towards: Option<TableName>,
+    /// The table that this one is a step final_table: the join's output, for its left and its parts.
+    pub final_table: Option<TableName>,
 }
 
 impl Asset {
@@ -194,7 +194,7 @@ impl Asset {
     /// time.
     #[must_use]
     pub fn dropped_for(&self, days: &RangeSet) -> Vec<(TableName, RangeSet)> {
-        let redone = matches!(self.id.step, StepKind::Upload | StepKind::LabelJoin)
+        let redone = matches!(self.id.step, AssetKind::Upload | AssetKind::LabelJoin)
             || !self.sub_partitions.is_empty();
         if redone || self.fill == Fill::App {
             return Vec::new();
@@ -203,8 +203,8 @@ impl Asset {
         let caches = self.also_writes.iter().filter(|side| side.is_cache());
         let caches = caches.map(|side| (side.table.clone(), at(side.shift)));
         // A part looks at the output, not at its own table (§6).
-        let part = matches!(self.id.step, StepKind::Part(_));
-        let output = self.towards.iter().filter(|_| part);
+        let part = matches!(self.id.step, AssetKind::Part(_));
+        let output = self.final_table.iter().filter(|_| part);
         let output = output.map(|table| (table.clone(), days.clone()));
         let own = (self.table.clone(), at(self.shift));
         std::iter::once(own).chain(output).chain(caches).collect()
@@ -257,7 +257,7 @@ impl Graph {
             for side in &asset.also_writes {
                 add(&side.table, asset.day_column.as_ref());
             }
-            if let Some(output) = &asset.towards {
+            if let Some(output) = &asset.final_table {
                 add(output, asset.day_column.as_ref());
             }
             for input in &asset.inputs {

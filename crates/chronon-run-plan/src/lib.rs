@@ -34,12 +34,12 @@ pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use left_times::{FAR_DAYS, LeftTimes};
 pub use need::Need;
 pub use plan::{
-    Archived, AssetPlan, Blame, Cells, Difference, Note, PLAN_VERSION, Plan, Reason, State, Step,
-    Totals,
+    Archived, AssetPlan, Cells, Difference, MissingInput, Note, PLAN_VERSION, Plan, Reason, State,
+    Step, Totals,
 };
 pub use planner::{
-    ArchivedTables, AssetSettings, DriverWorld, EARLY_DAYS, History, Only, Request, TimesSeen,
-    World, dropped_before, dropped_first, dropped_of, first_hole, parts_of_times, plan,
+    ArchivedTables, AssetSettings, DayLimit, DriverInput, EARLY_DAYS, History, PlanInput, Request,
+    TimesSeen, dropped_before, dropped_first, dropped_of, first_hole, parts_of_times, plan,
     premature_parts, times_seen, unfounded,
 };
 pub use resolve::{

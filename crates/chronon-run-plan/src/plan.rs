@@ -224,7 +224,7 @@ impl State {
 
 /// Some days of one input that are not there.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Blame {
+pub struct MissingInput {
     /// The input's table.
     pub table: TableName,
     /// The asset that fills it, if one of this workspace does.
@@ -292,12 +292,12 @@ pub enum Reason {
     /// Waiting: these inputs are not there yet.
     InputsMissing {
         /// Which.
-        inputs: Vec<Blame>,
+        inputs: Vec<MissingInput>,
     },
     /// Blocked: these assets are not filled, and this plan does not fill them.
     UpstreamNotFilled {
         /// Which.
-        inputs: Vec<Blame>,
+        inputs: Vec<MissingInput>,
     },
     /// Excluded: the day's own input is declared never to land.
     SourceNeverLands {
@@ -381,7 +381,7 @@ pub struct Step {
     pub again: RangeSet,
     /// Steps with the same word never run at the same time.
     pub family: String,
-    /// Whether the Driver is told to fill days left of the table's first one (§5.1).
+    /// Whether the Driver gets the option to fill days before the table's first one (§5.1).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub run_first_hole: bool,
     /// The command line, secrets masked; filled in by the engine's caller.

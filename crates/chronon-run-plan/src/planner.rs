@@ -6,14 +6,14 @@ mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex};
+use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, TableName, event::StepIndex};
 
 use self::{driver::archives, history::Before, steps::archive_alone};
 use crate::{
     freshness::{Assessed, assess},
     graph::{Asset, AssetIndex, Fill, Graph, Input, Role},
     need::Need,
-    plan::{AssetPlan, Blame, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals},
+    plan::{AssetPlan, Cells, MissingInput, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals},
 };
 
 mod beside;
@@ -29,7 +29,9 @@ pub(crate) use inputs::{Available, available, bounds_of, existing, missing, need
 pub(crate) use parts::is_shifted_part;
 pub use steps::first_hole;
 pub use times::{TimesSeen, times_seen};
-pub use world::{ArchivedTables, AssetSettings, DriverWorld, History, Only, Request, World};
+pub use world::{
+    ArchivedTables, AssetSettings, DayLimit, DriverInput, History, PlanInput, Request,
+};
 
 pub use parts::{
     EARLY_DAYS, dropped_before, dropped_first, dropped_of, parts_of_times, premature_parts,
@@ -37,9 +39,9 @@ pub use parts::{
 
 /// The plan for `request`.
 #[must_use]
-pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
+pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
     let (assessed, history) = assess(world, request);
-    let world = World {
+    let world = PlanInput {
         history: &history,
         ..world
     };
@@ -59,7 +61,7 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
         if request.selected.contains(&index) {
             assets.push(planner.asset(index));
         } else {
-            planner.foresee(index);
+            planner.mark_unselected(index);
         }
     }
     let mut steps = planner.steps;
@@ -85,7 +87,7 @@ pub fn plan(world: World<'_>, request: &Request<'_>) -> Plan {
 
 /// The state of the walk over the assets, producers first.
 struct Planner<'a> {
-    world: World<'a>,
+    world: PlanInput<'a>,
     request: &'a Request<'a>,
     /// Per asset: what is out of date.
     assessed: Vec<Assessed>,
@@ -151,8 +153,8 @@ impl Planner<'_> {
         let asked_end = self.request.end_ds.unwrap_or(closed);
         let only = self.request.only.get(&index);
         let last = match only {
-            Some(Only { last: None, .. }) => return Err(Reason::NotDue),
-            Some(Only {
+            Some(DayLimit { last: None, .. }) => return Err(Reason::NotDue),
+            Some(DayLimit {
                 last: Some(due), ..
             }) => asked_end.min(closed).min(*due),
             None => asked_end.min(closed),
@@ -222,7 +224,7 @@ impl Planner<'_> {
         let lag = i32::try_from(settings.lag).unwrap_or(i32::MAX);
         let closed = self.request.as_of.plus(-lag);
         let today = self.world.driver.and_then(|driver| driver.today);
-        match today.filter(|_| matches!(asset.id.step, StepKind::Upload | StepKind::Kv)) {
+        match today.filter(|_| matches!(asset.id.step, AssetKind::Upload | AssetKind::Kv)) {
             Some(today) => closed.min(today.plus(-1)),
             None => closed,
         }
@@ -298,8 +300,11 @@ impl Planner<'_> {
         let existing = self.done(index, target);
         let done = existing.days.intersect(&target.days);
         let never = self.never_exists(asset, &target.days).minus(&done);
-        let rowless = self.rowless(asset, &target.days).minus(&done).minus(&never);
-        let never = never.union(&rowless);
+        let known_empty_inputs = self
+            .known_empty_inputs(asset, &target.days)
+            .minus(&done)
+            .minus(&never);
+        let never = never.union(&known_empty_inputs);
         let todo = target.days.minus(&done).minus(&never);
         let before = todo.intersect(&self.before_days(index));
         let todo = todo.minus(&before);
@@ -330,7 +335,7 @@ impl Planner<'_> {
             .minus(&existing.observed);
         push(&mut cells, &known_empty, State::Done, &Reason::KnownEmpty);
         let passed = existing.passed.intersect(&done).minus(&known_empty);
-        if let Some(table) = &asset.towards {
+        if let Some(table) = &asset.final_table {
             let reason = Reason::OutputExists {
                 table: table.clone(),
             };
@@ -342,12 +347,12 @@ impl Planner<'_> {
         let gates = asset.inputs.iter().filter(|input| input.gates);
         let gate_tables: BTreeSet<TableName> =
             gates.map(|input| input.spec.table.clone()).collect();
-        let (ended, tables) = self.after_the_end(asset, &never.minus(&rowless));
+        let (ended, tables) = self.after_the_end(asset, &never.minus(&known_empty_inputs));
         let ends = Reason::SourceEnds { tables };
         push(&mut cells, &ended, State::Excluded, &ends);
         push(
             &mut cells,
-            &never.minus(&rowless).minus(&ended),
+            &never.minus(&known_empty_inputs).minus(&ended),
             State::Excluded,
             &Reason::SourceNeverLands {
                 tables: gate_tables.clone(),
@@ -355,7 +360,7 @@ impl Planner<'_> {
         );
         push(
             &mut cells,
-            &rowless,
+            &known_empty_inputs,
             State::Excluded,
             &Reason::NoRowsThere {
                 tables: gate_tables,
@@ -428,7 +433,7 @@ impl Planner<'_> {
     /// Days that the join's output has: the Driver takes them for done in every step towards it
     /// (§6), and they are not needed.
     fn passed(&self, asset: &Asset) -> RangeSet {
-        match (&asset.towards, self.world.driver) {
+        match (&asset.final_table, self.world.driver) {
             (Some(output), Some(_)) => self.days_of(asset, output),
             _ => RangeSet::new(),
         }
@@ -437,7 +442,7 @@ impl Planner<'_> {
     /// The table, or the KV store, holds one day only, and just the ledger knows which. An older day
     /// never overwrites a newer one (§8.1), not even with `--recompute`, so it counts as done too.
     fn uploaded(&self, asset: &Asset, target: &Target) -> Done {
-        let is_kv = asset.id.step == StepKind::Kv;
+        let is_kv = asset.id.step == AssetKind::Kv;
         // What is uploaded again is loaded again.
         let producers = asset.inputs.iter().filter_map(|input| input.producer);
         let again = is_kv
@@ -555,7 +560,7 @@ impl Planner<'_> {
 
     /// An asset that is not planned: days that a source is declared never to have are not waited for
     /// further down either.
-    fn foresee(&mut self, index: AssetIndex) {
+    fn mark_unselected(&mut self, index: AssetIndex) {
         let asset = &self.world.graph.assets[index];
         let gates = asset.inputs.iter().filter(|input| input.gates);
         let doubtful = gates.fold(RangeSet::new(), |days, input| {
@@ -570,11 +575,11 @@ impl Planner<'_> {
 
     /// Days of `days` that every input which decides about existence has without any row: the
     /// Driver leaves no partition for them, so it knows nothing of them further down (§4.1).
-    fn rowless(&self, asset: &Asset, days: &RangeSet) -> RangeSet {
+    fn known_empty_inputs(&self, asset: &Asset, days: &RangeSet) -> RangeSet {
         let mut gates = asset.inputs.iter().filter(|input| input.gates).peekable();
         // The last step of a modular join looks at the left side itself, where an empty partition
         // is a day (golden a: modular_v1).
-        if gates.peek().is_none() || asset.id.step == StepKind::Final {
+        if gates.peek().is_none() || asset.id.step == AssetKind::Final {
             return RangeSet::new();
         }
         gates.fold(days.clone(), |left, input| {
@@ -592,7 +597,7 @@ impl Planner<'_> {
         push(cells, &premature, State::Run, &Reason::NotHandedOver);
         if asset.day_column.is_none() {
             let reason = match asset.id.step {
-                StepKind::Kv => Reason::NotLoaded,
+                AssetKind::Kv => Reason::NotLoaded,
                 _ => Reason::AlwaysRedone,
             };
             return push(cells, run, State::Run, &reason);
@@ -629,7 +634,7 @@ impl Planner<'_> {
         );
     }
 
-    /// Cuts the starved days wherever the set of inputs to blame changes.
+    /// Cuts the starved days wherever the set of inputs to missing changes.
     fn push_starved(
         &self,
         cells: &mut Vec<Cells>,
@@ -660,11 +665,11 @@ impl Planner<'_> {
         range: PartitionRange,
         starving: &[(&Input, RangeSet, Available)],
     ) -> Cells {
-        let guilty = starving
+        let unsatisfied = starving
             .iter()
             .filter(|(_, days, _)| days.contains(range.start));
-        let mut inputs: Vec<Blame> = Vec::new();
-        for (input, _, available) in guilty {
+        let mut inputs: Vec<MissingInput> = Vec::new();
+        for (input, _, available) in unsatisfied {
             let missing = missing(input, &range.into(), available);
             let asset = input
                 .producer
@@ -672,16 +677,16 @@ impl Planner<'_> {
             let check = input
                 .producer
                 .and_then(|producer| self.check_failed(producer, &missing));
-            let blame = Blame {
+            let missing = MissingInput {
                 check,
                 table: input.spec.table.clone(),
                 asset,
                 missing,
                 role: input.role.describe(),
             };
-            merge(&mut inputs, blame);
+            merge(&mut inputs, missing);
         }
-        let waits_for_source = inputs.iter().any(|blame| blame.asset.is_none());
+        let waits_for_source = inputs.iter().any(|missing| missing.asset.is_none());
         let (state, reason) = if waits_for_source {
             (State::Waiting, Reason::InputsMissing { inputs })
         } else {
@@ -706,31 +711,31 @@ struct Done {
 
 /// The day that an upload's table holds, or the newest that the KV store has; as the ledger knows it,
 /// if the table is still there.
-fn held(world: World<'_>, asset: &Asset) -> RangeSet {
+fn held(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
     let exists = asset.day_column.is_none() && world.snapshot.table(&asset.table).is_some();
     let day = world.history.uploaded.get(&asset.id).filter(|_| exists);
     day.copied().map(PartitionRange::day).into()
 }
 
 /// Days of an asset's table that earlier runs found to have no rows.
-fn known_empty(world: World<'_>, asset: AssetIndex) -> RangeSet {
+fn known_empty(world: PlanInput<'_>, asset: AssetIndex) -> RangeSet {
     let asset = &world.graph.assets[asset];
     let days = world.history.empty.get(&asset.id);
     days.map(|days| days.widen(asset.shift, asset.shift))
         .unwrap_or_default()
 }
 
-/// Adds `blame`, joining it with one for the same table and role.
-fn merge(inputs: &mut Vec<Blame>, blame: Blame) {
-    let same = |other: &&mut Blame| other.table == blame.table;
+/// Adds `missing`, joining it with one for the same table and role.
+fn merge(inputs: &mut Vec<MissingInput>, missing: MissingInput) {
+    let same = |other: &&mut MissingInput| other.table == missing.table;
     match inputs.iter_mut().find(same) {
         Some(other) => {
-            other.missing = other.missing.union(&blame.missing);
-            if !other.role.split(", ").any(|role| role == blame.role) {
-                other.role = format!("{}, {}", other.role, blame.role);
+            other.missing = other.missing.union(&missing.missing);
+            if !other.role.split(", ").any(|role| role == missing.role) {
+                other.role = format!("{}, {}", other.role, missing.role);
             }
         }
-        None => inputs.push(blame),
+        None => inputs.push(missing),
     }
 }
 
@@ -763,7 +768,7 @@ fn confs(graph: &Graph, selected: &BTreeSet<AssetIndex>) -> BTreeMap<String, Str
 }
 
 fn observed(
-    world: World<'_>,
+    world: PlanInput<'_>,
     selected: &BTreeSet<AssetIndex>,
 ) -> BTreeMap<TableName, Option<RangeSet>> {
     let tables = world.graph.tables_of(selected);

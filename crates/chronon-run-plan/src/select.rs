@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use chronon_run_core::{ConfId, StepKind};
+use chronon_run_core::{AssetKind, ConfId};
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::{
@@ -427,7 +427,7 @@ impl Selection {
         graph
             .assets
             .iter()
-            .map(|asset| StepKind::word(&asset.id.step))
+            .map(|asset| AssetKind::word(&asset.id.step))
             .collect()
     }
 }

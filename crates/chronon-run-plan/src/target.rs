@@ -63,7 +63,7 @@ impl Asset {
         let sides = self.also_writes.iter().map(|side| &side.table);
         let own = std::iter::once(&self.table)
             .chain(sides)
-            .chain(&self.towards);
+            .chain(&self.final_table);
         let parents = self
             .inputs
             .iter()

@@ -14,12 +14,12 @@ use std::{
 
 use chronon_run_conf::{GroupBy, Join, StagingQuery};
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, Partitions, RangeSet, StepKind,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, Partitions, RangeSet,
     TableName, TableState,
 };
 use chronon_run_plan::{
-    AnyConf, AssetSettings, BuildOptions, ConfView, DriverOptions, DriverWorld, Fill, Graph,
-    History, JoinFlow, Note, Plan, Reason, Request, Selection, SelectionError, State, World,
+    AnyConf, AssetSettings, BuildOptions, ConfView, DriverInput, DriverOptions, Fill, Graph,
+    History, JoinFlow, Note, Plan, PlanInput, Reason, Request, Selection, SelectionError, State,
     explain, plan,
 };
 use serde::Deserialize;
@@ -184,16 +184,16 @@ impl Run {
         let subcommand = self.argv.first()?;
         let part = self.option("selected-join-parts");
         let (conf_type, step) = match (subcommand.as_str(), part) {
-            ("staging-query-backfill", _) => (ConfType::StagingQuery, StepKind::Backfill),
-            ("group-by-backfill", _) => (ConfType::GroupBy, StepKind::Backfill),
-            ("join", None) => (ConfType::Join, StepKind::Backfill),
-            ("join", Some(part)) => (ConfType::Join, StepKind::Part(part.to_owned())),
-            ("join-left", _) => (ConfType::Join, StepKind::Left),
-            ("join-final", _) => (ConfType::Join, StepKind::Final),
-            ("group-by-upload", _) => (ConfType::GroupBy, StepKind::Upload),
-            ("label-join", _) => (ConfType::Join, StepKind::LabelJoin),
-            ("stats-summary", _) => (ConfType::Join, StepKind::StatsSummary),
-            ("consistency-metrics-compute", _) => (ConfType::Join, StepKind::Consistency),
+            ("staging-query-backfill", _) => (ConfType::StagingQuery, AssetKind::Backfill),
+            ("group-by-backfill", _) => (ConfType::GroupBy, AssetKind::Backfill),
+            ("join", None) => (ConfType::Join, AssetKind::Backfill),
+            ("join", Some(part)) => (ConfType::Join, AssetKind::Part(part.to_owned())),
+            ("join-left", _) => (ConfType::Join, AssetKind::Left),
+            ("join-final", _) => (ConfType::Join, AssetKind::Final),
+            ("group-by-upload", _) => (ConfType::GroupBy, AssetKind::Upload),
+            ("label-join", _) => (ConfType::Join, AssetKind::LabelJoin),
+            ("stats-summary", _) => (ConfType::Join, AssetKind::StatsSummary),
+            ("consistency-metrics-compute", _) => (ConfType::Join, AssetKind::Consistency),
             _ => return None,
         };
         let mut tokens = self.option("conf-path")?.rsplit('/');
@@ -251,7 +251,7 @@ fn plan_for(
     as_of: Ds,
     snapshot: &CatalogSnapshot,
     never: &BTreeMap<TableName, RangeSet>,
-    driver: Option<&DriverWorld>,
+    driver: Option<&DriverInput>,
 ) -> Plan {
     let index = graph
         .find(asset)
@@ -274,7 +274,7 @@ fn plan_for(
         ..History::default()
     };
     plan(
-        World {
+        PlanInput {
             graph,
             snapshot,
             history: &history,
@@ -313,10 +313,10 @@ fn the_plan_runs_what_the_driver_filled() {
 #[test]
 fn the_rules_for_the_driver_predict_what_it_did() {
     let mut compared: BTreeMap<&'static str, u32> = BTreeMap::new();
-    each_recorded_run(Some(&DriverWorld::default()), |run, graph, plan| {
+    each_recorded_run(Some(&DriverInput::default()), |run, graph, plan| {
         let planned = &plan.assets[0];
         match planned.asset.step {
-            StepKind::Upload | StepKind::LabelJoin => {
+            AssetKind::Upload | AssetKind::LabelJoin => {
                 let asked = RangeSet::from(PartitionRange::day(plan.as_of));
                 assert!(
                     asked.minus(&planned.days_in(State::Run)).is_empty(),
@@ -325,7 +325,7 @@ fn the_rules_for_the_driver_predict_what_it_did() {
                     planned.cells
                 );
             }
-            StepKind::StatsSummary | StepKind::Consistency => {
+            AssetKind::StatsSummary | AssetKind::Consistency => {
                 // Days are those of the rows' time, and late rows are of the day before (§10.23).
                 let filled = days(run.tables_changed[planned.table.as_str()].after.as_ref());
                 let predicted = planned
@@ -360,10 +360,10 @@ fn the_rules_for_the_driver_predict_what_it_did() {
     assert_eq!(compared, expected.into(), "every run of the corpus by mode");
 }
 
-fn is_backfill(step: &StepKind) -> bool {
+fn is_backfill(step: &AssetKind) -> bool {
     matches!(
         step,
-        StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final
+        AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final
     )
 }
 
@@ -377,7 +377,7 @@ fn unasked(notes: &[Note]) -> RangeSet {
 }
 
 /// Plans for each recorded run of the Driver that succeeded, on the tables as they were before it.
-fn each_recorded_run(driver: Option<&DriverWorld>, mut look: impl FnMut(&Run, &Graph, &Plan)) {
+fn each_recorded_run(driver: Option<&DriverInput>, mut look: impl FnMut(&Run, &Graph, &Plan)) {
     let graph = |flow| graph_for(flow, driver.map(|_| DriverOptions::default()));
     let (whole, modular) = (graph(JoinFlow::Whole), graph(JoinFlow::Modular));
     let sources = sources();
@@ -453,7 +453,7 @@ fn compare(run: &Run, graph: &Graph, plan: &Plan) {
 fn days_without_rows(asset: &AssetId) -> RangeSet {
     let listed: &[&str] = match (asset.conf.conf_type, &asset.step) {
         (ConfType::StagingQuery, _) => &["2026-01-17", "2026-01-23"],
-        (_, StepKind::Part(_)) => &["2026-01-21", "2026-01-23"],
+        (_, AssetKind::Part(_)) => &["2026-01-21", "2026-01-23"],
         // A GroupBy over a join counts the join's empty day as there; the Driver does not see it.
         (ConfType::Join | ConfType::GroupBy, _) => &["2026-01-23"],
     };
@@ -486,7 +486,7 @@ fn without_declared_holes_the_days_behind_them_wait() {
     let asset = AssetId::new(
         ConfType::GroupBy,
         "stays.bookings.listing_daily_v1",
-        StepKind::Backfill,
+        AssetKind::Backfill,
     );
     let as_of = "2026-01-30".parse().unwrap();
     let plan = plan_of(
@@ -609,11 +609,11 @@ fn a_cell_is_explained_by_its_inputs() {
     let asset = AssetId::new(
         ConfType::Join,
         "stays.search_train.derived_v1",
-        StepKind::Backfill,
+        AssetKind::Backfill,
     );
     let ds: Ds = "2026-01-22".parse().unwrap();
     let plan = plan_of(&graph, &asset, ds, &snapshot, &never);
-    let world = World {
+    let world = PlanInput {
         graph: &graph,
         snapshot: &snapshot,
         history: &History::default(),
@@ -652,7 +652,7 @@ fn a_saved_plan_knows_what_has_changed() {
     let asset = AssetId::new(
         ConfType::GroupBy,
         "stays.bookings.listing_daily_v1",
-        StepKind::Backfill,
+        AssetKind::Backfill,
     );
     let as_of = "2026-01-30".parse().unwrap();
     let plan = |written: &BTreeMap<TableName, RangeSet>| {

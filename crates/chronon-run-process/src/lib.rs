@@ -12,7 +12,7 @@
 //! 4. [`end_children_of`] and [`end_group`] let the next run end what is left, told by pid
 //!    *and* start time ([`identify`]), so that a reused number is never killed.
 //!
-//! The one exception says so: a [`Detached`] process is meant to outlive the one that starts it.
+//! The one exception: a [`Detached`] process is meant to outlive the one that starts it.
 //!
 //! No child has a controlling terminal (`launch`), so none can be stopped by one.
 //!

@@ -252,7 +252,7 @@ fn kill_owner(script: &str, watched: bool) {
 }
 
 #[test]
-fn an_owner_killed_hard_leaves_nobody() {
+fn an_owner_killed_hard_leaves_no_process() {
     kill_owner(STUBBORN, true);
 }
 
@@ -271,7 +271,7 @@ fn without_a_watchdog_the_kernel_kills_the_child() {
 }
 
 #[test]
-fn a_farewell_leaves_everybody_alone() {
+fn the_end_marker_ends_no_process() {
     let place = Place::new();
     let exe = std::env::current_exe().unwrap();
     let watchdog = Watchdog::start(&exe, &helper("helper_watchdog"), GRACE).unwrap();

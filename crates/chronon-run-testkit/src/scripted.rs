@@ -1,6 +1,6 @@
 //! The scripted `spark-submit`: what a call means, what it writes where, and which fault it meets.
 //!
-//! The binary `scripted-spark-submit` is set in place of Spark's own and obeys four variables:
+//! The binary `scripted-spark-submit` replaces Spark's own and reads four variables:
 //! [`CATALOG`], [`FACTS`], [`FAULTS`] and [`CALLS`]. It understands the command lines of both
 //! engines: a SQL script by the comments at its head, and the Driver's own arguments.
 

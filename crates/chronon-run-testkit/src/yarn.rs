@@ -27,7 +27,7 @@ pub struct FakeApplication {
 }
 
 impl FakeApplication {
-    /// One that runs, and ends as soon as it is told to.
+    /// One that runs until it is ended.
     #[must_use]
     pub fn running(id: &str, name: &str) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use chronon_run_catalog::{Catalog, Timeouts, embedded::Embedded};
 use chronon_run_core::{CatalogSnapshot, PartitionRange, TableName};
-use chronon_run_engine::spark::{Surroundings, locate};
+use chronon_run_engine::spark::{Environment, locate};
 use chronon_run_testkit::{
     driver::{Commit, Write},
     scripted::{Backend, CATALOG},
@@ -77,8 +77,8 @@ fn a_metastore_and_a_file_end_up_the_same() {
     drive(file.to_str().unwrap());
     let in_file: CatalogSnapshot = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
 
-    let surroundings = Surroundings::new(None, |name| std::env::var_os(name));
-    let spark = locate(&surroundings, &mut |_| ()).unwrap();
+    let environment = Environment::new(None, |name| std::env::var_os(name));
+    let spark = locate(&environment, &mut |_| ()).unwrap();
     let metastore = Embedded {
         java: spark.java.program(),
         java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],

@@ -185,7 +185,7 @@ fn bar(
 /// An asset's id without its type, which its name usually tells.
 pub(crate) fn short(asset: &AssetId) -> String {
     match asset.step {
-        chronon_run_core::StepKind::Backfill => asset.conf.name.clone(),
+        chronon_run_core::AssetKind::Backfill => asset.conf.name.clone(),
         _ => format!("{} {}", asset.conf.name, asset.step),
     }
 }

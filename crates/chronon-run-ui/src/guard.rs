@@ -1,4 +1,4 @@
-//! Who may see the pages: the names under which the server answers, the token, and what browsers are told.
+//! Access to the pages: accepted host names, the token, and the security headers.
 
 use std::{fmt, net::IpAddr};
 

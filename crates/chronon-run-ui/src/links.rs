@@ -137,7 +137,7 @@ mod tests {
             let asset = AssetId::new(
                 chronon_run_core::ConfType::Join,
                 name,
-                chronon_run_core::StepKind::Backfill,
+                chronon_run_core::AssetKind::Backfill,
             );
             let slug = slug(&asset);
             assert!(slug.len() <= LONGEST, "{slug}");
@@ -153,7 +153,7 @@ mod tests {
             AssetId::new(
                 chronon_run_core::ConfType::Join,
                 &name,
-                chronon_run_core::StepKind::Backfill,
+                chronon_run_core::AssetKind::Backfill,
             )
         };
         assert_ne!(slug(&asset("1")), slug(&asset("2")));

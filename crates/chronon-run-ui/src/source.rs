@@ -10,7 +10,7 @@ use chronon_run_export::{AssetRow, AssetStatus, Link};
 use chronon_run_ledger::{AttemptRecord, Pace, RunDetail, RunRecord};
 use chronon_run_plan::{Cause, Explanation, Plan};
 
-/// Why something cannot be shown, in the words of a command's error.
+/// Why something cannot be shown, as a command reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Trouble {
     /// What is wrong.

@@ -15,7 +15,9 @@ use std::{
     thread,
 };
 
-use chronon_run_core::{AssetId, ConfType, Ds, PartitionRange, RangeSet, StepKind, event::Outcome};
+use chronon_run_core::{
+    AssetId, AssetKind, ConfType, Ds, PartitionRange, RangeSet, event::Outcome,
+};
 use chronon_run_export::{AssetRow, Facts, status};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord};
 use chronon_run_plan::{AssetPlan, Cells, Explanation, Plan, Reason, State, Totals};
@@ -40,7 +42,7 @@ fn hostile_asset() -> AssetId {
     AssetId::new(
         ConfType::Join,
         &format!("team.{HOSTILE}"),
-        StepKind::Backfill,
+        AssetKind::Backfill,
     )
 }
 
@@ -74,7 +76,7 @@ impl Fake {
             AssetId::new(
                 ConfType::Join,
                 &format!("team{}.a{at}.v1", at % 20),
-                StepKind::Backfill,
+                AssetKind::Backfill,
             )
         });
         let mut plan = plan(names.collect());

@@ -155,7 +155,7 @@ impl<'a> Section<'a> {
         self.get(key)?.choice(choices)
     }
 
-    /// The truth value `key`.
+    /// The boolean `key`.
     pub(crate) fn boolean(&self, key: &'static str) -> Option<bool> {
         self.get(key)?.boolean()
     }
@@ -496,7 +496,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A string, number or truth value as text.
+    /// A string, number or boolean as text.
     pub(crate) fn scalar(&self) -> Option<String> {
         match self.item.get_ref() {
             DeValue::String(text) => Some(text.to_string()),

@@ -737,7 +737,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "list of strings",
         default: None,
         example: r#"["python3", "hooks/page.py", "{asset}"]"#,
-        meaning: "Run after a step has failed for good; as `on_success`.",
+        meaning: "Run after the last attempt of a step has failed; as `on_success`.",
     },
     Key {
         section: "hooks",

@@ -123,7 +123,7 @@ pub struct Engine {
     pub online_class: Option<String>,
     /// How the Driver is started.
     pub launcher: Launcher,
-    /// When the JVM is told to start fast at the cost of long work.
+    /// When the JVM gets options that make it start faster and long work slower.
     pub fast_start: FastStart,
     /// Whether small `sql` steps that are ready together may share one Spark session.
     pub sessions: bool,
@@ -456,7 +456,7 @@ pub struct Hooks {
     pub kv_upload: Option<Vec<String>>,
     /// Run after a step has succeeded, with the event as JSON on stdin.
     pub on_success: Option<Vec<String>>,
-    /// Run after a step has failed for good.
+    /// Run after the last attempt of a step has failed.
     pub on_failure: Option<Vec<String>>,
     /// Run when something waits for inputs.
     pub on_waiting: Option<Vec<String>>,

@@ -13,17 +13,17 @@ use chronon_run_exec::signals;
 use crate::{
     cli::SelectArgs,
     compiling::placed,
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     seeding::run_script,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// What Spark does not understand, in one session that reads no row.
-pub(crate) fn findings(context: &Context, select: &SelectArgs) -> Result<Vec<Diagnostic>, Failure> {
+pub(crate) fn findings(context: &Project, select: &SelectArgs) -> Result<Vec<Diagnostic>, Failure> {
     let (_listener, control) = signals::listen()?;
     let selected = selected(context, select)?;
-    let warehouse = Warehouse::open(&context.workspace)?;
+    let warehouse = CatalogSession::open(&context.workspace)?;
     let exists = exists(context, &warehouse)?;
     let seeds = context.workspace.seeds.iter();
     let seeds = seeds
@@ -74,7 +74,7 @@ pub(crate) fn findings(context: &Context, select: &SelectArgs) -> Result<Vec<Dia
         .collect())
 }
 
-fn selected(context: &Context, select: &SelectArgs) -> Result<BTreeSet<ConfId>, Failure> {
+fn selected(context: &Project, select: &SelectArgs) -> Result<BTreeSet<ConfId>, Failure> {
     let assets = context.select(select, true)?.into_iter();
     let sound = assets.filter(|&index| !context.has_errors(index));
     Ok(sound
@@ -84,7 +84,7 @@ fn selected(context: &Context, select: &SelectArgs) -> Result<BTreeSet<ConfId>, 
 
 /// The tables that confs read or write and that the catalog has now: not the seeds that are still to be
 /// loaded.
-fn exists(context: &Context, warehouse: &Warehouse) -> Result<BTreeSet<TableName>, Failure> {
+fn exists(context: &Project, warehouse: &CatalogSession) -> Result<BTreeSet<TableName>, Failure> {
     let all = (0..context.graph.assets.len()).collect();
     let tables = context.graph.tables_of(&all);
     let Some(catalog) = warehouse.catalog() else {
@@ -101,7 +101,7 @@ fn exists(context: &Context, warehouse: &Warehouse) -> Result<BTreeSet<TableName
     Ok(names.cloned().collect())
 }
 
-fn diagnostic(context: &Context, finding: &Finding) -> Diagnostic {
+fn diagnostic(context: &Project, finding: &Finding) -> Diagnostic {
     let line = finding
         .line
         .map(|line| format!(", line {line}"))
@@ -124,7 +124,7 @@ fn diagnostic(context: &Context, finding: &Finding) -> Diagnostic {
 }
 
 /// Where the compiled conf has the field.
-fn in_conf(context: &Context, finding: &Finding) -> Location {
+fn in_conf(context: &Project, finding: &Finding) -> Location {
     let Some(text) = text_of(context, &finding.conf) else {
         return Location::file(&finding.path);
     };
@@ -142,7 +142,7 @@ fn in_conf(context: &Context, finding: &Finding) -> Location {
 }
 
 /// The text of a compiled conf.
-fn text_of<'c>(context: &'c Context, conf: &ConfId) -> Option<&'c str> {
+fn text_of<'c>(context: &'c Project, conf: &ConfId) -> Option<&'c str> {
     let (repo, name) = (&context.repo, &conf.name);
     match conf.conf_type {
         ConfType::StagingQuery => repo

@@ -14,7 +14,7 @@ use chronon_run_engine::{
 use chronon_run_ledger::AttemptRecord;
 use chronon_run_workspace::Workspace;
 
-use crate::{failure::Failure, warehouse::surroundings};
+use crate::{failure::Failure, warehouse::spark_environment};
 
 /// How long an application may take to end, beyond the grace period of its child.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ impl Applications {
         let engine = &workspace.engine;
         let programs = Programs {
             spark_submit: spark.map(|spark| spark.submit()),
-            yarn: surroundings(Some(workspace)).on_path("yarn"),
+            yarn: spark_environment(Some(workspace)).on_path("yarn"),
             env: spark.map(launcher_env).unwrap_or_default(),
         };
         let user = env::var("USER").ok();

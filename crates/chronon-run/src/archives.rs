@@ -23,7 +23,7 @@ use chronon_run_engine::spark::{
 use chronon_run_process::{Detached, Exit, Helper, HelperError, Watchdog};
 
 use crate::{
-    cli, commands::engine, context::own_program, failure::Failure, warehouse::surroundings,
+    cli, commands::engine, context::own_program, failure::Failure, warehouse::spark_environment,
 };
 
 /// How long `engine install` may take to build both archives; on an idle machine it takes half a minute.
@@ -100,12 +100,12 @@ impl Deadline {
 
 /// The archive for `purpose`, if this Java can use one and the cache can be used.
 pub(crate) fn archive(purpose: Purpose, spark: &Spark) -> Option<Archive> {
-    let cache = surroundings(None).cache?;
+    let cache = spark_environment(None).cache?;
     // Without an archive jobs only start more slowly.
     Archive::new(&cache, purpose.name(), spark).ok().flatten()
 }
 
-/// Builds what is missing, now; waits while another process builds. Problems are told and are no
+/// Builds what is missing, now; waits while another process builds. Problems are reported and are no
 /// failure.
 pub(crate) fn build(spark: &Spark, show: &mut dyn FnMut(Progress), tell: &dyn Fn(&str)) {
     if missing(spark).is_empty() {
@@ -138,7 +138,7 @@ fn build_missing(
                 BuildError::Stopped => return,
                 // A machine that is too busy now may not be the next time.
                 BuildError::Slow(_) => archive.note(&error.to_string()),
-                _ => archive.discourage(&error.to_string()),
+                _ => archive.mark_failed(&error.to_string()),
             }
             tell(&format!(
                 "{} could not be built, so jobs start more slowly: {error}",
@@ -166,7 +166,7 @@ fn missing(spark: &Spark) -> Vec<(Purpose, Archive)> {
 }
 
 fn patient_lock(deadline: Deadline, mut waiting: impl FnMut()) -> Result<Recorder, BuildError> {
-    let Some(cache) = surroundings(None).cache else {
+    let Some(cache) = spark_environment(None).cache else {
         return Err(BuildError::Other("there is no cache directory".to_owned()));
     };
     loop {
@@ -190,9 +190,9 @@ fn build_one(
     let recording = archive.record()?;
     match purpose {
         Purpose::Sql => run_job(&recording, &archive.log(), spark, deadline)?,
-        Purpose::Metastore => rehearse(&recording, spark, deadline)?,
+        Purpose::Metastore => run_for_recording(&recording, spark, deadline)?,
     }
-    Ok(recording.adopt()?)
+    Ok(recording.publish()?)
 }
 
 fn run_job(
@@ -211,7 +211,11 @@ fn run_job(
     }
 }
 
-fn rehearse(recording: &Recording, spark: &Spark, deadline: Deadline) -> Result<(), BuildError> {
+fn run_for_recording(
+    recording: &Recording,
+    spark: &Spark,
+    deadline: Deadline,
+) -> Result<(), BuildError> {
     let mut java_options = spark::common_options();
     java_options.extend(recording.options());
     let embedded = Embedded {
@@ -224,7 +228,7 @@ fn rehearse(recording: &Recording, spark: &Spark, deadline: Deadline) -> Result<
         idle: Duration::ZERO,
         start: deadline.left(),
     };
-    embedded.rehearse().map_err(|error| match error {
+    embedded.run_for_recording().map_err(|error| match error {
         EmbeddedError::Slow { .. } => BuildError::Slow(deadline.limit),
         EmbeddedError::Stopped => BuildError::Stopped,
         error => BuildError::Other(error.to_string()),
@@ -240,7 +244,7 @@ impl Background {
     pub(crate) fn start(spark: &Spark, watchdog: &Watchdog) -> Option<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
         let missing = missing(spark);
-        let is_pointless = |(_, archive): &(_, Archive)| archive.is_discouraged();
+        let is_pointless = |(_, archive): &(_, Archive)| archive.failed_recently();
         if processors < 2 || missing.iter().all(is_pointless) {
             return None;
         }
@@ -268,12 +272,12 @@ pub(crate) fn builder_main() -> Result<(), Failure> {
     let _ = chronon_run_process::lower_own_priority();
     let deadline = Deadline::after(BACKGROUND_LIMIT);
     let workspace = engine::workspace()?;
-    let found = spark::find(&surroundings(workspace.as_ref())).map_err(Failure::setup)?;
+    let found = spark::find(&spark_environment(workspace.as_ref())).map_err(Failure::setup)?;
     let (Some(spark), Some(java)) = (found.spark, found.java) else {
         return Ok(());
     };
     let spark = Spark { spark, java };
-    let Some(cache) = surroundings(None).cache else {
+    let Some(cache) = spark_environment(None).cache else {
         return Ok(());
     };
     let Some(_lock) = Recorder::try_lock(&cache)? else {

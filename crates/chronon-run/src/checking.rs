@@ -21,11 +21,11 @@ use chronon_run_workspace::{DataCheck, OnFail};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::note,
     rows::{self, Found, Place, Target},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// What a check found of a day.
@@ -58,13 +58,13 @@ impl CheckResult {
 
 /// The checks of a workspace, by asset.
 pub(crate) struct Checks<'a> {
-    context: &'a Context,
-    warehouse: &'a Warehouse,
+    context: &'a Project,
+    warehouse: &'a CatalogSession,
     of: BTreeMap<AssetIndex, Vec<&'a DataCheck>>,
 }
 
 impl<'a> Checks<'a> {
-    pub(crate) fn new(context: &'a Context, warehouse: &'a Warehouse) -> Self {
+    pub(crate) fn new(context: &'a Project, warehouse: &'a CatalogSession) -> Self {
         let mut of: BTreeMap<AssetIndex, Vec<&DataCheck>> = BTreeMap::new();
         for check in &context.workspace.checks {
             for index in selected(context, check).unwrap_or_default() {
@@ -259,7 +259,7 @@ impl<'a> Checks<'a> {
     }
 }
 
-fn selected(context: &Context, check: &DataCheck) -> Result<BTreeSet<AssetIndex>, String> {
+fn selected(context: &Project, check: &DataCheck) -> Result<BTreeSet<AssetIndex>, String> {
     let parsed = Selection::parse(std::slice::from_ref(&check.select), &[]);
     let found = parsed.and_then(|selection| selection.resolve(&context.graph, false));
     found.map_err(|error| error.to_string())
@@ -286,7 +286,7 @@ fn name_of(check: &DataCheck) -> String {
 }
 
 /// Checks that select nothing.
-pub(crate) fn findings(context: &Context) -> Vec<Diagnostic> {
+pub(crate) fn findings(context: &Project) -> Vec<Diagnostic> {
     let file = &context.workspace.file;
     let checks = context.workspace.checks.iter();
     let wrong = checks.filter_map(|check| {
@@ -303,7 +303,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    pub(crate) fn of(context: &Context) -> Self {
+    pub(crate) fn of(context: &Project) -> Self {
         Self {
             folder: context.history_dir().join("checks"),
         }

@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::edits::{join_edits, unnoticed_edits};
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableChanges, TableName,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, TableChanges, TableName,
 };
 use chronon_run_engine::sql;
 use chronon_run_plan::{Asset, AssetColumns, AssetIndex, ColumnsFate};
 
 use crate::{
-    context::Context,
+    context::Project,
     filled::{Records, conf_of},
 };
 
 /// The selected assets whose tables have other columns than their confs.
 pub(crate) fn differing(
-    context: &Context,
+    context: &Project,
     selected: &BTreeSet<AssetIndex>,
     snapshot: &CatalogSnapshot,
     day: Ds,
 ) -> BTreeMap<AssetId, AssetColumns> {
-    let looker = Looker {
+    let looker = EditScan {
         context,
         records: Records::of(context),
         snapshot,
@@ -43,7 +43,7 @@ pub(crate) fn differing(
 
 /// Turns the fate of every asset into a rebuild, and hides the tables from the snapshot.
 pub(crate) fn rebuild(
-    context: &Context,
+    context: &Project,
     columns: &mut BTreeMap<AssetId, AssetColumns>,
     snapshot: &mut CatalogSnapshot,
 ) {
@@ -68,18 +68,18 @@ pub(crate) fn rebuild(
     }
 }
 
-struct Looker<'a> {
-    context: &'a Context,
+struct EditScan<'a> {
+    context: &'a Project,
     records: Records,
     snapshot: &'a CatalogSnapshot,
     day: Ds,
 }
 
-impl Looker<'_> {
+impl EditScan<'_> {
     fn changes(&self, asset: &Asset) -> Vec<TableChanges> {
         let backfills = matches!(
             asset.id.step,
-            StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final
+            AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final
         );
         let exists = self.snapshot.table(&asset.table).is_some();
         let Some(conf) = self.context.conf(&asset.id).filter(|_| backfills && exists) else {

@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use chronon_run_compile::{Confs, Record, Sources, Stale, Surroundings};
+use chronon_run_compile::{Confs, Environment, Record, Sources, Stale};
 use chronon_run_core::{Diagnostic, Location};
 use chronon_run_workspace::Workspace;
 
@@ -20,8 +20,8 @@ pub(crate) fn confs(workspace: &Workspace) -> Confs<'_> {
 }
 
 /// Where an interpreter with chronon-ai is looked for.
-pub(crate) fn surroundings(workspace: &Workspace) -> Surroundings {
-    Surroundings {
+pub(crate) fn spark_environment(workspace: &Workspace) -> Environment {
+    Environment {
         named: workspace.python.clone(),
         active: env::var_os("VIRTUAL_ENV").map(PathBuf::from),
         folders: vec![workspace.repo.clone(), workspace.root.clone()],

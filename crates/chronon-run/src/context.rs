@@ -10,7 +10,7 @@ use std::{
 
 use chronon_run_conf::{ConfRepo, target::Retarget};
 use chronon_run_core::{
-    AssetId, ConfId, ConfType, Diagnostic, Ds, Location, RangeSet, StepKind, TableName, clean,
+    AssetId, AssetKind, ConfId, ConfType, Diagnostic, Ds, Location, RangeSet, TableName, clean,
 };
 use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// A loaded workspace.
-pub(crate) struct Context {
+pub(crate) struct Project {
     pub(crate) workspace: Workspace,
     pub(crate) repo: ConfRepo,
     pub(crate) graph: Graph,
@@ -52,7 +52,7 @@ pub(crate) struct Context {
     pub(crate) target: Option<InTarget>,
 }
 
-impl Context {
+impl Project {
     /// The workspace of the current directory or the nearest one above it. Shows warnings about
     /// workspace.toml; fails on errors in it, in teams.json and where there are no confs at all. A file
     /// with errors only excludes its own assets: one team's mistake does not stop the others.
@@ -484,7 +484,7 @@ impl Context {
             ("bad-seed", "correct the seed's file")
         } else if wrong {
             ("conf-error", "correct the conf")
-        } else if asset.id.step == StepKind::Kv {
+        } else if asset.id.step == AssetKind::Kv {
             ("no-hook", "add the hook")
         } else {
             ("engine-cannot", "use the engine that can")
@@ -512,7 +512,7 @@ impl Context {
         if let Some(why) = self.other_format(found) {
             return Some(why);
         }
-        if asset.step == StepKind::Kv {
+        if asset.step == AssetKind::Kv {
             let hook = &self.workspace.hooks.kv_upload;
             return hook.is_none().then(|| kv::NO_HOOK.to_owned());
         }
@@ -630,7 +630,7 @@ impl Context {
             && text.is_some_and(|text| text.contains("CHRONON_RUN_DS"))
     }
 
-    /// The last override of an asset that says something.
+    /// The last override of an asset that sets it.
     pub(crate) fn last<T>(
         &self,
         asset: AssetIndex,
@@ -685,7 +685,7 @@ struct LeftOut {
 }
 
 impl LeftOut {
-    fn new(context: &Context, path: PathBuf, finding: &Diagnostic) -> Option<Self> {
+    fn new(context: &Project, path: PathBuf, finding: &Diagnostic) -> Option<Self> {
         let known = [ConfType::StagingQuery, ConfType::GroupBy, ConfType::Join];
         let confs = path.strip_prefix(&context.workspace.production).ok()?;
         let conf_type = known

@@ -4,12 +4,12 @@ use chronon_run_core::{Diagnostic, Ds, Location};
 
 use crate::{
     cli::DayArgs,
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
 };
 
 /// The days of a command line, refused where one is not over yet and that is not allowed.
-pub(crate) fn checked(context: &Context, days: &DayArgs) -> Result<DayArgs, Failure> {
+pub(crate) fn checked(context: &Project, days: &DayArgs) -> Result<DayArgs, Failure> {
     let as_of = context.as_of(days.as_of)?;
     if days.allow_unfinished {
         // The day is asked for, so it counts as closed.
@@ -28,7 +28,7 @@ pub(crate) fn checked(context: &Context, days: &DayArgs) -> Result<DayArgs, Fail
 }
 
 /// Fails if the last closed day, as the command line or workspace.toml says it, is not over yet.
-pub(crate) fn check_as_of(context: &Context, given: Option<Ds>) -> Result<(), Failure> {
+pub(crate) fn check_as_of(context: &Project, given: Option<Ds>) -> Result<(), Failure> {
     let closed = closed(context)?;
     let (name, as_of) = match (given, context.workspace.as_of) {
         (Some(ds), _) => ("--as-of", ds),
@@ -42,7 +42,7 @@ pub(crate) fn check_as_of(context: &Context, given: Option<Ds>) -> Result<(), Fa
 }
 
 /// What `check` reports about the last closed day of workspace.toml.
-pub(crate) fn finding(context: &Context) -> Option<Diagnostic> {
+pub(crate) fn finding(context: &Project) -> Option<Diagnostic> {
     let as_of = context.workspace.as_of?;
     let closed = closed(context).ok().filter(|closed| as_of > *closed)?;
     let message = format!("`as_of` = {as_of} is not over yet; the last closed day is {closed}");
@@ -56,7 +56,7 @@ pub(crate) fn finding(context: &Context) -> Option<Diagnostic> {
 }
 
 /// The last day that is over in the workspace's time zone.
-fn closed(context: &Context) -> Result<Ds, Failure> {
+fn closed(context: &Project) -> Result<Ds, Failure> {
     let today = Ds::at(now_millis(), &context.workspace.timezone).map_err(Failure::setup)?;
     Ok(today.plus(-1))
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chronon_run_conf::MetaData;
-use chronon_run_core::{AssetId, CommandLine, ConfType, Ds, PartitionRange, StepKind};
+use chronon_run_core::{AssetId, AssetKind, CommandLine, ConfType, Ds, PartitionRange};
 use chronon_run_engine::{
     chronon::{self, ClassPath, Job, Launcher, Mode, Setup, SparkSubmit},
     spark::{
@@ -19,11 +19,11 @@ use chronon_run_plan::{Asset, Fill, Plan, Step, parts_of_times};
 use chronon_run_workspace::{Catalog, Engine, Launcher as LauncherSetting};
 
 use crate::{
-    context::Context,
+    context::Project,
     failure::Failure,
     machine::scratch_root,
     spark_sql::SparkSql,
-    warehouse::{Warehouse, own_warehouse},
+    warehouse::{CatalogSession, own_warehouse},
 };
 
 /// The variable that names an app (§2.5).
@@ -31,7 +31,7 @@ const APP_NAME: &str = "APP_NAME";
 
 /// Everything that the command lines of one workspace have in common.
 pub(crate) struct Driver<'a> {
-    context: &'a Context,
+    context: &'a Project,
     /// The Spark that starts it, once it is known.
     sql: Option<&'a SparkSql<'a>>,
     /// The environment that jobs inherit, with what workspace.toml puts above everybody else's.
@@ -52,7 +52,7 @@ pub(crate) struct Start<'a> {
 }
 
 impl<'a> Driver<'a> {
-    pub(crate) fn new(context: &'a Context, sql: Option<&'a SparkSql<'a>>) -> Self {
+    pub(crate) fn new(context: &'a Project, sql: Option<&'a SparkSql<'a>>) -> Self {
         let mut process_env: BTreeMap<String, String> = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -102,7 +102,7 @@ impl<'a> Driver<'a> {
     ) -> Result<CommandLine, chronon::Error> {
         let parts = self.parts(asset, start)?;
         let mut command = self.with_job(step, asset, &parts, chronon::command)?;
-        command.env.extend(self.surroundings(asset, start));
+        command.env.extend(self.environment(asset, start));
         Ok(command)
     }
 
@@ -122,7 +122,7 @@ impl<'a> Driver<'a> {
         if asset.fill == Fill::App {
             return None;
         }
-        if asset.id.step == StepKind::LogFlattener && self.context.log_tables().is_none() {
+        if asset.id.step == AssetKind::LogFlattener && self.context.log_tables().is_none() {
             return Some(NO_LOG_TABLES.to_owned());
         }
         if self.lacks_left_times(asset) {
@@ -285,7 +285,7 @@ impl<'a> Driver<'a> {
     fn extra_args(&self, asset: &Asset) -> Vec<String> {
         let tables = self.context.log_tables();
         let mut args = match (&asset.id.step, tables) {
-            (StepKind::LogFlattener, Some((log, schemas))) => vec![
+            (AssetKind::LogFlattener, Some((log, schemas))) => vec![
                 format!("--log-table={log}"),
                 format!("--schema-table={schemas}"),
             ],
@@ -320,7 +320,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What the child needs besides what run.py would give it.
-    fn surroundings(
+    fn environment(
         &self,
         asset: &Asset,
         start: Option<Start<'_>>,
@@ -354,8 +354,8 @@ impl<'a> Driver<'a> {
 /// Sees to it that the databases exist that the plan writes to: the Driver creates none (§3). In the
 /// workspace's own metastore they are made; in the user's that is for the user to do.
 pub(crate) fn prepare_databases(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     plan: &Plan,
 ) -> Result<(), Failure> {
     let Some(chronon_run_catalog::Catalog::Hive(hive)) = warehouse.catalog() else {
@@ -424,7 +424,7 @@ fn mode(asset: &Asset) -> Result<Mode, chronon::Error> {
     })
 }
 
-fn meta_data<'a>(context: &'a Context, asset: &AssetId) -> Option<&'a MetaData> {
+fn meta_data<'a>(context: &'a Project, asset: &AssetId) -> Option<&'a MetaData> {
     let (repo, name) = (&context.repo, &asset.conf.name);
     match asset.conf.conf_type {
         ConfType::GroupBy => repo.group_bys.get(name).map(|file| &file.conf.meta_data),

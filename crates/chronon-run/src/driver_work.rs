@@ -1,5 +1,5 @@
-//! What a step of the `chronon` engine is: one run of the Driver, and a look at what it did. The
-//! Driver exits 0 for nothing (§5.7), so the look is what counts, and it is a card for each mode
+//! What a step of the `chronon` engine is: one run of the Driver, and a check of what it wrote. The
+//! Driver exits 0 even if it wrote nothing (§5.7), so each mode has its own rules of verification
 //! (§4.6).
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 use chronon_run_catalog::Catalog;
 use chronon_run_core::{
-    CatalogSnapshot, Ds, PartitionRange, RangeSet, StepKind, TableName,
+    AssetKind, CatalogSnapshot, Ds, PartitionRange, RangeSet, TableName,
     event::{Compared, Outcome, StepIndex},
 };
 use chronon_run_engine::{spark::command::Length, sql};
@@ -24,21 +24,21 @@ use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
 
 use crate::{
     applications::Applications,
-    context::Context,
+    context::Project,
     driver::{Driver, Start},
     filled::Records,
     freshness::Recording,
     retrying,
     spark_sql::SparkSql,
     targets,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
     work::{job_length, look, step_folder, uploaded},
 };
 
 /// Runs the steps of one plan with Chronon's Driver.
 pub(crate) struct DriverWork<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) context: &'a Project,
+    pub(crate) warehouse: &'a CatalogSession,
     pub(crate) sql: &'a SparkSql<'a>,
     pub(crate) driver: Driver<'a>,
     pub(crate) applications: &'a Applications,
@@ -50,13 +50,13 @@ pub(crate) struct DriverWork<'a> {
     /// Whether what exists is to be computed again.
     pub(crate) recompute: bool,
     /// What is known of the steps that were begun.
-    pub(crate) begun: Mutex<BTreeMap<StepIndex, Begun>>,
+    pub(crate) begun: Mutex<BTreeMap<StepIndex, StepState>>,
     pub(crate) recording: Recording<'a>,
 }
 
 /// What is known of a step that was begun.
 #[derive(Default)]
-pub(crate) struct Begun {
+pub(crate) struct StepState {
     /// The table's days before its last attempt.
     before: RangeSet,
     /// Days of which nothing is left that the Driver could take for done.
@@ -118,7 +118,7 @@ impl Work for DriverWork<'_> {
         let (index, asset) = self.asset(job)?;
         let snapshot = self.tables_of(index)?;
         let mut verdict = self.judge(job, index, &snapshot)?;
-        if asset.id.step == StepKind::Consistency && verdict.missing.is_empty() {
+        if asset.id.step == AssetKind::Consistency && verdict.missing.is_empty() {
             verdict.compared = self.compared(job, index, &snapshot)?;
         }
         if !self.has_failed(job) {
@@ -169,11 +169,11 @@ impl DriverWork<'_> {
         step_folder(&self.folder, self.steps, job)
     }
 
-    fn begun(&self) -> MutexGuard<'_, BTreeMap<StepIndex, Begun>> {
+    fn begun(&self) -> MutexGuard<'_, BTreeMap<StepIndex, StepState>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The card of the asset's mode (§4.6).
+    /// How the mode of the asset is verified (§4.6).
     fn judge(
         &self,
         job: &Job,
@@ -196,7 +196,7 @@ impl DriverWork<'_> {
         }
         let verdict = without_any_gate(asset, snapshot, verdict);
         match asset.id.step {
-            StepKind::Consistency => Ok(self.verify_by_row_days(job, verdict, &days)),
+            AssetKind::Consistency => Ok(self.verify_by_row_days(job, verdict, &days)),
             _ => self.verify_empty(job, index, snapshot, verdict),
         }
     }

@@ -4,7 +4,7 @@ use chronon_run_core::{Ds, Schedule};
 use chronon_run_plan::AssetIndex;
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     output::note,
 };
 
@@ -19,8 +19,8 @@ pub(crate) enum Now {
 }
 
 /// The last day that an asset's schedule calls for, minus its lag; `None` if it never calls, or
-/// cannot be read, which is told.
-pub(crate) fn last_due(context: &Context, now: Now, index: AssetIndex) -> Option<Ds> {
+/// cannot be read, which is reported.
+pub(crate) fn last_due(context: &Project, now: Now, index: AssetIndex) -> Option<Ds> {
     let asset = &context.graph.assets[index];
     let schedule: Schedule = asset
         .schedule

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::edits::{Edit, join_edits, part_suffixes, unnoticed_edits};
-use chronon_run_core::{AssetId, CatalogSnapshot, ConfType, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetId, AssetKind, CatalogSnapshot, ConfType, RangeSet, TableName};
 use chronon_run_plan::{ArchivedTables, Asset, AssetIndex};
 use serde_json::Value;
 
 use crate::{
-    context::Context,
+    context::Project,
     filled::{Filled, Records, SEMANTIC_HASH, conf_of},
 };
 
@@ -21,7 +21,7 @@ const NO_BOOTSTRAPS: &str = "1B2M2Y8Asg";
 
 /// What edits lead to, by asset.
 #[derive(Default)]
-pub(crate) struct Consequences {
+pub(crate) struct EditEffects {
     /// Tables that would be renamed.
     pub(crate) archived: BTreeMap<AssetId, ArchivedTables>,
     /// Edits that would not be noticed, in words.
@@ -30,15 +30,15 @@ pub(crate) struct Consequences {
     pub(crate) refused: BTreeMap<AssetId, String>,
 }
 
-impl Consequences {
+impl EditEffects {
     /// Looks at the selected assets.
     pub(crate) fn of(
-        context: &Context,
+        context: &Project,
         selected: &BTreeSet<AssetIndex>,
         snapshot: &CatalogSnapshot,
     ) -> Self {
         let mut found = Self::default();
-        let looker = Looker {
+        let looker = EditScan {
             context,
             records: Records::of(context),
             snapshot,
@@ -57,23 +57,23 @@ impl Consequences {
     }
 }
 
-struct Looker<'a> {
-    context: &'a Context,
+struct EditScan<'a> {
+    context: &'a Project,
     records: Records,
     snapshot: &'a CatalogSnapshot,
 }
 
-impl Looker<'_> {
-    fn look(&self, asset: &Asset, found: &mut Consequences) {
+impl EditScan<'_> {
+    fn look(&self, asset: &Asset, found: &mut EditEffects) {
         let Some(conf) = conf_of(self.context, &asset.id) else {
             return;
         };
         match (asset.id.conf.conf_type, &asset.id.step) {
             (
                 ConfType::Join,
-                StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final,
+                AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final,
             ) => self.look_at_join(asset, &conf, found),
-            (ConfType::GroupBy | ConfType::StagingQuery, StepKind::Backfill) => {
+            (ConfType::GroupBy | ConfType::StagingQuery, AssetKind::Backfill) => {
                 let filled = self.records.get(&asset.table);
                 let filled = filled.filter(|_| !self.days(&asset.table).is_empty());
                 let edits = filled.map(|filled| unnoticed_edits(&filled.conf, &conf));
@@ -86,10 +86,10 @@ impl Looker<'_> {
     }
 
     /// A join's steps are compared with the output; its left with the bootstrap table (§5.5).
-    fn look_at_join(&self, asset: &Asset, conf: &Value, found: &mut Consequences) {
-        let output = asset.towards.as_ref().unwrap_or(&asset.table);
+    fn look_at_join(&self, asset: &Asset, conf: &Value, found: &mut EditEffects) {
+        let output = asset.final_table.as_ref().unwrap_or(&asset.table);
         let compared = match asset.id.step {
-            StepKind::Left => &asset.table,
+            AssetKind::Left => &asset.table,
             _ => output,
         };
         let Some(hash) = self.property(compared, SEMANTIC_HASH) else {
@@ -101,7 +101,7 @@ impl Looker<'_> {
             Some(filled) => join_edits(&filled.conf, conf),
             None => edits_by_names(hash, &self.root(asset), conf),
         };
-        if asset.id.step == StepKind::Left {
+        if asset.id.step == AssetKind::Left {
             edits.retain(Edit::is_about_every_row);
         }
         let has_options = self.property(compared, HASH_OPTIONS);
@@ -144,15 +144,15 @@ impl Looker<'_> {
         let every_row = edits.iter().any(Edit::is_about_every_row);
         let bootstrap = root.suffixed("_bootstrap");
         match asset.id.step {
-            StepKind::Left => {
+            AssetKind::Left => {
                 tables.insert(bootstrap);
                 return self.existing(tables);
             }
-            StepKind::Final => {
+            AssetKind::Final => {
                 tables.insert(output.clone());
                 return self.existing(tables);
             }
-            StepKind::Backfill if every_row => {
+            AssetKind::Backfill if every_row => {
                 tables.insert(bootstrap);
             }
             _ => {}

@@ -8,7 +8,7 @@ use chronon_run_exec::signals;
 pub(crate) enum Failure {
     /// The user's files are wrong.
     Findings(Vec<Diagnostic>),
-    /// Usage or surroundings are wrong.
+    /// The usage or the environment is wrong.
     Setup {
         /// What is wrong.
         message: String,
@@ -50,7 +50,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Wrong usage or surroundings, in the words of an error.
+    /// Wrong usage or environment, with the text of an error.
     pub(crate) fn setup(error: impl ToString) -> Self {
         Self::Setup {
             message: error.to_string(),

@@ -13,7 +13,7 @@ use chronon_run_plan::Asset;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::context::{Context, now_millis};
+use crate::context::{Project, now_millis};
 
 /// The property in which the Driver keeps what it compares (§5.5).
 pub(crate) const SEMANTIC_HASH: &str = "semantic_hash";
@@ -37,7 +37,7 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    pub(crate) fn of(context: &Context) -> Self {
+    pub(crate) fn of(context: &Project) -> Self {
         Self {
             folder: context.history_dir().join("filled"),
         }
@@ -60,7 +60,7 @@ impl Records {
     }
 
     /// Writes down that a step of `asset` has filled its tables with the conf as it is now.
-    pub(crate) fn note(&self, context: &Context, asset: &Asset, snapshot: &CatalogSnapshot) {
+    pub(crate) fn note(&self, context: &Project, asset: &Asset, snapshot: &CatalogSnapshot) {
         let Some(conf) = conf_of(context, &asset.id) else {
             return;
         };
@@ -90,6 +90,6 @@ fn write(folder: &Path, path: &Path, filled: &Filled) -> std::io::Result<()> {
 }
 
 /// The compiled conf of an asset as a tree.
-pub(crate) fn conf_of(context: &Context, asset: &AssetId) -> Option<Value> {
+pub(crate) fn conf_of(context: &Project, asset: &AssetId) -> Option<Value> {
     serde_json::from_str(context.conf_text(asset)?).ok()
 }

@@ -8,25 +8,25 @@ use chronon_run_core::{CatalogSnapshot, DayEvidence, RangeSet, Slice};
 use chronon_run_exec::Job;
 use chronon_run_ledger::{Ledger, Look, Provenance};
 use chronon_run_plan::{
-    Asset, AssetIndex, Depth, Freshness, World, evidence_wanted, inputs_digest, inputs_seen,
+    Asset, AssetIndex, Depth, Freshness, PlanInput, evidence_wanted, inputs_digest, inputs_seen,
     memory_wanted,
 };
 use serde_json::Value;
 
 use crate::{
-    context::Context,
+    context::Project,
     filled::conf_of,
     left_times,
     looking::{formats, resolved},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// Everything that the planner needs to tell which days of `selected` are out of date.
 pub(crate) fn read(
-    context: &Context,
-    world: World<'_>,
+    context: &Project,
+    world: PlanInput<'_>,
     selected: &BTreeSet<AssetIndex>,
-    warehouse: &Warehouse,
+    warehouse: &CatalogSession,
     ledger: &mut Ledger,
     depth: Depth,
 ) -> Freshness {
@@ -57,7 +57,7 @@ impl Contents {
     /// Adds the digest of an asset's conf, and what was edited since its days were filled.
     fn compare(
         &mut self,
-        context: &Context,
+        context: &Project,
         asset: &Asset,
         ledger: &mut Ledger,
         freshness: &mut Freshness,
@@ -89,8 +89,8 @@ impl Contents {
 
 /// Records what the steps of one run start from.
 pub(crate) struct Recording<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) context: &'a Project,
+    pub(crate) warehouse: &'a CatalogSession,
     pub(crate) provenance: &'a Provenance,
     pub(crate) run: String,
 }

@@ -3,7 +3,7 @@
 //! A hook is an argv template, never a shell string: `{word}` in an argument stands for a value.
 //! The event is on its stdin as one JSON object. It runs in the workspace's folder, leads its own
 //! process group, and is ended with all that it started when it takes too long or the run is
-//! killed. Whatever it does, it never fails a step: its failure is told, and that is all.
+//! killed. Whatever it does, it never fails a step: its failure is only reported.
 
 use std::{
     collections::BTreeMap,

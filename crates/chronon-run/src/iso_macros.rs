@@ -2,20 +2,20 @@
 //! that are days of another form.
 
 use chronon_run_conf::unconverted_macro;
-use chronon_run_core::{ConfType, Diagnostic, PartitionFormat, StepKind, TableName};
+use chronon_run_core::{AssetKind, ConfType, Diagnostic, PartitionFormat, TableName};
 use chronon_run_engine::sql;
 use chronon_run_plan::Asset;
 
-use crate::{context::Context, formats::place};
+use crate::{context::Project, formats::place};
 
-pub(crate) fn findings(context: &Context) -> Vec<Diagnostic> {
+pub(crate) fn findings(context: &Project) -> Vec<Diagnostic> {
     let assets = context.graph.assets.iter();
     assets.filter_map(|asset| finding(context, asset)).collect()
 }
 
-fn finding(context: &Context, asset: &Asset) -> Option<Diagnostic> {
+fn finding(context: &Project, asset: &Asset) -> Option<Diagnostic> {
     let is_query = asset.id.conf.conf_type == ConfType::StagingQuery;
-    if !is_query || asset.id.step != StepKind::Backfill {
+    if !is_query || asset.id.step != AssetKind::Backfill {
         return None;
     }
     let sql::Conf::StagingQuery(query) = context.conf(&asset.id)? else {
@@ -37,7 +37,7 @@ fn finding(context: &Context, asset: &Asset) -> Option<Diagnostic> {
 }
 
 /// The format of a table's days, if it is another one than that of the macros.
-fn other_format<'a>(context: &'a Context, table: &TableName) -> Option<&'a PartitionFormat> {
+fn other_format<'a>(context: &'a Project, table: &TableName) -> Option<&'a PartitionFormat> {
     let settings = context.workspace.sources.get(table);
     let declared = settings.and_then(|settings| settings.partition_format.as_ref());
     let format = declared.or_else(|| context.graph.formats.get(table))?;

@@ -11,14 +11,14 @@ use chronon_run_engine::{
     chronon::jar::{inspect, problems},
     kafka,
     maven::{self, Cached, Coordinates, Maven},
-    spark::{Spark, Surroundings},
+    spark::{Environment, Spark},
 };
 use chronon_run_workspace::{Engine, EngineKind, Pins, Workspace};
 
 use crate::{
     failure::Failure,
     output::{note, print},
-    warehouse::surroundings,
+    warehouse::spark_environment,
 };
 
 /// A key of `[engine]` that names a jar.
@@ -71,7 +71,7 @@ pub(crate) fn resolve(workspace: &mut Workspace) {
     let Ok(pins) = Pins::load(&workspace.root) else {
         return;
     };
-    let cache = surroundings(Some(workspace)).cache;
+    let cache = spark_environment(Some(workspace)).cache;
     for key in &KEYS {
         let jar = jar_mut(&mut workspace.engine, key);
         let named = jar.as_deref().and_then(coordinates);
@@ -156,7 +156,7 @@ fn findings_of(
 }
 
 fn why_not(workspace: &Workspace, named: &Coordinates) -> String {
-    let Some(cache) = surroundings(Some(workspace)).cache else {
+    let Some(cache) = spark_environment(Some(workspace)).cache else {
         return "there is no cache directory; set CHRONON_RUN_CACHE or HOME".to_owned();
     };
     match Pins::load(&workspace.root) {
@@ -168,7 +168,7 @@ fn why_not(workspace: &Workspace, named: &Coordinates) -> String {
 /// A jar of the cache that is no longer what was installed.
 fn changed(workspace: &Workspace, path: &Path, thorough: bool) -> Option<String> {
     let pins = Pins::load(&workspace.root).ok()?;
-    let cache = surroundings(Some(workspace)).cache?;
+    let cache = spark_environment(Some(workspace)).cache?;
     if !path.starts_with(cache.join("jars")) {
         return None;
     }
@@ -223,7 +223,7 @@ pub(crate) fn install(
     version: Option<&str>,
     spark: Option<&Spark>,
 ) -> Result<(), Failure> {
-    let surroundings = surroundings(workspace);
+    let environment = spark_environment(workspace);
     let wanted = match version {
         Some(version) => {
             let scala = spark.map_or("2.12", |spark| spark.spark.scala.as_str());
@@ -242,7 +242,7 @@ pub(crate) fn install(
         None => env::current_dir()?,
     };
     for coordinates in &wanted {
-        install_one(coordinates, &surroundings, &root)?;
+        install_one(coordinates, &environment, &root)?;
     }
     if version.is_some() {
         note(&format!(
@@ -255,10 +255,10 @@ pub(crate) fn install(
 
 fn install_one(
     coordinates: &Coordinates,
-    surroundings: &Surroundings,
+    environment: &Environment,
     root: &Path,
 ) -> Result<(), Failure> {
-    let (cached, lock) = obtain(coordinates, surroundings, root)?;
+    let (cached, lock) = obtain(coordinates, environment, root)?;
     print(&format!(
         "{coordinates}\n  {}\n  sha256 {}, pinned in {}\n",
         cached.path.display(),
@@ -270,13 +270,13 @@ fn install_one(
 /// The Kafka source that fits a Spark, with its dependencies: from the cache, else fetched once, and
 /// pinned in the workspace's lock.
 pub(crate) fn kafka_source(workspace: &Workspace, spark: &Spark) -> Result<Vec<String>, Failure> {
-    let surroundings = surroundings(Some(workspace));
+    let environment = spark_environment(Some(workspace));
     let home = &spark.spark;
     let package = kafka::package(
         &home.version,
         &home.scala,
-        cache_of(&surroundings)?,
-        &maven_of(&surroundings),
+        cache_of(&environment)?,
+        &maven_of(&environment),
     )
     .map_err(|error| {
         Failure::hinted(
@@ -288,14 +288,14 @@ pub(crate) fn kafka_source(workspace: &Workspace, spark: &Spark) -> Result<Vec<S
         )
     })?;
     let places = package.iter().map(|coordinates| {
-        let (cached, _) = obtain(coordinates, &surroundings, &workspace.root)?;
+        let (cached, _) = obtain(coordinates, &environment, &workspace.root)?;
         Ok(cached.path.display().to_string())
     });
     places.collect()
 }
 
-fn cache_of(surroundings: &Surroundings) -> Result<&Path, Failure> {
-    let cache = surroundings.cache.as_deref();
+fn cache_of(environment: &Environment) -> Result<&Path, Failure> {
+    let cache = environment.cache.as_deref();
     cache
         .ok_or_else(|| Failure::setup("there is no cache directory; set CHRONON_RUN_CACHE or HOME"))
 }
@@ -303,10 +303,10 @@ fn cache_of(surroundings: &Surroundings) -> Result<&Path, Failure> {
 /// The jar in the cache, fetched if it is not there, and the lock in which it is pinned.
 fn obtain(
     coordinates: &Coordinates,
-    surroundings: &Surroundings,
+    environment: &Environment,
     root: &Path,
 ) -> Result<(Cached, PathBuf), Failure> {
-    let cache = cache_of(surroundings)?;
+    let cache = cache_of(environment)?;
     let mut pins = Pins::load(root).map_err(Failure::setup)?;
     let name = coordinates.to_string();
     let known = maven::cached(coordinates, cache)
@@ -315,7 +315,7 @@ fn obtain(
         Some(cached) => cached,
         None => {
             note(&format!("fetching {name}"));
-            maven::install(coordinates, cache, &maven_of(surroundings)).map_err(Failure::setup)?
+            maven::install(coordinates, cache, &maven_of(environment)).map_err(Failure::setup)?
         }
     };
     match pins.sha256(&name) {
@@ -336,15 +336,15 @@ fn obtain(
     Ok((cached, pins.path().to_owned()))
 }
 
-fn maven_of(surroundings: &Surroundings) -> Maven {
+fn maven_of(environment: &Environment) -> Maven {
     let home = env::var_os("HOME").map(PathBuf::from);
     Maven {
         prefix: env::var("CHRONON_MAVEN_MIRROR_PREFIX")
             .ok()
             .filter(|prefix| !prefix.is_empty()),
-        program: surroundings.on_path("mvn"),
+        program: environment.on_path("mvn"),
         settings: home.map(|home| home.join(".m2").join("settings.xml")),
-        curl: surroundings.on_path("curl"),
+        curl: environment.on_path("curl"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Loading uploads into a KV store: the hook `kv_upload` as a step (§8.1).
 //!
-//! It fills no table: it is done when the user's loader says so, by exit code 0, and the ledger
+//! It fills no table: it is done when the user's loader exits with 0, and the ledger
 //! remembers. It shares the upload's family, so no other step writes the table that it reads.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, CommandLine, Ds, RangeSet, StepKind, TableName,
+    AssetId, AssetKind, CommandLine, Ds, RangeSet, TableName,
     event::{Outcome, StepIndex},
 };
 use chronon_run_exec::{
@@ -20,9 +20,9 @@ use chronon_run_exec::{
 use chronon_run_plan::{Asset, Step};
 
 use crate::{
-    context::Context,
+    context::Project,
     hooks, retrying,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
     work::{look, step_folder},
 };
 
@@ -35,8 +35,8 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 /// The work of an engine, and that of the hook.
 pub(crate) struct WithKv<'a> {
     pub(crate) engine: Box<dyn Work + 'a>,
-    pub(crate) context: &'a Context,
-    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) context: &'a Project,
+    pub(crate) warehouse: &'a CatalogSession,
     /// The run's folder.
     pub(crate) folder: PathBuf,
     /// The plan's steps, by index.
@@ -46,7 +46,7 @@ pub(crate) struct WithKv<'a> {
 }
 
 fn is_kv(job: &Job) -> bool {
-    job.asset.step == StepKind::Kv
+    job.asset.step == AssetKind::Kv
 }
 
 impl Work for WithKv<'_> {
@@ -149,7 +149,7 @@ impl WithKv<'_> {
 
 /// The loader's command line; a location that is not known stays `{location}`. `None` without a hook.
 pub(crate) fn command(
-    context: &Context,
+    context: &Project,
     asset: &Asset,
     ds: Ds,
     location: Option<String>,

@@ -6,9 +6,9 @@ use chronon_run_core::{Ds, PartitionFormat};
 use chronon_run_plan::{Wait, usual_landing};
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     looking::formats,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// How many of a source's newest days tell when it usually lands.
@@ -17,8 +17,8 @@ const NEWEST: usize = 14;
 /// Adds what is known of when each source lands: `lands_after` of workspace.toml, or else what the
 /// catalog remembers of its newest partitions. Where days are `simulated`, nothing is late.
 pub(crate) fn expect_landings(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     mut waits: Vec<Wait>,
     simulated: bool,
 ) -> Vec<Wait> {
@@ -34,7 +34,7 @@ pub(crate) fn expect_landings(
     waits
 }
 
-fn usual(context: &Context, warehouse: &Warehouse, wait: &Wait) -> Option<Duration> {
+fn usual(context: &Project, warehouse: &CatalogSession, wait: &Wait) -> Option<Duration> {
     let declared = context.workspace.sources.get(&wait.table);
     if let Some(usual) = declared.and_then(|source| source.lands_after) {
         return Some(usual);
@@ -52,7 +52,7 @@ fn usual(context: &Context, warehouse: &Warehouse, wait: &Wait) -> Option<Durati
 }
 
 /// When a day ended in the workspace's time zone, in milliseconds since the epoch.
-fn end_of(context: &Context, ds: Ds) -> i64 {
+fn end_of(context: &Project, ds: Ds) -> i64 {
     let next = ds.plus(1);
     // The time zone was checked with workspace.toml.
     next.start_in(&context.workspace.timezone)

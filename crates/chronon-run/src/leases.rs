@@ -22,7 +22,7 @@ use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 use crossbeam_channel::Receiver;
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::note,
     seeding,
@@ -38,7 +38,7 @@ const DEFAULT: &str = "default";
 /// Claims `families` in the workspace's own Hive metastore. An embedded one belongs to one checkout,
 /// whose lock files are enough.
 pub(crate) fn acquire(
-    context: &Context,
+    context: &Project,
     run: &str,
     families: &BTreeSet<String>,
     control: &Receiver<Control>,

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::Join;
-use chronon_run_core::{AssetId, CatalogSnapshot, Ds, PartitionRange, RangeSet, Slice, StepKind};
+use chronon_run_core::{AssetId, AssetKind, CatalogSnapshot, Ds, PartitionRange, RangeSet, Slice};
 use chronon_run_engine::sql;
 use chronon_run_exec::Job;
 use chronon_run_ledger::{Ledger, Provenance};
 use chronon_run_plan::{Asset, AssetIndex, Graph, LeftTimes, Role};
 
-use crate::{context::Context, warehouse::Warehouse};
+use crate::{context::Project, warehouse::CatalogSession};
 
 /// The column of a join's output, and of its stored left rows, with their times.
 const TIME: &str = "ts";
@@ -19,11 +19,11 @@ const AHEAD: i32 = 400;
 
 /// What is known of the times of the left rows of the selected joins.
 pub(crate) fn read(
-    context: &Context,
+    context: &Project,
     graph: &Graph,
     snapshot: &CatalogSnapshot,
     selected: &BTreeSet<AssetIndex>,
-    warehouse: &Warehouse,
+    warehouse: &CatalogSession,
     ledger: Option<&mut Ledger>,
 ) -> BTreeMap<AssetId, LeftTimes> {
     let confs: BTreeSet<_> = selected
@@ -51,15 +51,15 @@ pub(crate) fn read(
 fn stores_left(asset: &Asset) -> bool {
     let step = &asset.id.step;
     let joins = asset.inputs.iter().any(|input| input.role == Role::Left);
-    joins && matches!(step, StepKind::Backfill | StepKind::Left)
+    joins && matches!(step, AssetKind::Backfill | AssetKind::Left)
 }
 
 /// Adds the times of left partitions that were not filled yet.
 fn add_ahead(
-    context: &Context,
+    context: &Project,
     snapshot: &CatalogSnapshot,
     storing: &[&Asset],
-    warehouse: &Warehouse,
+    warehouse: &CatalogSession,
     all: &mut BTreeMap<AssetId, LeftTimes>,
 ) {
     let Some(catalog) = warehouse.catalog() else {
@@ -86,7 +86,7 @@ fn add_ahead(
 }
 
 /// The left table of a join of events, and the plain column that holds the rows' times.
-fn left_of(context: &Context, asset: &Asset) -> Option<(Slice, String)> {
+fn left_of(context: &Project, asset: &Asset) -> Option<(Slice, String)> {
     let sql::Conf::Join(join) = context.conf(&asset.id)? else {
         return None;
     };
@@ -118,8 +118,8 @@ fn in_days((ds, (first, last)): (Ds, (i64, i64))) -> Option<(Ds, PartitionRange)
 
 /// Records the times of the rows that a step has filled. What cannot be learnt stays unknown.
 pub(crate) fn record(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     provenance: &Provenance,
     job: &Job,
     asset: &Asset,

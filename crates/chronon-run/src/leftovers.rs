@@ -16,9 +16,9 @@ use chronon_run_report::Activity;
 use chronon_run_workspace::Workspace;
 
 use crate::{
-    context::Context,
+    context::Project,
     output::note,
-    warehouse::{Warehouse, own_warehouse},
+    warehouse::{CatalogSession, own_warehouse},
 };
 
 /// How the folders of unfinished writes begin: of Spark's committer, of its dynamic overwrite, and
@@ -30,7 +30,7 @@ const UNFINISHED: [&str; 3] = ["_temporary", ".spark-staging", ".hive-staging"];
 ///
 /// Files are only touched below the embedded metastore: in a warehouse of the user's, others may be
 /// writing. What cannot be removed is reported, and does no harm.
-pub(crate) fn remove(context: &Context, warehouse: &Warehouse, plan: &Plan, run: &str) {
+pub(crate) fn remove(context: &Project, warehouse: &CatalogSession, plan: &Plan, run: &str) {
     let mut done = BTreeSet::new();
     let doing = Activity::start("looking for what earlier runs left");
     for (place, step) in plan.steps.iter().enumerate() {
@@ -59,8 +59,8 @@ pub(crate) fn remove(context: &Context, warehouse: &Warehouse, plan: &Plan, run:
 }
 
 fn remove_all(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     table: &TableName,
     first: Ds,
     run: &str,
@@ -80,7 +80,7 @@ fn remove_all(
 }
 
 /// Removes the helper tables of an asset after a failed attempt. What stays is removed by the next run.
-pub(crate) fn remove_helpers(warehouse: &Warehouse, asset: &Asset) {
+pub(crate) fn remove_helpers(warehouse: &CatalogSession, asset: &Asset) {
     if let Some(Catalog::Hive(hive)) = warehouse.catalog() {
         for table in tables_of(asset) {
             let _ = repair(hive, &table);

@@ -8,7 +8,7 @@ use chronon_run_plan::{
     undated_view_text, undated_views, unmet,
 };
 
-use crate::{context::Context, failure::Failure, warehouse::Warehouse};
+use crate::{context::Project, failure::Failure, warehouse::CatalogSession};
 
 /// How tables write days that are not of the form `yyyy-MM-dd`, and the last hour of a day.
 pub(crate) type Formats = BTreeMap<TableName, (PartitionFormat, Option<u32>)>;
@@ -24,8 +24,8 @@ pub(crate) struct Looked {
 impl Looked {
     /// Lists the tables of the selected assets.
     pub(crate) fn at(
-        context: &Context,
-        warehouse: &Warehouse,
+        context: &Project,
+        warehouse: &CatalogSession,
         selected: &BTreeSet<AssetIndex>,
     ) -> Result<Self, Failure> {
         let tables = context.graph.tables_of(selected);
@@ -66,8 +66,8 @@ impl Looked {
 
 /// The snapshot of `tables` and of the tables behind the views among them.
 pub(crate) fn list(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     tables: &Tables,
 ) -> Result<(CatalogSnapshot, Bases), Failure> {
     let snapshot = warehouse.snapshot(&context.workspace, tables)?;
@@ -77,8 +77,8 @@ pub(crate) fn list(
 /// A snapshot of `tables` with the tables behind the views among them, listed along the columns that
 /// hold their days, with days read in each table's format.
 fn extended(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     mut snapshot: CatalogSnapshot,
     tables: &Tables,
 ) -> Result<(CatalogSnapshot, Bases), Failure> {
@@ -117,8 +117,8 @@ fn extended(
 /// One asset as the planner sees it, and the snapshot that goes with it, given what the catalog shows of
 /// its tables now. What cannot be listed is left as it is.
 pub(crate) fn resolved(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     asset: &Asset,
     snapshot: &CatalogSnapshot,
 ) -> (Asset, CatalogSnapshot) {
@@ -136,7 +136,7 @@ pub(crate) fn resolved(
 }
 
 /// The same snapshot, for a step's script: days of sources in other formats are read.
-pub(crate) fn read(context: &Context, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
+pub(crate) fn read(context: &Project, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
     let mut snapshot = snapshot.clone();
     snapshot.read_with(&formats(context));
     snapshot
@@ -144,7 +144,7 @@ pub(crate) fn read(context: &Context, snapshot: &CatalogSnapshot) -> CatalogSnap
 
 /// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a
 /// day, where partitions are of hours.
-pub(crate) fn formats(context: &Context) -> Formats {
+pub(crate) fn formats(context: &Project) -> Formats {
     let settings = &context.workspace.sources;
     let last_hour = |table: &TableName| settings.get(table).and_then(|found| found.last_hour);
     let mut formats = context.graph.formats.clone();

@@ -1,4 +1,4 @@
-//! What JVMs are told about this machine and its user.
+//! What JVMs need to know about this machine and its user.
 
 use std::{
     env, fs, io,
@@ -12,7 +12,7 @@ use chronon_run_process::{
 };
 use chronon_run_workspace::Workspace;
 
-use crate::{failure::Failure, state, warehouse::surroundings};
+use crate::{failure::Failure, state, warehouse::spark_environment};
 
 /// The folders of this process's JVMs; removed when it is dropped.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ fn executable_folder_of_app(
     scratch: &Path,
     app: &str,
 ) -> Result<PathBuf, Failure> {
-    let cache = surroundings(Some(workspace)).cache;
+    let cache = spark_environment(Some(workspace)).cache;
     let native = cache.map(|cache| cache.join("native").join("apps").join(app));
     native
         .filter(|native| fs::create_dir_all(native).is_ok() && allows_execution(native))
@@ -142,7 +142,7 @@ const FILES: u64 = 128;
 const THREADS: u64 = 100;
 
 /// Fails where the limits of the system (`ulimit`) do not let Spark run: a JVM that runs into one of
-/// them fails in the middle, with words that say something else.
+/// them fails in the middle, with an unrelated message.
 pub(crate) fn check_limits(spark: &Spark) -> Result<(), Failure> {
     let jars = fs::read_dir(spark.jars()).map_or(0, |jars| jars.count() as u64);
     let wanted = jars + FILES;
@@ -188,7 +188,7 @@ fn home(state: &Path) -> Option<PathBuf> {
 
 /// A folder for native libraries where the state folder's file system is mounted noexec.
 fn executable_folder(workspace: &Workspace, scratch: &Path) -> Result<Scratch, Failure> {
-    let cache = surroundings(Some(workspace)).cache;
+    let cache = spark_environment(Some(workspace)).cache;
     let native = cache.map(|cache| cache.join("native"));
     let created = native.and_then(|native| Scratch::create(&native).ok());
     created

@@ -8,17 +8,17 @@ use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::{
     cli::MetricsArgs,
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::note,
     running::Ended,
 };
 
-/// Writes the file, if one is asked for. A figure that cannot be written is told and fails nothing.
+/// Writes the file, if one is asked for. A figure that cannot be written is reported; the command does not fail.
 /// `started` is in milliseconds since the epoch.
 pub(crate) fn write(
     args: &MetricsArgs,
-    context: &Context,
+    context: &Project,
     ended: &Ended,
     started: i64,
     outcome: &Result<(), Failure>,
@@ -47,7 +47,7 @@ pub(crate) fn write(
 }
 
 struct Figures<'a> {
-    context: &'a Context,
+    context: &'a Project,
     ended: &'a Ended,
     now: i64,
     millis: i64,

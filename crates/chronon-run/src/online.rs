@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, Ds, StepKind};
+use chronon_run_core::{AssetId, AssetKind, Ds};
 use chronon_run_export::{Link, PathFacts, StreamFacts, links};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Asset, Input, State};
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use crate::{
     cli::SelectArgs,
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     due::{Now, last_due},
     failure::Failure,
     planning::{Planned, Wanted, uploaded},
     streaming::{AppStatus, Health},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// The path of one online GroupBy from its sources to the fetcher.
@@ -51,7 +51,7 @@ struct Progress {
 
 /// The path of every online GroupBy whose upload is planned.
 pub(crate) fn paths(
-    context: &Context,
+    context: &Project,
     planned: &Planned<'_>,
     now: Now,
     loaded: &BTreeMap<AssetId, Ds>,
@@ -60,7 +60,7 @@ pub(crate) fn paths(
     let uploads = planned.plan.assets.iter().filter_map(|planned| {
         let index = context.graph.find(&planned.asset)?;
         let asset = &context.graph.assets[index];
-        (asset.id.step == StepKind::Upload).then_some((index, asset))
+        (asset.id.step == AssetKind::Upload).then_some((index, asset))
     });
     uploads
         .map(|(index, upload)| {
@@ -70,7 +70,7 @@ pub(crate) fn paths(
             let name = upload.id.conf.name.clone();
             let offline = last_of_sources(upload, planned);
             let offline = offline.map(|day| due.map_or(day, |due| day.min(due)));
-            let kv = AssetId::new(upload.id.conf.conf_type, &name, StepKind::Kv);
+            let kv = AssetId::new(upload.id.conf.conf_type, &name, AssetKind::Kv);
             let app = streams.iter().find(|app| app.asset.conf.name == name);
             let mut online = Online {
                 offline,
@@ -92,15 +92,15 @@ pub(crate) fn paths(
 
 /// The paths of the GroupBys of `states`, without anything being installed.
 pub(crate) fn of_apps(
-    context: &Context,
+    context: &Project,
     ledger: Option<&mut Ledger>,
     states: &[AppStatus],
 ) -> Result<Vec<Online>, Failure> {
     let mut ledger = ledger;
     let selected = |asset: &Asset| {
         let named = |app: &AppStatus| match asset.id.step {
-            StepKind::Upload => asset.id.conf == app.asset.conf,
-            StepKind::Consistency => asset.embedded_group_bys.contains(&app.asset.conf.name),
+            AssetKind::Upload => asset.id.conf == app.asset.conf,
+            AssetKind::Consistency => asset.embedded_group_bys.contains(&app.asset.conf.name),
             _ => false,
         };
         states.iter().any(named)
@@ -118,7 +118,7 @@ pub(crate) fn of_apps(
         every_mode: true,
         ..Wanted::default()
     };
-    let Some(warehouse) = Warehouse::look_without_install(&context.workspace)? else {
+    let Some(warehouse) = CatalogSession::look_without_install(&context.workspace)? else {
         return Ok(Vec::new());
     };
     let planned = Planned::make(context, &wanted, &warehouse, ledger.as_deref_mut())?;
@@ -128,11 +128,11 @@ pub(crate) fn of_apps(
 }
 
 /// The comparison that has come least far, of all joins that have this GroupBy.
-fn compared(context: &Context, planned: &Planned<'_>, group_by: &str) -> Option<Progress> {
+fn compared(context: &Project, planned: &Planned<'_>, group_by: &str) -> Option<Progress> {
     let comparisons = planned.plan.assets.iter().filter_map(|planned| {
         let asset = &context.graph.assets[context.graph.find(&planned.asset)?];
         let wanted =
-            asset.id.step == StepKind::Consistency && asset.embedded_group_bys.contains(group_by);
+            asset.id.step == AssetKind::Consistency && asset.embedded_group_bys.contains(group_by);
         wanted.then(|| Progress {
             join: asset.id.conf.name.clone(),
             newest: planned.days_in(State::Done).last(),
@@ -185,7 +185,7 @@ impl Online {
 
     fn facts(
         &self,
-        context: &Context,
+        context: &Project,
         now: Now,
         due: Option<Ds>,
         app: Option<&AppStatus>,

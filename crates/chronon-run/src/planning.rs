@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetId, AssetKind, CatalogSnapshot, Ds, RangeSet, TableName};
 use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    ArchivedTables, AssetColumns, AssetIndex, AssetPlan, AssetSettings, Cause, ColumnsFate, Depth,
-    DriverWorld, Freshness, Graph, History, Note, Only, Plan, Reason, Request, State, States,
-    World, note_columns, plan, unfounded,
+    ArchivedTables, AssetColumns, AssetIndex, AssetPlan, AssetSettings, Cause, ColumnsFate,
+    DayLimit, Depth, DriverInput, Freshness, Graph, History, Note, Plan, PlanInput, Reason,
+    Request, State, States, note_columns, plan, unfounded,
 };
 use chronon_run_report::Activity;
 
@@ -16,12 +16,12 @@ use crate::{
     checking,
     cli::{DayArgs, SelectArgs},
     columns,
-    context::{Context, now_millis},
-    edits::Consequences,
+    context::{Project, now_millis},
+    edits::EditEffects,
     failure::Failure,
     freshness, kv, left_times,
     looking::Looked,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
     work::preview,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Wanted {
     /// Whether a selection stands for uploads, label joins and the rest too.
     pub(crate) every_mode: bool,
     /// The days to which assets are limited.
-    pub(crate) only: BTreeMap<AssetIndex, Only>,
+    pub(crate) only: BTreeMap<AssetIndex, DayLimit>,
 }
 
 impl Wanted {
@@ -77,7 +77,7 @@ impl Wanted {
 
 /// A plan, with everything that it was made from.
 pub(crate) struct Planned<'a> {
-    context: &'a Context,
+    context: &'a Project,
     /// The context's graph, as far as the catalog tells more of its inputs.
     graph: Graph,
     /// Inputs that are there without any day, and why.
@@ -87,7 +87,7 @@ pub(crate) struct Planned<'a> {
     never: BTreeMap<TableName, RangeSet>,
     first_ds: BTreeMap<TableName, Ds>,
     refused: BTreeMap<AssetId, String>,
-    driver: Option<DriverWorld>,
+    driver: Option<DriverInput>,
     accept_archive: bool,
     /// There is no user to answer questions.
     unattended: bool,
@@ -101,9 +101,9 @@ pub(crate) struct Planned<'a> {
 impl<'a> Planned<'a> {
     /// Plans what `wanted` asks for, against the catalog as it is now.
     pub(crate) fn make(
-        context: &'a Context,
+        context: &'a Project,
         wanted: &Wanted,
-        warehouse: &Warehouse,
+        warehouse: &CatalogSession,
         ledger: Option<&mut Ledger>,
     ) -> Result<Self, Failure> {
         let _planning = Activity::start("planning");
@@ -215,7 +215,7 @@ impl<'a> Planned<'a> {
         &self,
         selected: &BTreeSet<AssetIndex>,
         wanted: &Wanted,
-        warehouse: &Warehouse,
+        warehouse: &CatalogSession,
         mut ledger: Option<&mut Ledger>,
     ) -> History {
         let (context, graph, tables) = (self.context, &self.graph, &self.snapshot);
@@ -242,7 +242,7 @@ impl<'a> Planned<'a> {
             true => Depth::FilledDays,
             false => Depth::EmptyDays,
         };
-        let world = World {
+        let world = PlanInput {
             history: &history,
             ..self.world()
         };
@@ -257,7 +257,7 @@ impl<'a> Planned<'a> {
         let Some(driver) = &mut self.driver else {
             return;
         };
-        let mut edits = Consequences::of(self.context, selected, &self.snapshot);
+        let mut edits = EditEffects::of(self.context, selected, &self.snapshot);
         self.stopped = edits.refused.clone();
         self.refused.append(&mut edits.refused);
         if self.unattended && !self.accept_archive {
@@ -339,10 +339,10 @@ impl<'a> Planned<'a> {
 
     /// Adds each step's command line, as far as it is known before the run: without it, a plan
     /// shows the same days and steps.
-    pub(crate) fn add_commands(&mut self, warehouse: &Warehouse) {
+    pub(crate) fn add_commands(&mut self, warehouse: &CatalogSession) {
         let spark = warehouse.known_spark(&self.context.workspace);
         for step in &mut self.plan.steps {
-            if step.asset.step == StepKind::Kv {
+            if step.asset.step == AssetKind::Kv {
                 let index = self.context.graph.find(&step.asset);
                 let asset = index.map(|index| &self.context.graph.assets[index]);
                 let command =
@@ -356,8 +356,8 @@ impl<'a> Planned<'a> {
     }
 
     /// What the plan was made from.
-    pub(crate) fn world(&self) -> World<'_> {
-        World {
+    pub(crate) fn world(&self) -> PlanInput<'_> {
+        PlanInput {
             graph: &self.graph,
             snapshot: &self.snapshot,
             history: &self.history,
@@ -370,8 +370,8 @@ impl<'a> Planned<'a> {
 }
 
 /// Which assets are in which state, for `state:` selectors: a plan of everything tells.
-pub(crate) fn states(context: &Context) -> Result<States, Failure> {
-    let warehouse = Warehouse::look(&context.workspace)?;
+pub(crate) fn states(context: &Project) -> Result<States, Failure> {
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let wanted = Wanted {
         every_mode: true,
@@ -417,14 +417,14 @@ fn tables<'t>(names: impl Iterator<Item = &'t TableName>) -> String {
 }
 
 /// What counts besides if the real Driver fills the tables.
-fn driver_world(context: &Context) -> Result<Option<DriverWorld>, Failure> {
+fn driver_world(context: &Project) -> Result<Option<DriverInput>, Failure> {
     if !context.uses_driver() {
         return Ok(None);
     }
     let today = Ds::at(now_millis(), "UTC").map_err(Failure::setup)?;
-    Ok(Some(DriverWorld {
+    Ok(Some(DriverInput {
         today: Some(today),
-        ..DriverWorld::default()
+        ..DriverInput::default()
     }))
 }
 

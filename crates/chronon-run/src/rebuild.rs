@@ -12,14 +12,14 @@ use chronon_run_core::{BEFORE, RangeSet, TableName};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::Plan;
 
-use crate::{context::Context, failure::Failure, output::note, warehouse::Warehouse};
+use crate::{context::Project, failure::Failure, output::note, warehouse::CatalogSession};
 
 /// The property of an old table that names the new one.
 const REPLACED_BY: &str = "chronon_run.replaced_by";
 
 /// Renames each of these tables to `<table>__before_<run>`.
 pub(crate) fn set_aside(
-    warehouse: &Warehouse,
+    warehouse: &CatalogSession,
     tables: &BTreeMap<TableName, RangeSet>,
     run: &str,
 ) -> Result<(), Failure> {
@@ -50,7 +50,12 @@ pub(crate) fn set_aside(
 
 /// Drops the old tables of those that the plan is about, where the new ones are complete. Nothing
 /// that fails here fails the run.
-pub(crate) fn finish(context: &Context, warehouse: &Warehouse, ledger: &mut Ledger, plan: &Plan) {
+pub(crate) fn finish(
+    context: &Project,
+    warehouse: &CatalogSession,
+    ledger: &mut Ledger,
+    plan: &Plan,
+) {
     let Some(Catalog::Hive(hive)) = warehouse.catalog() else {
         return;
     };
@@ -75,7 +80,7 @@ pub(crate) fn finish(context: &Context, warehouse: &Warehouse, ledger: &mut Ledg
 }
 
 /// Days known to have no rows, by table.
-fn empty_days(ledger: &mut Ledger, context: &Context) -> BTreeMap<TableName, RangeSet> {
+fn empty_days(ledger: &mut Ledger, context: &Project) -> BTreeMap<TableName, RangeSet> {
     let all = ledger.all_empty_days().into_iter();
     let of_table = all.filter_map(|(asset, days)| {
         let index = context.graph.find(&asset)?;

@@ -11,7 +11,7 @@ use chronon_run_engine::spark::{Cause, cause, log};
 use chronon_run_exec::{Job, RetryDecision, StageProgress};
 use chronon_run_plan::AssetIndex;
 
-use crate::context::Context;
+use crate::context::Project;
 
 /// The end of a log that is read: enough for any error and its cause.
 const TAIL: u64 = 256 << 10;
@@ -51,7 +51,7 @@ pub(crate) fn explain_any(log: &Path, outcome: &Outcome) -> Option<String> {
 
 /// Whether a failed attempt is worth another, by its cause.
 pub(crate) fn decide(
-    context: &Context,
+    context: &Project,
     job: &Job,
     outcome: &Outcome,
     log: Option<&Path>,
@@ -73,22 +73,22 @@ pub(crate) fn decide(
         Cause::Permanent => RetryDecision::GiveUp,
         Cause::OutOfMemory if has_more_memory(context, job) => RetryDecision::MoreMemory,
         Cause::OutOfMemory => RetryDecision::Split,
-        Cause::Surroundings | Cause::Unknown => RetryDecision::Retry,
+        Cause::Infrastructure | Cause::Unknown => RetryDecision::Retry,
     }
 }
 
 /// Spark configuration of an attempt: that of the asset, and more memory if it is to have that.
-pub(crate) fn spark_conf(context: &Context, job: &Job) -> Vec<(String, String)> {
+pub(crate) fn spark_conf(context: &Project, job: &Job) -> Vec<(String, String)> {
     let index = context.graph.find(&job.asset).unwrap_or_default();
     let mut conf = context.spark_conf(index);
-    if job.roomy {
+    if job.more_memory {
         // Later values win.
         conf.extend(context.more_memory(index));
     }
     conf
 }
 
-fn has_more_memory(context: &Context, job: &Job) -> bool {
+fn has_more_memory(context: &Project, job: &Job) -> bool {
     let index: Option<AssetIndex> = context.graph.find(&job.asset);
     index.is_some_and(|index| !context.more_memory(index).is_empty())
 }

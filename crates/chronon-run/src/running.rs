@@ -11,7 +11,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, StepKind,
+    AssetId, AssetKind,
     event::{CancelReason, Sink},
 };
 use chronon_run_exec::{
@@ -33,7 +33,7 @@ use crate::{
     archives::Background,
     checking::{Checks, WithChecks},
     cli::{self, OnFailure, Output},
-    context::{Context, now_millis, own_program},
+    context::{Project, now_millis, own_program},
     driver::{self, Driver},
     driver_work::DriverWork,
     failure::Failure,
@@ -48,14 +48,14 @@ use crate::{
     rebuild, seeding,
     spark_sql::SparkSql,
     targets,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
     work::SqlWork,
 };
 
 /// What a run needs besides its plan.
 pub(crate) struct Running<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) context: &'a Project,
+    pub(crate) warehouse: &'a CatalogSession,
     /// Where Ctrl-C and TERM arrive.
     pub(crate) control: &'a Receiver<Control>,
     pub(crate) output: Output,
@@ -197,7 +197,7 @@ impl<'a> Running<'a> {
         folders: &Folders,
         applications: &Applications,
         preparing: Activity,
-    ) -> Result<Ran, Failure> {
+    ) -> Result<CompletedRun, Failure> {
         let workspace = &self.context.workspace;
         fs::create_dir_all(&folders.run).map_err(|error| {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
@@ -263,7 +263,7 @@ impl<'a> Running<'a> {
             note(summary_text(self.context, &view, folders, &summary).trim_end());
         }
         hook_failures.iter().for_each(|failure| note(failure));
-        Ok(Ran {
+        Ok(CompletedRun {
             run: folders.id.clone(),
             summary,
         })
@@ -354,11 +354,11 @@ pub(crate) struct Ended {
     /// What was planned, last of all.
     pub(crate) plan: Plan,
     /// What was run, if there was anything to run.
-    pub(crate) ran: Option<Ran>,
+    pub(crate) ran: Option<CompletedRun>,
 }
 
 /// A run that is over.
-pub(crate) struct Ran {
+pub(crate) struct CompletedRun {
     /// Its id.
     pub(crate) run: String,
     pub(crate) summary: Summary,
@@ -494,7 +494,7 @@ struct Folders {
 }
 
 impl Folders {
-    fn new(context: &Context) -> Self {
+    fn new(context: &Project) -> Self {
         let id = run_id(context);
         let run = context.history_dir().join("runs").join(&id);
         Self {
@@ -508,7 +508,7 @@ impl Folders {
 }
 
 /// Sortable by time, unique in its workspace: `20260131-235959`, and a number if that is taken.
-fn run_id(context: &Context) -> String {
+fn run_id(context: &Project) -> String {
     let instant = chronon_run_core::ds::format_instant(now_millis());
     let digits: String = instant.chars().filter(char::is_ascii_digit).collect();
     let base = format!("{}-{}", &digits[..8], &digits[8..]);
@@ -566,8 +566,8 @@ impl Screen {
 }
 
 /// The table of an asset, as the user knows it.
-fn table_of(context: &Context, asset: &AssetId) -> String {
-    if asset.step == StepKind::Kv {
+fn table_of(context: &Project, asset: &AssetId) -> String {
+    if asset.step == AssetKind::Kv {
         return kv::dataset(asset);
     }
     match context.graph.find(asset) {
@@ -576,7 +576,7 @@ fn table_of(context: &Context, asset: &AssetId) -> String {
     }
 }
 
-fn summary_text(context: &Context, view: &RunView, folders: &Folders, summary: &Summary) -> String {
+fn summary_text(context: &Project, view: &RunView, folders: &Folders, summary: &Summary) -> String {
     let table_of = |asset: &AssetId| table_of(context, asset);
     let next = if summary.all_succeeded() {
         vec!["chronon-run plan".to_owned(), "chronon-run runs".to_owned()]
@@ -615,7 +615,7 @@ fn on_failure(
     }
 }
 
-fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
+fn job(context: &Project, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
     let settings = &context.workspace.run;
     let index = context.graph.find(&step.asset).unwrap_or_default();
     let pace = paces
@@ -646,7 +646,7 @@ fn job(context: &Context, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
         bisect: context
             .last(index, |found| found.bisect)
             .unwrap_or(settings.bisect),
-        roomy: false,
+        more_memory: false,
         cost: pace.unwrap_or(1),
     }
 }

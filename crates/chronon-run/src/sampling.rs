@@ -8,11 +8,11 @@ use chronon_run_engine::sample::{self, ROWS, Sample, Sampled};
 use chronon_run_exec::signals;
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::note,
     seeding,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// Who reads a source: what it is said of.
@@ -29,10 +29,10 @@ struct Readers {
 type Sources = BTreeMap<(String, String, String), (TableSpec, Readers)>;
 
 /// What the newest partition of each source of events looks like, in one Spark session.
-pub(crate) fn findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+pub(crate) fn findings(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
     let (_listener, control) = signals::listen()?;
     let sources = sources(context);
-    let warehouse = Warehouse::open(&context.workspace)?;
+    let warehouse = CatalogSession::open(&context.workspace)?;
     let samples = samples(context, &warehouse, &sources)?;
     if samples.is_empty() {
         note("no source of events has a partition yet: there is nothing to sample");
@@ -81,7 +81,7 @@ pub(crate) fn findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
 }
 
 /// Every source of events with a time, of GroupBys and on the left of joins.
-fn sources(context: &Context) -> Sources {
+fn sources(context: &Project) -> Sources {
     let mut sources = Sources::new();
     for file in context.repo.joins.values() {
         let conf: &Join = &file.conf;
@@ -101,7 +101,7 @@ fn sources(context: &Context) -> Sources {
 }
 
 fn entry<'a>(
-    context: &Context,
+    context: &Project,
     sources: &'a mut Sources,
     path: &std::path::Path,
     source: &Source,
@@ -131,8 +131,8 @@ fn entry<'a>(
 
 /// The newest partition of each source that has one.
 fn samples<'a>(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     sources: &'a Sources,
 ) -> Result<Vec<(Sample, &'a Readers)>, Failure> {
     let Some(catalog) = warehouse.catalog() else {
@@ -170,7 +170,7 @@ fn samples<'a>(
 }
 
 fn finding(
-    context: &Context,
+    context: &Project,
     sample: &Sample,
     readers: &Readers,
     seen: Sampled,

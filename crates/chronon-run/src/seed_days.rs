@@ -12,7 +12,7 @@ use chronon_run_plan::Tables;
 use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 
 use crate::{
-    context::Context,
+    context::Project,
     failure::Failure,
     looking::{Formats, formats},
     seeding::of_workspace,
@@ -129,7 +129,7 @@ fn info(prepared: &Prepared) -> TableInfo {
 }
 
 /// Everything that is wrong with the workspace's seeds.
-pub(crate) fn findings(context: &Context) -> Vec<Diagnostic> {
+pub(crate) fn findings(context: &Project) -> Vec<Diagnostic> {
     let workspace = &context.workspace;
     let formats = formats(context);
     let found =

@@ -25,21 +25,21 @@ use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 use crossbeam_channel::Receiver;
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     hosts::SharedSpark,
     output::note,
     running::own_watchdog,
     seed_days,
     spark_sql::{SparkSql, common_conf},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// Loads every seed that is missing or stale, in one Spark session; its script and log go to
 /// `folder`. Waits while another run loads seeds.
 pub(crate) fn load(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     folder: &Path,
     control: &Receiver<Control>,
 ) -> Result<(), Failure> {
@@ -89,8 +89,8 @@ pub(crate) fn load(
 
 /// The tables of seeds that are missing or do not hold what their files do.
 pub(crate) fn not_loaded(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
 ) -> Result<BTreeSet<TableName>, Failure> {
     let seeds = &context.workspace.seeds;
     if warehouse.catalog().is_none() {
@@ -101,7 +101,7 @@ pub(crate) fn not_loaded(
 }
 
 /// Seeds whose table is missing or stale, each read.
-fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Failure> {
+fn missing(context: &Project, warehouse: &CatalogSession) -> Result<Vec<Prepared>, Failure> {
     let catalog = warehouse
         .catalog()
         .ok_or_else(|| Failure::setup("there is no catalog"))?;
@@ -142,13 +142,13 @@ fn missing(context: &Context, warehouse: &Warehouse) -> Result<Vec<Prepared>, Fa
 }
 
 /// What was loaded of a seed last, if this workspace loaded it.
-fn loaded(context: &Context, seed: &Seed) -> Option<Loaded> {
+fn loaded(context: &Project, seed: &Seed) -> Option<Loaded> {
     let text = fs::read(loaded_path(context, &seed.table)).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 /// Without this record a changed seed is loaded as a whole.
-fn remember(context: &Context, prepared: &Prepared) {
+fn remember(context: &Project, prepared: &Prepared) {
     let path = loaded_path(context, prepared.table());
     if let Ok(text) = serde_json::to_vec(&prepared.loaded()) {
         let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
@@ -156,7 +156,7 @@ fn remember(context: &Context, prepared: &Prepared) {
     }
 }
 
-fn loaded_path(context: &Context, table: &TableName) -> PathBuf {
+fn loaded_path(context: &Project, table: &TableName) -> PathBuf {
     let folder = context.workspace.state_dir.join("seeds");
     folder.join(format!("{table}.json"))
 }
@@ -181,7 +181,7 @@ pub(crate) fn of_workspace(seed: &Seed) -> seeds::Seed {
 
 const SEEDS: &str = "(seeds)";
 
-fn lock_seeds(context: &Context, control: &Receiver<Control>) -> Result<lock::Guard, Failure> {
+fn lock_seeds(context: &Project, control: &Receiver<Control>) -> Result<lock::Guard, Failure> {
     let folder = context.workspace.state_dir.join("locks");
     let mut told = false;
     loop {
@@ -235,7 +235,7 @@ fn doing(name: &str, statements: &Statements, ended: usize) -> String {
 /// for this script.
 pub(crate) fn run_script(
     workspace: &Workspace,
-    warehouse: &Warehouse,
+    warehouse: &CatalogSession,
     folder: &Path,
     name: &str,
     extra: &[(String, String)],
@@ -291,7 +291,7 @@ pub(crate) fn run_script(
 /// A script of the workspace's own, and where it is run.
 struct OwnScript<'a> {
     workspace: &'a Workspace,
-    warehouse: &'a Warehouse,
+    warehouse: &'a CatalogSession,
     name: &'a str,
     script: &'a Path,
     log: &'a Path,

@@ -20,7 +20,7 @@ use crate::{
     failure::Failure,
     hosts::SharedSpark,
     machine::scratch_root,
-    warehouse::{Warehouse, log_config, own_warehouse},
+    warehouse::{CatalogSession, log_config, own_warehouse},
 };
 
 /// Spark, and what every SQL job of the workspace is started with.
@@ -37,7 +37,10 @@ pub(crate) struct SparkSql<'a> {
 
 impl<'a> SparkSql<'a> {
     /// To run jobs: finds or installs Spark, and writes the logging configuration.
-    pub(crate) fn new(workspace: &'a Workspace, warehouse: &'a Warehouse) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        workspace: &'a Workspace,
+        warehouse: &'a CatalogSession,
+    ) -> Result<Self, Failure> {
         let spark = warehouse.spark(workspace)?;
         Ok(Self {
             archive: archive(Purpose::Sql, &spark),
@@ -102,7 +105,7 @@ impl<'a> SparkSql<'a> {
         self.jobs(conf).script(script, name, length)
     }
 
-    /// A session that is told its scripts one by one.
+    /// A session that gets its scripts one by one.
     pub(crate) fn session(&self, conf: &[(String, String)], length: Length) -> CommandLine {
         self.jobs(conf).session("chronon-run", length)
     }

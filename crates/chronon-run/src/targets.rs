@@ -9,7 +9,7 @@ use std::{
 
 use chronon_run_conf::target::{KeyRows, Retarget, SAMPLE_PROPERTY, Sample, TARGET_PROPERTY};
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfId, Diagnostic, Location, StepKind, TableName,
+    AssetId, AssetKind, CatalogSnapshot, ConfId, Diagnostic, Location, TableName,
 };
 use chronon_run_engine::spark::statements::Statements;
 use chronon_run_exec::WorkError;
@@ -18,11 +18,11 @@ use chronon_run_workspace::{Hooks, Target, Workspace};
 
 use crate::{
     cli::{SampleArgs, SelectArgs},
-    context::Context,
+    context::Project,
     failure::Failure,
     output::note,
     seeding,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// What a context knows of the target that it is for.
@@ -55,19 +55,19 @@ pub(crate) fn load(
     target: Option<&str>,
     select: &SelectArgs,
     unselected: Unselected,
-) -> Result<Context, Failure> {
-    let context = Context::load()?;
+) -> Result<Project, Failure> {
+    let context = Project::load()?;
     enter(context, target, select, unselected, None)
 }
 
 /// The context of a target; `context` itself if none is named.
 pub(crate) fn enter(
-    context: Context,
+    context: Project,
     target: Option<&str>,
     select: &SelectArgs,
     unselected: Unselected,
     sample: Option<Sample>,
-) -> Result<Context, Failure> {
+) -> Result<Project, Failure> {
     let Some(name) = target else {
         return Ok(context);
     };
@@ -77,7 +77,7 @@ pub(crate) fn enter(
         name,
         production: production(&context.graph),
         namespaces,
-        warehouse: Warehouse::look(&context.workspace)?,
+        warehouse: CatalogSession::look(&context.workspace)?,
         context,
         sample,
     };
@@ -87,15 +87,15 @@ pub(crate) fn enter(
 /// A context of production on its way to that of a target.
 struct Entering<'n> {
     name: &'n str,
-    context: Context,
+    context: Project,
     namespaces: BTreeMap<String, String>,
     production: BTreeSet<TableName>,
-    warehouse: Warehouse,
+    warehouse: CatalogSession,
     sample: Option<Sample>,
 }
 
 impl Entering<'_> {
-    fn context(self, select: &SelectArgs, unselected: Unselected) -> Result<Context, Failure> {
+    fn context(self, select: &SelectArgs, unselected: Unselected) -> Result<Project, Failure> {
         let existing = self.existing()?;
         let selected = self.selected(select, unselected, &existing)?;
         let retarget = self.retarget(&selected, &existing)?;
@@ -230,7 +230,7 @@ impl InTarget {
     pub(crate) fn refusal(&self, asset: &Asset, driver: bool) -> Option<String> {
         let serves = matches!(
             asset.id.step,
-            StepKind::Upload | StepKind::Kv | StepKind::Streaming
+            AssetKind::Upload | AssetKind::Kv | AssetKind::Streaming
         );
         if serves {
             let what = "uploads, loads into the KV store and streaming apps serve production and are not run in a target";
@@ -291,7 +291,7 @@ impl InTarget {
     /// Refuses to fill days of a table that holds another sample than this command asks for.
     pub(crate) fn check_samples(
         &self,
-        context: &Context,
+        context: &Project,
         plan: &Plan,
         snapshot: &CatalogSnapshot,
     ) -> Result<(), Failure> {
@@ -338,7 +338,7 @@ fn outside(asset: &str, table: &str, target: &str) -> WorkError {
 }
 
 /// Fails if a step of a target would write elsewhere; called right before each step.
-pub(crate) fn check_step(context: &Context, asset: &Asset) -> Result<(), WorkError> {
+pub(crate) fn check_step(context: &Project, asset: &Asset) -> Result<(), WorkError> {
     let target = context.target.as_ref();
     target.map_or(Ok(()), |target| {
         target.check_step(asset, context.uses_driver())
@@ -347,7 +347,7 @@ pub(crate) fn check_step(context: &Context, asset: &Asset) -> Result<(), WorkErr
 
 /// The same for the script that the step runs.
 pub(crate) fn check_script(
-    context: &Context,
+    context: &Project,
     asset: &AssetId,
     statements: &Statements,
 ) -> Result<(), WorkError> {
@@ -363,7 +363,7 @@ pub(crate) fn tell(plan: &Plan) {
 }
 
 /// Writes the target's confs of a plan for the Driver, which reads files. The repo stays as it is.
-pub(crate) fn write_confs(context: &Context, plan: &Plan) -> Result<(), Failure> {
+pub(crate) fn write_confs(context: &Project, plan: &Plan) -> Result<(), Failure> {
     if context.target.is_none() || !context.uses_driver() {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use chronon_run_core::{
     CatalogSnapshot, DayEvidence, PartitionFormat, RangeSet, Slice, ds::format_instant,
 };
 use chronon_run_engine::spark::{
-    self, Found, Java, Jvm, Origin, Spark, Surroundings,
+    self, Environment, Found, Java, Jvm, Origin, Spark,
     command::{LOG_CONFIG, log_config_path},
     common_env, common_options,
 };
@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// Where partitions are listed.
-pub(crate) struct Warehouse {
+pub(crate) struct CatalogSession {
     // Before the metastore that it uses and the folder in which its files are.
     hosts: Arc<Hosts>,
     catalog: Option<Catalog>,
@@ -51,7 +51,7 @@ pub(crate) struct Warehouse {
     machine: OnceLock<Machine>,
 }
 
-impl Warehouse {
+impl CatalogSession {
     /// To look at: nothing is installed, and an embedded metastore that never ran is not started;
     /// it is known to be empty.
     pub(crate) fn look(workspace: &Workspace) -> Result<Self, Failure> {
@@ -136,7 +136,7 @@ impl Warehouse {
     /// The same, or `None` if the embedded metastore could be started only after Spark was installed.
     pub(crate) fn look_without_install(workspace: &Workspace) -> Result<Option<Self>, Failure> {
         if matches!(workspace.catalog, CatalogSettings::Embedded { .. }) {
-            let found = spark::find(&surroundings(Some(workspace)));
+            let found = spark::find(&spark_environment(Some(workspace)));
             let is_there = found.is_ok_and(|found| found.spark.is_some() && found.java.is_some());
             if !is_there && metastore_directory(workspace).join("db").exists() {
                 return Ok(None);
@@ -352,7 +352,7 @@ impl Warehouse {
     /// The Spark that would run the jobs, if there is one already.
     pub(crate) fn known_spark(&self, workspace: &Workspace) -> Option<Spark> {
         self.spark.clone().or_else(|| {
-            let found = spark::find(&surroundings(Some(workspace))).ok()?;
+            let found = spark::find(&spark_environment(Some(workspace))).ok()?;
             Some(Spark {
                 spark: found.spark?,
                 java: found.java?,
@@ -434,9 +434,9 @@ pub(crate) fn own_warehouse(workspace: &Workspace) -> Option<PathBuf> {
 }
 
 /// The environment, as the engine takes it.
-pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
+pub(crate) fn spark_environment(workspace: Option<&Workspace>) -> Environment {
     let engine = workspace.map(|workspace| &workspace.engine);
-    let mut found = Surroundings::new(
+    let mut found = Environment::new(
         engine.and_then(|engine| engine.spark_home.clone()),
         |name| env::var_os(name),
     );
@@ -450,9 +450,9 @@ pub(crate) fn surroundings(workspace: Option<&Workspace>) -> Surroundings {
 
 /// The workspace's Spark, installed if there is none.
 pub(crate) fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
-    let surroundings = surroundings(Some(workspace));
+    let environment = spark_environment(Some(workspace));
     if let Some(home) = &workspace.engine.java_home {
-        let found = spark::find(&surroundings).map_err(Failure::setup)?;
+        let found = spark::find(&environment).map_err(Failure::setup)?;
         let used = found.java.as_ref().is_some_and(|java| java.home == *home);
         if !used {
             let why = found.unfit_text();
@@ -463,11 +463,11 @@ pub(crate) fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
             ));
         }
     }
-    let is_new = !spark::find(&surroundings)
+    let is_new = !spark::find(&environment)
         .map_err(Failure::setup)?
         .downloads()
         .is_empty();
-    let spark = supply::verified(workspace, install_spark(&surroundings)?)?;
+    let spark = supply::verified(workspace, install_spark(&environment)?)?;
     if is_new && let Err(Failure::Setup { message, .. }) = supply::pin(workspace, &spark) {
         note(&format!("warning: Spark is not pinned: {message}"));
     }
@@ -476,7 +476,7 @@ pub(crate) fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
 
 /// The workspace's Spark, if it can be had without a download: a question downloads nothing.
 fn installed_spark(workspace: &Workspace) -> Result<Spark, Failure> {
-    let found = spark::find(&surroundings(Some(workspace))).map_err(Failure::setup)?;
+    let found = spark::find(&spark_environment(Some(workspace))).map_err(Failure::setup)?;
     let missing = downloads(&found);
     match (found.spark, found.java) {
         (Some(spark), Some(java)) => supply::verified(workspace, Spark { spark, java }),
@@ -499,9 +499,9 @@ fn downloads(found: &Found) -> String {
     missing.join(" and ")
 }
 
-/// The Spark of these surroundings, installed with progress on stderr if there is none.
-pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failure> {
-    let found = spark::find(surroundings).map_err(Failure::setup)?;
+/// The Spark of these environment, installed with progress on stderr if there is none.
+pub(crate) fn install_spark(environment: &Environment) -> Result<Spark, Failure> {
+    let found = spark::find(environment).map_err(Failure::setup)?;
     let is_named = |java: &Java| matches!(java.origin, Origin::Environment | Origin::Workspace);
     if let Some(why) = found.unfit_text()
         && (found.java.is_none() || found.unfit.iter().any(is_named))
@@ -509,7 +509,7 @@ pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failur
         note(&format!("warning: {why}; another one is used"));
     }
     if !found.downloads().is_empty() {
-        let place = surroundings.cache.as_deref().unwrap_or(Path::new(""));
+        let place = environment.cache.as_deref().unwrap_or(Path::new(""));
         note(&format!(
             "downloading {} with pip into {}, once",
             downloads(&found),
@@ -517,7 +517,7 @@ pub(crate) fn install_spark(surroundings: &Surroundings) -> Result<Spark, Failur
         ));
     }
     let mut shown = Installing::default();
-    let found = spark::locate(surroundings, &mut |progress| shown.update(progress));
+    let found = spark::locate(environment, &mut |progress| shown.update(progress));
     shown.finish();
     found.map_err(Failure::setup)
 }

@@ -10,7 +10,7 @@ use std::{
 
 use chronon_run_catalog::{Catalog, Request};
 use chronon_run_core::{
-    CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet, StepKind,
+    AssetKind, CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet,
     event::{Outcome, StepIndex},
 };
 use chronon_run_engine::{
@@ -30,7 +30,7 @@ use chronon_run_workspace::FastStart;
 
 use crate::{
     applications::Applications,
-    context::Context,
+    context::Project,
     driver::Driver,
     filled::Records,
     freshness::Recording,
@@ -38,13 +38,13 @@ use crate::{
     leftovers, looking, retrying,
     spark_sql::{SparkSql, common_conf},
     targets,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// Runs the steps of one plan with the `sql` engine.
 pub(crate) struct SqlWork<'a> {
-    pub(crate) context: &'a Context,
-    pub(crate) warehouse: &'a Warehouse,
+    pub(crate) context: &'a Project,
+    pub(crate) warehouse: &'a CatalogSession,
     pub(crate) sql: &'a SparkSql<'a>,
     pub(crate) applications: &'a Applications,
     /// The Spark that the slots share, if they do.
@@ -160,7 +160,7 @@ impl SqlWork<'_> {
     /// JVM of their own: what ended the first one was perhaps a neighbour, or more than one JVM can do.
     fn shared(&self, job: &Job, script: &Path, attempt: u32, text: &str) -> Option<TaskKind> {
         let spark = self.shared.clone()?;
-        if attempt > 1 || job.roomy || host::is_alone(text) {
+        if attempt > 1 || job.more_memory || host::is_alone(text) {
             return None;
         }
         let conf = retrying::spark_conf(self.context, job);
@@ -222,7 +222,7 @@ pub(crate) fn step_folder(run: &Path, steps: &[Step], job: &Job) -> PathBuf {
 
 /// What the catalog shows now.
 pub(crate) fn look(
-    warehouse: &Warehouse,
+    warehouse: &CatalogSession,
     requests: &[Request],
 ) -> Result<CatalogSnapshot, WorkError> {
     catalog_of(warehouse)?
@@ -230,14 +230,14 @@ pub(crate) fn look(
         .map_err(|error| WorkError::Unavailable(error.to_string()))
 }
 
-fn catalog_of(warehouse: &Warehouse) -> Result<&Catalog, WorkError> {
+fn catalog_of(warehouse: &CatalogSession) -> Result<&Catalog, WorkError> {
     let catalog = warehouse.catalog();
     catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))
 }
 
 /// The script of a step, without the statement that reports its end.
 pub(crate) fn compile(
-    context: &Context,
+    context: &Project,
     step: &Step,
     snapshot: &CatalogSnapshot,
 ) -> Result<String, WorkError> {
@@ -266,7 +266,7 @@ impl Work for SqlWork<'_> {
         let token = format!("{}-{attempt}", job.step);
         let script = folder.join(format!("attempt-{attempt}.sql"));
         let counting = match job.asset.step {
-            StepKind::Upload => sql::count_upload(&self.asset(job)?.table),
+            AssetKind::Upload => sql::count_upload(&self.asset(job)?.table),
             _ => String::new(),
         };
         let text = format!(
@@ -309,7 +309,7 @@ impl Work for SqlWork<'_> {
         }
         self.recording.times(job, asset, &there.minus(&empty));
         let compared = match job.asset.step {
-            StepKind::Consistency => self.last_log(job).map(|log| sql::parse_findings(&log)),
+            AssetKind::Consistency => self.last_log(job).map(|log| sql::parse_findings(&log)),
             _ => None,
         };
         Ok(Verdict {
@@ -424,7 +424,7 @@ pub(crate) fn job_length(setting: FastStart, range: PartitionRange) -> Length {
 
 /// The command line of a step as `plan` shows it: the run's folder is not known yet.
 pub(crate) fn preview(
-    context: &Context,
+    context: &Project,
     uri: &str,
     spark: Option<&Spark>,
     step: &Step,

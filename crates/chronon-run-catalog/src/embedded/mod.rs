@@ -447,7 +447,7 @@ impl Embedded {
     /// # Errors
     /// [`EmbeddedError`] if it does not start, or does not end within [`Embedded::start`] after
     /// [`Embedded::idle`].
-    pub fn rehearse(&self) -> Result<(), EmbeddedError> {
+    pub fn run_for_recording(&self) -> Result<(), EmbeddedError> {
         let _entered = Stop::of_process().enter();
         let lease = self.join()?;
         // What it answers does not matter here, only that its classes are loaded.

@@ -542,7 +542,7 @@ fn env_changes(
 
 #[cfg(test)]
 mod tests {
-    use chronon_run_core::{ConfType, StepKind};
+    use chronon_run_core::{AssetKind, ConfType};
     use serde_json::json;
 
     use super::*;
@@ -555,7 +555,7 @@ mod tests {
         launcher: Launcher,
         meta_data: MetaData,
         conf_type: ConfType,
-        step: StepKind,
+        step: AssetKind,
         extra_args: Vec<String>,
         env: &'static str,
         jar: Option<&'static str>,
@@ -580,7 +580,7 @@ mod tests {
                     ..MetaData::default()
                 },
                 conf_type: ConfType::Join,
-                step: StepKind::Backfill,
+                step: AssetKind::Backfill,
                 extra_args: Vec::new(),
                 env: "production",
                 jar: Some("/c.jar"),
@@ -698,7 +698,7 @@ mod tests {
         }
         let elsewhere = Fixture {
             meta_data: custom(r#"{"additional_args": {"--step-days": 14}}"#),
-            step: StepKind::StatsSummary,
+            step: AssetKind::StatsSummary,
             ..Fixture::default()
         };
         assert!(
@@ -733,10 +733,10 @@ mod tests {
             };
             fixture.variable("EXECUTOR_CORES")
         };
-        assert_eq!(cores(StepKind::Backfill).as_deref(), Some("2"));
-        assert_eq!(cores(StepKind::Part("p".into())).as_deref(), Some("2"));
-        assert_eq!(cores(StepKind::Left), None);
-        assert_eq!(cores(StepKind::Final), None);
+        assert_eq!(cores(AssetKind::Backfill).as_deref(), Some("2"));
+        assert_eq!(cores(AssetKind::Part("p".into())).as_deref(), Some("2"));
+        assert_eq!(cores(AssetKind::Left), None);
+        assert_eq!(cores(AssetKind::Final), None);
     }
 
     #[test]
@@ -792,14 +792,14 @@ mod tests {
         let mut fixture = Fixture {
             run_first_hole: true,
             step_days: Some(7),
-            step: StepKind::Part("p".into()),
+            step: AssetKind::Part("p".into()),
             ..Fixture::default()
         };
         insta::assert_snapshot!(fixture.line(), @"bash ./scripts/spark_submit.sh --class ai.chronon.spark.Driver /c.jar join --conf-path=production/joins/t/n.v1 --end-date=2026-01-30 --selected-join-parts=p --use-cached-left --run-first-hole --step-days=7");
         fixture.extra_args = vec!["--run-first-hole".into(), "--step-days=3".into()];
         insta::assert_snapshot!(fixture.line(), @"bash ./scripts/spark_submit.sh --class ai.chronon.spark.Driver /c.jar join --conf-path=production/joins/t/n.v1 --end-date=2026-01-30 --selected-join-parts=p --use-cached-left --run-first-hole --step-days=3");
         fixture.extra_args.clear();
-        fixture.step = StepKind::Final;
+        fixture.step = AssetKind::Final;
         insta::assert_snapshot!(fixture.line(), @"bash ./scripts/spark_submit.sh --class ai.chronon.spark.Driver /c.jar join-final --conf-path=production/joins/t/n.v1 --end-date=2026-01-30 --run-first-hole");
     }
 
@@ -827,7 +827,7 @@ mod tests {
     #[test]
     fn online_modes_name_what_they_lack() {
         let fixture = Fixture {
-            step: StepKind::ModelTransform,
+            step: AssetKind::ModelTransform,
             ..Fixture::default()
         };
         assert_eq!(

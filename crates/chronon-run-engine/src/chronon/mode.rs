@@ -1,6 +1,6 @@
 //! The route table of §2.1 as types: a mode that a conf type does not have cannot be written down.
 
-use chronon_run_core::{ConfType, StepKind};
+use chronon_run_core::{AssetKind, ConfType};
 
 /// What a GroupBy conf can be run as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -267,10 +267,10 @@ impl Mode {
     ///
     /// # Errors
     /// [`ModeError`] if that type has no such asset.
-    pub fn of(conf_type: ConfType, step: &StepKind) -> Result<Self, ModeError> {
+    pub fn of(conf_type: ConfType, step: &AssetKind) -> Result<Self, ModeError> {
         match (conf_type, step) {
-            (ConfType::Join, StepKind::Part(part)) => Ok(Self::Join(JoinMode::Part(part.clone()))),
-            (_, StepKind::Part(part)) => Err(ModeError {
+            (ConfType::Join, AssetKind::Part(part)) => Ok(Self::Join(JoinMode::Part(part.clone()))),
+            (_, AssetKind::Part(part)) => Err(ModeError {
                 conf_type,
                 mode: format!("part/{part}"),
                 possible: Self::all_of(conf_type).iter().map(Self::word).collect(),

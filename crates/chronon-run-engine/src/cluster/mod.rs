@@ -111,7 +111,7 @@ enum Kind {
 impl Cluster {
     /// The cluster behind `master`; `None` for `local…`, whose applications are the children
     /// themselves. `url` is the HTTP address of a standalone master's web interface (by default
-    /// port 8080 of its host) or of YARN's ResourceManager. `user` is told to YARN, which knows
+    /// port 8080 of its host) or of YARN's ResourceManager. `user` is sent to YARN, which knows
     /// no other way to tell who asks without Kerberos.
     ///
     /// # Errors

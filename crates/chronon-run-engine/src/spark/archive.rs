@@ -106,7 +106,7 @@ impl Archive {
     }
 
     /// Notes that a recording failed and why, so that not every run tries it again.
-    pub fn discourage(&self, why: &str) {
+    pub fn mark_failed(&self, why: &str) {
         // Without the note it is only tried more often.
         let _ = fs::write(self.note_path(), why);
     }
@@ -128,7 +128,7 @@ impl Archive {
 
     /// Whether a recording failed lately.
     #[must_use]
-    pub fn is_discouraged(&self) -> bool {
+    pub fn failed_recently(&self) -> bool {
         let noted = fs::metadata(self.note_path()).and_then(|note| note.modified());
         noted.is_ok_and(|noted| {
             SystemTime::now()
@@ -266,7 +266,7 @@ impl Recording {
     ///
     /// # Errors
     /// An [`io::Error`] if the job wrote no archive, or it cannot be moved.
-    pub fn adopt(self) -> io::Result<()> {
+    pub fn publish(self) -> io::Result<()> {
         let written = self.written();
         let seal = serde_json::to_vec(&seal(&written)?)?;
         // Without its seal an archive is not used, so a reader never sees a new archive with an
@@ -384,7 +384,7 @@ mod tests {
         let recording = archive.record().unwrap();
         fs::write(recording.written(), "classes").unwrap();
         assert!(!archive.is_ready());
-        recording.adopt().unwrap();
+        recording.publish().unwrap();
         assert!(archive.options()[0].ends_with(".jsa"));
         fs::write(&archive.path, "class").unwrap();
         assert!(archive.options().is_empty(), "truncated");
@@ -397,7 +397,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spark = spark(&dir.path().join("spark"), 17);
         let archive = Archive::new(dir.path(), "sql", &spark).unwrap().unwrap();
-        assert!(archive.record().unwrap().adopt().is_err());
+        assert!(archive.record().unwrap().publish().is_err());
         drop(archive.record().unwrap());
         let left = fs::read_dir(dir.path().join("class-data")).unwrap().count();
         assert_eq!(left, 0);
@@ -421,18 +421,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let spark = spark(&dir.path().join("spark"), 17);
         let archive = Archive::new(dir.path(), "sql", &spark).unwrap().unwrap();
-        assert!(!archive.is_discouraged());
+        assert!(!archive.failed_recently());
         let recording = archive.record().unwrap();
         archive.note("slow");
-        assert!(!archive.is_discouraged());
+        assert!(!archive.failed_recently());
         assert_eq!(archive.last_failure().as_deref(), Some("slow"));
         fs::remove_file(archive.unfinished_path()).unwrap();
-        archive.discourage("full disk");
-        assert!(archive.is_discouraged());
+        archive.mark_failed("full disk");
+        assert!(archive.failed_recently());
         assert_eq!(archive.last_failure().as_deref(), Some("full disk"));
         fs::write(recording.written(), "classes").unwrap();
-        recording.adopt().unwrap();
-        assert!(!archive.is_discouraged());
+        recording.publish().unwrap();
+        assert!(!archive.failed_recently());
         assert_eq!(archive.last_failure(), None);
     }
 

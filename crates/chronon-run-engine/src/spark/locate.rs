@@ -17,7 +17,7 @@ use super::{
 
 /// Where to look. Everything that comes from the environment is a value here.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// `spark_home` of workspace.toml.
     pub workspace_spark_home: Option<PathBuf>,
     /// `java_home` of workspace.toml.
@@ -48,7 +48,7 @@ pub fn cache_dir(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         .or_else(|| directory("HOME").map(|home| home.join(".cache/chronon-run")))
 }
 
-impl Surroundings {
+impl Environment {
     /// What the environment says, read through `env`, and `spark_home` of workspace.toml.
     #[must_use]
     pub fn new(
@@ -281,10 +281,10 @@ pub enum SparkError {
 ///
 /// # Errors
 /// [`SparkError::NoSpark`] if the workspace or the environment names a directory that is no Spark.
-pub fn find(surroundings: &Surroundings) -> Result<Found, SparkError> {
-    let spark = find_spark(surroundings)?;
+pub fn find(environment: &Environment) -> Result<Found, SparkError> {
+    let spark = find_spark(environment)?;
     let version = spark.as_ref().map_or(SPARK_VERSION, |spark| &spark.version);
-    let (java, unfit) = find_java(surroundings, version);
+    let (java, unfit) = find_java(environment, version);
     Ok(Found { spark, java, unfit })
 }
 
@@ -294,27 +294,27 @@ pub fn find(surroundings: &Surroundings) -> Result<Found, SparkError> {
 /// # Errors
 /// [`SparkError`] if a named Spark is none, or the installation fails.
 pub fn locate(
-    surroundings: &Surroundings,
+    environment: &Environment,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Spark, SparkError> {
     if let Found {
         spark: Some(spark),
         java: Some(java),
         ..
-    } = find(surroundings)?
+    } = find(environment)?
     {
         return Ok(Spark { spark, java });
     }
-    check_java(&find(surroundings)?)?;
-    let _lock = install::lock(surroundings, progress)?;
-    let found = find(surroundings)?;
+    check_java(&find(environment)?)?;
+    let _lock = install::lock(environment, progress)?;
+    let found = find(environment)?;
     let spark = match found.spark {
         Some(spark) => spark,
-        None => install::spark(surroundings, None, progress)?,
+        None => install::spark(environment, None, progress)?,
     };
     let java = match found.java {
         Some(java) => java,
-        None => install::java(surroundings, None, progress)?,
+        None => install::java(environment, None, progress)?,
     };
     Ok(Spark { spark, java })
 }
@@ -326,24 +326,24 @@ pub fn locate(
 /// [`SparkError`] if a file is not there, has another name than pip gives it, is damaged, or is not
 /// the pinned one.
 pub fn install_files(
-    surroundings: &Surroundings,
+    environment: &Environment,
     files: &[PathBuf],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), SparkError> {
     let known = files.iter().map(|file| Ok((file, content_of(file)?)));
     let known: Vec<(&PathBuf, Content)> = known.collect::<Result<_, SparkError>>()?;
-    let _lock = install::lock(surroundings, progress)?;
-    let cache = surroundings.cache.as_deref().ok_or(SparkError::NoCache)?;
+    let _lock = install::lock(environment, progress)?;
+    let cache = environment.cache.as_deref().ok_or(SparkError::NoCache)?;
     for (file, content) in known {
         match content {
             Content::Spark => {
                 if inspect(&install::spark_directory(cache), Origin::Installed).is_err() {
-                    install::spark(surroundings, Some(file), progress)?;
+                    install::spark(environment, Some(file), progress)?;
                 }
             }
             Content::Java => {
                 if Java::at(&install::java_directory(cache), Origin::Installed).is_none() {
-                    install::java(surroundings, Some(file), progress)?;
+                    install::java(environment, Some(file), progress)?;
                 }
             }
         }
@@ -384,17 +384,17 @@ fn check_java(found: &Found) -> Result<(), SparkError> {
     })
 }
 
-fn find_spark(surroundings: &Surroundings) -> Result<Option<SparkHome>, SparkError> {
-    if let Some(home) = &surroundings.workspace_spark_home {
+fn find_spark(environment: &Environment) -> Result<Option<SparkHome>, SparkError> {
+    if let Some(home) = &environment.workspace_spark_home {
         return named_spark(home, "`spark_home` of workspace.toml", Origin::Workspace).map(Some);
     }
-    if let Some(home) = &surroundings.spark_home {
+    if let Some(home) = &environment.spark_home {
         return named_spark(home, "$SPARK_HOME", Origin::Environment).map(Some);
     }
-    let on_path = surroundings.on_path("spark-submit");
+    let on_path = environment.on_path("spark-submit");
     let on_path = on_path.and_then(|submit| spark_of(&submit));
     Ok(on_path.or_else(|| {
-        let home = install::spark_directory(surroundings.cache.as_deref()?);
+        let home = install::spark_directory(environment.cache.as_deref()?);
         inspect(&home, Origin::Installed).ok()
     }))
 }
@@ -451,16 +451,16 @@ fn spark_of(submit: &Path) -> Option<SparkHome> {
 }
 
 /// The first Java that runs this Spark, and those before it that do not.
-fn find_java(surroundings: &Surroundings, spark_version: &str) -> (Option<Java>, Vec<Java>) {
-    let of_workspace = surroundings.workspace_java_home.clone();
+fn find_java(environment: &Environment, spark_version: &str) -> (Option<Java>, Vec<Java>) {
+    let of_workspace = environment.workspace_java_home.clone();
     let of_workspace = of_workspace.map(|home| (home, Origin::Workspace));
-    let named = surroundings.java_home.clone();
+    let named = environment.java_home.clone();
     let named = named.map(|home| (home, Origin::Environment));
-    let on_path = surroundings
+    let on_path = environment
         .on_path("java")
         .and_then(|java| fs::canonicalize(java).ok())
         .and_then(|java| Some((java.parent()?.parent()?.to_owned(), Origin::Path)));
-    let installed = surroundings
+    let installed = environment
         .cache
         .as_deref()
         .map(|cache| (install::java_directory(cache), Origin::Installed));
@@ -514,42 +514,41 @@ mod tests {
             fake_spark(&dir.join(name), version);
         }
         fake_spark(&install::spark_directory(&dir.join("c")), "3.3.1");
-        let mut surroundings = Surroundings {
+        let mut environment = Environment {
             workspace_spark_home: Some(dir.join("w")),
             spark_home: Some(dir.join("e")),
             path: Some(dir.join("p/bin").into()),
             cache: Some(dir.join("c")),
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let origin = |surroundings: &Surroundings| {
-            find(surroundings).unwrap().spark.map(|spark| spark.origin)
-        };
-        assert_eq!(origin(&surroundings), Some(Origin::Workspace));
-        surroundings.workspace_spark_home = None;
-        assert_eq!(origin(&surroundings), Some(Origin::Environment));
-        surroundings.spark_home = None;
-        assert_eq!(origin(&surroundings), Some(Origin::Path));
-        surroundings.path = None;
-        assert_eq!(origin(&surroundings), Some(Origin::Installed));
-        surroundings.cache = None;
-        assert_eq!(origin(&surroundings), None);
+        let origin =
+            |environment: &Environment| find(environment).unwrap().spark.map(|spark| spark.origin);
+        assert_eq!(origin(&environment), Some(Origin::Workspace));
+        environment.workspace_spark_home = None;
+        assert_eq!(origin(&environment), Some(Origin::Environment));
+        environment.spark_home = None;
+        assert_eq!(origin(&environment), Some(Origin::Path));
+        environment.path = None;
+        assert_eq!(origin(&environment), Some(Origin::Installed));
+        environment.cache = None;
+        assert_eq!(origin(&environment), None);
     }
 
     #[test]
     fn a_named_directory_that_is_no_spark_is_an_error_with_its_key() {
         let dir = tempfile::tempdir().unwrap();
-        let surroundings = Surroundings {
+        let environment = Environment {
             workspace_spark_home: Some(dir.path().to_owned()),
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let message = find(&surroundings).unwrap_err().to_string();
+        let message = find(&environment).unwrap_err().to_string();
         assert!(
             message.contains("`spark_home` of workspace.toml"),
             "{message}"
         );
         assert!(message.contains("bin/spark-submit"), "{message}");
         executable(&dir.path().join("bin/spark-submit"));
-        let message = find(&surroundings).unwrap_err().to_string();
+        let message = find(&environment).unwrap_err().to_string();
         assert!(message.contains("jars/spark-core_"), "{message}");
     }
 
@@ -559,11 +558,11 @@ mod tests {
         executable(&dir.path().join("bin/spark-submit"));
         let home = dir.path().join("lib/python3.11/site-packages/pyspark");
         fake_spark(&home, "3.3.1");
-        let surroundings = Surroundings {
+        let environment = Environment {
             path: Some(dir.path().join("bin").into()),
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let spark = find(&surroundings).unwrap().spark.unwrap();
+        let spark = find(&environment).unwrap().spark.unwrap();
         assert_eq!(spark.home, fs::canonicalize(home).unwrap());
         assert_eq!(
             (spark.scala.as_str(), spark.version.as_str()),
@@ -577,12 +576,12 @@ mod tests {
         let dir = dir.path();
         fake_java(&dir.join("new"), "21.0.1");
         fake_java(&dir.join("right"), "17.0.9");
-        let surroundings = Surroundings {
+        let environment = Environment {
             java_home: Some(dir.join("new")),
             path: Some(dir.join("right/bin").into()),
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let found = find(&surroundings).unwrap();
+        let found = find(&environment).unwrap();
         let java = found.java.as_ref().unwrap();
         assert_eq!((java.major, java.origin), (17, Origin::Path));
         let text = found.unfit_text().unwrap();
@@ -599,13 +598,13 @@ mod tests {
         let dir = dir.path();
         fake_spark(&dir.join("old"), "2.4.8");
         fake_java(&dir.join("jdk"), "17.0.9");
-        let surroundings = Surroundings {
+        let environment = Environment {
             spark_home: Some(dir.join("old")),
             java_home: Some(dir.join("jdk")),
             cache: Some(dir.join("cache")),
-            ..Surroundings::default()
+            ..Environment::default()
         };
-        let message = locate(&surroundings, &mut |_| ()).unwrap_err().to_string();
+        let message = locate(&environment, &mut |_| ()).unwrap_err().to_string();
         assert!(
             message.contains("Spark 2.4.8 was found: it needs Java 8, found only Java 17.0.9"),
             "{message}"

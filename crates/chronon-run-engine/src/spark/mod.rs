@@ -1,6 +1,6 @@
 //! Spark: where it is, how to install it, how to start it, and what its log says.
 //!
-//! Invariant: nothing here reads the environment or runs a job. [`Surroundings`] are passed in as
+//! Invariant: nothing here reads the environment or runs a job. [`Environment`] are passed in as
 //! values, [`locate`] runs nothing but the installation, and a job is a
 //! [`CommandLine`](chronon_run_core::CommandLine) that the caller starts.
 
@@ -25,7 +25,7 @@ pub use install::{Phase, Progress, SPARK_VERSION};
 pub use java::Java;
 pub use jvm::{InheritedOptions, Jvm, common_env, common_options};
 pub use locate::{
-    Found, Origin, Spark, SparkError, SparkHome, Surroundings, cache_dir, find, install_files,
+    Environment, Found, Origin, Spark, SparkError, SparkHome, cache_dir, find, install_files,
     locate,
 };
 pub use scratch::{Scratch, living_owners};

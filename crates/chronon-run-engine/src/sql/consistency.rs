@@ -8,7 +8,7 @@
 //! prints per day and feature what a reader wants to know of all this.
 
 use chronon_run_conf::{EventSource, Join, Query, Source};
-use chronon_run_core::{StepKind, TableName, TableState, event};
+use chronon_run_core::{AssetKind, TableName, TableState, event};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
@@ -20,7 +20,7 @@ use super::{
 
 /// Length of a time bucket in milliseconds.
 pub(super) const BUCKET: i64 = 3_600_000;
-/// Percentiles are told at this many equal steps, and at 0.
+/// Percentiles are reported at this many equal steps, and at 0.
 const STEPS: u32 = 41;
 /// How the names of such metrics end.
 const PERCENTILES: &str = "_approx_percentile";
@@ -138,7 +138,7 @@ pub(super) fn compile(
             format!("{logged} does not exist; flatten the log first"),
         )
     })?;
-    let step = StepKind::Backfill;
+    let step = AssetKind::Backfill;
     let compute = Request {
         conf: Conf::Join(&comparison),
         step: &step,

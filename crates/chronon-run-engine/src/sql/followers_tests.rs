@@ -7,7 +7,7 @@
 
 use chronon_run_conf::{GroupBy, Join};
 use chronon_run_core::{
-    CatalogSnapshot, Column, PartitionRange, StepKind, TableInfo, TableName, TableState,
+    AssetKind, CatalogSnapshot, Column, PartitionRange, TableInfo, TableName, TableState,
 };
 
 use super::{Conf, Request, check, compile};
@@ -42,7 +42,7 @@ fn catalog(tables: &[(&str, &str)]) -> CatalogSnapshot {
     snapshot
 }
 
-fn script(conf: Conf<'_>, step: &StepKind, tables: &CatalogSnapshot) -> String {
+fn script(conf: Conf<'_>, step: &AssetKind, tables: &CatalogSnapshot) -> String {
     let day = "2026-01-03".parse().unwrap();
     let request = Request {
         conf,
@@ -55,7 +55,7 @@ fn script(conf: Conf<'_>, step: &StepKind, tables: &CatalogSnapshot) -> String {
     compile(&request).unwrap()
 }
 
-fn fields(conf: Conf<'_>, step: &StepKind) -> Vec<String> {
+fn fields(conf: Conf<'_>, step: &AssetKind) -> Vec<String> {
     let refusals = check(conf, step).into_iter();
     refusals.map(|refusal| refusal.field).collect()
 }
@@ -100,7 +100,7 @@ fn an_upload_of_partial_results_keeps_two_days_of_hops() {
         0,
         r#"{"length": 3, "timeUnit": 1}, {"length": 1, "timeUnit": 0}"#,
     );
-    let sql = script(Conf::GroupBy(&conf), &StepKind::Upload, &catalog(&[BUYS]));
+    let sql = script(Conf::GroupBy(&conf), &AssetKind::Upload, &catalog(&[BUYS]));
     let end = 1_767_484_800_000_i64; // 2026-01-04 00:00
     let day = 86_400_000;
     // Three days: the last one is merged as a whole, the two before per hour; strictly after the start.
@@ -129,7 +129,7 @@ fn an_upload_of_partial_results_keeps_two_days_of_hops() {
 #[test]
 fn an_upload_of_finished_values() {
     let conf = group_by(1, r#"{"length": 3, "timeUnit": 1}"#);
-    let sql = script(Conf::GroupBy(&conf), &StepKind::Upload, &catalog(&[BUYS]));
+    let sql = script(Conf::GroupBy(&conf), &AssetKind::Upload, &catalog(&[BUYS]));
     let tail = sql.split("-- keys and values as JSON").nth(1).unwrap();
     insta::assert_snapshot!(tail);
 }
@@ -142,7 +142,7 @@ fn labels_are_joined_to_older_left_rows() {
         "view string, user string, ts bigint, f double, ds string",
     );
     let tables = catalog(&[BUYS, VIEWS, features]);
-    let sql = script(Conf::Join(&conf), &StepKind::LabelJoin, &tables);
+    let sql = script(Conf::Join(&conf), &AssetKind::LabelJoin, &tables);
     let words: Vec<&str> = sql.split_whitespace().collect();
     let days = "ds >= '2026-01-01' AND ds <= '2026-01-02'";
     assert!(words.join(" ").contains(days), "{sql}");
@@ -158,7 +158,7 @@ fn a_label_is_found_by_a_key_that_is_no_row_id() {
     let conf = join(r#""view""#, 1);
     let features = ("out.shop_train_v1", "view string, user string, ds string");
     let tables = catalog(&[BUYS, VIEWS, features]);
-    let sql = script(Conf::Join(&conf), &StepKind::LabelJoin, &tables);
+    let sql = script(Conf::Join(&conf), &AssetKind::LabelJoin, &tables);
     assert!(sql.contains("SELECT view, ds, user\n"), "{sql}");
     assert!(sql.contains("GROUP BY view, ds\n"), "{sql}");
     assert!(
@@ -170,11 +170,11 @@ fn a_label_is_found_by_a_key_that_is_no_row_id() {
 #[test]
 fn a_label_needs_the_join_output() {
     let conf = join(r#""view", "user""#, 1);
-    assert!(fields(Conf::Join(&conf), &StepKind::LabelJoin).is_empty());
+    assert!(fields(Conf::Join(&conf), &AssetKind::LabelJoin).is_empty());
     let day = "2026-01-03".parse().unwrap();
     let refused = compile(&Request {
         conf: Conf::Join(&conf),
-        step: &StepKind::LabelJoin,
+        step: &AssetKind::LabelJoin,
         range: PartitionRange::new(day, day).unwrap(),
         latest_date: day,
         partition_column: "ds",
@@ -196,7 +196,7 @@ fn consistency_compares_the_log_with_the_join() {
         "user string, ts bigint, shop_buys_v1_price_sum_3d double, ds string",
     );
     let tables = catalog(&[BUYS, VIEWS, logged]);
-    let sql = script(Conf::Join(&conf), &StepKind::Consistency, &tables);
+    let sql = script(Conf::Join(&conf), &AssetKind::Consistency, &tables);
     assert!(sql.contains("(RAND() <= 0.5)"), "{sql}");
     assert!(
         sql.contains("-- writes: out.shop_train_v1_comparison_bootstrap"),
@@ -221,7 +221,7 @@ fn statistics_count_nulls_and_keep_percentiles() {
     let conf = join("", 1);
     let sql = script(
         Conf::Join(&conf),
-        &StepKind::StatsSummary,
+        &AssetKind::StatsSummary,
         &catalog(&[OUTPUT]),
     );
     insta::assert_snapshot!(sql.split("partitionOverwriteMode").nth(1).unwrap());
@@ -237,7 +237,7 @@ fn statistics_of_a_log_are_in_a_table_of_their_own() {
     );
     let sql = script(
         Conf::Join(&conf),
-        &StepKind::LogSummary,
+        &AssetKind::LogSummary,
         &catalog(&[OUTPUT, logged]),
     );
     assert!(
@@ -256,7 +256,7 @@ fn statistics_of_entities_have_one_row_per_day() {
     let output = ("out.shop_train_v1", "user string, price double, ds string");
     let sql = script(
         Conf::Join(&conf),
-        &StepKind::StatsSummary,
+        &AssetKind::StatsSummary,
         &catalog(&[output]),
     );
     assert!(
@@ -281,7 +281,7 @@ fn names_of_statistics_have_the_capitals_that_spark_wrote() {
         properties.insert("spark.sql.sources.schema.part.0".into(), one.into());
         properties.insert("spark.sql.sources.schema.part.1".into(), two.into());
     }
-    let sql = script(Conf::Join(&conf), &StepKind::StatsSummary, &tables);
+    let sql = script(Conf::Join(&conf), &AssetKind::StatsSummary, &tables);
     assert!(sql.contains("priceSum__null_sum"), "{sql}");
 }
 
@@ -289,7 +289,7 @@ fn names_of_statistics_have_the_capitals_that_spark_wrote() {
 fn statistics_need_the_table_that_they_are_of() {
     let conf = join("", 1);
     let day = "2026-01-03".parse().unwrap();
-    let refused = |step: StepKind| {
+    let refused = |step: AssetKind| {
         let refused = compile(&Request {
             conf: Conf::Join(&conf),
             step: &step,
@@ -301,11 +301,11 @@ fn statistics_need_the_table_that_they_are_of() {
         refused.unwrap_err().pop().unwrap().why
     };
     assert_eq!(
-        refused(StepKind::StatsSummary),
+        refused(AssetKind::StatsSummary),
         "out.shop_train_v1 does not exist yet; run the join first"
     );
     assert_eq!(
-        refused(StepKind::LogSummary),
+        refused(AssetKind::LogSummary),
         "out.shop_train_v1_logged does not exist yet; flatten the log first"
     );
 }
@@ -333,7 +333,7 @@ chronon-run-compared {"ds":"2026-01-01","column":"c","compared":1,"equal":1,"dif
 #[test]
 fn row_ids_that_are_not_compared_are_refused() {
     let conf = join(r#""view", "user""#, 1);
-    let found = fields(Conf::Join(&conf), &StepKind::Consistency);
+    let found = fields(Conf::Join(&conf), &AssetKind::Consistency);
     // `view` is not a key of any part, and there is no time.
     assert_eq!(found, ["rowIds", "rowIds"]);
 }

@@ -23,7 +23,8 @@ pub(super) fn rejected(conf: &GroupBy, tables: &CatalogSnapshot) -> Option<(Stri
                 Shape::List(_) => "list".to_owned(),
                 Shape::Map(_) => "map".to_owned(),
             };
-            let why = format!("the bucket `{bucket}` is a {kind}; only texts are taken, cast it");
+            let why =
+                format!("the bucket `{bucket}` is a {kind}; only strings are supported, cast it");
             (kind != "string").then(|| (field("buckets"), failing(why)))
         })
     })

@@ -38,7 +38,7 @@ const RING: &str = "__ring";
 const AT: &str = "__at";
 
 /// How a window of the point-in-time rule lies on the days before the instant's own day.
-struct Lie {
+struct WindowSplit {
     /// Whether there are days before the instant's day that no window of this length cuts.
     whole_days: bool,
     /// Days that are cut, counted back from the instant's day, which is 0.
@@ -50,9 +50,9 @@ struct Lie {
 }
 
 /// The engine's window rule: `floor(floor(t, 5 min) − W, hop)`.
-fn lie(window: Option<Window>) -> Lie {
+fn split_window(window: Option<Window>) -> WindowSplit {
     let Some(window) = window else {
-        return Lie {
+        return WindowSplit {
             whole_days: true,
             edges: vec![0],
             lower: None,
@@ -68,7 +68,7 @@ fn lie(window: Option<Window>) -> Lie {
         _ => DAY,
     };
     if hop == DAY && even {
-        return Lie {
+        return WindowSplit {
             whole_days: true,
             edges: vec![0],
             lower: Some(format!("q.ts - PMOD(q.ts, {DAY}) - {width}")),
@@ -84,7 +84,7 @@ fn lie(window: Option<Window>) -> Lie {
     let mut edges = vec![0];
     edges.extend((whole > 0).then_some(whole));
     edges.extend((!even).then_some(whole + 1));
-    Lie {
+    WindowSplit {
         whole_days: whole >= 2,
         edges,
         lower: Some(lower),
@@ -101,13 +101,14 @@ fn in_snapshot(feature: &Feature, group: &Group<'_>) -> String {
     let Some(window) = feature.window else {
         return format!("e.ts < {end}");
     };
-    let lie = lie(feature.window);
+    let lie = split_window(feature.window);
     let width = window.millis();
     let shares_hop = |other: &&Feature| {
         let wider = other
             .window
             .filter(|other| (width + 1..width + 2 * DAY).contains(&other.millis()));
-        other.partial == feature.partial && wider.is_some_and(|w| self::lie(Some(w)).hop == lie.hop)
+        other.partial == feature.partial
+            && wider.is_some_and(|w| self::split_window(Some(w)).hop == lie.hop)
     };
     let above = match group
         .features
@@ -125,7 +126,7 @@ fn in_snapshot(feature: &Feature, group: &Group<'_>) -> String {
 /// Which mutations an instant sees: a window is looked at once, at the first instant after the
 /// mutation, as the engine does.
 fn in_mutations(window: Option<Window>) -> String {
-    match lie(window).lower {
+    match split_window(window).lower {
         None => format!("e.ts < {SEEN}"),
         Some(lower) => {
             let lower = lower.replace("q.ts", SEEN);
@@ -221,7 +222,9 @@ impl Rings {
         if shorter.is_empty() {
             return None;
         }
-        let lowers = shorter.iter().filter_map(|window| lie(*window).lower);
+        let lowers = shorter
+            .iter()
+            .filter_map(|window| split_window(*window).lower);
         let cases: Vec<String> = lowers
             .enumerate()
             .map(|(ring, lower)| format!("WHEN {at} >= {lower} THEN {ring}"))
@@ -232,18 +235,25 @@ impl Rings {
 
     /// The condition that a time is in the longest window.
     fn inside(&self, at: &str) -> String {
-        let lower = self.windows.last().and_then(|window| lie(*window).lower);
+        let lower = self
+            .windows
+            .last()
+            .and_then(|window| split_window(*window).lower);
         lower.map_or_else(String::new, |lower| format!(" AND {at} >= {lower}"))
     }
 
     /// The days that some window cuts, counted back from the instant's day.
     fn edges(&self) -> BTreeSet<i64> {
         let windows = self.windows.iter();
-        windows.flat_map(|window| lie(*window).edges).collect()
+        windows
+            .flat_map(|window| split_window(*window).edges)
+            .collect()
     }
 
     fn have_whole_days(&self) -> bool {
-        self.windows.iter().any(|window| lie(*window).whole_days)
+        self.windows
+            .iter()
+            .any(|window| split_window(*window).whole_days)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Joins: the left rows (`O_bootstrap`), one table per part, and the joined output (§3, §6).
 
 use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
-use chronon_run_core::{PartitionRange, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetKind, PartitionRange, RangeSet, TableName};
 use indexmap::IndexMap;
 
 use super::{
@@ -35,8 +35,8 @@ pub(super) fn compile(
 ) -> Result<(), Refusal> {
     let steps = Steps::of(request, conf)?;
     match request.step {
-        StepKind::Left => steps.left(script)?,
-        StepKind::Part(name) => {
+        AssetKind::Left => steps.left(script)?,
+        AssetKind::Part(name) => {
             steps.stored_left(script);
             for part in conf
                 .offline_parts()
@@ -45,7 +45,7 @@ pub(super) fn compile(
                 steps.part(&part, script)?;
             }
         }
-        StepKind::Final => {
+        AssetKind::Final => {
             steps.stored_left(script);
             let tables: Vec<_> = conf.offline_parts().collect();
             let mut joined = Vec::new();
@@ -246,7 +246,7 @@ impl<'a> Steps<'a> {
     /// its own may write partitions that rows of other days read (early and late rows), so it takes the
     /// keys of all left rows that the output lacks, as the Driver does.
     fn rows_with_keys(&self, script: &mut Script<'_>) -> &'static str {
-        let (true, StepKind::Part(_), Ok(bootstrap)) =
+        let (true, AssetKind::Part(_), Ok(bootstrap)) =
             (self.timed, self.request.step, self.bootstrap())
         else {
             return LEFT_ROWS;

@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 
 use chronon_run_conf::{Derivation, GroupBy, Join, MetaData, StagingQuery};
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, StepKind, TableChanges, TableName,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, TableChanges, TableName,
 };
 
 pub use consistency::{findings, parse_findings};
@@ -82,7 +82,7 @@ pub struct Request<'a> {
     /// The conf.
     pub conf: Conf<'a>,
     /// Which of its steps.
-    pub step: &'a StepKind,
+    pub step: &'a AssetKind,
     /// The output days, both inclusive.
     pub range: PartitionRange,
     /// End date of the run: the macro `latest_date`.
@@ -144,7 +144,7 @@ const REBUILD: &str = "`materialize --rebuild` makes the table anew";
 
 /// Everything in a conf that this engine cannot do for the step; empty if it can be compiled.
 #[must_use]
-pub fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
+pub fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
     refuse::check(conf, step)
 }
 
@@ -202,13 +202,13 @@ fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> 
     let done = match request.conf {
         Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),
         Conf::GroupBy(conf) => match request.step {
-            StepKind::Upload => upload::compile(request, conf, &mut script),
+            AssetKind::Upload => upload::compile(request, conf, &mut script),
             _ => group_by::backfill(request, conf, &mut script),
         },
         Conf::Join(conf) => match request.step {
-            StepKind::LabelJoin => label::compile(request, conf, &mut script),
-            StepKind::Consistency => consistency::compile(request, conf, &mut script),
-            StepKind::StatsSummary | StepKind::LogSummary => {
+            AssetKind::LabelJoin => label::compile(request, conf, &mut script),
+            AssetKind::Consistency => consistency::compile(request, conf, &mut script),
+            AssetKind::StatsSummary | AssetKind::LogSummary => {
                 stats::compile(request, conf, &mut script)
             }
             _ => join::compile(request, conf, &mut script),

@@ -1,7 +1,7 @@
 //! What this engine does not do, by field.
 
 use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
-use chronon_run_core::{CatalogSnapshot, StepKind};
+use chronon_run_core::{AssetKind, CatalogSnapshot};
 
 use super::{
     BY_DRIVER, Conf, DRIVER_TOO, Refusal, aggregate, consistency, incremental, inputs, label,
@@ -31,18 +31,18 @@ impl Findings<'_> {
 }
 
 /// See [`super::check`].
-pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
+pub(super) fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
     let mut findings = Findings {
         conf: conf.name(),
         found: Vec::new(),
     };
     match (conf, step) {
-        (Conf::StagingQuery(staging_query), StepKind::Backfill) => {
+        (Conf::StagingQuery(staging_query), AssetKind::Backfill) => {
             for (field, why) in staging::check(staging_query) {
                 findings.add(field, why);
             }
         }
-        (Conf::GroupBy(group_by), StepKind::Backfill) => {
+        (Conf::GroupBy(group_by), AssetKind::Backfill) => {
             check_group_by(group_by, "", false, &mut findings);
             if group_by.is_incremental == Some(true) {
                 for (field, why) in incremental::check(group_by) {
@@ -50,16 +50,16 @@ pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
                 }
             }
         }
-        (Conf::GroupBy(group_by), StepKind::Upload) => {
+        (Conf::GroupBy(group_by), AssetKind::Upload) => {
             let instants = group_by.accuracy() == Accuracy::Temporal;
             check_group_by(group_by, "", instants, &mut findings);
             findings.extend(upload::check(group_by));
         }
         (
             Conf::Join(join),
-            StepKind::Backfill | StepKind::Left | StepKind::Part(_) | StepKind::Final,
+            AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final,
         ) => check_join(join, step, &mut findings),
-        (Conf::Join(join), StepKind::LabelJoin) => {
+        (Conf::Join(join), AssetKind::LabelJoin) => {
             findings.extend(label::check(join));
             let labels = join.label_part.iter().flat_map(|label| &label.labels);
             for part in labels {
@@ -67,13 +67,13 @@ pub(super) fn check(conf: Conf<'_>, step: &StepKind) -> Vec<Refusal> {
                 check_group_by(&part.group_by, &path, false, &mut findings);
             }
         }
-        (Conf::Join(join), StepKind::Consistency) => {
+        (Conf::Join(join), AssetKind::Consistency) => {
             findings.extend(consistency::check(join, "ds"));
             if let Ok(comparison) = consistency::comparison(join) {
-                check_join(&comparison, &StepKind::Backfill, &mut findings);
+                check_join(&comparison, &AssetKind::Backfill, &mut findings);
             }
         }
-        (Conf::Join(_), StepKind::StatsSummary | StepKind::LogSummary) => {}
+        (Conf::Join(_), AssetKind::StatsSummary | AssetKind::LogSummary) => {}
         (_, step) => findings.add(
             "step",
             format!("mode `{step}` is not supported by the sql engine; {BY_DRIVER}"),
@@ -186,7 +186,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
     }
 }
 
-fn check_join(conf: &Join, step: &StepKind, findings: &mut Findings<'_>) {
+fn check_join(conf: &Join, step: &AssetKind, findings: &mut Findings<'_>) {
     if conf.left.is_cumulative() {
         findings.add("left.events.isCumulative", "a left cannot be cumulative");
     }
@@ -214,8 +214,8 @@ fn check_join(conf: &Join, step: &StepKind, findings: &mut Findings<'_>) {
     let timed = conf.left.data_model() == DataModel::Events;
     for part in conf.offline_parts() {
         let wanted = match step {
-            StepKind::Part(name) => part.full_prefix == *name,
-            StepKind::Left | StepKind::Final => false,
+            AssetKind::Part(name) => part.full_prefix == *name,
+            AssetKind::Left | AssetKind::Final => false,
             _ => true,
         };
         if wanted {

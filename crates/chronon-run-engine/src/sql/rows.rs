@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use chronon_run_conf::{DataModel, GroupBy, Join, LabelPart, OfflinePart};
-use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, TableName};
 
 use super::{
     Conf, Request,
@@ -33,21 +33,21 @@ const DONE: &str = "chronon-run-rows-done";
 pub fn count_rows(request: &Request<'_>, days: &RangeSet) -> Result<Option<String>, Refusal> {
     let mut counts = Counts::default();
     let counted = match (request.conf, request.step) {
-        (Conf::StagingQuery(conf), StepKind::Backfill) if conf.create_view != Some(true) => {
+        (Conf::StagingQuery(conf), AssetKind::Backfill) if conf.create_view != Some(true) => {
             counts.setups(conf.setups.iter().flatten());
             counts.staging_query(request, conf, days)
         }
-        (Conf::GroupBy(conf), StepKind::Backfill) => {
+        (Conf::GroupBy(conf), AssetKind::Backfill) => {
             counts.setups_of(conf);
             days.iter()
                 .try_for_each(|day| counts.group_by(request, conf, day, 0, &None, day))
         }
-        (Conf::Join(conf), StepKind::Backfill | StepKind::Left | StepKind::Final) => {
+        (Conf::Join(conf), AssetKind::Backfill | AssetKind::Left | AssetKind::Final) => {
             counts.setups(conf.left.query().setups.iter().flatten());
             days.iter()
                 .try_for_each(|day| counts.left(request, conf, day))
         }
-        (Conf::Join(conf), StepKind::Part(name)) => {
+        (Conf::Join(conf), AssetKind::Part(name)) => {
             let Some(part) = conf.offline_parts().find(|part| part.full_prefix == *name) else {
                 return Ok(None);
             };
@@ -55,14 +55,14 @@ pub fn count_rows(request: &Request<'_>, days: &RangeSet) -> Result<Option<Strin
             days.iter()
                 .try_for_each(|day| counts.part(request, conf, &part, day))
         }
-        (Conf::Join(conf), StepKind::LabelJoin) => match &conf.label_part {
+        (Conf::Join(conf), AssetKind::LabelJoin) => match &conf.label_part {
             Some(labels) => days
                 .iter()
                 .try_for_each(|day| counts.labels(request, conf, labels, day)),
             None => return Ok(None),
         },
-        (Conf::Join(conf), StepKind::StatsSummary) => counts.summarized(request, conf, "", days),
-        (Conf::Join(conf), StepKind::LogSummary) => {
+        (Conf::Join(conf), AssetKind::StatsSummary) => counts.summarized(request, conf, "", days),
+        (Conf::Join(conf), AssetKind::LogSummary) => {
             counts.summarized(request, conf, "_logged", days)
         }
         _ => return Ok(None),
@@ -442,7 +442,7 @@ mod tests {
     use super::*;
 
     /// What counts 2026-01-30 for a step of a join that begins on `first` and ends with that day.
-    fn script_of_last_day(step: &StepKind, first: &str) -> String {
+    fn script_of_last_day(step: &AssetKind, first: &str) -> String {
         let root = concat!(
             env!("CARGO_MANIFEST_DIR"),
             "/../../tests/golden/a/repo/production"
@@ -465,7 +465,7 @@ mod tests {
     /// The label's own query and the left's are counted in one row, and every parenthesis is closed.
     #[test]
     fn labels_need_both_sides() {
-        let script = script_of_last_day(&StepKind::LabelJoin, "2026-01-30");
+        let script = script_of_last_day(&AssetKind::LabelJoin, "2026-01-30");
         let depth = script.chars().fold(0_i32, |depth, c| match c {
             '(' => depth + 1,
             ')' => depth - 1,
@@ -482,7 +482,7 @@ mod tests {
     /// Statistics are made of a sample, so all rows are counted before a day is taken for empty.
     #[test]
     fn statistics_are_counted_by_the_day_of_the_rows_time() {
-        let script = script_of_last_day(&StepKind::StatsSummary, "2026-01-28");
+        let script = script_of_last_day(&AssetKind::StatsSummary, "2026-01-28");
         insta::assert_snapshot!(script);
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use chronon_run_conf::Join;
-use chronon_run_core::{StepKind, TableInfo, TableName};
+use chronon_run_core::{AssetKind, TableInfo, TableName};
 use serde::Deserialize;
 
 use super::{
@@ -34,7 +34,7 @@ pub(super) fn compile(
 ) -> Result<(), Refusal> {
     let output = request.output_table(&conf.meta_data)?;
     let (input, first) = match request.step {
-        StepKind::LogSummary => (output.suffixed("_logged"), "flatten the log first"),
+        AssetKind::LogSummary => (output.suffixed("_logged"), "flatten the log first"),
         _ => (output, "run the join first"),
     };
     let state = request.tables.table(&input).ok_or_else(|| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chronon_run_conf::{GroupBy, Join, Source, StagingQuery, TimeUnit, Window};
 use chronon_run_core::{
-    CatalogSnapshot, Column, Ds, PartitionRange, Partitions, RangeSet, StepKind, TableInfo,
+    AssetKind, CatalogSnapshot, Column, Ds, PartitionRange, Partitions, RangeSet, TableInfo,
     TableState,
 };
 use serde_json::Value;
@@ -102,7 +102,7 @@ fn catalog() -> CatalogSnapshot {
 
 fn script_of(
     conf: &AnyConf,
-    step: &StepKind,
+    step: &AssetKind,
     tables: &CatalogSnapshot,
 ) -> Result<String, Vec<Refusal>> {
     compile(&Request {
@@ -116,7 +116,7 @@ fn script_of(
 }
 
 fn backfill(path: &str) -> String {
-    script_of(&conf(path), &StepKind::Backfill, &catalog()).unwrap()
+    script_of(&conf(path), &AssetKind::Backfill, &catalog()).unwrap()
 }
 
 /// The statements of a script, comment lines left out.
@@ -139,7 +139,7 @@ fn rows_are_joined_by_key_and_day_in_long_steps() {
     let script = |first: &str| {
         compile(&Request {
             conf: conf.get(),
-            step: &StepKind::Backfill,
+            step: &AssetKind::Backfill,
             range: PartitionRange::new(day(first), day("2026-01-28")).unwrap(),
             latest_date: day("2026-01-30"),
             partition_column: "ds",
@@ -173,11 +173,11 @@ fn every_conf_of_the_corpus_compiles() {
             continue;
         }
         let name = conf.get().name().to_owned();
-        assert_eq!(check(conf.get(), &StepKind::Backfill), [], "{name}");
-        let script = script_of(&conf, &StepKind::Backfill, &tables).unwrap();
+        assert_eq!(check(conf.get(), &AssetKind::Backfill), [], "{name}");
+        let script = script_of(&conf, &AssetKind::Backfill, &tables).unwrap();
         assert_eq!(
             script,
-            script_of(&conf, &StepKind::Backfill, &tables).unwrap(),
+            script_of(&conf, &AssetKind::Backfill, &tables).unwrap(),
             "{name}"
         );
         assert!(script.starts_with("-- step: "), "{name}");
@@ -188,7 +188,7 @@ fn every_conf_of_the_corpus_compiles() {
 fn statements_end_at_line_ends_only() {
     let tables = catalog();
     for conf in confs() {
-        let Ok(script) = script_of(&conf, &StepKind::Backfill, &tables) else {
+        let Ok(script) = script_of(&conf, &AssetKind::Backfill, &tables) else {
             continue;
         };
         for statement in statements(&script) {
@@ -249,7 +249,7 @@ fn a_table_gets_new_columns_and_keeps_its_old_ones() {
     let join = "stays_out.stays_chain_parent_v1".parse().unwrap();
     tables.tables.insert(join, Some(state.clone()));
     let conf_of_join = conf("joins/stays/chain.parent_v1");
-    let script = script_of(&conf_of_join, &StepKind::Backfill, &tables).unwrap();
+    let script = script_of(&conf_of_join, &AssetKind::Backfill, &tables).unwrap();
     let added = script
         .lines()
         .find(|line| line.contains("ADD COLUMNS"))
@@ -267,7 +267,7 @@ fn a_table_gets_new_columns_and_keeps_its_old_ones() {
     let join = "stays_out.stays_search_train_derived_v1".parse().unwrap();
     tables.tables.insert(join, Some(state.clone()));
     let conf_of_join = conf("joins/stays/search_train.derived_v1");
-    let script = script_of(&conf_of_join, &StepKind::Backfill, &tables).unwrap();
+    let script = script_of(&conf_of_join, &AssetKind::Backfill, &tables).unwrap();
     let renames = "ALTER TABLE stays_out.stays_search_train_derived_v1 RENAME TO stays_out.stays_search_train_derived_v1__replaced;\n\
         ALTER TABLE stays_out.stays_search_train_derived_v1__expanding RENAME TO stays_out.stays_search_train_derived_v1;\n\
         DROP TABLE stays_out.stays_search_train_derived_v1__replaced;";
@@ -278,7 +278,7 @@ fn a_table_gets_new_columns_and_keeps_its_old_ones() {
         "stays_out.stays_bookings_latest_only_v1".parse().unwrap();
     tables.tables.insert(table.clone(), Some(state.clone()));
     let group_by = conf("group_bys/stays/bookings.latest_only_v1");
-    let refusals = script_of(&group_by, &StepKind::Backfill, &tables).unwrap_err();
+    let refusals = script_of(&group_by, &AssetKind::Backfill, &tables).unwrap_err();
     let text = refusals[0].to_string();
     assert!(
         text.contains("has other columns than the conf (added "),
@@ -293,7 +293,7 @@ fn a_table_gets_new_columns_and_keeps_its_old_ones() {
     let mut lacking = state;
     lacking.info.columns.retain(|column| column.name != "gone");
     tables.tables.insert(table, Some(lacking));
-    let script = script_of(&group_by, &StepKind::Backfill, &tables).unwrap();
+    let script = script_of(&group_by, &AssetKind::Backfill, &tables).unwrap();
     let added = "ALTER TABLE stays_out.stays_bookings_latest_only_v1 ADD COLUMNS (";
     assert!(script.contains(added), "{script}");
 }
@@ -307,7 +307,7 @@ fn what_cannot_be_done_is_refused_by_field() {
         aggregations[0].windows = None;
         aggregations[1].operation = chronon_run_conf::Operation::ApproxUniqueCount;
     }
-    let found = check(Conf::GroupBy(&group_by), &StepKind::Backfill);
+    let found = check(Conf::GroupBy(&group_by), &AssetKind::Backfill);
     let fields: Vec<&str> = found.iter().map(|refusal| refusal.field.as_str()).collect();
     assert_eq!(
         fields,
@@ -316,7 +316,7 @@ fn what_cannot_be_done_is_refused_by_field() {
             "aggregations (nights_approx_unique_count_7d)"
         ]
     );
-    let streaming = check(Conf::GroupBy(&group_by), &StepKind::Streaming);
+    let streaming = check(Conf::GroupBy(&group_by), &AssetKind::Streaming);
     assert_eq!(
         streaming[0].to_string(),
         "stays.bookings.incremental_v1: mode `streaming` is not supported by the sql engine; use engine kind = \"chronon\""
@@ -341,7 +341,7 @@ fn hours_are_windows_of_snapshots_only() {
             .aggregations
             .iter_mut()
             .for_each(|all| all.truncate(1));
-        check(Conf::GroupBy(&group_by), &StepKind::Backfill)
+        check(Conf::GroupBy(&group_by), &AssetKind::Backfill)
     };
     let refused = day_of_hours("group_bys/stays/reviews.listing_v1");
     let why = "end-of-day values need windows in days; the Driver fails too";
@@ -361,7 +361,7 @@ fn windows_of_snapshots_need_a_time() {
         };
         entities.query.time_column = None;
     }
-    let refused = check(Conf::GroupBy(&group_by), &StepKind::Backfill);
+    let refused = check(Conf::GroupBy(&group_by), &AssetKind::Backfill);
     assert_eq!(
         refused[0].field, "sources[0].query.timeColumn",
         "{refused:?}"
@@ -380,7 +380,7 @@ fn keys_of_another_type_are_refused() {
         }
     }
     let join = conf("joins/stays/chain.parent_v1");
-    let refused = script_of(&join, &StepKind::Backfill, &tables).unwrap_err();
+    let refused = script_of(&join, &AssetKind::Backfill, &tables).unwrap_err();
     assert_eq!(
         refused[0].why,
         "`listing_id` is string, and `listing_id` on the left bigint; the Driver fails too"
@@ -395,7 +395,7 @@ fn times_are_milliseconds_and_skewed_columns_are_keys() {
     };
     let skewed = serde_json::from_str(r#"{"guest_id": ["1"], "listing_id": ["'a'"]}"#).unwrap();
     join.skew_keys = Some(skewed);
-    let refused = check(Conf::Join(&join), &StepKind::Backfill);
+    let refused = check(Conf::Join(&join), &AssetKind::Backfill);
     let whys: Vec<&str> = refused.iter().map(|refusal| refusal.why.as_str()).collect();
     assert_eq!(
         whys,
@@ -412,7 +412,7 @@ fn times_are_milliseconds_and_skewed_columns_are_keys() {
         });
     }
     let group_by = AnyConf::GroupBy(group_by);
-    let refused = script_of(&group_by, &StepKind::Backfill, &catalog()).unwrap_err();
+    let refused = script_of(&group_by, &AssetKind::Backfill, &catalog()).unwrap_err();
     let why = "the time is int, not bigint; the Driver fails too";
     assert_eq!(refused[0].why, why);
 }
@@ -427,7 +427,7 @@ fn increments_read_the_partitions_of_their_own_days() {
     let gap = days("2026-01-01", "2026-01-24").union(&days("2026-01-26", "2026-01-30"));
     state.partitions = [("ds".to_owned(), Partitions::of_days(gap))].into();
     let group_by = conf("group_bys/stays/bookings.incremental_v1");
-    let script = script_of(&group_by, &StepKind::Backfill, &tables).unwrap();
+    let script = script_of(&group_by, &AssetKind::Backfill, &tables).unwrap();
     for partitions in [
         "ds >= '2026-01-10' AND ds <= '2026-01-24'",
         "ds >= '2026-01-24' AND ds <= '2026-01-28'",
@@ -465,14 +465,14 @@ fn scripts_word_for_word() {
     for (name, path) in cases {
         insta::assert_snapshot!(name, backfill(path));
     }
-    let part = |name: &str| StepKind::Part(name.to_owned());
+    let part = |name: &str| AssetKind::Part(name.to_owned());
     let steps = [
         (
             "mutations",
             "joins/stays/search_train.v1",
             part("stays_rates_mutable_v1"),
         ),
-        ("join_left", "joins/stays/search_train.v1", StepKind::Left),
+        ("join_left", "joins/stays/search_train.v1", AssetKind::Left),
         (
             "part_of_entities",
             "joins/stays/listing_panel.v1",
@@ -481,7 +481,7 @@ fn scripts_word_for_word() {
         (
             "upload_of_partial_results",
             "group_bys/stays/bookings.guest_listing_rt_v1",
-            StepKind::Upload,
+            AssetKind::Upload,
         ),
     ];
     for (name, path, step) in steps {
@@ -504,7 +504,7 @@ fn a_source_without_selects_reads_its_columns_and_keys_need_no_select() {
     let script = |group_by: &GroupBy| {
         let request = Request {
             conf: Conf::GroupBy(group_by),
-            step: &StepKind::Backfill,
+            step: &AssetKind::Backfill,
             range: range(),
             latest_date: day("2026-01-30"),
             partition_column: "ds",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::progress::{Arrivals, Progress};
 
-/// So many queries of one app are told apart; Chronon starts one.
+/// The number of queries of one app that are distinguished; Chronon starts one.
 const QUERIES: usize = 64;
 /// A report that is longer is counted and not read.
 const REPORT: usize = 1 << 20;

@@ -46,7 +46,7 @@ pub(crate) fn job(step: StepIndex, after: &[StepIndex]) -> Job {
         timeout: None,
         retries: Retries::NONE,
         bisect: false,
-        roomy: false,
+        more_memory: false,
         cost: 0,
     }
 }

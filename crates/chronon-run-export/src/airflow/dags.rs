@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{ConfType, Ds, Schedule, StepKind};
+use chronon_run_core::{AssetKind, ConfType, Ds, Schedule};
 use chronon_run_plan::{Asset, AssetIndex, Fill, Role};
 use chronon_run_workspace::Airflow;
 
@@ -232,7 +232,7 @@ impl Dags<'_> {
         let confs = &self.export.operators?.confs;
         let conf = confs.get(&asset.id.conf.name);
         let conf =
-            conf.filter(|_| asset.id.step == StepKind::Upload && place.kind == DagKind::Batch);
+            conf.filter(|_| asset.id.step == AssetKind::Upload && place.kind == DagKind::Batch);
         Some(Task {
             after: vec![names::task_id(&asset.id, name)],
             args: self.export.args(Some(&asset.team)),
@@ -245,12 +245,12 @@ impl Dags<'_> {
 fn kind(asset: &Asset) -> DagKind {
     match (asset.id.conf.conf_type, &asset.id.step) {
         (ConfType::StagingQuery, _) => DagKind::StagingQuery,
-        (ConfType::GroupBy, StepKind::Streaming) => DagKind::Streaming,
+        (ConfType::GroupBy, AssetKind::Streaming) => DagKind::Streaming,
         (ConfType::GroupBy, _) => DagKind::Batch,
-        (ConfType::Join, StepKind::LabelJoin) => DagKind::LabelJoin,
-        (ConfType::Join, StepKind::StatsSummary) => DagKind::Stats,
-        (ConfType::Join, StepKind::LogFlattener | StepKind::LogSummary) => DagKind::LogFlattening,
-        (ConfType::Join, StepKind::Consistency) => DagKind::Consistency,
+        (ConfType::Join, AssetKind::LabelJoin) => DagKind::LabelJoin,
+        (ConfType::Join, AssetKind::StatsSummary) => DagKind::Stats,
+        (ConfType::Join, AssetKind::LogFlattener | AssetKind::LogSummary) => DagKind::LogFlattening,
+        (ConfType::Join, AssetKind::Consistency) => DagKind::Consistency,
         (ConfType::Join, _) => DagKind::Join,
     }
 }

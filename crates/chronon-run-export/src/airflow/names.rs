@@ -1,6 +1,6 @@
 //! DAG and task ids (§7.1).
 
-use chronon_run_core::{AssetId, StepKind};
+use chronon_run_core::{AssetId, AssetKind};
 use chronon_run_workspace::Naming;
 
 use super::manifest::DagKind;
@@ -47,15 +47,15 @@ pub(super) fn dag_id(kind: DagKind, naming: Naming, owner: &str) -> String {
 pub(super) fn task_id(asset: &AssetId, name: &str) -> String {
     use chronon_run_core::ConfType::{GroupBy, Join, StagingQuery};
     match (asset.conf.conf_type, &asset.step) {
-        (GroupBy, StepKind::Backfill) => format!("group_by_batch_backfill__{name}"),
-        (_, StepKind::Upload) => format!("group_by_batch__{name}"),
-        (_, StepKind::Streaming) => format!("group_by_streaming__{name}"),
+        (GroupBy, AssetKind::Backfill) => format!("group_by_batch_backfill__{name}"),
+        (_, AssetKind::Upload) => format!("group_by_batch__{name}"),
+        (_, AssetKind::Streaming) => format!("group_by_streaming__{name}"),
         (StagingQuery, _) => format!("staging_query__{name}"),
-        (Join, StepKind::Backfill) | (_, StepKind::Final) => format!("compute_join__{name}"),
-        (_, StepKind::Part(part)) => format!("join_part__{name}__{}", normalized(part, &[])),
-        (_, StepKind::Consistency) => format!("compute_consistency__{name}"),
-        (_, StepKind::StatsSummary) => format!("feature_stats__{name}"),
-        (_, StepKind::LogFlattener) => format!("log_flattening__{name}"),
+        (Join, AssetKind::Backfill) | (_, AssetKind::Final) => format!("compute_join__{name}"),
+        (_, AssetKind::Part(part)) => format!("join_part__{name}__{}", normalized(part, &[])),
+        (_, AssetKind::Consistency) => format!("compute_consistency__{name}"),
+        (_, AssetKind::StatsSummary) => format!("feature_stats__{name}"),
+        (_, AssetKind::LogFlattener) => format!("log_flattening__{name}"),
         (_, step) => format!("{}__{name}", step.word().replace('-', "_")),
     }
 }

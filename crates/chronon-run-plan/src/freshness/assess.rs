@@ -12,7 +12,7 @@ use super::{
 use crate::{
     graph::{Asset, AssetIndex, Input},
     need::{Bounds, Need},
-    planner::{History, Request, World, is_shifted_part},
+    planner::{History, PlanInput, Request, is_shifted_part},
 };
 
 /// What is out of date of one asset.
@@ -38,7 +38,7 @@ impl Assessed {
 
 /// What is out of date of every selected asset, and the history without the days that are known to
 /// have no rows no more.
-pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>, History) {
+pub(crate) fn assess(world: PlanInput<'_>, request: &Request<'_>) -> (Vec<Assessed>, History) {
     let mut history = History {
         empty: world.history.empty.clone(),
         uploaded: world.history.uploaded.clone(),
@@ -86,7 +86,7 @@ pub(crate) fn assess(world: World<'_>, request: &Request<'_>) -> (Vec<Assessed>,
 
 /// The days known to have no rows. One that an attempt was made at whose end was not seen, and that has a
 /// partition, may have been filled by it: what reads it may have rows.
-fn empty_days(world: World<'_>, freshness: &Freshness) -> BTreeMap<AssetId, RangeSet> {
+fn empty_days(world: PlanInput<'_>, freshness: &Freshness) -> BTreeMap<AssetId, RangeSet> {
     let mut empty = world.history.empty.clone();
     for (id, days) in &mut empty {
         if let Some(index) = world.graph.find(id) {
@@ -105,7 +105,7 @@ fn attempted_days(freshness: &Freshness, asset: &AssetId) -> RangeSet {
 }
 
 struct Assessor<'a> {
-    world: World<'a>,
+    world: PlanInput<'a>,
     freshness: &'a Freshness,
     versions: BTreeMap<Slice, Versions>,
 }
@@ -308,7 +308,7 @@ impl Compared<'_, '_> {
 }
 
 /// Days without rows of which an input was without rows and is looked at again.
-fn follow_reopened(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
+fn follow_reopened(world: PlanInput<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
     let empty = world.history.empty.get(&asset.id).cloned();
     let already = Assessed::days(&found.reopened);
     let rest = empty
@@ -320,7 +320,7 @@ fn follow_reopened(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mu
 }
 
 /// Filled days of which an input is filled again; with those that are out of date themselves.
-fn follow_refilled(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
+fn follow_refilled(world: PlanInput<'_>, asset: &Asset, all: &[Assessed], found: &mut Assessed) {
     let observed = parts::filled_days(world, asset);
     let archived = world
         .driver
@@ -337,7 +337,7 @@ fn follow_refilled(world: World<'_>, asset: &Asset, all: &[Assessed], found: &mu
 
 /// `range`, and as far as the times of its left rows reach, where the input follows them.
 fn reached(
-    world: World<'_>,
+    world: PlanInput<'_>,
     asset: &Asset,
     input: &Input,
     range: PartitionRange,
@@ -356,7 +356,7 @@ fn reached(
 
 /// The days of `days` with early or late rows that need a day of `again`.
 fn off_their_day(
-    world: World<'_>,
+    world: PlanInput<'_>,
     asset: &Asset,
     input: &Input,
     again: &RangeSet,
@@ -378,7 +378,7 @@ fn off_their_day(
 
 /// The days of `days` that need a day of an input that is filled again.
 fn following(
-    world: World<'_>,
+    world: PlanInput<'_>,
     asset: &Asset,
     days: &RangeSet,
     again: &dyn Fn(AssetIndex) -> RangeSet,

@@ -14,8 +14,8 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, DayEvidence, Digest, Ds, Memory, PartitionRange, RangeSet, Slice,
-    StepKind, TableName,
+    AssetId, AssetKind, CatalogSnapshot, DayEvidence, Digest, Ds, Memory, PartitionRange, RangeSet,
+    Slice, TableName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ use crate::{
     graph::{Asset, AssetIndex, Graph, Input, Role},
     left_times::{FAR_DAYS, LeftTimes},
     need::Need,
-    planner::{History, World},
+    planner::{History, PlanInput},
 };
 
 pub(crate) use assess::{Assessed, assess};
@@ -103,7 +103,7 @@ pub enum Depth {
 /// selected assets were made of and that are there now.
 #[must_use]
 pub fn evidence_wanted(
-    world: World<'_>,
+    world: PlanInput<'_>,
     selected: &BTreeSet<AssetIndex>,
     memory: &Memory,
     depth: Depth,
@@ -196,15 +196,15 @@ fn around(days: &RangeSet, offsets: &dyn Fn(Ds) -> (i32, i32)) -> RangeSet {
 }
 
 /// How far the times of the left rows of a day of `asset` reach, as far as that is known.
-fn offsets(world: World<'_>, asset: &Asset, ds: Ds) -> (i32, i32) {
+fn offsets(world: PlanInput<'_>, asset: &Asset, ds: Ds) -> (i32, i32) {
     left_times(world.history, asset).map_or((0, 0), |times| times.offsets(ds))
 }
 
 /// What is known of the times of the left rows of a join.
 pub(crate) fn left_times<'h>(history: &'h History, asset: &Asset) -> Option<&'h LeftTimes> {
     let step = match asset.id.step {
-        StepKind::Backfill => StepKind::Backfill,
-        StepKind::Left | StepKind::Part(_) | StepKind::Final => StepKind::Left,
+        AssetKind::Backfill => AssetKind::Backfill,
+        AssetKind::Left | AssetKind::Part(_) | AssetKind::Final => AssetKind::Left,
         _ => return None,
     };
     let conf = asset.id.conf.clone();

@@ -7,12 +7,12 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_core::{Ds, MadeDay, PartitionRange, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetKind, Ds, MadeDay, PartitionRange, RangeSet, TableName};
 
 use super::{Assessed, Cause, Freshness, left_times};
 use crate::{
     graph::{Asset, AssetIndex, Graph, Input, Role},
-    planner::{History, World, is_shifted_part, parts_of_times},
+    planner::{History, PlanInput, is_shifted_part, parts_of_times},
 };
 
 /// Whether the input is the table of a part whose partitions are one day before the rows' time.
@@ -23,10 +23,10 @@ pub(super) fn is_part(graph: &Graph, input: &Input) -> bool {
 
 /// The days of an asset that are filled. Of a part these are also days that the join's output has and the
 /// part no partition for: all of their rows are early or late, or the partition was dropped since.
-pub(super) fn filled_days(world: World<'_>, asset: &Asset) -> RangeSet {
+pub(super) fn filled_days(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
     let observed = world.observed_days(asset);
-    let is_part = matches!(asset.id.step, StepKind::Part(_));
-    let Some(output) = asset.towards.as_ref().filter(|_| is_part) else {
+    let is_part = matches!(asset.id.step, AssetKind::Part(_));
+    let Some(output) = asset.final_table.as_ref().filter(|_| is_part) else {
         return observed;
     };
     let column = asset.day_column.as_deref().unwrap_or_default();
@@ -62,9 +62,9 @@ pub(super) fn cause(asset: &Asset, places: &[usize]) -> Option<Cause> {
 }
 
 /// Lets the parts be filled for the days whose output is filled again.
-pub(super) fn parts_with_output(world: World<'_>, all: &mut [Assessed], last: AssetIndex) {
+pub(super) fn parts_with_output(world: PlanInput<'_>, all: &mut [Assessed], last: AssetIndex) {
     let asset = &world.graph.assets[last];
-    if asset.id.step != StepKind::Final || all[last].refilled.is_empty() {
+    if asset.id.step != AssetKind::Final || all[last].refilled.is_empty() {
         return;
     }
     let days = all[last].refilled.clone();
@@ -78,13 +78,13 @@ pub(super) fn parts_with_output(world: World<'_>, all: &mut [Assessed], last: As
 
 /// Lets the earlier steps of a join be run for days that are filled again and whose partitions are gone:
 /// as long as the output has a day, it is not missed in their tables.
-pub(super) fn lacking_steps(world: World<'_>, all: &mut [Assessed], index: AssetIndex) {
+pub(super) fn lacking_steps(world: PlanInput<'_>, all: &mut [Assessed], index: AssetIndex) {
     let days = all[index].refilled.clone();
     let inputs = world.graph.assets[index].inputs.iter();
     let own = inputs.filter(|input| input.role == Role::OwnStep);
     for step in own.filter_map(|input| input.producer) {
         let asset = &world.graph.assets[step];
-        let towards_output = matches!(asset.id.step, StepKind::Left | StepKind::Part(_));
+        let towards_output = matches!(asset.id.step, AssetKind::Left | AssetKind::Part(_));
         if !towards_output || is_shifted_part(asset) {
             continue;
         }
@@ -109,13 +109,13 @@ fn fill_again(step: &mut Assessed, days: &RangeSet) {
 /// Filled days of a whole join that the Driver made alone, and with them, if they are filled again, the
 /// days that belong to the same job.
 pub(super) fn beside(
-    world: World<'_>,
+    world: PlanInput<'_>,
     history: &History,
     asset: &Asset,
     again: bool,
     found: &mut Assessed,
 ) {
-    let driven = world.driver.is_some() && asset.id.step == StepKind::Backfill;
+    let driven = world.driver.is_some() && asset.id.step == AssetKind::Backfill;
     let Some(times) = left_times(history, asset).filter(|_| driven) else {
         return;
     };

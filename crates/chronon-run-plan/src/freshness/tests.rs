@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, DayEvidence, Ds, Evidence, PartitionRange, Partitions,
-    RangeSet, Slice, StepKind, TableName, TableSpec, TableState,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, DayEvidence, Ds, Evidence, PartitionRange,
+    Partitions, RangeSet, Slice, TableName, TableSpec, TableState,
     event::{Event, Outcome, Sink, StepInfo, What},
 };
 use chronon_run_ledger::{Ledger, Look, Provenance};
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    AssetSettings, Cause, DriverWorld, Fill, Graph, History, Plan, Reason, Request, Role, State,
+    AssetSettings, Cause, DriverInput, Fill, Graph, History, Plan, Reason, Request, Role, State,
     Step, plan,
 };
 
@@ -80,7 +80,7 @@ struct Lab {
     clock: i64,
     runs: u32,
     /// The real Driver's engine: it drops the days that are filled again, each right before its step.
-    driver: Option<DriverWorld>,
+    driver: Option<DriverInput>,
     ledger: Ledger,
     provenance: Provenance,
     _folder: tempfile::TempDir,
@@ -214,7 +214,7 @@ impl Lab {
         } else {
             Depth::EmptyDays
         };
-        let world = World {
+        let world = PlanInput {
             driver: self.driver.as_ref(),
             ..world_of(&self.graph, &snapshot, &history, &never, &refused)
         };
@@ -240,7 +240,7 @@ impl Lab {
             only: &only,
             settings: &settings,
         };
-        let world = World {
+        let world = PlanInput {
             driver: self.driver.as_ref(),
             ..world_of(&self.graph, &snapshot, &history, &never, &refused)
         };
@@ -398,8 +398,8 @@ fn world_of<'a>(
     history: &'a History,
     never: &'a BTreeMap<TableName, RangeSet>,
     refused: &'a BTreeMap<AssetId, String>,
-) -> World<'a> {
-    World {
+) -> PlanInput<'a> {
+    PlanInput {
         graph,
         snapshot,
         history,
@@ -430,7 +430,7 @@ fn input(name: &str, need: Need, producer: Option<usize>, gates: bool) -> Input 
 fn asset(number: usize, inputs: Vec<Input>) -> Asset {
     let name = format!("a{number}");
     Asset {
-        id: AssetId::new(ConfType::StagingQuery, &name, StepKind::Backfill),
+        id: AssetId::new(ConfType::StagingQuery, &name, AssetKind::Backfill),
         path: name.clone().into(),
         digest: String::new(),
         team: String::new(),
@@ -448,7 +448,7 @@ fn asset(number: usize, inputs: Vec<Input>) -> Asset {
         embedded_group_bys: BTreeSet::new(),
         embeds: BTreeSet::new(),
         also_locks: Vec::new(),
-        towards: None,
+        final_table: None,
         family: name,
     }
 }
@@ -460,7 +460,7 @@ proptest! {
         windows in [0..4_i32, 0..3_i32], acts in acts(), driver in any::<bool>(),
     ) {
         let mut lab = Lab::new(windows);
-        lab.driver = driver.then(DriverWorld::default);
+        lab.driver = driver.then(DriverInput::default);
         acts.iter().for_each(|act| lab.act(act));
         for source in 0..2 {
             for n in 0..=LAST {
@@ -543,7 +543,7 @@ fn a_day_without_rows_is_planned_again_once_its_input_changes_with_what_had_none
 /// stale, one after another.
 #[test]
 fn staleness_goes_on_downstream_when_each_table_is_filled_alone() {
-    for driver in [None, Some(DriverWorld::default())] {
+    for driver in [None, Some(DriverInput::default())] {
         let mut lab = filled_lab();
         lab.driver = driver;
         let rows = true;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind};
+use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet};
 
 use super::{Planner, parts::parts_of_times, starved};
 use crate::{
@@ -17,7 +17,7 @@ impl Planner<'_> {
     /// The times of the left rows of a whole join that the Driver fills.
     fn times_of_job(&self, asset: &Asset) -> Option<&LeftTimes> {
         self.world.driver?;
-        let whole = asset.id.step == StepKind::Backfill && !parts_of_times(asset).is_empty();
+        let whole = asset.id.step == AssetKind::Backfill && !parts_of_times(asset).is_empty();
         left_times(self.world.history, asset).filter(|_| whole)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chronon_run_core::{AssetId, Ds, PartitionRange, RangeSet, TableName};
 
-use super::{Planner, World, bounds_of};
+use super::{PlanInput, Planner, bounds_of};
 use crate::{
     graph::{Asset, AssetIndex, Fill, Input, Role},
     need::Need,
@@ -20,7 +20,7 @@ const MANY_DAYS: u64 = 3_653;
 /// The days that a plan fills before the first day of any input, of the assets where these are more than
 /// ten years.
 #[must_use]
-pub fn unfounded(world: World<'_>, plan: &Plan) -> Vec<(AssetId, RangeSet)> {
+pub fn unfounded(world: PlanInput<'_>, plan: &Plan) -> Vec<(AssetId, RangeSet)> {
     let found = plan.assets.iter().filter_map(|planned| {
         let asset = &world.graph.assets[world.graph.find(&planned.asset)?];
         let run = planned.days_in(State::Run);

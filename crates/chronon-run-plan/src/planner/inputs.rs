@@ -1,8 +1,8 @@
 //! What an input holds, and what of it output days need and lack (§4.2).
 
-use chronon_run_core::{RangeSet, StepKind};
+use chronon_run_core::{AssetKind, RangeSet};
 
-use super::{World, held, known_empty, parts};
+use super::{PlanInput, held, known_empty, parts};
 use crate::{
     graph::{AssetIndex, Input, Role},
     need::{Bounds, Need},
@@ -22,7 +22,7 @@ pub(crate) struct Available {
 
 /// What can be needed of an input: as its source's query says, and from the first day on that the workspace
 /// declares.
-pub(crate) fn bounds_of(world: World<'_>, input: &Input) -> Bounds {
+pub(crate) fn bounds_of(world: PlanInput<'_>, input: &Input) -> Bounds {
     Bounds {
         from: input.from.max(world.first_day(input)),
         until: input.until,
@@ -31,7 +31,7 @@ pub(crate) fn bounds_of(world: World<'_>, input: &Input) -> Bounds {
 
 /// Days of an input that the catalog shows, that are known to be empty, or that the plan fills.
 pub(crate) fn existing<'a>(
-    world: World<'a>,
+    world: PlanInput<'a>,
     input: &Input,
     filled: &dyn Fn(AssetIndex) -> Option<&'a RangeSet>,
 ) -> RangeSet {
@@ -58,7 +58,7 @@ pub(crate) fn existing<'a>(
 
 /// What `input` can be asked for and what of that is there.
 pub(crate) fn available(
-    world: World<'_>,
+    world: PlanInput<'_>,
     input: &Input,
     existing: RangeSet,
     never: Option<&RangeSet>,
@@ -67,7 +67,7 @@ pub(crate) fn available(
     let declared = bounds_of(world, input);
     let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
         // Logs begin when the join goes online, whatever its first day is.
-        Some(producer) if producer.id.step == StepKind::LogFlattener => existing.first(),
+        Some(producer) if producer.id.step == AssetKind::LogFlattener => existing.first(),
         // Its partitions, which may be written one day back.
         Some(producer) => {
             let from = producer.from.map(|from| from.plus(producer.shift));

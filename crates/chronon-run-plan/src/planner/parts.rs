@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName,
+    AssetId, AssetKind, CatalogSnapshot, ConfId, Ds, PartitionRange, RangeSet, TableName,
 };
 
 use super::{Planner, known_empty};
@@ -40,12 +40,12 @@ pub fn premature_parts(
         });
         (table.clone(), days_of(table).intersect(&days))
     });
-    let is_part = matches!(asset.id.step, StepKind::Part(_)) && asset.shift == 0;
+    let is_part = matches!(asset.id.step, AssetKind::Part(_)) && asset.shift == 0;
     let own = is_part.then(|| {
         let days = days_of(&asset.table).intersect(&range.into());
         (asset.table.clone(), days)
     });
-    let whole = asset.id.step == StepKind::Backfill;
+    let whole = asset.id.step == AssetKind::Backfill;
     let sides = asset
         .also_writes
         .iter()
@@ -151,7 +151,7 @@ fn is_shifted(side: &SideTable) -> bool {
 
 /// Whether the asset is a part whose partitions are one day before the left rows' time.
 pub(crate) fn is_shifted_part(asset: &Asset) -> bool {
-    matches!(asset.id.step, StepKind::Part(_)) && asset.shift != 0 && asset.towards.is_some()
+    matches!(asset.id.step, AssetKind::Part(_)) && asset.shift != 0 && asset.final_table.is_some()
 }
 
 impl Planner<'_> {
@@ -182,12 +182,12 @@ impl Planner<'_> {
 
     /// The days of a part's join whose left rows were joined; `None` if the asset is no part.
     fn joined_days(&self, asset: &Asset) -> Option<RangeSet> {
-        let is_part = matches!(asset.id.step, StepKind::Part(_));
-        let output = asset.towards.as_ref().filter(|_| is_part)?;
+        let is_part = matches!(asset.id.step, AssetKind::Part(_));
+        let output = asset.final_table.as_ref().filter(|_| is_part)?;
         let graph = self.world.graph;
         let last = AssetId {
             conf: asset.id.conf.clone(),
-            step: StepKind::Final,
+            step: AssetKind::Final,
         };
         let without_rows = graph.find(&last).map(|last| known_empty(self.world, last));
         let joined = self.days_of(asset, output);
@@ -197,7 +197,7 @@ impl Planner<'_> {
     /// The first days of the part steps that a final step must not reach beyond: it reads the parts before
     /// a later part step writes into partitions that its rows need.
     pub(super) fn cuts_of_parts(&self, asset: &Asset) -> BTreeSet<Ds> {
-        if asset.id.step != StepKind::Final {
+        if asset.id.step != AssetKind::Final {
             return BTreeSet::new();
         }
         let producers = asset.inputs.iter().filter_map(|input| input.producer);
@@ -253,7 +253,7 @@ pub(super) fn final_before_later_parts(graph: &Graph, steps: &mut Vec<Step>) {
 fn edges(graph: &Graph, steps: &[Step]) -> Vec<(usize, usize)> {
     let mut finals: BTreeMap<&ConfId, Vec<usize>> = BTreeMap::new();
     for (position, step) in steps.iter().enumerate() {
-        if step.asset.step == StepKind::Final {
+        if step.asset.step == AssetKind::Final {
             finals.entry(&step.asset.conf).or_default().push(position);
         }
     }

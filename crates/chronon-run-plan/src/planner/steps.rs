@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    ConfId, Ds, PartitionRange, RangeSet, StepKind, TableName, event::StepIndex,
+    AssetKind, ConfId, Ds, PartitionRange, RangeSet, TableName, event::StepIndex,
 };
 
-use super::{DriverWorld, Planner, beside, inputs::is_read, parts};
+use super::{DriverInput, Planner, beside, inputs::is_read, parts};
 use crate::{
     graph::{Asset, AssetIndex, Input},
     need::{Bounds, Need},
@@ -119,10 +119,10 @@ fn overlapping(
 
 /// Of the parts of a join that the Driver archives, one runs first and alone: two that start together
 /// destroy the output table (engine-semantics 1 [6], E23).
-pub(super) fn archive_alone(steps: &mut [Step], driver: &DriverWorld) {
+pub(super) fn archive_alone(steps: &mut [Step], driver: &DriverInput) {
     let mut first: BTreeMap<ConfId, StepIndex> = BTreeMap::new();
     for step in steps {
-        let is_part = matches!(step.asset.step, StepKind::Part(_));
+        let is_part = matches!(step.asset.step, AssetKind::Part(_));
         if !is_part || !driver.archived.contains_key(&step.asset) {
             continue;
         }
@@ -150,9 +150,9 @@ pub fn first_hole(
         return false;
     }
     let bootstrap = asset.also_writes.iter().filter(|side| side.what == "left");
-    let deciding: Vec<&TableName> = match (&asset.id.step, &asset.towards) {
+    let deciding: Vec<&TableName> = match (&asset.id.step, &asset.final_table) {
         // A part looks at the output, not at its own table (§6).
-        (StepKind::Part(_), Some(output)) => vec![output],
+        (AssetKind::Part(_), Some(output)) => vec![output],
         _ => std::iter::once(&asset.table)
             .chain(bootstrap.map(|side| &side.table))
             .collect(),

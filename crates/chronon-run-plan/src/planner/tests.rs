@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, Ds, PartitionRange, Partitions, RangeSet, StepKind,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, Partitions, RangeSet,
     TableName, TableSpec, TableState,
 };
 use proptest::prelude::*;
@@ -185,7 +185,7 @@ impl RandomWorld {
             producer: self.producer(input, number),
         });
         Asset {
-            id: AssetId::new(ConfType::StagingQuery, &name, StepKind::Backfill),
+            id: AssetId::new(ConfType::StagingQuery, &name, AssetKind::Backfill),
             path: name.clone().into(),
             digest: String::new(),
             team: String::new(),
@@ -203,7 +203,7 @@ impl RandomWorld {
             embedded_group_bys: BTreeSet::new(),
             embeds: BTreeSet::new(),
             also_locks: Vec::new(),
-            towards: None,
+            final_table: None,
             family: name,
         }
     }
@@ -344,7 +344,7 @@ proptest! {
         let first_ds = world.first_ds();
         let settings = |_| AssetSettings { step_days, lag: 0 };
         let plan = plan(
-            World { graph: &graph, snapshot: &snapshot, history: &history, never: &never, first_ds: &first_ds, refused: &refused, driver: None },
+            PlanInput { graph: &graph, snapshot: &snapshot, history: &history, never: &never, first_ds: &first_ds, refused: &refused, driver: None },
             &Request { selected: (0..graph.assets.len()).collect(), start_ds: None, end_ds: None, as_of: day(LAST), recompute: false, stale: false, only: &BTreeMap::new(), settings: &settings },
         );
 
@@ -482,7 +482,7 @@ fn a_day_without_rows_is_no_day_further_down() {
         ..History::default()
     };
     let plan = plan(
-        World {
+        PlanInput {
             graph: &graph,
             snapshot: &world.snapshot(),
             history: &history,
@@ -549,7 +549,7 @@ fn a_day_that_failed_its_check_blocks_what_reads_it() {
     };
     let planned = |recompute, selected: &[AssetIndex]| {
         plan(
-            World {
+            PlanInput {
                 graph: &graph,
                 snapshot: &world.snapshot(),
                 history: &history,

@@ -1,10 +1,10 @@
 //! Whether a modular join is known to have early or late left rows, and of which days nothing is known.
 
-use chronon_run_core::{AssetId, Ds, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetId, AssetKind, Ds, RangeSet, TableName};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Planner, World,
+    PlanInput, Planner,
     parts::{is_shifted_part, parts_of_times},
 };
 use crate::{
@@ -32,9 +32,9 @@ pub struct TimesSeen {
 /// part partition that none of these days needs was made by a row whose time is on another day.
 /// In part tables, early and late rows in the middle of a history are not seen.
 #[must_use]
-pub fn times_seen(world: World<'_>, last: &Asset) -> Option<TimesSeen> {
+pub fn times_seen(world: PlanInput<'_>, last: &Asset) -> Option<TimesSeen> {
     let (graph, snapshot) = (world.graph, world.snapshot);
-    if last.id.step != StepKind::Final {
+    if last.id.step != AssetKind::Final {
         return None;
     }
     let column = last.day_column.as_deref()?;
@@ -42,7 +42,7 @@ pub fn times_seen(world: World<'_>, last: &Asset) -> Option<TimesSeen> {
     let producers: Vec<&Asset> = producers.map(|index| &graph.assets[index]).collect();
     let left = producers
         .iter()
-        .find(|asset| asset.id.step == StepKind::Left)?;
+        .find(|asset| asset.id.step == AssetKind::Left)?;
     let parts = producers
         .iter()
         .copied()
@@ -79,14 +79,14 @@ impl Planner<'_> {
     pub(super) fn unknown_times_note(&self, asset: &Asset, days: &RangeSet) -> Option<Note> {
         let graph = self.world.graph;
         let storing = match asset.id.step {
-            StepKind::Backfill if !parts_of_times(asset).is_empty() => asset,
-            StepKind::Final if times_seen(self.world, asset).is_none() => {
+            AssetKind::Backfill if !parts_of_times(asset).is_empty() => asset,
+            AssetKind::Final if times_seen(self.world, asset).is_none() => {
                 let producers = asset.inputs.iter().filter_map(|input| input.producer);
                 let mut producers = producers.map(|index| &graph.assets[index]);
                 producers.find(|asset| is_shifted_part(asset))?;
                 let left = AssetId {
                     conf: asset.id.conf.clone(),
-                    step: StepKind::Left,
+                    step: AssetKind::Left,
                 };
                 &graph.assets[graph.find(&left)?]
             }

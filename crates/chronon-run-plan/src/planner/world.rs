@@ -27,7 +27,7 @@ pub struct History {
 
 /// Everything that a plan is made from, besides what the user asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct World<'a> {
+pub struct PlanInput<'a> {
     /// The assets.
     pub graph: &'a Graph,
     /// What the catalog showed.
@@ -42,10 +42,10 @@ pub struct World<'a> {
     /// Assets that the engine cannot fill, and why.
     pub refused: &'a BTreeMap<AssetId, String>,
     /// What counts besides where the real Driver fills the tables; `None` for the `sql` engine.
-    pub driver: Option<&'a DriverWorld>,
+    pub driver: Option<&'a DriverInput>,
 }
 
-impl World<'_> {
+impl PlanInput<'_> {
     /// The declared first day of an input's table, or of the view that it stands for.
     pub(crate) fn first_day(&self, input: &Input) -> Option<Ds> {
         let view = match &input.role {
@@ -67,7 +67,7 @@ impl World<'_> {
 
 /// What is known of the real Driver's own decisions.
 #[derive(Clone, Debug, Default)]
-pub struct DriverWorld {
+pub struct DriverInput {
     /// Today in UTC: no upload of this day or a later one (§8.1).
     pub today: Option<Ds>,
     /// Tables that the Driver would rename in the next run of an asset, because its conf was
@@ -110,7 +110,7 @@ pub struct Request<'a> {
     /// Plan only filled days that are out of date, and what is made of them.
     pub stale: bool,
     /// The days of each asset that may be planned; all, for an asset that is not there.
-    pub only: &'a BTreeMap<AssetIndex, Only>,
+    pub only: &'a BTreeMap<AssetIndex, DayLimit>,
     /// Settings by asset.
     pub settings: &'a dyn Fn(AssetIndex) -> AssetSettings,
 }
@@ -118,7 +118,7 @@ pub struct Request<'a> {
 /// The days to which an asset is limited: those that its schedule calls for, or those of an
 /// earlier run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Only {
+pub struct DayLimit {
     /// The days.
     pub days: RangeSet,
     /// The last day of the request that they belong to, for `latest_date` and for assets of which

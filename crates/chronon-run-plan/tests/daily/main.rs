@@ -609,7 +609,7 @@ proptest! {
     }
 
     /// But for rows that are early or late, which join-final does not see: they are NULL, or keep a value
-    /// after a source day was written again, and `plan` says so.
+    /// after a source day was written again, and `plan` reports it.
     #[test]
     fn modular_joins_of_the_driver_are_right_for_rows_of_their_own_day(
         sequence in sequence(&[Engine::Driver], &[JoinFlow::Modular])

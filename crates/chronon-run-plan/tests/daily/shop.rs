@@ -8,13 +8,13 @@ use std::{
 
 use chronon_run_conf::Join;
 use chronon_run_core::{
-    CatalogSnapshot, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange, Partitions,
-    RangeSet, SeenDay, Slice, StepKind, TableName, TableState,
+    AssetKind, CatalogSnapshot, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange,
+    Partitions, RangeSet, SeenDay, Slice, TableName, TableState,
 };
 use chronon_run_plan::{
-    AnyConf, Asset, AssetSettings, BuildOptions, ConfView, Depth, DriverOptions, DriverWorld,
-    Freshness, Graph, History, JoinFlow, Plan, Request, Step, World, dropped_before, dropped_first,
-    dropped_of, evidence_wanted, first_hole, inputs_digest, inputs_seen, plan,
+    AnyConf, Asset, AssetSettings, BuildOptions, ConfView, Depth, DriverInput, DriverOptions,
+    Freshness, Graph, History, JoinFlow, Plan, PlanInput, Request, Step, dropped_before,
+    dropped_first, dropped_of, evidence_wanted, first_hole, inputs_digest, inputs_seen, plan,
 };
 use chronon_run_testkit::driver::{self, Commit, Facts, LeftRow, Outcome, run_sql, values_of};
 use serde_json::{Value, json};
@@ -304,15 +304,15 @@ impl Shop {
     }
 
     fn planned(&self, run: &Run, graph: &Graph) -> Plan {
-        let driver = (run.engine == Engine::Driver).then(DriverWorld::default);
-        let fills = |step: &StepKind| {
+        let driver = (run.engine == Engine::Driver).then(DriverInput::default);
+        let fills = |step: &AssetKind| {
             matches!(
                 step,
-                StepKind::Backfill
-                    | StepKind::Left
-                    | StepKind::Part(_)
-                    | StepKind::Final
-                    | StepKind::LabelJoin
+                AssetKind::Backfill
+                    | AssetKind::Left
+                    | AssetKind::Part(_)
+                    | AssetKind::Final
+                    | AssetKind::LabelJoin
             )
         };
         let assets = graph.assets.iter().enumerate();
@@ -320,7 +320,7 @@ impl Shop {
         let selected: BTreeSet<usize> = selected.map(|(index, _)| index).collect();
         let mut history = self.history.clone();
         let (never, refused, first_ds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let world = World {
+        let world = PlanInput {
             graph,
             snapshot: &self.catalog,
             history: &self.history,
@@ -342,7 +342,7 @@ impl Shop {
             edits: BTreeMap::new(),
         });
         plan(
-            World {
+            PlanInput {
                 history: &history,
                 ..world
             },
@@ -467,7 +467,7 @@ impl Shop {
             begun: false,
         };
         made.extend(step.range.iter().map(|ds| (ds, one)));
-        if self.blind || !matches!(asset.id.step, StepKind::Backfill | StepKind::Left) {
+        if self.blind || !matches!(asset.id.step, AssetKind::Backfill | AssetKind::Left) {
             return;
         }
         let times = self.history.left_times.entry(asset.id.clone()).or_default();
@@ -495,7 +495,7 @@ impl Shop {
         let storing = graph
             .assets
             .iter()
-            .filter(|asset| matches!(asset.id.step, StepKind::Backfill | StepKind::Left));
+            .filter(|asset| matches!(asset.id.step, AssetKind::Backfill | AssetKind::Left));
         for asset in storing {
             let known = self.history.left_times.entry(asset.id.clone()).or_default();
             known.days.clone_from(&times);
@@ -531,10 +531,10 @@ impl Shop {
     fn drive(&self, step: &Step, asset: &Asset) -> Outcome {
         let days_of = |table: &TableName| self.catalog.days(table, "ds", &[]);
         let mut argv = match &step.asset.step {
-            StepKind::Left => vec!["join-left".to_owned()],
-            StepKind::Final => vec!["join-final".to_owned()],
-            StepKind::LabelJoin => vec!["label-join".to_owned()],
-            StepKind::Part(name) => vec![
+            AssetKind::Left => vec!["join-left".to_owned()],
+            AssetKind::Final => vec!["join-final".to_owned()],
+            AssetKind::LabelJoin => vec!["label-join".to_owned()],
+            AssetKind::Part(name) => vec![
                 "join".to_owned(),
                 format!("--selected-join-parts={name}"),
                 "--use-cached-left".to_owned(),
@@ -555,7 +555,7 @@ impl Shop {
     /// Days that a step left out must have no rows; the ledger notes them.
     fn verify(&mut self, step: &Step, asset: &Asset) {
         let missing = RangeSet::from(step.range).minus(&self.filled(asset));
-        let labels = asset.id.step == StepKind::LabelJoin;
+        let labels = asset.id.step == AssetKind::LabelJoin;
         for ds in missing.iter().filter(|_| !labels) {
             let rows = &self.facts.left_rows[&self.kind.left_table()][&ds];
             let counts = rows.iter().any(|row| asset.shift == 0 || row.time == ds);

@@ -1,6 +1,6 @@
 //! What `ai.chronon.spark.Driver` does to tables, step by step and without data.
 //!
-//! Invariant: [`run`] is pure. It sees partitions, not rows: whether a day has rows is told by
+//! Invariant: [`run`] is pure. It sees partitions, not rows: whether a day has rows comes from
 //! [`Facts`], and follows for outputs from their inputs. Where the facts tell the rows of a left table,
 //! values are written as well, as properties of the tables. Known limits: a staging query has rows where its first dependency has.
 

@@ -2,7 +2,7 @@
 //! engine's own rules. Only joins whose left rows are known.
 
 use chronon_run_conf::Join;
-use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet, StepKind, TableName};
+use chronon_run_core::{AssetKind, CatalogSnapshot, PartitionRange, RangeSet, TableName};
 
 use super::{
     Facts, Outcome, ended,
@@ -20,7 +20,7 @@ const NEAR_DAYS: i32 = 30;
 #[must_use]
 pub fn run_sql(
     join: &Join,
-    step: &StepKind,
+    step: &AssetKind,
     range: PartitionRange,
     catalog: &CatalogSnapshot,
     facts: &Facts,
@@ -54,32 +54,32 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn run(&self, world: &mut World<'_>, step: &StepKind) -> Option<()> {
+    fn run(&self, world: &mut World<'_>, step: &AssetKind) -> Option<()> {
         let own = self.left.rows.intersect(&self.range.into());
         match step {
-            StepKind::Backfill => {
+            AssetKind::Backfill => {
                 self.store_left(world, &own);
                 for part in self.join.offline_parts() {
                     self.part(world, &part.full_prefix, &own)?;
                 }
                 self.join_parts(world, &own)
             }
-            StepKind::Left => {
+            AssetKind::Left => {
                 self.store_left(world, &own);
                 Some(())
             }
-            StepKind::Part(name) => {
+            AssetKind::Part(name) => {
                 let stored = world.outputs(&self.bootstrap);
                 let near = RangeSet::from(self.range).widen(-NEAR_DAYS, NEAR_DAYS);
                 let lacking = stored.minus(&world.outputs(&self.output));
                 let own = stored.intersect(&self.range.into());
                 self.part(world, name, &lacking.intersect(&near).union(&own))
             }
-            StepKind::Final => {
+            AssetKind::Final => {
                 let own = world.outputs(&self.bootstrap).intersect(&self.range.into());
                 self.join_parts(world, &own)
             }
-            StepKind::LabelJoin => label_by_sql(world, self.join, self.range.end),
+            AssetKind::LabelJoin => label_by_sql(world, self.join, self.range.end),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, ConfType, PartitionRange, RangeSet, StepKind, TableName,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, PartitionRange, RangeSet, TableName,
 };
 use serde_json::Value;
 
@@ -260,18 +260,18 @@ fn driver_asset(args: &[String], cwd: &Path) -> Option<AssetId> {
         serde_json::from_slice(&std::fs::read(cwd.join(&parsed.conf_path)).ok()?).ok()?;
     let name = conf["metaData"]["name"].as_str()?;
     let (conf_type, step) = match parsed.subcommand.as_str() {
-        "staging-query-backfill" => (ConfType::StagingQuery, StepKind::Backfill),
-        "group-by-backfill" => (ConfType::GroupBy, StepKind::Backfill),
-        "group-by-upload" => (ConfType::GroupBy, StepKind::Upload),
-        "group-by-streaming" => (ConfType::GroupBy, StepKind::Streaming),
+        "staging-query-backfill" => (ConfType::StagingQuery, AssetKind::Backfill),
+        "group-by-backfill" => (ConfType::GroupBy, AssetKind::Backfill),
+        "group-by-upload" => (ConfType::GroupBy, AssetKind::Upload),
+        "group-by-streaming" => (ConfType::GroupBy, AssetKind::Streaming),
         "join" => match parsed.selected_parts.first() {
-            Some(part) => (ConfType::Join, StepKind::Part(part.clone())),
-            None => (ConfType::Join, StepKind::Backfill),
+            Some(part) => (ConfType::Join, AssetKind::Part(part.clone())),
+            None => (ConfType::Join, AssetKind::Backfill),
         },
-        "join-left" => (ConfType::Join, StepKind::Left),
-        "join-final" => (ConfType::Join, StepKind::Final),
-        "model-transform-batch" => (ConfType::Join, StepKind::ModelTransform),
-        "consistency-metrics-compute" => (ConfType::Join, StepKind::Consistency),
+        "join-left" => (ConfType::Join, AssetKind::Left),
+        "join-final" => (ConfType::Join, AssetKind::Final),
+        "model-transform-batch" => (ConfType::Join, AssetKind::ModelTransform),
+        "consistency-metrics-compute" => (ConfType::Join, AssetKind::Consistency),
         other => (ConfType::Join, other.parse().ok()?),
     };
     Some(AssetId::new(conf_type, name, step))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{AssetId, StepKind};
+use chronon_run_core::{AssetId, AssetKind};
 use chronon_run_plan::State;
 use dagre::{
     EdgeLabel, GraphLabel, LayoutOptions, NodeLabel, Point, RankDir, Ranker,
@@ -118,14 +118,14 @@ fn drawn(
 
 /// The asset whose box an asset is part of: left sides and parts of a join are steps towards its table.
 fn folded(asset: &AssetId, known: &BTreeMap<&AssetId, usize>) -> AssetId {
-    if !matches!(asset.step, StepKind::Left | StepKind::Part(_)) {
+    if !matches!(asset.step, AssetKind::Left | AssetKind::Part(_)) {
         return asset.clone();
     }
     let towards = |step| AssetId {
         conf: asset.conf.clone(),
         step,
     };
-    let joins = [towards(StepKind::Final), towards(StepKind::Backfill)];
+    let joins = [towards(AssetKind::Final), towards(AssetKind::Backfill)];
     joins
         .into_iter()
         .find(|join| known.contains_key(join))

@@ -155,7 +155,7 @@ pub(crate) struct StreamArgs {
     pub(crate) metrics: MetricsArgs,
 }
 
-/// What a run does once a step has failed for good.
+/// What a run does once the last attempt of a step has failed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum OnFailure {
     /// Start no further step; let the running ones finish.

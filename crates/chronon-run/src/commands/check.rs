@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{CatalogSnapshot, Diagnostic, Ds, Location, Schedule, StepKind, TableName};
+use chronon_run_core::{AssetKind, CatalogSnapshot, Diagnostic, Ds, Location, Schedule, TableName};
 use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
-    Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, Role, Tables, Unmet, World,
+    Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, PlanInput, Role, Tables, Unmet,
     dayless, times_seen, undated_view_text, undated_views, unmet,
 };
 use chronon_run_report::{
@@ -20,7 +20,7 @@ use crate::{
     checking::{self, CheckResult, Checks},
     cli::{CheckArgs, Output},
     columns, compiling,
-    context::Context,
+    context::Project,
     days,
     failure::Failure,
     iso_macros, jars, leases, left_times,
@@ -28,14 +28,14 @@ use crate::{
     output::{json, note, print, show},
     sampling, seed_days,
     targets::{self, Unselected},
-    warehouse::{Warehouse, surroundings},
+    warehouse::{CatalogSession, spark_environment},
 };
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.data {
         return data(args);
     }
-    let findings = match Context::load_with_findings() {
+    let findings = match Project::load_with_findings() {
         Ok((context, mut findings)) => {
             if !args.offline {
                 findings.extend(missing_inputs(&context)?);
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
 /// Checks the rows of filled days, as after a step. Days that pass are not blocked any more.
 fn data(args: &CheckArgs) -> Result<(), Failure> {
     let context = targets::load(args.target.name(), &args.select, Unselected::Built)?;
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     let checks = Checks::new(&context, &warehouse);
     let selected = context.select(&args.select, false)?;
@@ -143,16 +143,16 @@ fn show_data(results: &[CheckResult], output: Output) -> Result<(), Failure> {
 }
 
 /// The Spark that would run jobs, if one is found without installing it.
-fn known_spark(context: &Context) -> Option<Spark> {
-    let found = spark::find(&surroundings(Some(&context.workspace))).ok()?;
+fn known_spark(context: &Project) -> Option<Spark> {
+    let found = spark::find(&spark_environment(Some(&context.workspace))).ok()?;
     let (spark, java) = (found.spark?, found.java?);
     Some(Spark { spark, java })
 }
 
 /// Sources that neither a conf nor a seed fills and that the catalog does not have.
-fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+fn missing_inputs(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
     let sources: Tables = context.graph.sources();
-    let warehouse = Warehouse::look(&context.workspace);
+    let warehouse = CatalogSession::look(&context.workspace);
     let found = warehouse.and_then(|warehouse| list(context, &warehouse, &sources));
     let (snapshot, bases) = match found {
         Ok(found) => found,
@@ -204,13 +204,13 @@ fn missing_inputs(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
 }
 
 /// Existing tables whose columns differ from those of their confs.
-fn column_findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+fn column_findings(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
     let offline = (0..context.graph.assets.len())
         .filter(|&index| context.graph.assets[index].id.step.is_offline_table());
     let offline: BTreeSet<usize> = offline
         .filter(|&index| !context.has_errors(index))
         .collect();
-    let warehouse = Warehouse::look(&context.workspace);
+    let warehouse = CatalogSession::look(&context.workspace);
     let tables = context.graph.tables_of(&offline);
     // That it is out of reach was said already.
     let snapshot = warehouse.and_then(|found| found.snapshot(&context.workspace, &tables));
@@ -235,16 +235,16 @@ fn column_findings(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
 
 /// Modular joins whose early and late left rows the Driver leaves without SNAPSHOT features, as far as
 /// partitions show such rows.
-fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
+fn times_not_joined(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
     let assets = context.graph.assets.iter().enumerate();
     let finals: BTreeSet<AssetIndex> = assets
-        .filter(|(_, asset)| asset.id.step == StepKind::Final)
+        .filter(|(_, asset)| asset.id.step == AssetKind::Final)
         .map(|(index, _)| index)
         .collect();
     if !context.uses_driver() || finals.is_empty() {
         return Ok(Vec::new());
     }
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut tables = context.graph.tables_of(&finals);
     for (table, columns) in context.graph.sources() {
         tables.entry(table).or_default().extend(columns);
@@ -260,7 +260,7 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
         ..History::default()
     };
     let nothing = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let world = World {
+    let world = PlanInput {
         graph,
         snapshot: &snapshot,
         history: &history,
@@ -281,7 +281,7 @@ fn times_not_joined(context: &Context) -> Result<Vec<Diagnostic>, Failure> {
 }
 
 /// Views of which no table behind has days.
-fn undated_view_findings(context: &Context, graph: &Graph, readers: &Readers) -> Vec<Diagnostic> {
+fn undated_view_findings(context: &Project, graph: &Graph, readers: &Readers) -> Vec<Diagnostic> {
     let finding = |view: TableName| {
         let (path, names) = readers.get(&view)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -296,7 +296,7 @@ fn undated_view_findings(context: &Context, graph: &Graph, readers: &Readers) ->
 
 /// Tables that the SQL of a staging query reads and that have no days, so that nothing of them is waited
 /// for but their existence.
-fn only_existence(context: &Context, graph: &Graph, snapshot: &CatalogSnapshot) -> Vec<Diagnostic> {
+fn only_existence(context: &Project, graph: &Graph, snapshot: &CatalogSnapshot) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
     for asset in &graph.assets {
         let named = asset.inputs.iter();
@@ -366,7 +366,7 @@ fn readers(graph: &Graph) -> Readers {
 }
 
 /// That other checkouts and hosts may write the same tables at the same time.
-fn lock_findings(context: &Context) -> Option<Diagnostic> {
+fn lock_findings(context: &Project) -> Option<Diagnostic> {
     let workspace = &context.workspace;
     let why = match &workspace.catalog {
         Catalog::Hive { .. } => leases::only_local(workspace)?,
@@ -379,7 +379,7 @@ fn lock_findings(context: &Context) -> Option<Diagnostic> {
 }
 
 /// Schedules that `frontfill` does not understand.
-fn schedule_findings(context: &Context) -> Vec<Diagnostic> {
+fn schedule_findings(context: &Project) -> Vec<Diagnostic> {
     let finding = |asset: &Asset| {
         let parsed: Result<Schedule, _> = asset.schedule.as_deref()?.parse();
         let message = format!("{}: {}", asset.id, parsed.err()?);
@@ -391,7 +391,7 @@ fn schedule_findings(context: &Context) -> Vec<Diagnostic> {
 }
 
 /// Offline tables of sound confs that the workspace's engine cannot fill.
-fn engine_findings(context: &Context) -> Vec<Diagnostic> {
+fn engine_findings(context: &Project) -> Vec<Diagnostic> {
     let offline = (0..context.graph.assets.len())
         .filter(|&index| context.graph.assets[index].id.step.is_offline_table())
         .filter(|&index| !context.has_errors(index));

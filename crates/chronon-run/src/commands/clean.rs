@@ -149,7 +149,7 @@ fn end_survivors(workspace: &Workspace) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let found = spark::find(&crate::warehouse::surroundings(Some(workspace))).ok();
+    let found = spark::find(&crate::warehouse::spark_environment(Some(workspace))).ok();
     let spark = found.and_then(|found| {
         let (spark, java) = (found.spark?, found.java?);
         Some(spark::Spark { spark, java })

@@ -10,16 +10,16 @@ use serde::Serialize;
 use super::show::day_condition;
 use crate::{
     cli::{AssetAt, CompareArgs, Output, SelectArgs},
-    context::Context,
+    context::Project,
     failure::Failure,
     output::{json, print},
     rows::{self, Place, Target},
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = Project::load()?;
     let right = match (&args.right, args.target.name()) {
         (Some(right), _) => right,
         (None, Some(_)) => &args.left,
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
         )?),
         None => None,
     };
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     let left = Table::find(&context, &warehouse, &args.left)?;
     let right = Table::find(other.as_ref().unwrap_or(&context), &warehouse, right)?;
@@ -79,7 +79,7 @@ struct Table {
 }
 
 impl Table {
-    fn find(context: &Context, warehouse: &Warehouse, at: &AssetAt) -> Result<Self, Failure> {
+    fn find(context: &Project, warehouse: &CatalogSession, at: &AssetAt) -> Result<Self, Failure> {
         let target = Target::of(context, &at.asset)?;
         let storage = match warehouse.catalog() {
             Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
@@ -120,7 +120,7 @@ impl Table {
 }
 
 /// What identifies a row, as the conf of one of the tables says.
-fn keys_of(context: &Context, left: &Table, right: &Table) -> Result<Vec<String>, Failure> {
+fn keys_of(context: &Project, left: &Table, right: &Table) -> Result<Vec<String>, Failure> {
     let asset = left.asset.as_ref().or(right.asset.as_ref());
     let keys = asset.map(|asset| keys_of_conf(context, asset, left));
     let keys = keys.unwrap_or_default();
@@ -134,7 +134,7 @@ fn keys_of(context: &Context, left: &Table, right: &Table) -> Result<Vec<String>
     }
 }
 
-fn keys_of_conf(context: &Context, asset: &AssetId, left: &Table) -> Vec<String> {
+fn keys_of_conf(context: &Project, asset: &AssetId, left: &Table) -> Vec<String> {
     let (repo, name) = (&context.repo, &asset.conf.name);
     match asset.conf.conf_type {
         ConfType::GroupBy => {
@@ -175,8 +175,8 @@ fn keys_of_join(conf: &Join, left: &Table) -> Vec<String> {
 
 /// Lets Spark compare.
 pub(super) fn compare(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     comparing: &Comparing,
     examples: u64,
 ) -> Result<Comparison, Failure> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use chronon_run_compile::{
-    CHRONON_AI, Job, Outcome, Python, PythonError, Record, Source, Sources, Trouble, compile,
+    CHRONON_AI, Job, Outcome, Problem, Python, PythonError, Record, Source, Sources, compile,
     findings,
 };
 use chronon_run_core::Diagnostic;
@@ -20,7 +20,7 @@ use clap::Parser;
 use crate::{
     cli::{Cli, CompileArgs},
     commands::engine,
-    compiling::{confs, placed, surroundings},
+    compiling::{confs, placed, spark_environment},
     failure::Failure,
     output::{note, print, show},
     state,
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), Failure> {
 
 fn find(workspace: &Workspace) -> Result<Python, Failure> {
     let _looking = Activity::start("looking for chronon-ai");
-    Python::find(&surroundings(workspace)).map_err(|error| {
+    Python::find(&spark_environment(workspace)).map_err(|error| {
         let hint = match &error {
             PythonError::Named { python, .. } => format!("install it there: `{python} -m pip install {CHRONON_AI}`, or correct `python` under [workspace]"),
             PythonError::None(_) => format!("`python3 -m venv .venv && .venv/bin/pip install {CHRONON_AI}` in the folder of workspace.toml, or name an interpreter as `python` under [workspace]"),
@@ -240,10 +240,10 @@ impl Compiler<'_> {
 /// Whether the confs of a source are what it says.
 fn is_compiled(outcome: &Outcome, outcomes: &[Outcome]) -> bool {
     let is_written = |name: &String| outcomes.iter().any(|outcome| outcome.has_written(name));
-    outcome.troubles.iter().all(|trouble| match trouble {
-        Trouble::Skipped { left, .. } => !left,
-        Trouble::Dependents(names) => names.iter().all(is_written),
-        Trouble::Failed { .. } | Trouble::Invalid { .. } | Trouble::Online { .. } => false,
+    outcome.problems.iter().all(|problem| match problem {
+        Problem::Skipped { left, .. } => !left,
+        Problem::Dependents(names) => names.iter().all(is_written),
+        Problem::Failed { .. } | Problem::Invalid { .. } | Problem::Online { .. } => false,
     })
 }
 

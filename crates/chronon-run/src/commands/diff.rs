@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::{
     cli::{DiffArgs, Output, SelectArgs},
-    context::Context,
+    context::Project,
     failure::Failure,
     filled::{Records, conf_of},
     output::{json, print},
     planning::{Planned, Wanted},
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// What is shown.
@@ -70,9 +70,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
 }
 
 /// What edits of the selected confs are about.
-pub(crate) fn diff(context: &Context, select: &SelectArgs) -> Result<Diff, Failure> {
+pub(crate) fn diff(context: &Project, select: &SelectArgs) -> Result<Diff, Failure> {
     let records = Records::of(context);
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let wanted = Wanted {
         select: select.clone(),
@@ -143,7 +143,7 @@ fn out_of_date(asset: &AssetPlan) -> Vec<(RangeSet, Vec<Cause>)> {
 
 /// The entry of an asset's conf.
 fn edited<'m>(
-    context: &Context,
+    context: &Project,
     confs: &'m mut BTreeMap<String, Edited>,
     asset: &AssetId,
     filled_at: Option<i64>,
@@ -169,7 +169,7 @@ fn add_words(known: &mut Vec<String>, words: &[String]) {
 }
 
 /// Every asset that reads a table of the conf, directly or not, and is not its own.
-fn downstream(context: &Context, asset: &AssetId) -> Vec<AssetId> {
+fn downstream(context: &Project, asset: &AssetId) -> Vec<AssetId> {
     let selector = [format!("{}+", asset.conf.name)];
     let resolved = Selection::parse(&selector, &[])
         .and_then(|selection| selection.resolve(&context.graph, true));
@@ -181,7 +181,7 @@ fn downstream(context: &Context, asset: &AssetId) -> Vec<AssetId> {
 }
 
 /// Tables whose conf is no more.
-fn gone(context: &Context, records: &Records) -> Vec<Edited> {
+fn gone(context: &Project, records: &Records) -> Vec<Edited> {
     let mut found: BTreeMap<String, Edited> = BTreeMap::new();
     for (table, filled) in records.all() {
         if conf_of(context, &filled.asset).is_some() {
@@ -202,7 +202,7 @@ fn gone(context: &Context, records: &Records) -> Vec<Edited> {
     found.into_values().collect()
 }
 
-fn text(context: &Context, found: &Diff) -> String {
+fn text(context: &Project, found: &Diff) -> String {
     let mut blocks: Vec<String> = found.confs.iter().map(|one| block(context, one)).collect();
     if blocks.is_empty() {
         blocks.push("no conf was edited since its tables were filled\n".to_owned());
@@ -223,7 +223,7 @@ fn text(context: &Context, found: &Diff) -> String {
 }
 
 /// What becomes of the tables of a conf.
-pub(crate) fn consequence(context: &Context, edited: &Edited) -> &'static str {
+pub(crate) fn consequence(context: &Project, edited: &Edited) -> &'static str {
     match (edited.gone, edited.archives, context.uses_driver()) {
         (true, _, _) => "the conf is gone, so nothing fills it any more",
         (_, true, _) => "the Driver renames it and computes again",
@@ -232,7 +232,7 @@ pub(crate) fn consequence(context: &Context, edited: &Edited) -> &'static str {
     }
 }
 
-fn block(context: &Context, edited: &Edited) -> String {
+fn block(context: &Project, edited: &Edited) -> String {
     let mut out = match edited.filled_at {
         Some(at) => format!("{}, filled {}\n", edited.conf, format_instant(at)),
         None => format!("{}\n", edited.conf),

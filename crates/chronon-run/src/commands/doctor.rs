@@ -22,12 +22,12 @@ use serde::Serialize;
 use crate::{
     cli::{DoctorArgs, Output},
     commands::engine,
-    context::Context,
+    context::Project,
     failure::Failure,
     jars, machine,
     output::{json, print},
     supply,
-    warehouse::{metastore_directory, surroundings},
+    warehouse::{metastore_directory, spark_environment},
 };
 
 /// Below this many free bytes nothing of use can be written.
@@ -38,7 +38,7 @@ const LITTLE_ROOM: u64 = 1 << 30;
 pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let workspace = workspace();
     let of_workspace = workspace.as_ref().ok().and_then(Option::as_ref);
-    let found = spark::find(&surroundings(of_workspace)).map_err(|error| error.to_string());
+    let found = spark::find(&spark_environment(of_workspace)).map_err(|error| error.to_string());
     let mut checks = program();
     checks.extend(of_machine());
     checks.extend(environment());
@@ -91,7 +91,7 @@ pub(crate) fn version() -> String {
 pub(crate) fn versions() -> String {
     let mut text = format!("chronon-run {}\n", version());
     let workspace = workspace().ok().flatten();
-    let found = match spark::find(&surroundings(workspace.as_ref())) {
+    let found = match spark::find(&spark_environment(workspace.as_ref())) {
         Ok(found) => found,
         Err(error) => return text + &format!("Spark: {error}\n"),
     };
@@ -332,7 +332,7 @@ fn of_finding(section: &'static str, finding: &Diagnostic) -> Check {
 
 fn of_cache(workspace: Option<&Workspace>) -> Vec<Check> {
     const SECTION: &str = "engine";
-    let Some(cache) = surroundings(workspace).cache else {
+    let Some(cache) = spark_environment(workspace).cache else {
         let nowhere = "none: neither CHRONON_RUN_CACHE nor HOME is set";
         return vec![Check::new(SECTION, "cache", Verdict::Warning, nowhere)];
     };
@@ -392,7 +392,7 @@ fn of_confs(workspace: &Result<Option<Workspace>, Vec<Diagnostic>>) -> Vec<Check
     };
     let file = Check::info(SECTION, "file", shown(&workspace.file));
     let repo = Check::info(SECTION, "repo", shown(&workspace.repo));
-    match Context::load_with_findings() {
+    match Project::load_with_findings() {
         Ok((context, findings)) => {
             let found = format!(
                 "{}, {}",

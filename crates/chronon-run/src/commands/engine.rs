@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chronon_run_core::Diagnostic;
-use chronon_run_engine::spark::{self, Java, Origin, Spark, SparkHome, Surroundings, manifest};
+use chronon_run_engine::spark::{self, Environment, Java, Origin, Spark, SparkHome, manifest};
 use chronon_run_workspace::Workspace;
 
 use crate::{
@@ -14,15 +14,15 @@ use crate::{
     jars,
     output::{note, print, show},
     supply,
-    warehouse::{install_spark, surroundings},
+    warehouse::{install_spark, spark_environment},
 };
 
 pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
     let workspace = workspace()?;
-    let surroundings = surroundings(workspace.as_ref());
+    let environment = spark_environment(workspace.as_ref());
     match command {
         EngineCommand::Info => {
-            let found = spark::find(&surroundings).map_err(Failure::setup)?;
+            let found = spark::find(&environment).map_err(Failure::setup)?;
             match (found.spark, found.java) {
                 (Some(spark), Some(java)) => {
                     print(&describe(workspace.as_ref(), &Spark { spark, java }))
@@ -41,7 +41,7 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
             }
         }
         EngineCommand::Verify => {
-            let found = spark::find(&surroundings).map_err(Failure::setup)?;
+            let found = spark::find(&environment).map_err(Failure::setup)?;
             verify(workspace.as_ref(), found.spark.zip(found.java))
         }
         EngineCommand::Install {
@@ -49,8 +49,8 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
             files,
             ..
         } => {
-            install_files(&surroundings, files)?;
-            install(&surroundings, workspace.as_ref())
+            install_files(&environment, files)?;
+            install(&environment, workspace.as_ref())
         }
         EngineCommand::Install {
             what: Installable::Chronon,
@@ -65,7 +65,7 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
             version,
             ..
         } => {
-            let found = spark::find(&surroundings).map_err(Failure::setup)?;
+            let found = spark::find(&environment).map_err(Failure::setup)?;
             let spark = found.spark.zip(found.java);
             let spark = spark.map(|(spark, java)| Spark { spark, java });
             let named = workspace.as_ref().map(jars::named).unwrap_or_default();
@@ -130,18 +130,18 @@ fn unlisted(home: &Path) -> Diagnostic {
 }
 
 /// Into the cache, from files; nothing is downloaded.
-fn install_files(surroundings: &Surroundings, files: &[PathBuf]) -> Result<(), Failure> {
+fn install_files(environment: &Environment, files: &[PathBuf]) -> Result<(), Failure> {
     if files.is_empty() {
         return Ok(());
     }
     let mut shown = Installing::default();
-    let done = spark::install_files(surroundings, files, &mut |progress| shown.update(progress));
+    let done = spark::install_files(environment, files, &mut |progress| shown.update(progress));
     shown.finish();
     done.map_err(Failure::setup)
 }
 
-fn install(surroundings: &Surroundings, workspace: Option<&Workspace>) -> Result<(), Failure> {
-    let spark = install_spark(surroundings)?;
+fn install(environment: &Environment, workspace: Option<&Workspace>) -> Result<(), Failure> {
+    let spark = install_spark(environment)?;
     if let Some(workspace) = workspace {
         let mut found = supply::findings(Some(workspace), &spark, true);
         found.retain(Diagnostic::is_error);

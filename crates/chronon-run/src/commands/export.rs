@@ -6,14 +6,14 @@ use std::{
     path::Path,
 };
 
-use chronon_run_core::{AssetId, StepKind};
+use chronon_run_core::{AssetId, AssetKind};
 use chronon_run_export::{AirflowExport, AirflowMajor, OwnOperators};
 use serde_json::Value;
 use similar::TextDiff;
 
 use crate::{
     cli::{AirflowArgs, AirflowVersion, ExportCommand},
-    context::Context,
+    context::Project,
     failure::Failure,
     output::{note, print},
 };
@@ -25,7 +25,7 @@ pub(crate) fn run(command: &ExportCommand) -> Result<(), Failure> {
 }
 
 fn airflow(args: &AirflowArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = Project::load()?;
     let files = airflow_files(&context, args.airflow)?;
     if args.check {
         return check(&args.out, &files);
@@ -40,7 +40,7 @@ fn airflow(args: &AirflowArgs) -> Result<(), Failure> {
 }
 
 fn airflow_files(
-    context: &Context,
+    context: &Project,
     version: AirflowVersion,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let workspace = &context.workspace;
@@ -69,7 +69,7 @@ fn airflow_files(
 }
 
 /// What the engine cannot do, said once. A conf with errors is no reason for a DAG to vanish.
-fn left_out(context: &Context) -> Result<BTreeSet<AssetId>, Failure> {
+fn left_out(context: &Project) -> Result<BTreeSet<AssetId>, Failure> {
     let every: BTreeSet<_> = (0..context.graph.assets.len()).collect();
     let broken: BTreeSet<_> = every
         .iter()
@@ -85,14 +85,14 @@ fn left_out(context: &Context) -> Result<BTreeSet<AssetId>, Failure> {
     }
     let mut refused = context.refused(&every);
     // An app is started by its own command, whatever fills the tables.
-    refused.retain(|asset, _| asset.step != StepKind::Streaming);
+    refused.retain(|asset, _| asset.step != AssetKind::Streaming);
     for (asset, why) in &refused {
         note(&format!("no task for {asset}: {why}"));
     }
     Ok(refused.into_keys().collect())
 }
 
-fn own_operators(context: &Context, path: &Path) -> Result<OwnOperators, Failure> {
+fn own_operators(context: &Project, path: &Path) -> Result<OwnOperators, Failure> {
     let mut confs = BTreeMap::new();
     for (name, file) in &context.repo.group_bys {
         if file.conf.meta_data.online == Some(true) {

@@ -5,18 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::{Ds, PartitionRange, RangeSet, StepKind, event::CancelReason};
+use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, event::CancelReason};
 use chronon_run_exec::{Control, signals};
 use chronon_run_export::waits_text;
 use chronon_run_ledger::Ledger;
-use chronon_run_plan::{AssetIndex, AssetPlan, Only, Reason, Wait};
+use chronon_run_plan::{AssetIndex, AssetPlan, DayLimit, Reason, Wait};
 use chronon_run_report::count;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde_json::{Value, json};
 
 use crate::{
     cli::{DayArgs, FrontfillArgs, Output},
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     days::check_as_of,
     due::{Now, last_due},
     failure::Failure,
@@ -25,19 +25,19 @@ use crate::{
     output::{line, note, print, print_plan},
     planning::{Planned, Wanted},
     running::{Ended, Running, nothing_to_do},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let started = now_millis();
-    let context = Context::load()?;
+    let context = Project::load()?;
     let wanted = due(&context, args)?;
     if args.how.dry_run {
         return dry_run(&context, &wanted, args.how.output);
     }
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
-    let warehouse = Warehouse::open(&context.workspace)?;
+    let warehouse = CatalogSession::open(&context.workspace)?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let running = Running {
         context: &context,
@@ -64,12 +64,12 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
 }
 
 /// Whether the user said what day it is.
-fn is_simulated(context: &Context, args: &FrontfillArgs) -> bool {
+fn is_simulated(context: &Project, args: &FrontfillArgs) -> bool {
     args.ds.or(args.as_of).or(context.workspace.as_of).is_some()
 }
 
 /// What is due: the selected assets, each up to the last day that its schedule calls for.
-fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
+fn due(context: &Project, args: &FrontfillArgs) -> Result<Wanted, Failure> {
     check_as_of(context, args.as_of)?;
     let as_of = context.as_of(args.as_of)?;
     if let Some(ds) = args.ds
@@ -109,18 +109,18 @@ fn due(context: &Context, args: &FrontfillArgs) -> Result<Wanted, Failure> {
 
 /// The offline tables among the selected assets. The name of a conf means these; what else it has
 /// and cannot be done here, such as a load without a hook, is left out of the plan with its reason.
-fn offline(context: &Context, selected: &BTreeSet<AssetIndex>) -> BTreeSet<AssetIndex> {
+fn offline(context: &Project, selected: &BTreeSet<AssetIndex>) -> BTreeSet<AssetIndex> {
     let is_table = |index: &&AssetIndex| context.graph.assets[**index].id.step.is_offline_table();
     selected.iter().filter(is_table).copied().collect()
 }
 
-fn only(args: &FrontfillArgs, due: Option<Ds>) -> Only {
+fn only(args: &FrontfillArgs, due: Option<Ds>) -> DayLimit {
     let Some(last) = due else {
-        return Only::default();
+        return DayLimit::default();
     };
     let most = args.max_days.and_then(|days| i32::try_from(days).ok());
     let first = most.map_or(Ds::from_epoch_days(FIRST), |days| last.plus(1 - days));
-    Only {
+    DayLimit {
         days: RangeSet::from(PartitionRange::new(first, last)),
         last: Some(last),
     }
@@ -129,8 +129,8 @@ fn only(args: &FrontfillArgs, due: Option<Ds>) -> Only {
 /// 0001-01-01: before every day that there is.
 const FIRST: i32 = -719_162;
 
-fn dry_run(context: &Context, wanted: &Wanted, shown: Output) -> Result<(), Failure> {
-    let warehouse = Warehouse::look(&context.workspace)?;
+fn dry_run(context: &Project, wanted: &Wanted, shown: Output) -> Result<(), Failure> {
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
     let details = !wanted.select.is_empty();
@@ -236,7 +236,7 @@ impl Frontfill<'_> {
 fn tell_left_out(ended: &Ended) {
     let cannot = |asset: &&AssetPlan| {
         matches!(asset.excluded, Some(Reason::EngineCannot { .. }))
-            && asset.asset.step != StepKind::Streaming
+            && asset.asset.step != AssetKind::Streaming
     };
     let left_out = ended.plan.assets.iter().filter(cannot).count() as u64;
     if left_out > 0 {

@@ -11,7 +11,7 @@ use chronon_run_report::Activity;
 use crate::{
     cli::{MaterializeArgs, Output},
     compiling,
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     days::checked,
     failure::Failure,
     metrics,
@@ -19,14 +19,14 @@ use crate::{
     planning::{Planned, Wanted},
     running::Running,
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let started = now_millis();
     // Ends last: it shows that closing the warehouse takes a moment.
     let _ending;
-    let context = Context::load()?;
+    let context = Project::load()?;
     let saved = args.plan.as_deref().map(read_plan).transpose()?;
     let context = in_target(context, args, saved.as_ref())?;
     let mut wanted = match &saved {
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
     let opening = Activity::start("opening the warehouse");
-    let warehouse = Warehouse::open(&context.workspace)?;
+    let warehouse = CatalogSession::open(&context.workspace)?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
     if let Some(saved) = &saved {
@@ -88,10 +88,10 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
 
 /// The context of the target that is named, or that a saved plan is for.
 fn in_target(
-    context: Context,
+    context: Project,
     args: &MaterializeArgs,
     saved: Option<&Plan>,
-) -> Result<Context, Failure> {
+) -> Result<Project, Failure> {
     let given = args.target.name();
     let Some(plan) = saved else {
         let sample = targets::sample(&args.sample)?;
@@ -162,8 +162,8 @@ fn confirm(drops: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failu
     }
 }
 
-fn dry_run(context: &Context, wanted: &Wanted, output: Output) -> Result<(), Failure> {
-    let warehouse = Warehouse::look(&context.workspace)?;
+fn dry_run(context: &Project, wanted: &Wanted, output: Output) -> Result<(), Failure> {
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
     print_plan(&planned.plan, output, true, true)

@@ -11,7 +11,7 @@ use chronon_run_plan::{Plan, dropped_before, explain};
 use crate::{
     cli::{Output, PlanArgs, Tool},
     compiling,
-    context::Context,
+    context::Project,
     days::checked,
     driver::Driver,
     estimates,
@@ -19,13 +19,13 @@ use crate::{
     output::{json, note, print, print_plan},
     planning::{Planned, Wanted},
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     let sample = targets::sample(&args.sample)?;
     let context = targets::enter(
-        Context::load()?,
+        Project::load()?,
         args.target.name(),
         &args.select,
         Unselected::All,
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         }
         _ => wanted,
     };
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let durations = ledger.as_mut().map(Ledger::durations);
     let durations = durations.unwrap_or_default();
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
 
 /// One line for each step, in an order in which they can be typed, after the statements that drop what
 /// the Driver would take for done.
-fn show_run_py(context: &Context, planned: &Planned<'_>) -> Result<(), Failure> {
+fn show_run_py(context: &Project, planned: &Planned<'_>) -> Result<(), Failure> {
     let driver = Driver::new(context, None);
     let mut lines = String::new();
     for step in &planned.plan.steps {

@@ -6,11 +6,11 @@ use chronon_run_rows::{Column, SparkType, Value};
 
 use crate::{
     cli::{QueryArgs, RowsOutput},
-    context::Context,
+    context::Project,
     failure::Failure,
     output::{note, print},
     rows,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
@@ -20,8 +20,8 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
             "tables are changed by `chronon-run materialize` only",
         )
     })?;
-    let context = Context::load()?;
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let context = Project::load()?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     if warehouse.catalog().is_none() {
         return Err(Failure::hinted(
@@ -54,8 +54,8 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
 
 fn answer(
     args: &QueryArgs,
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     query: &str,
 ) -> Result<(), Failure> {
     let limit = (args.limit > 0).then_some(args.limit);

@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use crate::{
     cli::{DayArgs, Output, ReadyArgs},
-    context::Context,
+    context::Project,
     failure::Failure,
     output::{json, print},
     planning::{Planned, Wanted},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &ReadyArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = Project::load()?;
     let asset = context.asset_named(&args.asset)?;
     let index = context.index_of(&asset)?;
     if context.graph.assets[index].fill == Fill::App {
@@ -89,7 +89,7 @@ impl Readiness {
     }
 }
 
-fn look(context: &Context, index: AssetIndex, ds: Ds, as_of: Ds) -> Result<Readiness, Failure> {
+fn look(context: &Project, index: AssetIndex, ds: Ds, as_of: Ds) -> Result<Readiness, Failure> {
     let asset = &context.graph.assets[index];
     let lag = i32::try_from(context.settings(index).lag).unwrap_or(i32::MAX);
     let day = ds.plus(-lag);
@@ -106,7 +106,7 @@ fn look(context: &Context, index: AssetIndex, ds: Ds, as_of: Ds) -> Result<Readi
         ..Wanted::default()
     }
     .only(&asset.id);
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(context, &wanted, &warehouse, ledger.as_mut())?;
     Ok(readiness(asset.id.clone(), day, &planned.plan))

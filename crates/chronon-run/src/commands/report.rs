@@ -10,7 +10,7 @@ use chronon_run_ui::{Source, write_site};
 use crate::{
     cli::ReportArgs,
     cli::SelectArgs,
-    context::Context,
+    context::Project,
     failure::Failure,
     output::{note, print},
     targets::{self, Unselected},
@@ -60,7 +60,7 @@ fn site(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn wanted_run(context: &Context, id: Option<&str>) -> Result<RunDetail, Failure> {
+fn wanted_run(context: &Project, id: Option<&str>) -> Result<RunDetail, Failure> {
     let mut ledger = context.existing_ledger();
     let found = ledger.as_mut().and_then(|ledger: &mut Ledger| {
         let newest = ledger.runs(1).into_iter().next().map(|run| run.run);

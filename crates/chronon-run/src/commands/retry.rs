@@ -5,18 +5,18 @@ use std::{collections::BTreeMap, fs};
 use chronon_run_core::{AssetId, Ds, RangeSet, event::Outcome};
 use chronon_run_exec::signals;
 use chronon_run_ledger::{Ledger, RunDetail, RunState, StepRecord};
-use chronon_run_plan::{AssetIndex, Only, Plan};
+use chronon_run_plan::{AssetIndex, DayLimit, Plan};
 
 use crate::{
     cli::{DayArgs, RetryArgs, SelectArgs},
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     metrics,
     output::{note, print, print_plan},
     planning::{Planned, Wanted},
     running::{PLAN_FILE, Running},
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
@@ -36,14 +36,14 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
         ));
     };
     if args.how.dry_run {
-        let warehouse = Warehouse::look(&context.workspace)?;
+        let warehouse = CatalogSession::look(&context.workspace)?;
         let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
         return print_plan(&planned.plan, args.how.output, false, false);
     }
     context.check_fillable(&context.select(&wanted.select, true)?)?;
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
-    let warehouse = Warehouse::open(&context.workspace)?;
+    let warehouse = CatalogSession::open(&context.workspace)?;
     let make = |ledger: &mut Ledger| Planned::make(&context, &wanted, &warehouse, Some(ledger));
     let planned = make(&mut ledger)?;
     let running = Running {
@@ -64,17 +64,17 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
 
 /// In a target, the context that the earlier run had: its confs depend on what it selected and sampled.
 fn as_it_was(
-    context: Context,
+    context: Project,
     target: Option<&str>,
     earlier: &RunDetail,
-) -> Result<Context, Failure> {
+) -> Result<Project, Failure> {
     if target.is_none() {
         return Ok(context);
     }
     let plan = plan_of(&context, &earlier.record.run)?;
     let select = Wanted::of_plan(&plan).select;
     let sample = plan.target.and_then(|target| target.sample);
-    let (production, _) = Context::load_quietly()?;
+    let (production, _) = Project::load_quietly()?;
     targets::enter(production, target, &select, Unselected::All, sample)
 }
 
@@ -101,7 +101,7 @@ fn earlier(ledger: &mut Ledger, run: Option<&str>) -> Result<RunDetail, Failure>
 }
 
 /// What to plan: the days of every step that did not succeed. `None` if all did.
-fn wanted(context: &Context, earlier: &RunDetail) -> Result<Option<Wanted>, Failure> {
+fn wanted(context: &Project, earlier: &RunDetail) -> Result<Option<Wanted>, Failure> {
     let plan = plan_of(context, &earlier.record.run)?;
     let mut days: BTreeMap<&AssetId, (RangeSet, Ds)> = BTreeMap::new();
     for step in earlier.steps.iter().filter(|step| !succeeded(step)) {
@@ -111,7 +111,7 @@ fn wanted(context: &Context, earlier: &RunDetail) -> Result<Option<Wanted>, Fail
         *all = all.union(&step.range.into());
         *last = latest.max(*last);
     }
-    let mut only: BTreeMap<AssetIndex, Only> = BTreeMap::new();
+    let mut only: BTreeMap<AssetIndex, DayLimit> = BTreeMap::new();
     let mut select = Vec::new();
     let mut as_of = context.as_of(None)?;
     for (asset, (days, last)) in days {
@@ -124,7 +124,7 @@ fn wanted(context: &Context, earlier: &RunDetail) -> Result<Option<Wanted>, Fail
         as_of = as_of.max(last.plus(lag));
         select.push(asset.to_string());
         let last = Some(last);
-        only.insert(index, Only { days, last });
+        only.insert(index, DayLimit { days, last });
     }
     if select.is_empty() {
         return Ok(None);
@@ -151,7 +151,7 @@ fn succeeded(step: &StepRecord) -> bool {
 }
 
 /// The plan that the run carried out.
-fn plan_of(context: &Context, run: &str) -> Result<Plan, Failure> {
+fn plan_of(context: &Project, run: &str) -> Result<Plan, Failure> {
     let runs = context.history_dir().join("runs");
     let path = runs.join(run).join(PLAN_FILE);
     let text = fs::read(&path);

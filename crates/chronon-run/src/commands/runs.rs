@@ -8,7 +8,7 @@ use chronon_run_report::{Column, ago, count, duration, outcome};
 use crate::{
     cli::SelectArgs,
     cli::{Output, RunsArgs, RunsCommand},
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::{json, note, on_screen, print},
     targets::{self, Unselected},
@@ -86,7 +86,7 @@ fn without_ledger(args: &RunsArgs) -> Result<(), Failure> {
 }
 
 /// Forgets old runs and deletes their folders.
-fn prune(context: &Context, ledger: &mut Ledger, keep: u32, output: Output) -> Result<(), Failure> {
+fn prune(context: &Project, ledger: &mut Ledger, keep: u32, output: Output) -> Result<(), Failure> {
     let forgotten = ledger.prune(keep);
     let runs = context.history_dir().join("runs");
     for run in &forgotten {

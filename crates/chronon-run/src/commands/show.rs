@@ -7,12 +7,12 @@ use chronon_run_rows::{Column, Profile, RowsError, Summary, Value};
 use crate::{
     cli::SelectArgs,
     cli::ShowArgs,
-    context::Context,
+    context::Project,
     failure::Failure,
     output::note,
     rows::{self, Found, Place, Target},
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     )?;
     let name = &args.table.asset;
     let target = Target::of(&context, name)?;
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     let storage = match warehouse.catalog() {
         Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
@@ -58,8 +58,8 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
 
 fn with_spark(
     args: &ShowArgs,
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     place: &Place,
     condition: Option<&str>,
 ) -> Result<(), Failure> {

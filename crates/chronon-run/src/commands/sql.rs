@@ -8,11 +8,11 @@ use chronon_run_plan::{Asset, AssetIndex, Fill, Step};
 use crate::{
     cli::SelectArgs,
     cli::SqlArgs,
-    context::Context,
+    context::Project,
     failure::Failure,
     output::print,
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
     work::compile,
 };
 
@@ -39,12 +39,13 @@ pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
 
 /// The script that fills these days of an asset.
 pub(crate) fn script(
-    context: &Context,
+    context: &Project,
     index: AssetIndex,
     range: PartitionRange,
 ) -> Result<String, Failure> {
     let tables = context.graph.tables_of(&BTreeSet::from([index]));
-    let snapshot = Warehouse::look(&context.workspace)?.snapshot(&context.workspace, &tables)?;
+    let snapshot =
+        CatalogSession::look(&context.workspace)?.snapshot(&context.workspace, &tables)?;
     let step = step(&context.graph.assets[index], range);
     compile(context, &step, &snapshot).map_err(Failure::setup)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{DayArgs, Output, StatusArgs},
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     due::Now,
     failure::Failure,
     online::{self, Online},
@@ -18,7 +18,7 @@ use crate::{
     planning::{Planned, Wanted},
     streaming::{self, AppStatus},
     targets::{self, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// Characters of a bar at most.
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         compare: true,
         ..Wanted::default()
     };
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
     let facts = ledger.as_mut().map(facts).unwrap_or_default();
@@ -133,7 +133,7 @@ fn filled_days(status: &Status, heading: &str, of: fn(&AssetStatus) -> &RangeSet
 }
 
 /// How every streaming app is. If they cannot be listed, the rest is shown all the same.
-pub(crate) fn streams(context: &Context, ledger: Option<&mut Ledger>) -> Vec<AppStatus> {
+pub(crate) fn streams(context: &Project, ledger: Option<&mut Ledger>) -> Vec<AppStatus> {
     let apps = streaming::apps_of(context, 0..context.graph.assets.len());
     if apps.is_empty() {
         return Vec::new();

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Output, StreamArgs},
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     online::{self, Online},
     output::{json, note, print},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
-    let context = Context::load()?;
+    let context = Project::load()?;
     let apps = apps(&context, args)?;
     let mut ledger = context.existing_ledger();
     let states = if args.status {
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
     outcome(&states)
 }
 
-fn apps(context: &Context, args: &StreamArgs) -> Result<Vec<App>, Failure> {
+fn apps(context: &Project, args: &StreamArgs) -> Result<Vec<App>, Failure> {
     let selected = context.select(&args.select, true)?;
     let apps = streaming::apps_of(context, selected);
     if apps.is_empty() && !args.select.is_empty() {
@@ -86,7 +86,7 @@ fn with_paths<'a>(states: &'a [AppStatus], paths: &'a [Online]) -> Vec<WithPath<
 
 /// The paths of the apps' GroupBys. If the catalog does not answer, the apps are shown all the same.
 fn paths(
-    context: &Context,
+    context: &Project,
     apps: &[App],
     ledger: Option<&mut Ledger>,
     states: &[AppStatus],

@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use crate::{
     cli::{Output, SelectArgs, TargetCommand},
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::{agreed, json, note, print},
     targets::{self, InTarget, Unselected},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 pub(crate) fn run(command: &TargetCommand) -> Result<(), Failure> {
@@ -37,8 +37,8 @@ struct Listed {
 }
 
 fn list(output: Output) -> Result<(), Failure> {
-    let context = Context::load()?;
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let context = Project::load()?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut found = Vec::new();
     for (name, settings) in &context.workspace.targets {
         let namespaces = targets::namespaces(settings, &context.workspace, &context.graph)?;
@@ -116,7 +116,7 @@ fn drop_target(name: &str, yes: bool) -> Result<(), Failure> {
             "workspace.toml has no target `{name}`"
         )));
     };
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     let history = InTarget::folder(&context.workspace, name);
     let hive = match warehouse.catalog() {
         Some(Catalog::Hive(hive)) => Some(hive),
@@ -159,7 +159,7 @@ fn drop_target(name: &str, yes: bool) -> Result<(), Failure> {
 }
 
 /// Everything that a run in the target may write.
-fn known(context: &Context) -> BTreeSet<TableName> {
+fn known(context: &Project) -> BTreeSet<TableName> {
     let assets = context.graph.assets.iter();
     let tables = assets.flat_map(|asset| asset.may_write(false));
     let seeds = context
@@ -192,7 +192,7 @@ fn drop_tables(
 }
 
 /// The tables of a run that is going on in the target are not dropped.
-fn locked(context: &Context, tables: &[TableName]) -> Result<lock::Guard, Failure> {
+fn locked(context: &Project, tables: &[TableName]) -> Result<lock::Guard, Failure> {
     let folder = context.workspace.state_dir.join("locks");
     let names: BTreeSet<String> = context
         .graph

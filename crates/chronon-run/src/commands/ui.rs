@@ -8,7 +8,7 @@ use chronon_run_ui::{Guard, Settings, Token, serve};
 
 use crate::{
     cli::UiArgs,
-    context::Context,
+    context::Project,
     failure::Failure,
     output::{note, print},
     ui::Pages,
@@ -16,7 +16,7 @@ use crate::{
 
 pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
     // What is wrong with the workspace is reported here, as by any command.
-    drop(Context::load()?);
+    drop(Project::load()?);
     let listener = TcpListener::bind((args.host.as_str(), args.port)).map_err(|error| {
         Failure::hinted(
             format!("cannot listen on {} port {}: {error}", args.host, args.port),

@@ -9,7 +9,7 @@ use chronon_run_core::{Ds, PartitionFormat, TableName};
 use chronon_run_rows::{Listing, Part, Scan, Schema, list_files};
 
 use super::{failure, nearest_days, not_filled, target::Target};
-use crate::{context::Context, failure::Failure, looking, output::note};
+use crate::{context::Project, failure::Failure, looking, output::note};
 
 /// Hive's name for a partition without a value.
 const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -35,7 +35,7 @@ pub(crate) enum Found {
 impl Place {
     /// Finds the table's day: the one that is wanted, or the newest.
     pub(crate) fn find(
-        context: &Context,
+        context: &Project,
         target: &Target,
         name: &str,
         wanted: Option<Ds>,
@@ -132,7 +132,7 @@ impl Place {
 }
 
 /// The names of the partitions of each day.
-fn days(context: &Context, place: &Place, column: &str) -> BTreeMap<Ds, Vec<String>> {
+fn days(context: &Project, place: &Place, column: &str) -> BTreeMap<Ds, Vec<String>> {
     let formats = looking::formats(context);
     let iso = PartitionFormat::iso();
     let format = formats.get(&place.table).map_or(&iso, |(format, _)| format);

@@ -12,11 +12,11 @@ use chronon_run_workspace::Workspace;
 
 use super::failure;
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::note,
     seeding::run_script,
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// An answer of Spark's, in a folder that is removed with it.
@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn create(context: &Context) -> Self {
+    fn create(context: &Project) -> Self {
         let name = format!("{}-{}", now_millis(), std::process::id());
         Self(context.workspace.state_dir.join("queries").join(name))
     }
@@ -48,8 +48,8 @@ impl Drop for Folder {
 
 /// The first `limit` rows of a query, or all.
 pub(crate) fn rows_of(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     query: &str,
     limit: Option<u64>,
 ) -> Result<Answer, Failure> {
@@ -70,8 +70,8 @@ pub(crate) fn rows_of(
 
 /// The columns and rows of a statement that has text.
 pub(crate) fn text_of(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     statement: &str,
 ) -> Result<(Vec<String>, Vec<Vec<String>>), Failure> {
     let folder = Folder::create(context);
@@ -82,8 +82,8 @@ pub(crate) fn text_of(
 }
 
 fn run(
-    context: &Context,
-    warehouse: &Warehouse,
+    context: &Project,
+    warehouse: &CatalogSession,
     folder: &Path,
     script: &str,
     extra: &[(String, String)],

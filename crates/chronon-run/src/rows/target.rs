@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_core::{AssetId, Column, StepKind, TableInfo, TableName};
+use chronon_run_core::{AssetId, AssetKind, Column, TableInfo, TableName};
 use chronon_run_rows::nearest;
 
-use crate::{cli::SelectArgs, context::Context, failure::Failure};
+use crate::{cli::SelectArgs, context::Project, failure::Failure};
 
 /// A table that is to be shown.
 pub(crate) struct Target {
@@ -16,7 +16,7 @@ pub(crate) struct Target {
 
 impl Target {
     /// The table of an asset's id, of a conf's name, or of this name.
-    pub(crate) fn of(context: &Context, name: &str) -> Result<Self, Failure> {
+    pub(crate) fn of(context: &Project, name: &str) -> Result<Self, Failure> {
         if let Ok(id) = name.parse::<AssetId>() {
             let index = context.index_of(&id)?;
             return Self::of_asset(context, index, name);
@@ -43,12 +43,12 @@ impl Target {
     }
 
     fn of_asset(
-        context: &Context,
+        context: &Project,
         index: chronon_run_plan::AssetIndex,
         name: &str,
     ) -> Result<Self, Failure> {
         let asset = &context.graph.assets[index];
-        if matches!(asset.id.step, StepKind::Kv | StepKind::Streaming) {
+        if matches!(asset.id.step, AssetKind::Kv | AssetKind::Streaming) {
             return Err(Failure::hinted(
                 format!("`{name}` has no table"),
                 "`chronon-run ls` lists the assets and their tables",
@@ -61,7 +61,7 @@ impl Target {
     }
 
     /// The partition column that holds the day.
-    pub(crate) fn day_column<'i>(&self, context: &Context, info: &'i TableInfo) -> Option<String> {
+    pub(crate) fn day_column<'i>(&self, context: &Project, info: &'i TableInfo) -> Option<String> {
         let names = |columns: &'i [Column]| columns.iter().map(|column| column.name.as_str());
         let partitioned: Vec<&str> = names(&info.partition_columns).collect();
         // A view has no partitions, and its days in a column like any other.
@@ -81,7 +81,7 @@ impl Target {
     }
 
     /// What there is instead of a table that does not exist.
-    pub(crate) fn missing(&self, context: &Context, name: &str) -> Failure {
+    pub(crate) fn missing(&self, context: &Project, name: &str) -> Failure {
         let table = &self.table;
         let is_seed = |seed: &chronon_run_workspace::Seed| seed.table == *table;
         if self.asset.is_some() || filler(context, table).is_some() {
@@ -110,25 +110,25 @@ impl Target {
 
 /// The tables that a name stands for; of a join in several steps the last.
 fn outputs(
-    context: &Context,
+    context: &Project,
     found: &BTreeSet<chronon_run_plan::AssetIndex>,
 ) -> Vec<chronon_run_plan::AssetIndex> {
     let is_last = |index: &chronon_run_plan::AssetIndex| {
         let step = &context.graph.assets[*index].id.step;
-        !matches!(step, StepKind::Left | StepKind::Part(_))
+        !matches!(step, AssetKind::Left | AssetKind::Part(_))
     };
     let last: Vec<_> = found.iter().copied().filter(is_last).collect();
     let models = last
         .iter()
         .copied()
-        .filter(|index| context.graph.assets[*index].id.step == StepKind::ModelTransform);
+        .filter(|index| context.graph.assets[*index].id.step == AssetKind::ModelTransform);
     match models.collect::<Vec<_>>() {
         models if models.len() == 1 => models,
         _ => last,
     }
 }
 
-fn ambiguous(context: &Context, name: &str, found: &[chronon_run_plan::AssetIndex]) -> Failure {
+fn ambiguous(context: &Project, name: &str, found: &[chronon_run_plan::AssetIndex]) -> Failure {
     let ids = found
         .iter()
         .map(|index| context.graph.assets[*index].id.to_string());
@@ -139,14 +139,14 @@ fn ambiguous(context: &Context, name: &str, found: &[chronon_run_plan::AssetInde
     )
 }
 
-fn filler(context: &Context, table: &TableName) -> Option<AssetId> {
+fn filler(context: &Project, table: &TableName) -> Option<AssetId> {
     let mut assets = context.graph.assets.iter();
     let found = assets.find(|asset| asset.table == *table);
     found.map(|asset| asset.id.clone())
 }
 
 /// Names of confs, and every table that this workspace reads or writes.
-fn known_tables(context: &Context) -> BTreeSet<String> {
+fn known_tables(context: &Project) -> BTreeSet<String> {
     let assets = &context.graph.assets;
     let confs = assets.iter().map(|asset| asset.id.conf.name.clone());
     let own = assets.iter().map(|asset| asset.table.to_string());

@@ -10,7 +10,7 @@ use chronon_run_process::{
 use chronon_run_workspace::ListApps;
 use serde_json::Value;
 
-use crate::{context::Context, failure::Failure};
+use crate::{context::Project, failure::Failure};
 
 use super::record::{Record, folder};
 
@@ -24,13 +24,13 @@ const LISTING: Duration = Duration::from_secs(600);
 const OVER: [&str; 6] = ["FINISHED", "FAILED", "KILLED", "EXITED", "LOST", "REMOVED"];
 
 /// The detached processes of a workspace; those of another one are strangers.
-pub(super) fn scope(context: &Context) -> String {
+pub(super) fn scope(context: &Project) -> String {
     context.workspace.state_dir.display().to_string()
 }
 
 /// Whom to ask.
 pub(super) struct Lister<'a> {
-    context: &'a Context,
+    context: &'a Project,
 }
 
 /// What was seen.
@@ -59,7 +59,7 @@ pub(super) enum Running {
 }
 
 impl<'a> Lister<'a> {
-    pub(super) fn of(context: &'a Context) -> Self {
+    pub(super) fn of(context: &'a Project) -> Self {
         Self { context }
     }
 
@@ -133,7 +133,7 @@ impl Running {
     }
 
     /// Ends it, and waits until it has ended.
-    pub(super) fn end(&self, context: &Context) -> Result<(), Failure> {
+    pub(super) fn end(&self, context: &Project) -> Result<(), Failure> {
         let grace = context.workspace.run.grace;
         match self {
             Self::Instance(instance) => end_instance(instance, grace),
@@ -159,7 +159,7 @@ impl Running {
     }
 }
 
-fn cluster(context: &Context) -> Result<Cluster, Failure> {
+fn cluster(context: &Project) -> Result<Cluster, Failure> {
     let streaming = &context.workspace.streaming;
     let url = streaming.url.as_deref().unwrap_or_default();
     Ok(match streaming.list_apps {
@@ -168,7 +168,7 @@ fn cluster(context: &Context) -> Result<Cluster, Failure> {
     })
 }
 
-fn applications(context: &Context) -> Result<Vec<Running>, Failure> {
+fn applications(context: &Project) -> Result<Vec<Running>, Failure> {
     let applications = cluster(context)?
         .applications()
         .map_err(|error| Failure::OutOfReach {
@@ -183,7 +183,7 @@ fn applications(context: &Context) -> Result<Vec<Running>, Failure> {
 
 /// What the user's command lists (§2.6): each line of its output that is a JSON object with an
 /// `app_name` is an app.
-fn lines(context: &Context, argv: &[String]) -> Result<Vec<Running>, Failure> {
+fn lines(context: &Project, argv: &[String]) -> Result<Vec<Running>, Failure> {
     Ok(run(context, argv)?.lines().filter_map(app_of).collect())
 }
 
@@ -203,7 +203,7 @@ fn app_of(line: &str) -> Option<Running> {
 }
 
 /// The output of a command that must end well; it runs in the workspace's folder.
-fn run(context: &Context, argv: &[String]) -> Result<String, Failure> {
+fn run(context: &Project, argv: &[String]) -> Result<String, Failure> {
     let command = CommandLine {
         argv: argv.to_vec(),
         env: Vec::new(),

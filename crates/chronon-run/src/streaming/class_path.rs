@@ -8,7 +8,7 @@ use chronon_run_engine::{
     spark::Spark,
 };
 
-use crate::{context::Context, failure::Failure, jars};
+use crate::{context::Project, failure::Failure, jars};
 
 use super::App;
 
@@ -18,7 +18,7 @@ const PLACES: [(&str, char); 2] = [("spark.jars", ','), ("spark.driver.extraClas
 /// Checks that the online class is in one of the jars. Returns the jars of the Kafka source, which
 /// is installed if the app needs it and the user has none.
 pub(super) fn complete(
-    context: &Context,
+    context: &Project,
     app: &App,
     spark: &Spark,
 ) -> Result<Vec<String>, Failure> {
@@ -55,7 +55,7 @@ pub(super) fn complete(
 }
 
 /// The jars of `[engine]`: each an address, or a file that is there.
-fn own_jars(context: &Context) -> Result<Vec<String>, Failure> {
+fn own_jars(context: &Project) -> Result<Vec<String>, Failure> {
     let engine = &context.workspace.engine;
     let named = [
         ("online_jar", &engine.online_jar),
@@ -100,7 +100,7 @@ fn no_class(app: &App, class: &str, places: &[String]) -> Failure {
 }
 
 /// Whether the app reads from Kafka: a topic with another scheme has a reader in the online jar.
-fn needs_kafka(context: &Context, app: &App) -> bool {
+fn needs_kafka(context: &Project, app: &App) -> bool {
     let group_by = context.repo.group_bys.get(&app.asset.conf.name);
     let topics = group_by.into_iter().flat_map(|file| {
         let sources = file.conf.sources.iter();

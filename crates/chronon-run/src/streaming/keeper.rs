@@ -335,7 +335,7 @@ impl Streams<'_> {
         Ok(!seen.running(&one.app.name, &one.record).is_empty())
     }
 
-    /// A record that cannot be written is told; the app runs all the same.
+    /// A record that cannot be written is reported; the app runs all the same.
     pub(super) fn remember(&self, app: &App, record: &Record) {
         if let Err(Failure::Setup { message, .. }) = record.save(self.context, app) {
             note(&message);

@@ -6,14 +6,14 @@ use chronon_run_process::Exit;
 use chronon_run_report::outcome;
 
 use crate::{
-    context::Context, driver::Driver, failure::Failure, hooks, machine, retrying,
-    spark_sql::SparkSql, warehouse::Warehouse,
+    context::Project, driver::Driver, failure::Failure, hooks, machine, retrying,
+    spark_sql::SparkSql, warehouse::CatalogSession,
 };
 
 use super::{App, class_path, record::Record};
 
 /// `APP_NAME` of a GroupBy's streaming app (§2.5, §10.13).
-pub(super) fn app_name(context: &Context, asset: &AssetId) -> String {
+pub(super) fn app_name(context: &Project, asset: &AssetId) -> String {
     format!(
         "chronon_{}_streaming_{}_{}",
         asset.conf.conf_type.folder(),
@@ -23,7 +23,7 @@ pub(super) fn app_name(context: &Context, asset: &AssetId) -> String {
 }
 
 /// The command line that starts an app: the user's own, or that of the Driver.
-pub(super) fn launch(context: &Context, app: &App) -> Result<CommandLine, Failure> {
+pub(super) fn launch(context: &Project, app: &App) -> Result<CommandLine, Failure> {
     match &context.workspace.streaming.command {
         Some(template) => Ok(own(context, app, template)),
         None => driver(context, app),
@@ -31,7 +31,7 @@ pub(super) fn launch(context: &Context, app: &App) -> Result<CommandLine, Failur
 }
 
 /// The Driver's `group-by-streaming`, whichever engine fills the tables.
-fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
+fn driver(context: &Project, app: &App) -> Result<CommandLine, Failure> {
     let workspace = &context.workspace;
     let engine = &workspace.engine;
     if [
@@ -46,7 +46,7 @@ fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
             "set `chronon_jar`, `online_jar` and `online_class` under [engine], or your own `command` under [streaming]",
         ));
     }
-    let warehouse = Warehouse::look(workspace)?;
+    let warehouse = CatalogSession::look(workspace)?;
     let jvm = machine::of_app(workspace, &app.name)?;
     let sql = SparkSql::new(workspace, &warehouse)?.with_jvm(jvm);
     let asset = &context.graph.assets[app.index];
@@ -58,7 +58,7 @@ fn driver(context: &Context, app: &App) -> Result<CommandLine, Failure> {
     sql.concealed(command).map_err(Failure::setup)
 }
 
-fn own(context: &Context, app: &App, template: &[String]) -> CommandLine {
+fn own(context: &Project, app: &App, template: &[String]) -> CommandLine {
     let workspace = &context.workspace;
     let conf = &context.graph.assets[app.index].path;
     let values = [

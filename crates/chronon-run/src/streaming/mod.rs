@@ -17,7 +17,7 @@ mod watched;
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
-use chronon_run_core::{AssetId, Ds, StepKind};
+use chronon_run_core::{AssetId, AssetKind, Ds};
 use chronon_run_engine::streaming::Progress;
 use chronon_run_exec::{
     Control,
@@ -29,7 +29,7 @@ use crossbeam_channel::Receiver;
 use serde::Serialize;
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
     output::note,
     planning::uploaded,
@@ -113,14 +113,14 @@ pub(crate) struct AppStatus {
 
 /// The apps of `selected`.
 pub(crate) fn apps_of(
-    context: &Context,
+    context: &Project,
     selected: impl IntoIterator<Item = AssetIndex>,
 ) -> Vec<App> {
     let assets = selected
         .into_iter()
         .map(|index| (index, &context.graph.assets[index]));
     assets
-        .filter(|(_, asset)| asset.id.step == StepKind::Streaming)
+        .filter(|(_, asset)| asset.id.step == AssetKind::Streaming)
         .map(|(index, asset)| App {
             asset: asset.id.clone(),
             index,
@@ -131,7 +131,7 @@ pub(crate) fn apps_of(
 
 /// How every app of `apps` is, without changing anything.
 pub(crate) fn look(
-    context: &Context,
+    context: &Project,
     apps: &[App],
     ledger: Option<&mut Ledger>,
 ) -> Result<Vec<AppStatus>, Failure> {
@@ -148,7 +148,7 @@ pub(crate) fn look(
 /// Starts every app of `apps` that does not run, and watches it until it has settled. Says what it
 /// does; returns how every app is afterwards.
 pub(crate) fn keep(
-    context: &Context,
+    context: &Project,
     apps: &[App],
     ledger: Option<&mut Ledger>,
     control: &Receiver<Control>,
@@ -195,7 +195,7 @@ pub(crate) fn keep(
 /// Ends every app of `apps` that runs, and forgets its failures. Says what it does; returns how
 /// every app is afterwards.
 pub(crate) fn stop(
-    context: &Context,
+    context: &Project,
     apps: &[App],
     ledger: Option<&mut Ledger>,
 ) -> Result<Vec<AppStatus>, Failure> {
@@ -218,7 +218,7 @@ pub(crate) fn stop(
 }
 
 /// Two invocations must not start the same app.
-fn lock(context: &Context, apps: &[App]) -> Result<Guard, Failure> {
+fn lock(context: &Project, apps: &[App]) -> Result<Guard, Failure> {
     let folder = context.workspace.state_dir.join("locks");
     let families = apps
         .iter()
@@ -233,7 +233,7 @@ fn lock(context: &Context, apps: &[App]) -> Result<Guard, Failure> {
 }
 
 struct Streams<'a> {
-    context: &'a Context,
+    context: &'a Project,
     lister: Lister<'a>,
     /// Uploads and loads into the KV store that the ledger knows.
     uploaded: BTreeMap<AssetId, Ds>,
@@ -245,7 +245,7 @@ struct Streams<'a> {
 
 impl<'a> Streams<'a> {
     fn new(
-        context: &'a Context,
+        context: &'a Project,
         ledger: Option<&mut Ledger>,
         may_install: bool,
     ) -> Result<Self, Failure> {

@@ -2,12 +2,12 @@
 //! may be started again.
 
 use chronon_run_conf::edits::{streamed, unnoticed_edits};
-use chronon_run_core::{AssetId, ConfType, StepKind};
+use chronon_run_core::{AssetId, AssetKind, ConfType};
 use chronon_run_engine::streaming::{Jar, StartedWith};
 use chronon_run_workspace::Launcher;
 
 use crate::{
-    context::Context,
+    context::Project,
     filled::{Records, conf_of},
 };
 
@@ -18,7 +18,7 @@ const MODE: &str = "streaming";
 
 /// What an app would be started with now. `known` is what it was started with, so that checksums of
 /// jars that were not touched need not be made again.
-pub(super) fn today(context: &Context, app: &App, known: Option<&StartedWith>) -> StartedWith {
+pub(super) fn today(context: &Project, app: &App, known: Option<&StartedWith>) -> StartedWith {
     let workspace = &context.workspace;
     let mut with = StartedWith {
         conf: conf_of(context, &app.asset).map_or_else(Default::default, |conf| streamed(&conf)),
@@ -60,7 +60,7 @@ const fn launcher(launcher: Launcher) -> &'static str {
 }
 
 /// What teams.json and the conf set for the mode, first writer first.
-fn variables(context: &Context, app: &App) -> Vec<(String, String)> {
+fn variables(context: &Project, app: &App) -> Vec<(String, String)> {
     let (teams, env) = (&context.repo.teams, context.workspace.env.as_str());
     let asset = &context.graph.assets[app.index];
     let mut all = teams.common_env();
@@ -105,7 +105,7 @@ impl Streams<'_> {
             return true;
         }
         let of = |step| AssetId::new(ConfType::GroupBy, &app.asset.conf.name, step);
-        let upload = of(StepKind::Upload);
+        let upload = of(AssetKind::Upload);
         let Some(index) = self.context.graph.find(&upload) else {
             return false;
         };
@@ -118,7 +118,7 @@ impl Streams<'_> {
         }
         let uploaded = self.uploaded.get(&upload);
         match self.context.workspace.hooks.kv_upload.is_some() {
-            true => uploaded.is_some() && self.uploaded.get(&of(StepKind::Kv)) >= uploaded,
+            true => uploaded.is_some() && self.uploaded.get(&of(AssetKind::Kv)) >= uploaded,
             false => uploaded.is_some(),
         }
     }

@@ -10,7 +10,7 @@ use chronon_run_core::{ds::format_instant, event::ProcessId};
 use chronon_run_engine::streaming::StartedWith;
 use serde::{Deserialize, Serialize};
 
-use crate::{context::Context, failure::Failure};
+use crate::{context::Project, failure::Failure};
 
 use super::{App, millis};
 
@@ -51,13 +51,13 @@ pub(super) struct Record {
 impl Record {
     /// What is remembered of an app; nothing, if the file is gone or cannot be read: then the app
     /// is still found by its mark.
-    pub(super) fn load(context: &Context, app: &App) -> Self {
+    pub(super) fn load(context: &Project, app: &App) -> Self {
         let text = fs::read(path(context, app)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Replaces what is remembered.
-    pub(super) fn save(&self, context: &Context, app: &App) -> Result<(), Failure> {
+    pub(super) fn save(&self, context: &Project, app: &App) -> Result<(), Failure> {
         let path = path(context, app);
         let written = || -> io::Result<()> {
             fs::create_dir_all(folder(context))?;
@@ -97,16 +97,16 @@ impl Record {
 }
 
 /// Where records and logs are.
-pub(super) fn folder(context: &Context) -> PathBuf {
+pub(super) fn folder(context: &Project) -> PathBuf {
     context.workspace.state_dir.join("streaming")
 }
 
-fn path(context: &Context, app: &App) -> PathBuf {
+fn path(context: &Project, app: &App) -> PathBuf {
     folder(context).join(format!("{}.json", file_name(&app.name)))
 }
 
 /// A log for a start at `at`, in milliseconds since the epoch; the oldest ones make room.
-pub(super) fn new_log(context: &Context, app: &App, at: i64) -> PathBuf {
+pub(super) fn new_log(context: &Project, app: &App, at: i64) -> PathBuf {
     let folder = folder(context);
     let name = file_name(&app.name);
     let mut old = logs(&folder, &name);

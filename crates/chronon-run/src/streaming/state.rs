@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, ConfType, StepKind};
+use chronon_run_core::{AssetId, AssetKind, ConfType};
 use chronon_run_engine::streaming::Liveness;
 
-use crate::{failure::Failure, warehouse::Warehouse};
+use crate::{failure::Failure, warehouse::CatalogSession};
 
 use super::{
     App, AppStatus, Health, Streams,
@@ -105,9 +105,9 @@ impl Streams<'_> {
     fn is_uploaded(&self, app: &App) -> Result<bool, Failure> {
         let of = |step| AssetId::new(ConfType::GroupBy, &app.asset.conf.name, step);
         if self.context.workspace.hooks.kv_upload.is_some() {
-            return Ok(self.uploaded.contains_key(&of(StepKind::Kv)));
+            return Ok(self.uploaded.contains_key(&of(AssetKind::Kv)));
         }
-        let upload = of(StepKind::Upload);
+        let upload = of(AssetKind::Upload);
         if self.uploaded.contains_key(&upload) {
             return Ok(true);
         }
@@ -119,8 +119,8 @@ impl Streams<'_> {
         let tables = BTreeMap::from([(table.clone(), Default::default())]);
         let workspace = &self.context.workspace;
         let warehouse = match self.may_install {
-            true => Some(Warehouse::look(workspace)?),
-            false => Warehouse::look_without_install(workspace)?,
+            true => Some(CatalogSession::look(workspace)?),
+            false => CatalogSession::look_without_install(workspace)?,
         };
         let Some(warehouse) = warehouse else {
             return Ok(false);

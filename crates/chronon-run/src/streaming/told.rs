@@ -4,7 +4,7 @@ use chronon_run_process::Stop;
 use serde_json::json;
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     hooks::{Call, Hooks},
     output::note,
 };
@@ -41,7 +41,7 @@ impl Event {
 }
 
 /// Runs the hooks, one after another. One that fails is reported and changes nothing else.
-pub(super) fn tell(context: &Context, events: &[Told], states: &[AppStatus]) {
+pub(super) fn tell(context: &Project, events: &[Told], states: &[AppStatus]) {
     let calls: Vec<Call> = events
         .iter()
         .enumerate()
@@ -62,7 +62,7 @@ pub(super) fn tell(context: &Context, events: &[Told], states: &[AppStatus]) {
     }
 }
 
-fn call(context: &Context, number: usize, told: &Told, states: &[AppStatus]) -> Option<Call> {
+fn call(context: &Project, number: usize, told: &Told, states: &[AppStatus]) -> Option<Call> {
     let settings = &context.workspace.hooks;
     let (hook, word) = told.event.words();
     let template = match told.event {

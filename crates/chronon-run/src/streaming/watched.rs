@@ -8,7 +8,7 @@ use std::{
 use chronon_run_engine::streaming::{Facts, Followed, Liveness, judge};
 
 use crate::{
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     failure::Failure,
 };
 
@@ -35,7 +35,7 @@ impl Watched {
 }
 
 /// Reads what was added to the log of the app's last start.
-pub(super) fn watch(context: &Context, app: &App, record: &Record) -> Result<Watched, Failure> {
+pub(super) fn watch(context: &Project, app: &App, record: &Record) -> Result<Watched, Failure> {
     let (Some(log), Some(started)) = (&record.log, record.started) else {
         return Ok(Watched::unknown());
     };
@@ -73,6 +73,6 @@ fn write(path: &Path, followed: &Followed) -> io::Result<()> {
     chronon_run_process::replace(path, serde_json::to_vec(followed)?)
 }
 
-fn path(context: &Context, app: &App) -> PathBuf {
+fn path(context: &Project, app: &App) -> PathBuf {
     folder(context).join(format!("{}.progress.json", file_name(&app.name)))
 }

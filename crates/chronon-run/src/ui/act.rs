@@ -7,11 +7,11 @@ use chronon_run_ui::{Action, PlanForm};
 
 use super::selected;
 use crate::{
-    context::{Context, own_program},
+    context::{Project, own_program},
     failure::Failure,
 };
 
-pub(super) fn act(context: &Context, action: &Action) -> Result<String, Failure> {
+pub(super) fn act(context: &Project, action: &Action) -> Result<String, Failure> {
     match action {
         Action::Materialize(form) => {
             // Wrong selectors and days are reported on the page, not in a log.
@@ -36,7 +36,7 @@ fn materialize(form: &PlanForm) -> Vec<String> {
     arguments
 }
 
-fn start(context: &Context, arguments: Vec<String>) -> Result<String, Failure> {
+fn start(context: &Project, arguments: Vec<String>) -> Result<String, Failure> {
     let program = own_program()?;
     let text = format!("chronon-run {}", arguments.join(" "));
     let command = CommandLine {
@@ -51,7 +51,7 @@ fn start(context: &Context, arguments: Vec<String>) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn known(context: &Context, run: &str) -> Result<(), Failure> {
+fn known(context: &Project, run: &str) -> Result<(), Failure> {
     let found = context
         .existing_ledger()
         .and_then(|mut ledger| ledger.run(run));
@@ -61,7 +61,7 @@ fn known(context: &Context, run: &str) -> Result<(), Failure> {
 }
 
 /// As Ctrl-C does: steps are ended in order, and what is filled stays.
-fn stop(context: &Context, run: &str) -> Result<String, Failure> {
+fn stop(context: &Project, run: &str) -> Result<String, Failure> {
     known(context, run)?;
     let mut ledger = context.existing_ledger();
     let running = ledger.as_mut().and_then(|ledger| {

@@ -26,12 +26,12 @@ use crate::{
         sql,
         status::{facts, streams},
     },
-    context::{Context, now_millis},
+    context::{Project, now_millis},
     due::Now,
     failure::Failure,
     online,
     planning::{Planned, Wanted},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
     work::preview,
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct Pages {
 }
 
 struct Loaded {
-    context: Context,
+    context: Project,
     findings: Vec<String>,
 }
 
@@ -82,7 +82,7 @@ impl Pages {
         {
             return Ok(loaded.clone());
         }
-        let read = Context::load_quietly();
+        let read = Project::load_quietly();
         let mut kept = self.kept();
         // What cannot be read any more is not shown as if it could.
         *kept = None;
@@ -120,11 +120,11 @@ impl Pages {
     fn planned<T>(
         &self,
         wanted: &Wanted,
-        then: impl FnOnce(&Context, Planned<'_>, Option<&mut Ledger>) -> T,
+        then: impl FnOnce(&Project, Planned<'_>, Option<&mut Ledger>) -> T,
     ) -> Result<T, Trouble> {
         let loaded = self.loaded()?;
         let context = &loaded.context;
-        let warehouse = Warehouse::look(&context.workspace).map_err(trouble)?;
+        let warehouse = CatalogSession::look(&context.workspace).map_err(trouble)?;
         let mut ledger = context.existing_ledger();
         let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut());
         Ok(then(context, planned.map_err(trouble)?, ledger.as_mut()))
@@ -261,7 +261,7 @@ impl Source for Pages {
     }
 }
 
-fn look(context: &Context, planned: Planned<'_>, mut ledger: Option<&mut Ledger>) -> View {
+fn look(context: &Project, planned: Planned<'_>, mut ledger: Option<&mut Ledger>) -> View {
     let facts = ledger.as_deref_mut().map(facts).unwrap_or_default();
     let streams = streams(context, ledger.as_deref_mut());
     let now = context.workspace.as_of.map_or(Now::Clock, Now::After);
@@ -286,7 +286,7 @@ fn look(context: &Context, planned: Planned<'_>, mut ledger: Option<&mut Ledger>
 }
 
 /// The name of the workspace's folder.
-fn name(context: &Context) -> String {
+fn name(context: &Project) -> String {
     let folder = context.workspace.file.canonicalize().ok();
     let name = folder
         .as_deref()
@@ -305,7 +305,7 @@ pub(super) fn selected(text: &str) -> SelectArgs {
     }
 }
 
-fn definition(context: &Context, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Failure> {
+fn definition(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Failure> {
     let index = context.index_of(asset)?;
     let found = &context.graph.assets[index];
     let repo = &context.workspace.repo;
@@ -326,11 +326,11 @@ fn definition(context: &Context, asset: &AssetId, ds: Option<Ds>) -> Result<Defi
     })
 }
 
-fn script(context: &Context, index: usize, day: Ds) -> Script {
+fn script(context: &Project, index: usize, day: Ds) -> Script {
     let asset = &context.graph.assets[index];
     let range = PartitionRange::day(day);
     if context.uses_driver() {
-        let warehouse = Warehouse::look(&context.workspace);
+        let warehouse = CatalogSession::look(&context.workspace);
         let command = warehouse.ok().and_then(|warehouse| {
             let spark = warehouse.known_spark(&context.workspace);
             preview(

@@ -5,10 +5,10 @@ use chronon_run_rows::{Profile, Scan, Value};
 use chronon_run_ui::Rows;
 
 use crate::{
-    context::Context,
+    context::Project,
     failure::Failure,
     rows::{self, Found, Place, Target},
-    warehouse::Warehouse,
+    warehouse::CatalogSession,
 };
 
 /// Rows that are shown.
@@ -17,10 +17,10 @@ const FIRST: u64 = 100;
 const PROFILED: u64 = 100_000;
 
 /// The first rows of a day of an asset, or of the newest day, if they can be read without Spark.
-pub(super) fn first(context: &Context, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Failure> {
+pub(super) fn first(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Failure> {
     let name = asset.to_string();
     let target = Target::of(context, &name)?;
-    let warehouse = Warehouse::look(&context.workspace)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     let Some(catalog) = warehouse.catalog() else {
         return Err(target.missing(context, &name));
