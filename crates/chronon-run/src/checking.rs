@@ -201,7 +201,7 @@ impl<'a> Checks<'a> {
         {
             return Ok(scan.row_count());
         }
-        let query = crate::commands::show::select(place, &[], None);
+        let query = crate::rows::select(place, &[], None);
         let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
         Ok(answer.scan.row_count())
     }
@@ -252,7 +252,7 @@ impl<'a> Checks<'a> {
             let found = rules.violations(&scan.columns(), scan.rows(None));
             return found.map_err(Failure::setup);
         }
-        let query = crate::commands::show::select(&place, &columns, None);
+        let query = crate::rows::select(&place, &columns, None);
         let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
         let found = rules.violations(&answer.scan.columns(), answer.scan.rows(None));
         found.map_err(Failure::setup)

@@ -7,7 +7,6 @@ use chronon_run_report::{count, table};
 use chronon_run_rows::Value;
 use serde::Serialize;
 
-use super::show::day_condition;
 use crate::{
     cli::{AssetAt, CompareArgs, Output, SelectArgs},
     context::Project,
@@ -89,7 +88,7 @@ impl Table {
             return Err(target.missing(context, &at.asset));
         };
         let place = Place::find(context, &target, &at.asset, at.ds, storage)?;
-        let condition = day_condition(&place);
+        let condition = rows::day_condition(&place);
         let info = &place.storage.info;
         let columns = info.columns.iter().chain(&info.partition_columns);
         // Days may be compared with each other.

@@ -65,51 +65,13 @@ fn with_spark(
 ) -> Result<(), Failure> {
     // One more than is shown tells whether there are more.
     let limit = limit(args).map(|limit| limit.saturating_add(1));
-    let query = select(place, &args.columns, condition);
+    let query = rows::select(place, &args.columns, condition);
     let answer = rows::rows_of(context, warehouse, &query, limit)?;
     let scan = &answer.scan;
     let read = scan.row_count();
     let total = limit.is_none_or(|limit| read < limit).then_some(read);
     let shown = self::limit(args);
     show(args, place, &scan.columns(), scan.rows(shown), total)
-}
-
-/// The query that Spark answers instead.
-pub(crate) fn select(place: &Place, columns: &[String], condition: Option<&str>) -> String {
-    let columns = match columns {
-        [] => "*".to_owned(),
-        names => names
-            .iter()
-            .map(|name| quoted(name))
-            .collect::<Vec<_>>()
-            .join(", "),
-    };
-    let table = &place.table;
-    let mut conditions: Vec<String> = day_condition(place).into_iter().collect();
-    conditions.extend(condition.map(|text| format!("(\n{text}\n)")));
-    let conditions = match conditions.as_slice() {
-        [] => String::new(),
-        // `FROM t WHERE (a)` is a table with an alias and a column alias to Spark.
-        conditions => format!("\nWHERE true\n  AND {}", conditions.join("\n  AND ")),
-    };
-    format!("SELECT {columns}\nFROM {table}{conditions}")
-}
-
-pub(super) fn day_condition(place: &Place) -> Option<String> {
-    let text = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
-    let column = quoted(place.day_column.as_ref()?);
-    if !place.is_seen_through() {
-        let values: Vec<String> = place.day_values().iter().map(|value| text(value)).collect();
-        return Some(format!("{column} IN ({})", values.join(", ")));
-    }
-    Some(match place.day {
-        Some(day) => format!("{column} = '{day}'"),
-        None => format!("{column} = (SELECT MAX({column}) FROM {})", place.table),
-    })
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 /// How many rows are shown; a profile is of all.

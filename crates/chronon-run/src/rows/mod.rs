@@ -3,6 +3,7 @@
 mod local;
 mod printing;
 mod session;
+mod sql;
 mod target;
 
 use chronon_run_core::Ds;
@@ -13,6 +14,7 @@ use crate::failure::Failure;
 pub(crate) use local::{Found, Place, find};
 pub(crate) use printing::{print, print_profile};
 pub(crate) use session::{rows_of, text_of};
+pub(crate) use sql::{day_condition, select};
 pub(crate) use target::Target;
 
 /// An error of rows as the failure of a command.
