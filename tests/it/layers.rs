@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::support::repository;
 
 /// The crates of this project that each crate may use, in its code and in its tests.
-const ALLOWED: [(&str, &[&str], &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str], &[&str]); 16] = [
     ("core", &[], &[]),
     ("process", &["core"], &[]),
     ("compile", &["core", "process"], &[]),
@@ -22,6 +22,25 @@ const ALLOWED: [(&str, &[&str], &[&str]); 15] = [
     ("report", &["core", "ledger"], &[]),
     ("rows", &[], &[]),
     ("ui", &["core", "export", "ledger", "plan", "report"], &[]),
+    (
+        "project",
+        &[
+            "core",
+            "process",
+            "compile",
+            "conf",
+            "workspace",
+            "plan",
+            "ledger",
+            "catalog",
+            "engine",
+            "exec",
+            "export",
+            "report",
+            "rows",
+        ],
+        &[],
+    ),
     ("testkit", &["core", "conf", "catalog"], &["engine"]),
 ];
 /// Crates that reach files, processes, the network, a terminal or a clock.

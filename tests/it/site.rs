@@ -161,7 +161,9 @@ fn the_table_of_contents_lists_every_page_once() {
 #[test]
 fn every_figure_of_the_dashboard_is_written() {
     let source = |file: &str| {
-        let path = repository().join("crates/chronon-run/src").join(file);
+        let path = repository()
+            .join("crates/chronon-run-project/src/runs")
+            .join(file);
         fs::read_to_string(path).unwrap()
     };
     let written = source("metrics.rs") + &source("stream_metrics.rs");

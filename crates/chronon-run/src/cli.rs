@@ -1,5 +1,10 @@
 //! The command line. Every word a user can type is in this file and in `cli/`.
 
+pub(crate) use chronon_run_project::options::{
+    BUILD_ARCHIVES, DayArgs, MetricsArgs, OnFailure, Output, RowsOutput, SampleArgs, SelectArgs,
+    WATCHDOG,
+};
+
 mod looking;
 mod running;
 mod target;
@@ -11,11 +16,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     looking::{
-        CompareArgs, LogsArgs, QueryArgs, ReportArgs, RowsOutput, RunsArgs, RunsCommand, ShowArgs,
-        SqlArgs, StatusArgs, UiArgs,
+        CompareArgs, LogsArgs, QueryArgs, ReportArgs, RunsArgs, RunsCommand, ShowArgs, SqlArgs,
+        StatusArgs, UiArgs,
     },
-    running::{FrontfillArgs, MaterializeArgs, MetricsArgs, OnFailure, RetryArgs, StreamArgs},
-    target::{SampleArgs, TargetArgs, TargetCommand},
+    running::{FrontfillArgs, MaterializeArgs, RetryArgs, StreamArgs},
+    target::{TargetArgs, TargetCommand},
 };
 
 /// Sees, plans and fills the tables of a Chronon repo.
@@ -113,10 +118,6 @@ pub(crate) enum Command {
 }
 
 // No subcommands, so that they are neither completed nor suggested.
-/// The only argument of the watchdog process, which ends the children of a run that was killed.
-pub(crate) const WATCHDOG: &str = "__watchdog";
-/// The only argument of the process that builds class-data archives in the background of a run.
-pub(crate) const BUILD_ARCHIVES: &str = "__build-archives";
 
 /// Which document `reference` prints.
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -131,16 +132,6 @@ pub(crate) enum ReferenceTopic {
     Man,
 }
 
-/// Text for people or JSON for programs.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-}
-
 /// What `ls` prints.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum LsOutput {
@@ -153,55 +144,6 @@ pub(crate) enum LsOutput {
     Dot,
     /// Mermaid.
     Mermaid,
-}
-
-/// Which assets a command is about.
-#[derive(Args, Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct SelectArgs {
-    /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
-    /// `source:`, `table:`, `state:`; a comma means "and", several mean "or".
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selectors: Vec<String>,
-
-    /// The same as SELECTOR.
-    #[arg(short, long, value_name = "SELECTOR", num_args = 1..)]
-    pub(crate) select: Vec<String>,
-
-    /// Assets to leave out.
-    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
-    pub(crate) exclude: Vec<String>,
-}
-
-impl SelectArgs {
-    /// Whether everything is meant.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.selectors.is_empty() && self.select.is_empty() && self.exclude.is_empty()
-    }
-}
-
-/// Which days a command is about.
-#[derive(Args, Debug, Clone, Default)]
-pub(crate) struct DayArgs {
-    /// First day, inclusive [default: each asset's own].
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(crate) start_ds: Option<Ds>,
-
-    /// Last day, inclusive [default: the last closed day].
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(crate) end_ds: Option<Ds>,
-
-    /// One day: both the first and the last.
-    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["start_ds", "end_ds"])]
-    pub(crate) ds: Option<Ds>,
-
-    /// The last closed day; no later day is planned [default: `as_of` of workspace.toml, else
-    /// yesterday in the workspace's time zone].
-    #[arg(long, value_name = "YYYY-MM-DD")]
-    pub(crate) as_of: Option<Ds>,
-
-    /// Accept an `--as-of`, `as_of` or `--ds` that is not over yet.
-    #[arg(long)]
-    pub(crate) allow_unfinished: bool,
 }
 
 /// Arguments of `init`.

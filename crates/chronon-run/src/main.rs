@@ -2,71 +2,20 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-mod analyzing;
-mod applications;
-mod archives;
-mod checking;
 mod cli;
-mod columns;
 mod commands;
-mod compiling;
-mod context;
-mod days;
 #[cfg(test)]
 mod documented;
-mod driver;
-mod driver_work;
-mod due;
-mod edits;
-mod estimates;
-mod failure;
-mod filled;
-mod formats;
-mod freshness;
-mod hooks;
-mod hosts;
-mod installing;
-mod iso_macros;
-mod jars;
-mod kv;
-mod landing;
-mod leases;
-mod left_times;
-mod leftovers;
-mod looking;
-mod machine;
-mod metrics;
-mod online;
-mod output;
-mod planning;
-mod rebuild;
-mod retrying;
-mod rows;
-mod running;
-mod sampling;
-mod seed_days;
-mod seeding;
-mod selecting;
-mod spark_sql;
-mod state;
-mod stream_metrics;
-mod streaming;
-mod supply;
-mod targets;
 mod ui;
-mod warehouse;
-mod work;
 
 use std::{env, io, process::ExitCode};
 
 use chronon_run_exec::signals;
 use chronon_run_process::Stop;
+use chronon_run_project::{failure::Failure, output, runs::archives};
 use clap::{CommandFactory, Parser};
 
-use crate::{
-    cli::{Cli, Command},
-    failure::Failure,
-};
+use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     chronon_run_process::raise_soft_limits();

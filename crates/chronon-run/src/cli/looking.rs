@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use chronon_run_core::Ds;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
-use super::{AssetAt, DayArgs, Output, SelectArgs, TargetArgs};
+use super::{AssetAt, DayArgs, Output, RowsOutput, SelectArgs, TargetArgs};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -32,20 +32,6 @@ pub(crate) struct StatusArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
-}
-
-/// How `show` and `query` print rows.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum RowsOutput {
-    /// A table, or one record below another where rows are wider than the screen.
-    #[default]
-    Table,
-    /// A JSON array with a row on each line, with values as Spark's `to_json` writes them.
-    Json,
-    /// CSV with a header; NULL is an empty field, an empty string is `""`.
-    Csv,
-    /// A Parquet file.
-    Parquet,
 }
 
 /// Arguments of `show`.

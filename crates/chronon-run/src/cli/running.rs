@@ -3,9 +3,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use chronon_run_core::Ds;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::{DayArgs, Output, SampleArgs, SelectArgs, TargetArgs};
+use super::{DayArgs, MetricsArgs, OnFailure, Output, SampleArgs, SelectArgs, TargetArgs};
 
 /// Arguments of `materialize`.
 #[derive(Args, Debug)]
@@ -111,15 +111,6 @@ pub(crate) struct RunArgs {
     pub(crate) metrics: MetricsArgs,
 }
 
-/// Where the figures of a run go.
-#[derive(Args, Debug, Clone, Default)]
-pub(crate) struct MetricsArgs {
-    /// Write figures for Prometheus into this file, e.g. for node_exporter's textfile collector;
-    /// replaced as a whole at the end.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) metrics_file: Option<PathBuf>,
-}
-
 /// Arguments of `retry`.
 #[derive(Args, Debug)]
 pub(crate) struct RetryArgs {
@@ -153,13 +144,4 @@ pub(crate) struct StreamArgs {
 
     #[command(flatten)]
     pub(crate) metrics: MetricsArgs,
-}
-
-/// What a run does once the last attempt of a step has failed.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum OnFailure {
-    /// Start no further step; let the running ones finish.
-    Stop,
-    /// Go on with every step that does not need the failed one.
-    Continue,
 }

@@ -1,8 +1,5 @@
 //! Arguments about targets.
 
-use std::path::PathBuf;
-
-use chronon_run_conf::target::Share;
 use clap::{Args, Subcommand};
 
 use super::Output;
@@ -21,24 +18,6 @@ impl TargetArgs {
     pub(crate) fn name(&self) -> Option<&str> {
         self.target.as_deref()
     }
-}
-
-/// Which keys are computed in a target.
-#[derive(Args, Debug, Clone, Default)]
-pub(crate) struct SampleArgs {
-    /// Compute only this share of the keys, e.g. `1%`: rows of GroupBys and left rows of joins, the same
-    /// in every run.
-    #[arg(long, value_name = "SHARE", requires = "target")]
-    pub(crate) sample: Option<Share>,
-
-    /// Compute only the keys in this file of comma-separated values, whose first line names the columns.
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "target",
-        conflicts_with = "sample"
-    )]
-    pub(crate) keys: Option<PathBuf>,
 }
 
 /// What `target` does.

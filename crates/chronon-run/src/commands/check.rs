@@ -9,27 +9,34 @@ use chronon_run_plan::{
     Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, PlanInput, Role, Tables, Unmet,
     dayless, times_seen, undated_view_text, undated_views, unmet,
 };
+use chronon_run_project::{
+    engines::{
+        analyzing,
+        checking::{self, CheckResult, Checks},
+    },
+    failure::Failure,
+    listing::{
+        leases, left_times,
+        session::{CatalogSession, spark_environment},
+        snapshot::list,
+    },
+    loading::{
+        compiling, days, iso_macros, jars,
+        project::Project,
+        seed_days,
+        targets::{self, Unselected},
+    },
+    output::{json, note, print, show},
+    planning::columns,
+    runs::sampling,
+};
 use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
 };
 use chronon_run_workspace::Catalog;
 
-use crate::{
-    analyzing,
-    checking::{self, CheckResult, Checks},
-    cli::{CheckArgs, Output},
-    columns, compiling,
-    context::Project,
-    days,
-    failure::Failure,
-    iso_macros, jars, leases, left_times,
-    looking::list,
-    output::{json, note, print, show},
-    sampling, seed_days,
-    targets::{self, Unselected},
-    warehouse::{CatalogSession, spark_environment},
-};
+use crate::cli::{CheckArgs, Output};
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     if args.data {

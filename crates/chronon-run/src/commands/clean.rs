@@ -6,23 +6,23 @@ use chronon_run_catalog::embedded;
 use chronon_run_engine::spark;
 use chronon_run_exec::lock::{self, Closed, LockError};
 use chronon_run_ledger::{AttemptRecord, Ledger};
+use chronon_run_project::{
+    failure::Failure,
+    listing::{applications::Applications, session::metastore_directory},
+    loading::{
+        machine::scratch_root,
+        project::{self as context, now_millis},
+        state,
+    },
+    output::{agreed, note, print},
+};
 use chronon_run_report::size;
 use chronon_run_workspace::{CleanError, Entry, Inventory, StateFolder, Workspace};
 
-use crate::{
-    applications::Applications,
-    cli::CleanArgs,
-    commands::engine,
-    context::now_millis,
-    failure::Failure,
-    machine::scratch_root,
-    output::{agreed, note, print},
-    state,
-    warehouse::metastore_directory,
-};
+use crate::cli::CleanArgs;
 
 pub(crate) fn run(args: &CleanArgs) -> Result<(), Failure> {
-    let workspace = engine::workspace()?.ok_or_else(|| {
+    let workspace = context::workspace()?.ok_or_else(|| {
         Failure::hinted(
             "there is no workspace.toml here or above",
             "`-C DIR` runs in another folder",
@@ -149,7 +149,10 @@ fn end_survivors(workspace: &Workspace) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let found = spark::find(&crate::warehouse::spark_environment(Some(workspace))).ok();
+    let found = spark::find(&chronon_run_project::listing::session::spark_environment(
+        Some(workspace),
+    ))
+    .ok();
     let spark = found.and_then(|found| {
         let (spark, java) = (found.spark?, found.java?);
         Some(spark::Spark { spark, java })

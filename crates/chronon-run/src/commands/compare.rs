@@ -3,19 +3,21 @@
 use chronon_run_conf::{GroupBy, Join};
 use chronon_run_core::{AssetId, ConfType};
 use chronon_run_engine::compare::{Comparing, Comparison, Side};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        project::Project,
+        targets::{self, Unselected},
+    },
+    output::{json, print},
+    rows::{self, Place, Target},
+};
 use chronon_run_report::{count, table};
 use chronon_run_rows::Value;
 use serde::Serialize;
 
-use crate::{
-    cli::{AssetAt, CompareArgs, Output, SelectArgs},
-    context::Project,
-    failure::Failure,
-    output::{json, print},
-    rows::{self, Place, Target},
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
-};
+use crate::cli::{AssetAt, CompareArgs, Output, SelectArgs};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let context = Project::load()?;

@@ -13,24 +13,25 @@ use chronon_run_compile::{
 };
 use chronon_run_core::Diagnostic;
 use chronon_run_process::Stop;
+use chronon_run_project::{
+    failure::Failure,
+    loading::{
+        compiling::{confs, placed, spark_environment},
+        project as context, state,
+    },
+    output::{note, print, show},
+};
 use chronon_run_report::{Activity, count};
 use chronon_run_workspace::Workspace;
 use clap::Parser;
 
-use crate::{
-    cli::{Cli, CompileArgs},
-    commands::engine,
-    compiling::{confs, placed, spark_environment},
-    failure::Failure,
-    output::{note, print, show},
-    state,
-};
+use crate::cli::{Cli, CompileArgs};
 
 /// Between two looks at the files.
 const POLL: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &CompileArgs) -> Result<(), Failure> {
-    let workspace = engine::workspace()?.ok_or_else(|| {
+    let workspace = context::workspace()?.ok_or_else(|| {
         Failure::hinted(
             "there is no workspace.toml here or above",
             "`chronon-run init REPO` writes one; `-C DIR` runs in another folder",

@@ -5,18 +5,22 @@ use std::collections::BTreeMap;
 use chronon_run_core::{AssetId, RangeSet, TableName, ds::format_instant};
 use chronon_run_export::causes_text;
 use chronon_run_plan::{AssetPlan, Cause, Note, Reason, Selection, State};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        project::Project,
+        targets::{self, Unselected},
+    },
+    output::{json, print},
+    planning::{
+        filled::{Records, conf_of},
+        prepared::{Planned, Wanted},
+    },
+};
 use serde::Serialize;
 
-use crate::{
-    cli::{DiffArgs, Output, SelectArgs},
-    context::Project,
-    failure::Failure,
-    filled::{Records, conf_of},
-    output::{json, print},
-    planning::{Planned, Wanted},
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
-};
+use crate::cli::{DiffArgs, Output, SelectArgs};
 
 /// What is shown.
 #[derive(Serialize)]

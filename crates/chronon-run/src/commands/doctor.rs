@@ -15,20 +15,21 @@ use chronon_run_core::{
 use chronon_run_engine::spark::{self, Found, Origin, Spark};
 use chronon_run_ledger::inspect;
 use chronon_run_process::{User, allows_execution, disk, is_writable, open_files, processes, used};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::{metastore_directory, spark_environment},
+    loading::{
+        jars, machine,
+        project::{self as context, Project},
+        supply,
+    },
+    output::{json, print},
+};
 use chronon_run_report::{Check, Verdict, checkup, count, having, screen_width, size};
 use chronon_run_workspace::{Catalog as CatalogSettings, EngineKind, Workspace};
 use serde::Serialize;
 
-use crate::{
-    cli::{DoctorArgs, Output},
-    commands::engine,
-    context::Project,
-    failure::Failure,
-    jars, machine,
-    output::{json, print},
-    supply,
-    warehouse::{metastore_directory, spark_environment},
-};
+use crate::cli::{DoctorArgs, Output};
 
 /// Below this many free bytes nothing of use can be written.
 const LEAST_ROOM: u64 = 64 << 20;
@@ -72,7 +73,7 @@ struct Report<'a> {
 
 /// The workspace around here; an error says why it cannot be read.
 fn workspace() -> Result<Option<Workspace>, Vec<Diagnostic>> {
-    engine::workspace().map_err(|failure| match failure {
+    context::workspace().map_err(|failure| match failure {
         Failure::Findings(findings) => findings,
         other => vec![Diagnostic::error("environment", other.text())],
     })

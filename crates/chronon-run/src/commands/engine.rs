@@ -4,18 +4,16 @@ use std::path::{Path, PathBuf};
 
 use chronon_run_core::Diagnostic;
 use chronon_run_engine::spark::{self, Environment, Java, Origin, Spark, SparkHome, manifest};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::{install_spark, spark_environment},
+    loading::{installing::Installing, jars, project::workspace, supply},
+    output::{note, print, show},
+    runs::archives::{self, Purpose, archive},
+};
 use chronon_run_workspace::Workspace;
 
-use crate::{
-    archives::{self, Purpose, archive},
-    cli::{EngineCommand, Installable},
-    failure::Failure,
-    installing::Installing,
-    jars,
-    output::{note, print, show},
-    supply,
-    warehouse::{install_spark, spark_environment},
-};
+use crate::cli::{EngineCommand, Installable};
 
 pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
     let workspace = workspace()?;
@@ -156,17 +154,6 @@ fn install(environment: &Environment, workspace: Option<&Workspace>) -> Result<(
         note(&format!("warning: {problem}"));
     });
     print(&describe(workspace, &spark))
-}
-
-/// The workspace around here, if there is one: it may name a Spark.
-pub(crate) fn workspace() -> Result<Option<Workspace>, Failure> {
-    let Some(file) = Workspace::find(&std::env::current_dir()?) else {
-        return Ok(None);
-    };
-    let workspace = Workspace::load(&file).map_err(Failure::Findings)?.workspace;
-    Ok(Some(
-        workspace.with_environment(|name| std::env::var_os(name))?,
-    ))
 }
 
 fn describe(workspace: Option<&Workspace>, spark: &Spark) -> String {

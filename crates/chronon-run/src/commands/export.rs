@@ -8,15 +8,15 @@ use std::{
 
 use chronon_run_core::{AssetId, AssetKind};
 use chronon_run_export::{AirflowExport, AirflowMajor, OwnOperators};
+use chronon_run_project::{
+    failure::Failure,
+    loading::project::Project,
+    output::{note, print},
+};
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{
-    cli::{AirflowArgs, AirflowVersion, ExportCommand},
-    context::Project,
-    failure::Failure,
-    output::{note, print},
-};
+use crate::cli::{AirflowArgs, AirflowVersion, ExportCommand};
 
 pub(crate) fn run(command: &ExportCommand) -> Result<(), Failure> {
     match command {

@@ -10,23 +10,28 @@ use chronon_run_exec::{Control, signals};
 use chronon_run_export::waits_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{AssetIndex, AssetPlan, DayLimit, Reason, Wait};
+use chronon_run_project::{
+    failure::Failure,
+    listing::{landing::expect_landings, session::CatalogSession},
+    loading::{
+        days::check_as_of,
+        project::{Project, now_millis},
+    },
+    output::{line, note, print, print_plan},
+    planning::{
+        due::{Now, last_due},
+        prepared::{Planned, Wanted},
+    },
+    runs::{
+        metrics,
+        run::{Ended, Running, nothing_to_do},
+    },
+};
 use chronon_run_report::count;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use serde_json::{Value, json};
 
-use crate::{
-    cli::{DayArgs, FrontfillArgs, Output},
-    context::{Project, now_millis},
-    days::check_as_of,
-    due::{Now, last_due},
-    failure::Failure,
-    landing::expect_landings,
-    metrics,
-    output::{line, note, print, print_plan},
-    planning::{Planned, Wanted},
-    running::{Ended, Running, nothing_to_do},
-    warehouse::CatalogSession,
-};
+use crate::cli::{DayArgs, FrontfillArgs, Output};
 
 pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let started = now_millis();

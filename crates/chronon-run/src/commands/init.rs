@@ -4,9 +4,14 @@ use std::{env, path::Path};
 
 use chronon_run_conf::ConfRepo;
 use chronon_run_plan::{BuildOptions, Graph};
+use chronon_run_project::{
+    failure::Failure,
+    loading::{project::views, state},
+    output::note,
+};
 use chronon_run_workspace::{RepoFacts, Workspace, init_text};
 
-use crate::{cli::InitArgs, context::views, failure::Failure, output::note, state};
+use crate::cli::InitArgs;
 
 pub(crate) fn run(args: &InitArgs) -> Result<(), Failure> {
     let file = env::current_dir()?.join("workspace.toml");

@@ -10,16 +10,15 @@ use std::{
 
 use chronon_run_core::{CommandLine, shown::shown_log};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunState};
+use chronon_run_project::{
+    failure::Failure,
+    loading::targets::{self, Unselected},
+    output::{json, print},
+};
 use regex::Regex;
 
 use super::runs::tell;
-use crate::{
-    cli::SelectArgs,
-    cli::{LogsArgs, Output},
-    failure::Failure,
-    output::{json, print},
-    targets::{self, Unselected},
-};
+use crate::cli::{LogsArgs, Output, SelectArgs};
 
 /// `chronon-run logs`.
 pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {

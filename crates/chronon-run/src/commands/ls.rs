@@ -1,14 +1,14 @@
 //! `chronon-run ls`.
 
 use chronon_run_export::{AssetRow, dot, listing, mermaid};
+use chronon_run_project::{
+    failure::Failure,
+    loading::targets::{self, Unselected},
+    output::{on_screen, print},
+};
 use chronon_run_report::Column;
 
-use crate::{
-    cli::{LsArgs, LsOutput},
-    failure::Failure,
-    output::{on_screen, print},
-    targets::{self, Unselected},
-};
+use crate::cli::{LsArgs, LsOutput};
 
 const COLUMNS: [Column; 5] = [
     Column::new("asset", 0),
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &LsArgs) -> Result<(), Failure> {
     let selected = context.select(&args.select, true)?;
     let text = match args.output {
         LsOutput::Text => text(&listing(&context.graph, &selected)),
-        LsOutput::Json => crate::output::json(&listing(&context.graph, &selected))?,
+        LsOutput::Json => chronon_run_project::output::json(&listing(&context.graph, &selected))?,
         LsOutput::Dot => dot(&context.graph, &selected),
         LsOutput::Mermaid => mermaid(&context.graph, &selected),
     };

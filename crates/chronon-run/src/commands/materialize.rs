@@ -6,21 +6,22 @@ use chronon_run_core::{RangeSet, TableName};
 use chronon_run_exec::signals;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{PLAN_VERSION, Plan};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        compiling,
+        days::checked,
+        project::{Project, now_millis},
+        targets::{self, Unselected},
+    },
+    output::{agreed, note, print_plan},
+    planning::prepared::{Planned, Wanted},
+    runs::{metrics, run::Running},
+};
 use chronon_run_report::Activity;
 
-use crate::{
-    cli::{MaterializeArgs, Output},
-    compiling,
-    context::{Project, now_millis},
-    days::checked,
-    failure::Failure,
-    metrics,
-    output::{agreed, note, print_plan},
-    planning::{Planned, Wanted},
-    running::Running,
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
-};
+use crate::cli::{MaterializeArgs, Output};
 
 pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let started = now_millis();

@@ -7,20 +7,24 @@ use chronon_run_engine::sql;
 use chronon_run_export::explanation_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Plan, dropped_before, explain};
-
-use crate::{
-    cli::{Output, PlanArgs, Tool},
-    compiling,
-    context::Project,
-    days::checked,
-    driver::Driver,
-    estimates,
+use chronon_run_project::{
+    engines::driver::Driver,
     failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        compiling,
+        days::checked,
+        project::Project,
+        targets::{self, Unselected},
+    },
     output::{json, note, print, print_plan},
-    planning::{Planned, Wanted},
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
+    planning::{
+        estimates,
+        prepared::{Planned, Wanted},
+    },
 };
+
+use crate::cli::{Output, PlanArgs, Tool};
 
 pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     let sample = targets::sample(&args.sample)?;

@@ -1,17 +1,17 @@
 //! `chronon-run query`: a statement of Spark SQL that reads, with the workspace's catalog.
 
 use chronon_run_engine::query::{Reading, read_only};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::project::Project,
+    output::{note, print},
+    rows,
+};
 use chronon_run_report::{count, table};
 use chronon_run_rows::{Column, SparkType, Value};
 
-use crate::{
-    cli::{QueryArgs, RowsOutput},
-    context::Project,
-    failure::Failure,
-    output::{note, print},
-    rows,
-    warehouse::CatalogSession,
-};
+use crate::cli::{QueryArgs, RowsOutput};
 
 pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let reading = read_only(&args.statement).map_err(|error| {

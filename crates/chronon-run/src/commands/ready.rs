@@ -4,16 +4,16 @@
 use chronon_run_core::{AssetId, Ds, PartitionRange};
 use chronon_run_export::reason_text;
 use chronon_run_plan::{AssetIndex, AssetPlan, Fill, Plan, Reason, State};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::project::Project,
+    output::{json, print},
+    planning::prepared::{Planned, Wanted},
+};
 use serde::Serialize;
 
-use crate::{
-    cli::{DayArgs, Output, ReadyArgs},
-    context::Project,
-    failure::Failure,
-    output::{json, print},
-    planning::{Planned, Wanted},
-    warehouse::CatalogSession,
-};
+use crate::cli::{DayArgs, Output, ReadyArgs};
 
 pub(crate) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     let context = Project::load()?;

@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
+use chronon_run_project::{failure::Failure, output::print};
 use clap::CommandFactory;
 
-use crate::{
-    cli::{Cli, ReferenceTopic},
-    failure::Failure,
-    output::print,
-};
+use crate::cli::{Cli, ReferenceTopic};
 
 pub(crate) fn run(topic: ReferenceTopic, out: Option<&Path>) -> Result<(), Failure> {
     let text = match topic {

@@ -4,16 +4,19 @@ use std::path::Path;
 
 use chronon_run_core::AssetId;
 use chronon_run_ledger::{Ledger, RunDetail};
+use chronon_run_project::{
+    failure::Failure,
+    loading::{
+        project::Project,
+        targets::{self, Unselected},
+    },
+    output::{note, print},
+};
 use chronon_run_report::{count, html};
 use chronon_run_ui::{Source, write_site};
 
 use crate::{
-    cli::ReportArgs,
-    cli::SelectArgs,
-    context::Project,
-    failure::Failure,
-    output::{note, print},
-    targets::{self, Unselected},
+    cli::{ReportArgs, SelectArgs},
     ui::Pages,
 };
 

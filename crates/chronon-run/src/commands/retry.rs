@@ -6,18 +6,22 @@ use chronon_run_core::{AssetId, Ds, RangeSet, event::Outcome};
 use chronon_run_exec::signals;
 use chronon_run_ledger::{Ledger, RunDetail, RunState, StepRecord};
 use chronon_run_plan::{AssetIndex, DayLimit, Plan};
-
-use crate::{
-    cli::{DayArgs, RetryArgs, SelectArgs},
-    context::{Project, now_millis},
+use chronon_run_project::{
     failure::Failure,
-    metrics,
+    listing::session::CatalogSession,
+    loading::{
+        project::{Project, now_millis},
+        targets::{self, Unselected},
+    },
     output::{note, print, print_plan},
-    planning::{Planned, Wanted},
-    running::{PLAN_FILE, Running},
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
+    planning::prepared::{Planned, Wanted},
+    runs::{
+        metrics,
+        run::{PLAN_FILE, Running},
+    },
 };
+
+use crate::cli::{DayArgs, RetryArgs, SelectArgs};
 
 pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
     let started = now_millis();

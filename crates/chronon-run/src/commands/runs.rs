@@ -3,16 +3,17 @@
 use std::{fs, path::Path};
 
 use chronon_run_ledger::{Ledger, RunDetail, RunRecord, RunState, StepRecord};
+use chronon_run_project::{
+    failure::Failure,
+    loading::{
+        project::{Project, now_millis},
+        targets::{self, Unselected},
+    },
+    output::{json, note, on_screen, print},
+};
 use chronon_run_report::{Column, ago, count, duration, outcome};
 
-use crate::{
-    cli::SelectArgs,
-    cli::{Output, RunsArgs, RunsCommand},
-    context::{Project, now_millis},
-    failure::Failure,
-    output::{json, note, on_screen, print},
-    targets::{self, Unselected},
-};
+use crate::cli::{Output, RunsArgs, RunsCommand, SelectArgs};
 
 const RUNS: [Column; 7] = [
     Column::new("run", 0),

@@ -1,19 +1,20 @@
 //! `chronon-run show`: rows of a table, or what its columns look like.
 
 use chronon_run_engine::query;
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        project::Project,
+        targets::{self, Unselected},
+    },
+    output::note,
+    rows::{self, Found, Place, Target},
+};
 use chronon_run_report::count;
 use chronon_run_rows::{Column, Profile, RowsError, Summary, Value};
 
-use crate::{
-    cli::SelectArgs,
-    cli::ShowArgs,
-    context::Project,
-    failure::Failure,
-    output::note,
-    rows::{self, Found, Place, Target},
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
-};
+use crate::cli::{SelectArgs, ShowArgs};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     let condition = args.condition.as_deref().map(query::condition).transpose();

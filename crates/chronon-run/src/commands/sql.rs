@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 
 use chronon_run_core::{Ds, PartitionRange};
 use chronon_run_plan::{Asset, AssetIndex, Fill, Step};
-
-use crate::{
-    cli::SelectArgs,
-    cli::SqlArgs,
-    context::Project,
+use chronon_run_project::{
+    engines::sql_work::compile,
     failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        project::Project,
+        targets::{self, Unselected},
+    },
     output::print,
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
-    work::compile,
 };
+
+use crate::cli::{SelectArgs, SqlArgs};
 
 pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
     let context = targets::load(

@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 use chronon_run_core::{AssetId, Ds, RangeSet, event::Compared};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, causes_text, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        project::{Project, now_millis},
+        targets::{self, Unselected},
+    },
+    output::{json, note, on_screen, print},
+    planning::{
+        due::Now,
+        online::{self, Online},
+        prepared::{Planned, Wanted},
+    },
+    streaming::{self, AppStatus},
+};
 use chronon_run_report::{Column, ago, comparison_text, count, differing_columns, outcome};
 use serde::Serialize;
 
-use crate::{
-    cli::{DayArgs, Output, StatusArgs},
-    context::{Project, now_millis},
-    due::Now,
-    failure::Failure,
-    online::{self, Online},
-    output::{json, note, on_screen, print},
-    planning::{Planned, Wanted},
-    streaming::{self, AppStatus},
-    targets::{self, Unselected},
-    warehouse::CatalogSession,
-};
+use crate::cli::{DayArgs, Output, StatusArgs};
 
 /// Characters of a bar at most.
 const BAR: u32 = 30;

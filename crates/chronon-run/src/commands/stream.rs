@@ -4,18 +4,18 @@ use chronon_run_core::ds::format_instant;
 use chronon_run_exec::signals;
 use chronon_run_export::Link;
 use chronon_run_ledger::Ledger;
+use chronon_run_project::{
+    failure::Failure,
+    loading::project::{Project, now_millis},
+    output::{json, note, print},
+    planning::online::{self, Online},
+    runs::stream_metrics,
+    streaming::{self, App, AppStatus, Health},
+};
 use chronon_run_report::{duration, table};
 use serde::Serialize;
 
-use crate::{
-    cli::{Output, StreamArgs},
-    context::{Project, now_millis},
-    failure::Failure,
-    online::{self, Online},
-    output::{json, note, print},
-    stream_metrics,
-    streaming::{self, App, AppStatus, Health},
-};
+use crate::cli::{Output, StreamArgs};
 
 pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
     let context = Project::load()?;

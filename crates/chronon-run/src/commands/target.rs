@@ -9,17 +9,19 @@ use chronon_run_catalog::{Catalog, Hive};
 use chronon_run_conf::target::TARGET_PROPERTY;
 use chronon_run_core::TableName;
 use chronon_run_exec::lock::{self, LockError};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{
+        project::{Project, now_millis},
+        targets::{self, InTarget, Unselected},
+    },
+    output::{agreed, json, note, print},
+};
 use chronon_run_report::{count, table};
 use serde::Serialize;
 
-use crate::{
-    cli::{Output, SelectArgs, TargetCommand},
-    context::{Project, now_millis},
-    failure::Failure,
-    output::{agreed, json, note, print},
-    targets::{self, InTarget, Unselected},
-    warehouse::CatalogSession,
-};
+use crate::cli::{Output, SelectArgs, TargetCommand};
 
 pub(crate) fn run(command: &TargetCommand) -> Result<(), Failure> {
     match command {

@@ -4,15 +4,14 @@ use std::{fs, net::TcpListener, sync::Arc};
 
 use chronon_run_core::CommandLine;
 use chronon_run_process::{Detached, Stop};
+use chronon_run_project::{
+    failure::Failure,
+    loading::project::Project,
+    output::{note, print},
+};
 use chronon_run_ui::{Guard, Settings, Token, serve};
 
-use crate::{
-    cli::UiArgs,
-    context::Project,
-    failure::Failure,
-    output::{note, print},
-    ui::Pages,
-};
+use crate::{cli::UiArgs, ui::Pages};
 
 pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
     // What is wrong with the workspace is reported here, as by any command.

@@ -3,13 +3,13 @@
 use chronon_run_core::CommandLine;
 use chronon_run_ledger::RunState;
 use chronon_run_process::{Detached, ask_to_end};
+use chronon_run_project::{
+    failure::Failure,
+    loading::project::{Project, own_program},
+};
 use chronon_run_ui::{Action, PlanForm};
 
 use super::selected;
-use crate::{
-    context::{Project, own_program},
-    failure::Failure,
-};
 
 pub(super) fn act(context: &Project, action: &Action) -> Result<String, Failure> {
     match action {

@@ -15,6 +15,17 @@ use chronon_run_core::{AssetId, ConfType, Ds, PartitionRange, secret::mask_text}
 use chronon_run_export::{listing, status};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord};
 use chronon_run_plan::{Explanation, Plan, explain};
+use chronon_run_project::{
+    engines::sql_work::preview,
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::project::{Project, now_millis},
+    planning::{
+        due::Now,
+        online,
+        prepared::{Planned, Wanted},
+    },
+};
 use chronon_run_ui::{
     Action, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source, Trouble, View,
 };
@@ -26,13 +37,6 @@ use crate::{
         sql,
         status::{facts, streams},
     },
-    context::{Project, now_millis},
-    due::Now,
-    failure::Failure,
-    online,
-    planning::{Planned, Wanted},
-    warehouse::CatalogSession,
-    work::preview,
 };
 
 /// A workspace is read again after this time at the earliest.

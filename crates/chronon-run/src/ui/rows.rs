@@ -1,15 +1,14 @@
 //! The first rows of a day, and what its columns look like.
 
 use chronon_run_core::{AssetId, Ds};
+use chronon_run_project::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::project::Project,
+    rows::{self, Found, Place, Target},
+};
 use chronon_run_rows::{Profile, Scan, Value};
 use chronon_run_ui::Rows;
-
-use crate::{
-    context::Project,
-    failure::Failure,
-    rows::{self, Found, Place, Target},
-    warehouse::CatalogSession,
-};
 
 /// Rows that are shown.
 const FIRST: u64 = 100;

@@ -1,0 +1,446 @@
+//! Data checks: the rows of a day are read after a step has filled it, and nothing is made of a day that does
+//! not pass. What was found is kept beside the ledger, a file for each asset, until the day is checked again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use chronon_run_core::{
+    AssetId, Diagnostic, Ds, Location,
+    event::{Outcome, StepIndex},
+};
+use chronon_run_exec::{
+    Job, RetryDecision, ScriptMark, StageProgress, Task, Verdict, Work, WorkError,
+};
+use chronon_run_plan::{Asset, AssetIndex, Selection};
+use chronon_run_rows::{Rules, Violation};
+use chronon_run_workspace::{DataCheck, OnFail};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::project::{Project, now_millis},
+    output::note,
+    rows::{self, Found, Place, Target},
+};
+
+/// What a check found of a day.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// The asset whose day was checked.
+    pub asset: AssetId,
+    /// The day.
+    pub ds: Ds,
+    /// The name of the check.
+    pub check: String,
+    /// Whether the day is as the check wants it.
+    pub passed: bool,
+    /// Whether nothing is made of the day if it did not pass.
+    pub blocks: bool,
+    /// The column that it is about, if it is about one.
+    pub column: Option<String>,
+    /// What was found and what is the bound.
+    pub message: Option<String>,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+}
+
+impl CheckResult {
+    /// `check guests of out.a failed on 2026-01-03: …`, if it failed.
+    pub fn text(&self) -> Option<String> {
+        let message = self.message.as_ref().filter(|_| !self.passed)?;
+        Some(format!(
+            "check `{}` of {} failed on {}: {message}",
+            self.check, self.asset, self.ds
+        ))
+    }
+}
+
+/// The checks of a workspace, by asset.
+pub struct Checks<'a> {
+    context: &'a Project,
+    warehouse: &'a CatalogSession,
+    of: BTreeMap<AssetIndex, Vec<&'a DataCheck>>,
+}
+
+impl<'a> Checks<'a> {
+    /// The checks of a workspace, whose tables are read from `warehouse`.
+    pub fn new(context: &'a Project, warehouse: &'a CatalogSession) -> Self {
+        let mut of: BTreeMap<AssetIndex, Vec<&DataCheck>> = BTreeMap::new();
+        for check in &context.workspace.checks {
+            for index in selected(context, check).unwrap_or_default() {
+                of.entry(index).or_default().push(check);
+            }
+        }
+        Self {
+            context,
+            warehouse,
+            of,
+        }
+    }
+
+    /// The assets that have checks.
+    pub fn assets(&self) -> BTreeSet<AssetIndex> {
+        self.of.keys().copied().collect()
+    }
+
+    /// Checks these days of an asset and keeps what was found.
+    pub fn run(
+        &self,
+        index: AssetIndex,
+        days: impl Iterator<Item = Ds>,
+    ) -> Result<Vec<CheckResult>, Failure> {
+        let asset = &self.context.graph.assets[index];
+        let Some(checks) = self.of.get(&index) else {
+            return Ok(Vec::new());
+        };
+        let mut results = Vec::new();
+        for ds in days {
+            for check in checks {
+                results.push(self.check(asset, check, ds)?);
+            }
+        }
+        Records::of(self.context).keep(&asset.id, &results);
+        Ok(results)
+    }
+
+    fn check(&self, asset: &Asset, check: &DataCheck, ds: Ds) -> Result<CheckResult, Failure> {
+        let name = name_of(check);
+        let failed = |error: Failure| {
+            let text = error.text();
+            Failure::setup(format!("check `{name}` of {} on {ds}: {text}", asset.id))
+        };
+        let found = self.violations(asset, check, ds).map_err(failed)?;
+        let texts: Vec<&str> = found.iter().map(|found| found.text.as_str()).collect();
+        Ok(CheckResult {
+            asset: asset.id.clone(),
+            ds,
+            passed: found.is_empty(),
+            blocks: check.on_fail == OnFail::Block,
+            column: found.iter().find_map(|found| found.column.clone()),
+            message: (!texts.is_empty()).then(|| texts.join("; ")),
+            at: now_millis(),
+            check: name.clone(),
+        })
+    }
+
+    fn violations(
+        &self,
+        asset: &Asset,
+        check: &DataCheck,
+        ds: Ds,
+    ) -> Result<Vec<Violation>, Failure> {
+        let partition = ds.plus(asset.shift);
+        let mut found = Vec::new();
+        let rules = self.rules(asset, check, ds)?;
+        if rules != Rules::default() {
+            found.extend(self.evaluate(asset, &rules, partition)?);
+        }
+        if let Some(sql) = &check.sql {
+            let query = sql
+                .replace("{table}", &asset.table.to_string())
+                .replace("{ds}", &partition.to_string());
+            let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
+            let rows = answer.scan.row_count();
+            if rows > 0 {
+                found.push(Violation {
+                    column: None,
+                    text: format!("its query returns {rows} rows, none are expected"),
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    fn rules(&self, asset: &Asset, check: &DataCheck, ds: Ds) -> Result<Rules, Failure> {
+        let accepted = check.accepted.iter();
+        let accepted =
+            accepted.map(|(name, values)| (name.clone(), values.iter().cloned().collect()));
+        let newest = match (&check.time_column, check.max_age) {
+            (Some(column), Some(age)) => {
+                let end = (i64::from(ds.epoch_days()) + 1) * 86_400_000;
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                Some((column.clone(), end.saturating_sub(age)))
+            }
+            _ => None,
+        };
+        let change = match check.max_change {
+            Some(share) => self
+                .mean_rows(asset, ds, check.change_days)?
+                .map(|mean| (share, mean)),
+            None => None,
+        };
+        Ok(Rules {
+            least_rows: check.min_rows,
+            most_rows: check.max_rows,
+            null_share: check.max_null_share.clone(),
+            unique: check.unique.clone(),
+            accepted: accepted.collect(),
+            change,
+            newest,
+        })
+    }
+
+    /// The mean number of rows of the days before that are filled.
+    fn mean_rows(&self, asset: &Asset, ds: Ds, days: u32) -> Result<Option<f64>, Failure> {
+        let mut counts = Vec::new();
+        for back in 1..=i32::try_from(days).unwrap_or(i32::MAX) {
+            match self.place(asset, ds.plus(asset.shift - back)) {
+                Ok(place) => counts.push(self.count(&place)?),
+                Err(Failure::NotFilled { .. }) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a mean needs no more digits")]
+        let mean = counts.iter().sum::<u64>() as f64 / counts.len().max(1) as f64;
+        Ok((!counts.is_empty()).then_some(mean))
+    }
+
+    fn count(&self, place: &Place) -> Result<u64, Failure> {
+        if let Some(catalog) = self.warehouse.catalog()
+            && let Found::Rows(scan) = rows::find(catalog, place)?
+        {
+            return Ok(scan.row_count());
+        }
+        let query = crate::rows::select(place, &[], None);
+        let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
+        Ok(answer.scan.row_count())
+    }
+
+    fn place(&self, asset: &Asset, partition: Ds) -> Result<Place, Failure> {
+        let target = Target {
+            table: asset.table.clone(),
+            asset: Some(asset.id.clone()),
+        };
+        let name = asset.id.to_string();
+        let storage = match self.warehouse.catalog() {
+            Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
+            None => None,
+        };
+        let Some(storage) = storage else {
+            return Err(target.missing(self.context, &name));
+        };
+        Place::find(self.context, &target, &name, Some(partition), storage)
+    }
+
+    fn evaluate(
+        &self,
+        asset: &Asset,
+        rules: &Rules,
+        partition: Ds,
+    ) -> Result<Vec<Violation>, Failure> {
+        let place = self.place(asset, partition)?;
+        let info = &place.storage.info;
+        let mut columns = rules.columns();
+        // Rows are counted without reading more than one column.
+        if let (true, Some(first)) = (columns.is_empty(), info.columns.first()) {
+            columns.push(first.name.clone());
+        }
+        let all = info.columns.iter().chain(&info.partition_columns);
+        let known: Vec<&str> = all.map(|column| column.name.as_str()).collect();
+        let is_known = |name: &&String| !known.iter().any(|k| k.eq_ignore_ascii_case(name));
+        if let Some(missing) = columns.iter().find(is_known) {
+            return Err(Failure::setup(format!(
+                "there is no column `{missing}`; {} has {}",
+                place.table,
+                known.join(", ")
+            )));
+        }
+        if let Some(catalog) = self.warehouse.catalog()
+            && let Found::Rows(scan) = rows::find(catalog, &place)?
+        {
+            let scan = scan.select(&columns).map_err(rows::failure)?;
+            let found = rules.violations(&scan.columns(), scan.rows(None));
+            return found.map_err(Failure::setup);
+        }
+        let query = crate::rows::select(&place, &columns, None);
+        let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
+        let found = rules.violations(&answer.scan.columns(), answer.scan.rows(None));
+        found.map_err(Failure::setup)
+    }
+}
+
+fn selected(context: &Project, check: &DataCheck) -> Result<BTreeSet<AssetIndex>, String> {
+    let parsed = Selection::parse(std::slice::from_ref(&check.select), &[]);
+    let found = parsed.and_then(|selection| selection.resolve(&context.graph, false));
+    found.map_err(|error| error.to_string())
+}
+
+/// The name of a check in messages: its own, or what it checks.
+fn name_of(check: &DataCheck) -> String {
+    if let Some(name) = &check.name {
+        return name.clone();
+    }
+    let rules = [
+        (check.min_rows.is_some(), "min_rows"),
+        (check.max_rows.is_some(), "max_rows"),
+        (!check.max_null_share.is_empty(), "max_null_share"),
+        (!check.unique.is_empty(), "unique"),
+        (!check.accepted.is_empty(), "accepted"),
+        (check.max_change.is_some(), "max_change"),
+        (check.max_age.is_some(), "max_age"),
+        (check.sql.is_some(), "sql"),
+    ];
+    let named = rules.iter().filter(|(there, _)| *there);
+    let names: Vec<&str> = named.map(|(_, name)| *name).collect();
+    names.join(", ")
+}
+
+/// Checks that select nothing.
+pub fn findings(context: &Project) -> Vec<Diagnostic> {
+    let file = &context.workspace.file;
+    let checks = context.workspace.checks.iter();
+    let wrong = checks.filter_map(|check| {
+        let why = selected(context, check).err()?;
+        let at = Location::bytes(file, check.span.clone());
+        Some(Diagnostic::error("check", why).at(at))
+    });
+    wrong.collect()
+}
+
+/// What was found last of each day of each asset.
+pub struct Records {
+    folder: PathBuf,
+}
+
+impl Records {
+    /// The records of a workspace.
+    pub fn of(context: &Project) -> Self {
+        Self {
+            folder: context.history_dir().join("checks"),
+        }
+    }
+
+    /// The days on which nothing is made of an asset, and why.
+    pub fn blocked(&self) -> BTreeMap<AssetId, BTreeMap<Ds, String>> {
+        let mut blocked: BTreeMap<AssetId, BTreeMap<Ds, String>> = BTreeMap::new();
+        for result in self.all().into_iter().filter(|result| result.blocks) {
+            if let Some(text) = result.text() {
+                let days = blocked.entry(result.asset.clone()).or_default();
+                days.entry(result.ds).or_insert(text);
+            }
+        }
+        blocked
+    }
+
+    /// Everything that was found last.
+    pub fn all(&self) -> Vec<CheckResult> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        paths.iter().flat_map(|path| read(path)).collect()
+    }
+
+    /// Keeps these in place of what was found of the same days before. What cannot be kept is said: the day
+    /// would not be blocked.
+    fn keep(&self, asset: &AssetId, results: &[CheckResult]) {
+        let days: BTreeSet<Ds> = results.iter().map(|result| result.ds).collect();
+        let path = self
+            .folder
+            .join(format!("{}.json", asset.to_string().replace('/', ".")));
+        let mut kept = read(&path);
+        kept.retain(|known| !days.contains(&known.ds));
+        kept.extend_from_slice(results);
+        kept.sort_by(|a, b| (a.ds, &a.check).cmp(&(b.ds, &b.check)));
+        let written = fs::create_dir_all(&self.folder)
+            .and_then(|()| serde_json::to_vec(&kept).map_err(io::Error::from))
+            .and_then(|text| chronon_run_process::replace(&path, text));
+        if let Err(error) = written {
+            note(&format!("cannot write {}: {error}", path.display()));
+        }
+    }
+}
+
+fn read(path: &Path) -> Vec<CheckResult> {
+    let text = fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// The work of an engine, whose days are checked once they are seen.
+pub struct WithChecks<'a> {
+    pub(crate) engine: Box<dyn Work + 'a>,
+    pub(crate) checks: Checks<'a>,
+    /// Steps whose last attempt did not pass.
+    pub failed: Mutex<BTreeSet<StepIndex>>,
+}
+
+impl WithChecks<'_> {
+    fn note_failed(&self, step: StepIndex, failed: bool) {
+        let mut all = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed {
+            true => all.insert(step),
+            false => all.remove(&step),
+        };
+    }
+
+    fn check(&self, job: &Job, verdict: Verdict) -> Result<Verdict, WorkError> {
+        let Some(index) = self.checks.context.graph.find(&job.asset) else {
+            return Ok(verdict);
+        };
+        let results = self.checks.run(index, verdict.filled.iter());
+        let results = results.map_err(|error| {
+            self.note_failed(job.step, true);
+            WorkError::Failed(error.text())
+        })?;
+        let failed = results.iter().filter(|result| !result.passed);
+        for warning in failed.clone().filter(|result| !result.blocks) {
+            note(&format!("warning: {}", warning.text().unwrap_or_default()));
+        }
+        let blocking: Vec<String> = failed
+            .filter(|result| result.blocks)
+            .filter_map(CheckResult::text)
+            .collect();
+        self.note_failed(job.step, !blocking.is_empty());
+        match blocking.is_empty() {
+            true => Ok(verdict),
+            false => Err(WorkError::Failed(blocking.join("; "))),
+        }
+    }
+}
+
+impl Work for WithChecks<'_> {
+    fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
+        self.engine.prepare(job, attempt)
+    }
+
+    fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
+        self.check(job, self.engine.verify(job)?)
+    }
+
+    fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        self.engine.explain(job, log, outcome)
+    }
+
+    fn settle(&self, job: &Job, log: &Path, outcome: &Outcome) -> Result<(), String> {
+        self.engine.settle(job, log, outcome)
+    }
+
+    fn application(&self, line: &str) -> Option<String> {
+        self.engine.application(line)
+    }
+
+    fn progress(&self, line: &str) -> Option<StageProgress> {
+        self.engine.progress(line)
+    }
+
+    fn mark(&self, line: &str) -> Option<ScriptMark> {
+        self.engine.mark(line)
+    }
+
+    fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
+        self.engine.statement(job, ended)
+    }
+
+    /// The same rows would not pass again.
+    fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed.contains(&job.step) {
+            true => RetryDecision::GiveUp,
+            false => self.engine.retry(job, outcome, log),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The steps of a plan, with either engine.
+
+pub mod analyzing;
+pub mod checking;
+pub mod driver;
+pub mod driver_work;
+pub mod hosts;
+pub mod kv;
+pub mod retrying;
+pub mod spark_sql;
+pub mod sql_work;

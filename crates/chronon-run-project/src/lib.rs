@@ -1,0 +1,18 @@
+//! An opened workspace: its confs, their graph, its catalog, ledger and Spark; how days are planned and
+//! filled with either engine; streaming apps, hooks, seeds and sampling.
+//!
+//! Invariant: no command line is parsed here. A command passes values and prints what it gets; only notes about
+//! what happens on the way are written from here, through [`output`].
+
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
+pub mod engines;
+pub mod failure;
+pub mod listing;
+pub mod loading;
+pub mod options;
+pub mod output;
+pub mod planning;
+pub mod rows;
+pub mod runs;
+pub mod streaming;

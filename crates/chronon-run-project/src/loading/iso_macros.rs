@@ -1,0 +1,46 @@
+//! Staging queries that compare Chronon's macros, which are days of the form `yyyy-MM-dd`, with partitions
+//! that are days of another form.
+
+use chronon_run_conf::unconverted_macro;
+use chronon_run_core::{AssetKind, ConfType, Diagnostic, PartitionFormat, TableName};
+use chronon_run_engine::sql;
+use chronon_run_plan::Asset;
+
+use crate::loading::{formats::place, project::Project};
+
+/// Staging queries that compare an ISO day with days of another form.
+pub fn findings(context: &Project) -> Vec<Diagnostic> {
+    let assets = context.graph.assets.iter();
+    assets.filter_map(|asset| finding(context, asset)).collect()
+}
+
+fn finding(context: &Project, asset: &Asset) -> Option<Diagnostic> {
+    let is_query = asset.id.conf.conf_type == ConfType::StagingQuery;
+    if !is_query || asset.id.step != AssetKind::Backfill {
+        return None;
+    }
+    let sql::Conf::StagingQuery(query) = context.conf(&asset.id)? else {
+        return None;
+    };
+    let written = unconverted_macro(&query.query)?;
+    let mut tables = asset.inputs.iter().map(|input| &input.spec.table);
+    let (table, format) = tables.find_map(|table| Some((table, other_format(context, table)?)))?;
+    let message = format!(
+        "{} reads {table}, whose partitions are days of the form {format}, and `{written}` is a day of the form yyyy-MM-dd: a comparison of the two is wrong without an error",
+        asset.id.conf.name
+    );
+    let file = context.workspace.repo.join(&asset.path);
+    let hint = format!(
+        "write the day in that form, e.g. date_format('{written}', '{format}') in a comparison with {table}"
+    );
+    let finding = Diagnostic::warning("macro-format", message).at(place(&file, written));
+    Some(finding.hint(hint))
+}
+
+/// The format of a table's days, if it is another one than that of the macros.
+fn other_format<'a>(context: &'a Project, table: &TableName) -> Option<&'a PartitionFormat> {
+    let settings = context.workspace.sources.get(table);
+    let declared = settings.and_then(|settings| settings.partition_format.as_ref());
+    let format = declared.or_else(|| context.graph.formats.get(table))?;
+    (!format.is_iso()).then_some(format)
+}

@@ -1,0 +1,15 @@
+//! The workspace and its confs, and what can be said of them before the catalog is asked.
+
+pub mod compiling;
+pub mod days;
+pub mod formats;
+pub mod installing;
+pub mod iso_macros;
+pub mod jars;
+pub mod machine;
+pub mod project;
+pub mod seed_days;
+pub mod selecting;
+pub mod state;
+pub mod supply;
+pub mod targets;

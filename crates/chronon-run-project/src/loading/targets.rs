@@ -1,0 +1,489 @@
+//! Targets: the same workspace, whose outputs go to namespaces of their own. A context is turned into that
+//! of a target once; everything after that plans and runs the target's confs and keeps their history apart.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::PathBuf,
+};
+
+use chronon_run_conf::target::{KeyRows, Retarget, SAMPLE_PROPERTY, Sample, TARGET_PROPERTY};
+use chronon_run_core::{
+    AssetId, AssetKind, CatalogSnapshot, ConfId, Diagnostic, Location, TableName,
+};
+use chronon_run_engine::spark::statements::Statements;
+use chronon_run_exec::WorkError;
+use chronon_run_plan::{Asset, AssetIndex, Graph, Plan, PlanTarget, Role, origins};
+use chronon_run_workspace::{Hooks, Target, Workspace};
+
+use crate::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::project::Project,
+    options::{SampleArgs, SelectArgs},
+    output::note,
+    runs::seeding,
+};
+
+/// What a context knows of the target that it is for.
+pub struct InTarget {
+    pub(crate) name: String,
+    /// The target's namespace for each namespace of production.
+    pub namespaces: BTreeMap<String, String>,
+    sample: Option<Sample>,
+    /// The target's tables of production's seeds.
+    pub seeds: BTreeSet<TableName>,
+    /// What production fills.
+    production: BTreeSet<TableName>,
+    /// Why confs cannot be filled here.
+    refused: BTreeMap<ConfId, String>,
+    /// What the command selects, as production resolves it.
+    selected: (SelectArgs, BTreeSet<AssetId>),
+}
+
+/// Which assets a command without selectors means in a target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unselected {
+    /// Every table that a selection of everything fills.
+    All,
+    /// Those whose tables exist there.
+    Built,
+}
+
+/// The workspace of the current directory, for a target if one is named.
+pub fn load(
+    target: Option<&str>,
+    select: &SelectArgs,
+    unselected: Unselected,
+) -> Result<Project, Failure> {
+    let context = Project::load()?;
+    enter(context, target, select, unselected, None)
+}
+
+/// The context of a target; `context` itself if none is named.
+pub fn enter(
+    context: Project,
+    target: Option<&str>,
+    select: &SelectArgs,
+    unselected: Unselected,
+    sample: Option<Sample>,
+) -> Result<Project, Failure> {
+    let Some(name) = target else {
+        return Ok(context);
+    };
+    let settings = named(&context.workspace, name)?;
+    let namespaces = namespaces(settings, &context.workspace, &context.graph)?;
+    let entering = Entering {
+        name,
+        production: production(&context.graph),
+        namespaces,
+        warehouse: CatalogSession::look(&context.workspace)?,
+        context,
+        sample,
+    };
+    entering.context(select, unselected)
+}
+
+/// A context of production on its way to that of a target.
+struct Entering<'n> {
+    name: &'n str,
+    context: Project,
+    namespaces: BTreeMap<String, String>,
+    production: BTreeSet<TableName>,
+    warehouse: CatalogSession,
+    sample: Option<Sample>,
+}
+
+impl Entering<'_> {
+    fn context(self, select: &SelectArgs, unselected: Unselected) -> Result<Project, Failure> {
+        let existing = self.existing()?;
+        let selected = self.selected(select, unselected, &existing)?;
+        let retarget = self.retarget(&selected, &existing)?;
+        let derived = retarget.apply(&self.context.repo);
+        let mut workspace = self.context.workspace.clone();
+        let seeds = workspace.seeds.iter();
+        let seeds = seeds.filter_map(|seed| self.own(&seed.table)).collect();
+        rename(&mut workspace, &retarget);
+        let target = InTarget {
+            name: self.name.to_owned(),
+            namespaces: self.namespaces,
+            sample: self.sample,
+            production: self.production,
+            seeds,
+            refused: derived.refused,
+            selected: (select.clone(), selected),
+        };
+        Ok(self
+            .context
+            .in_target(workspace, derived.repo, &retarget, target))
+    }
+
+    /// The target's table of one of production's.
+    fn own(&self, table: &TableName) -> Option<TableName> {
+        let namespace = self.namespaces.get(table.namespace())?;
+        TableName::new(namespace, table.name()).ok()
+    }
+
+    /// The tables of production that the target has, too.
+    fn existing(&self) -> Result<BTreeSet<TableName>, Failure> {
+        let Some(catalog) = self.warehouse.catalog() else {
+            return Ok(BTreeSet::new());
+        };
+        let pairs = self.production.iter();
+        let pairs: Vec<(&TableName, TableName)> = pairs
+            .filter_map(|table| Some((table, self.own(table)?)))
+            .collect();
+        let requests: Vec<_> = pairs
+            .iter()
+            .map(|(_, own)| (own.clone(), Vec::new()))
+            .collect();
+        let found = catalog.snapshot(&requests).map_err(Failure::setup)?;
+        let found = pairs
+            .into_iter()
+            .filter(|(_, own)| found.table(own).is_some());
+        Ok(found.map(|(table, _)| table.clone()).collect())
+    }
+
+    fn selected(
+        &self,
+        select: &SelectArgs,
+        unselected: Unselected,
+        existing: &BTreeSet<TableName>,
+    ) -> Result<BTreeSet<AssetId>, Failure> {
+        let built = select.is_empty() && unselected == Unselected::Built;
+        let assets = &self.context.graph.assets;
+        let found = self.context.select(select, built)?.into_iter();
+        let found = found.filter(|&index| !built || existing.contains(&assets[index].table));
+        Ok(found.map(|index| assets[index].id.clone()).collect())
+    }
+
+    /// Which references go to the target: those to what is selected, to what exists there, and to seeds
+    /// that production does not have as their files are now.
+    fn retarget(
+        &self,
+        selected: &BTreeSet<AssetId>,
+        existing: &BTreeSet<TableName>,
+    ) -> Result<Retarget, Failure> {
+        let confs: BTreeSet<&ConfId> = selected.iter().map(|asset| &asset.conf).collect();
+        let assets = self.context.graph.assets.iter();
+        let filled = assets
+            .filter(|asset| confs.contains(&asset.id.conf))
+            .flat_map(|asset| asset.may_write(false));
+        let seeds = seeding::not_loaded(&self.context, &self.warehouse)?;
+        let all = existing.iter().cloned().chain(filled).chain(seeds);
+        let tables = all.filter_map(|table| Some((table.clone(), self.own(&table)?)));
+        Ok(Retarget {
+            tables: tables.collect(),
+            namespaces: self.namespaces.clone(),
+            properties: vec![(TARGET_PROPERTY.to_owned(), self.name.to_owned())],
+            sample: self.sample.clone(),
+        })
+    }
+}
+
+/// Settings that name tables, for the target. Commands that tell others of a run, or load what is served, are
+/// for production only.
+fn rename(workspace: &mut Workspace, retarget: &Retarget) {
+    workspace.seeds = std::mem::take(&mut workspace.seeds)
+        .into_iter()
+        .filter_map(|seed| {
+            let table = retarget.tables.get(&seed.table)?.clone();
+            Some(chronon_run_workspace::Seed { table, ..seed })
+        })
+        .collect();
+    let own: Vec<_> = workspace
+        .sources
+        .iter()
+        .filter_map(|(table, settings)| {
+            Some((retarget.tables.get(table)?.clone(), settings.clone()))
+        })
+        .collect();
+    workspace.sources.extend(own);
+    workspace.hooks = Hooks {
+        timeout: workspace.hooks.timeout,
+        ..Hooks::default()
+    };
+}
+
+impl InTarget {
+    /// The folder, below the state folder, of the target's history.
+    pub fn folder(workspace: &Workspace, name: &str) -> PathBuf {
+        workspace.state_dir.join("targets").join(name)
+    }
+
+    /// The assets that these arguments select, if they are those of the command.
+    pub fn selected(&self, args: &SelectArgs, graph: &Graph) -> Option<BTreeSet<AssetIndex>> {
+        let (known, assets) = &self.selected;
+        let found = (known == args).then(|| assets.iter().filter_map(|id| graph.find(id)));
+        found.map(Iterator::collect)
+    }
+
+    fn own_namespaces(&self) -> BTreeSet<&str> {
+        self.namespaces.values().map(String::as_str).collect()
+    }
+
+    /// Why an asset is not filled in a target.
+    pub fn refusal(&self, asset: &Asset, driver: bool) -> Option<String> {
+        let serves = matches!(
+            asset.id.step,
+            AssetKind::Upload | AssetKind::Kv | AssetKind::Streaming
+        );
+        if serves {
+            let what = "uploads, loads into the KV store and streaming apps serve production and are not run in a target";
+            return Some(what.to_owned());
+        }
+        if let Some(why) = self.refused.get(&asset.id.conf) {
+            return Some(why.clone());
+        }
+        let outside = asset.writes_outside(&self.own_namespaces(), driver)?;
+        let parent = asset.inputs.iter().any(|input| {
+            let is_parent = input.role == Role::Parent;
+            is_parent && input.spec.table == outside
+        });
+        Some(match parent {
+            true => format!(
+                "the Driver would also compute {outside}, the join that it reads, in production: select that join, too, e.g. with `+{}`",
+                asset.id.conf.name
+            ),
+            false => format!("it would write {outside}, which is not a table of the target"),
+        })
+    }
+
+    /// Whether a step of the asset writes in the target only. The plan left out what does not; a step that
+    /// gets here nevertheless is not started.
+    fn check_step(&self, asset: &Asset, driver: bool) -> Result<(), WorkError> {
+        match asset.writes_outside(&self.own_namespaces(), driver) {
+            None => Ok(()),
+            Some(table) => Err(outside(
+                &asset.id.to_string(),
+                &table.to_string(),
+                &self.name,
+            )),
+        }
+    }
+
+    /// Whether every statement of a script that names the table that it writes writes in the target.
+    fn check_script(&self, asset: &AssetId, statements: &Statements) -> Result<(), WorkError> {
+        let own = self.own_namespaces();
+        for table in statements.tables() {
+            let namespace = table.split('.').next().unwrap_or_default().to_lowercase();
+            if !table.contains('.') || !own.contains(namespace.as_str()) {
+                return Err(outside(&asset.to_string(), table, &self.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a plan says of the target.
+    pub fn of_plan(&self, graph: &Graph, selected: &BTreeSet<AssetIndex>) -> PlanTarget {
+        PlanTarget {
+            name: self.name.clone(),
+            namespaces: self.namespaces.clone(),
+            sample: self.sample.clone(),
+            inputs: origins(graph, selected, &self.own_namespaces(), &self.production),
+        }
+    }
+
+    /// Refuses to fill days of a table that holds another sample than this command asks for.
+    pub fn check_samples(
+        &self,
+        context: &Project,
+        plan: &Plan,
+        snapshot: &CatalogSnapshot,
+    ) -> Result<(), Failure> {
+        let assets: BTreeSet<&AssetId> = plan.steps.iter().map(|step| &step.asset).collect();
+        for asset in assets {
+            let Some(index) = context.graph.find(asset) else {
+                continue;
+            };
+            let table = &context.graph.assets[index].table;
+            let Some(state) = snapshot.table(table) else {
+                continue;
+            };
+            let there = state.info.properties.get(SAMPLE_PROPERTY);
+            let wanted = context.table_property(asset, SAMPLE_PROPERTY);
+            if there != wanted.as_ref() {
+                return Err(Failure::hinted(
+                    format!(
+                        "{table} holds {}, and this command would fill {}",
+                        sample_text(there),
+                        sample_text(wanted.as_ref())
+                    ),
+                    format!(
+                        "give the same --sample or --keys as before, or drop the target first: `chronon-run target drop {}`",
+                        self.name
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sample_text(property: Option<&String>) -> String {
+    match property {
+        Some(sample) => format!("a sample ({sample})"),
+        None => "all rows".to_owned(),
+    }
+}
+
+fn outside(asset: &str, table: &str, target: &str) -> WorkError {
+    WorkError::Failed(format!(
+        "internal error: the step of {asset} would write {table}, which is not a table of the target {target}; nothing was written"
+    ))
+}
+
+/// Fails if a step of a target would write elsewhere; called right before each step.
+pub fn check_step(context: &Project, asset: &Asset) -> Result<(), WorkError> {
+    let target = context.target.as_ref();
+    target.map_or(Ok(()), |target| {
+        target.check_step(asset, context.uses_driver())
+    })
+}
+
+/// The same for the script that the step runs.
+pub fn check_script(
+    context: &Project,
+    asset: &AssetId,
+    statements: &Statements,
+) -> Result<(), WorkError> {
+    let target = context.target.as_ref();
+    target.map_or(Ok(()), |target| target.check_script(asset, statements))
+}
+
+/// Says which target a run is for.
+pub fn tell(plan: &Plan) {
+    if let Some(target) = &plan.target {
+        note(chronon_run_export::target_text(target).trim_end());
+    }
+}
+
+/// Writes the target's confs of a plan for the Driver, which reads files. The repo stays as it is.
+pub fn write_confs(context: &Project, plan: &Plan) -> Result<(), Failure> {
+    if context.target.is_none() || !context.uses_driver() {
+        return Ok(());
+    }
+    for asset in plan.assets.iter().map(|asset| &asset.asset) {
+        let (Some(index), Some(text)) = (context.graph.find(asset), context.conf_text(asset))
+        else {
+            continue;
+        };
+        let path = context.conf_path(&context.graph.assets[index]);
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        folder
+            .and_then(|()| chronon_run_process::replace(&path, text))
+            .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// The settings of a target.
+pub fn named<'w>(workspace: &'w Workspace, name: &str) -> Result<&'w Target, Failure> {
+    workspace.targets.get(name).ok_or_else(|| {
+        let known: Vec<&str> = workspace.targets.keys().map(String::as_str).collect();
+        let hint = match known.is_empty() {
+            true => format!(
+                "add it to workspace.toml:\n[targets.{name}]\nnamespace = \"{name}_{{user}}_{{namespace}}\""
+            ),
+            false => format!("known are {}", known.join(", ")),
+        };
+        Failure::hinted(format!("workspace.toml has no target `{name}`"), hint)
+    })
+}
+
+/// The user that runs this program, as the environment names it.
+fn user() -> Option<String> {
+    let named = |name| env::var(name).ok().filter(|user: &String| !user.is_empty());
+    named("USER").or_else(|| named("LOGNAME"))
+}
+
+/// The target's namespace for each namespace that production writes to or loads seeds into.
+pub fn namespaces(
+    target: &Target,
+    workspace: &Workspace,
+    graph: &Graph,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let user = match (user(), target.namespace.contains("{user}")) {
+        (None, true) => {
+            return Err(Failure::hinted(
+                "the target's namespace has the user's name in it, and that is not known",
+                "set the variable USER",
+            ));
+        }
+        (user, _) => user.unwrap_or_default(),
+    };
+    let written = graph.assets.iter().flat_map(|asset| asset.may_write(false));
+    let seeds = workspace.seeds.iter().map(|seed| seed.table.clone());
+    let all: BTreeSet<String> = written
+        .chain(seeds)
+        .map(|table| table.namespace().to_owned())
+        .collect();
+    let own = |name: String| {
+        let own = target.namespace(&name, &user);
+        (name, own)
+    };
+    Ok(all.into_iter().map(own).collect())
+}
+
+/// Every table that production fills, and the seeds that it loads are found by their namespaces.
+fn production(graph: &Graph) -> BTreeSet<TableName> {
+    let assets = graph.assets.iter();
+    assets.flat_map(|asset| asset.may_write(false)).collect()
+}
+
+/// What is wrong with the targets of a workspace: namespaces that production or another target uses.
+pub fn findings(workspace: &Workspace, graph: &Graph) -> Vec<Diagnostic> {
+    let mut used: BTreeMap<String, String> = BTreeMap::new();
+    used.insert("default".to_owned(), "every metastore".to_owned());
+    for seed in &workspace.seeds {
+        used.insert(seed.table.namespace().to_owned(), "production".to_owned());
+    }
+    let read = graph.assets.iter().flat_map(|asset| &asset.inputs);
+    let read = read.map(|input| input.spec.table.namespace().to_owned());
+    let written = graph.assets.iter().flat_map(|asset| asset.may_write(false));
+    let written = written.map(|table| table.namespace().to_owned());
+    used.extend(
+        read.chain(written)
+            .map(|name| (name, "production".to_owned())),
+    );
+    let mut found = Vec::new();
+    for (name, target) in &workspace.targets {
+        // Without a user's name nothing can be run in the target, and that is said there.
+        let own = namespaces(target, workspace, graph).unwrap_or_default();
+        let own: BTreeSet<String> = own.into_values().collect();
+        for namespace in &own {
+            if let Some(owner) = used.get(namespace) {
+                found.push(
+                    Diagnostic::error(
+                        "target-namespace",
+                        format!("target `{name}` would write to the namespace `{namespace}` of {owner}"),
+                    )
+                    .at(Location::bytes(&workspace.file, target.span.clone()))
+                    .hint("give the target namespaces of its own, for example `namespace = \"dev_{user}_{namespace}\"`"),
+                );
+            }
+        }
+        used.extend(
+            own.into_iter()
+                .map(|space| (space, format!("target `{name}`"))),
+        );
+    }
+    found
+}
+
+/// What is sampled, as the command line says.
+pub fn sample(args: &SampleArgs) -> Result<Option<Sample>, Failure> {
+    if let Some(path) = &args.keys {
+        let text = fs::read_to_string(path)
+            .map_err(|error| Failure::setup(format!("cannot read {}: {error}", path.display())))?;
+        let keys = KeyRows::parse(&text);
+        let keys = keys.map_err(|error| {
+            Failure::hinted(
+                format!("{}: {error}", path.display()),
+                "the first line names key columns, each other line holds one key, for example:\nuser_id\n17",
+            )
+        })?;
+        return Ok(Some(Sample::Keys(keys)));
+    }
+    Ok(args.sample.map(Sample::Share))
+}

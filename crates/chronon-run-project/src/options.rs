@@ -1,0 +1,122 @@
+//! Options that several commands share, as the command line parses them.
+
+use std::path::PathBuf;
+
+use chronon_run_conf::target::Share;
+use chronon_run_core::Ds;
+use clap::{Args, ValueEnum};
+
+/// The only argument of the process that builds class-data archives in the background of a run.
+pub const BUILD_ARCHIVES: &str = "__build-archives";
+
+/// The only argument of the watchdog process, which ends the children of a run that was killed.
+pub const WATCHDOG: &str = "__watchdog";
+
+/// Which assets a command is about.
+#[derive(Args, Debug, Clone, Default, PartialEq, Eq)]
+pub struct SelectArgs {
+    /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
+    /// `source:`, `table:`, `state:`; a comma means "and", several mean "or".
+    #[arg(value_name = "SELECTOR")]
+    pub selectors: Vec<String>,
+
+    /// The same as SELECTOR.
+    #[arg(short, long, value_name = "SELECTOR", num_args = 1..)]
+    pub select: Vec<String>,
+
+    /// Assets to leave out.
+    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
+    pub exclude: Vec<String>,
+}
+
+impl SelectArgs {
+    /// Whether everything is meant.
+    pub fn is_empty(&self) -> bool {
+        self.selectors.is_empty() && self.select.is_empty() && self.exclude.is_empty()
+    }
+}
+
+/// Which days a command is about.
+#[derive(Args, Debug, Clone, Default)]
+pub struct DayArgs {
+    /// First day, inclusive [default: each asset's own].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub start_ds: Option<Ds>,
+
+    /// Last day, inclusive [default: the last closed day].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub end_ds: Option<Ds>,
+
+    /// One day: both the first and the last.
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with_all = ["start_ds", "end_ds"])]
+    pub ds: Option<Ds>,
+
+    /// The last closed day; no later day is planned [default: `as_of` of workspace.toml, else
+    /// yesterday in the workspace's time zone].
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub as_of: Option<Ds>,
+
+    /// Accept an `--as-of`, `as_of` or `--ds` that is not over yet.
+    #[arg(long)]
+    pub allow_unfinished: bool,
+}
+
+/// Text for people or JSON for programs.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How `show` and `query` print rows.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RowsOutput {
+    /// A table, or one record below another where rows are wider than the screen.
+    #[default]
+    Table,
+    /// A JSON array with a row on each line, with values as Spark's `to_json` writes them.
+    Json,
+    /// CSV with a header; NULL is an empty field, an empty string is `""`.
+    Csv,
+    /// A Parquet file.
+    Parquet,
+}
+
+/// Where the figures of a run go.
+#[derive(Args, Debug, Clone, Default)]
+pub struct MetricsArgs {
+    /// Write figures for Prometheus into this file, e.g. for node_exporter's textfile collector;
+    /// replaced as a whole at the end.
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+}
+
+/// What a run does once the last attempt of a step has failed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFailure {
+    /// Start no further step; let the running ones finish.
+    Stop,
+    /// Go on with every step that does not need the failed one.
+    Continue,
+}
+
+/// Which keys are computed in a target.
+#[derive(Args, Debug, Clone, Default)]
+pub struct SampleArgs {
+    /// Compute only this share of the keys, e.g. `1%`: rows of GroupBys and left rows of joins, the same
+    /// in every run.
+    #[arg(long, value_name = "SHARE", requires = "target")]
+    pub sample: Option<Share>,
+
+    /// Compute only the keys in this file of comma-separated values, whose first line names the columns.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "target",
+        conflicts_with = "sample"
+    )]
+    pub keys: Option<PathBuf>,
+}

@@ -1,0 +1,10 @@
+//! From what a user wants to a plan.
+
+pub mod columns;
+pub mod due;
+pub mod edits;
+pub mod estimates;
+pub mod filled;
+pub mod freshness;
+pub mod online;
+pub mod prepared;

@@ -1,0 +1,10 @@
+//! A run: seeds, hooks, figures, rebuilt tables.
+
+pub mod archives;
+pub mod hooks;
+pub mod metrics;
+pub mod rebuild;
+pub mod run;
+pub mod sampling;
+pub mod seeding;
+pub mod stream_metrics;
