@@ -300,10 +300,12 @@ impl Planner<'_> {
         let existing = self.done(index, target);
         let done = existing.days.intersect(&target.days);
         let never = self.never_exists(asset, &target.days).minus(&done);
+        // A filled day that is out of date loses its rows with those of its input.
         let known_empty_inputs = self
             .known_empty_inputs(asset, &target.days)
             .minus(&done)
-            .minus(&never);
+            .minus(&never)
+            .minus(&self.assessed[index].refilled);
         let never = never.union(&known_empty_inputs);
         let todo = target.days.minus(&done).minus(&never);
         let before = todo.intersect(&self.before_days(index));

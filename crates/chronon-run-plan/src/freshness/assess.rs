@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, Ds, MadeDay, PartitionRange, RangeSet, Slice, TableName};
+use chronon_run_core::{
+    AssetId, Ds, Evidence, MadeDay, PartitionRange, RangeSet, SeenDay, Slice, TableName,
+};
 
 use super::versions::Versions;
 use super::{
@@ -153,10 +155,37 @@ impl Assessor<'_> {
             let there = days_of(input, self.world.snapshot);
             self.versions.entry(slice).or_insert_with_key(|slice| {
                 let seen = freshness.memory.seen.get(&slice.to_string());
-                Versions::new(&there, seen, freshness.now.get(slice))
+                let emptied = emptied(self.world, freshness, input, &there, seen);
+                Versions::new(&there, seen, freshness.now.get(slice), &emptied)
             });
         }
     }
+}
+
+/// The days of an input that were there when they were seen last, and that the asset that fills it has left
+/// without rows since: by which attempt. A partition that is gone for another reason, e.g. because its
+/// retention has ended, is no change.
+fn emptied(
+    world: PlanInput<'_>,
+    freshness: &Freshness,
+    input: &Input,
+    there: &RangeSet,
+    seen: Option<&BTreeMap<Ds, SeenDay>>,
+) -> BTreeMap<Ds, i64> {
+    let producer = input.producer.map(|index| &world.graph.assets[index].id);
+    let empty = producer.and_then(|id| world.history.empty.get(id));
+    let made = producer.and_then(|id| freshness.memory.made.get(id));
+    let (Some(empty), Some(made), Some(seen)) = (empty, made, seen) else {
+        return BTreeMap::new();
+    };
+    let was_there = |ds: &Ds| {
+        let evidence = seen.get(ds).map(|seen| seen.evidence);
+        evidence.is_some_and(|evidence| evidence != Evidence::default())
+    };
+    let gone = empty.minus(there);
+    let days = gone.iter().filter(was_there);
+    days.filter_map(|ds| Some((ds, made.get(&ds)?.attempt)))
+        .collect()
 }
 
 /// One asset under comparison.

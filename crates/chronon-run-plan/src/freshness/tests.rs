@@ -635,6 +635,31 @@ fn a_reopened_day_of_a_killed_run_is_read_downstream() {
     );
 }
 
+/// A day that lost its rows while a run was killed before it could go on downstream.
+#[test]
+fn a_day_that_was_emptied_before_a_kill_makes_what_reads_it_stale() {
+    let mut lab = Lab::new([0, 0]);
+    let land = |source, rows| Act::Land {
+        source,
+        day: 4,
+        rows,
+    };
+    lab.act(&land(0, true));
+    lab.act(&land(1, false));
+    lab.run(false);
+    assert_eq!(lab.filled(1).len(), 1);
+    lab.act(&land(0, false));
+    lab.act(&Act::Killed {
+        stale: true,
+        steps: 0,
+        days: 1,
+    });
+    lab.run(false);
+    lab.run(true);
+    assert!(lab.filled(1).is_empty() && lab.filled(2).is_empty());
+    assert!(lab.plan(true).steps.is_empty());
+}
+
 #[test]
 fn a_day_is_stale_until_it_is_filled_again_whatever_else_is_filled() {
     let mut lab = filled_lab();

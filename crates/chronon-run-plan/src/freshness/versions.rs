@@ -21,14 +21,17 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
-    /// Of the days that are `there`, with what was `seen` of them and what is seen `now`. A day of
-    /// which no evidence was fetched counts as unchanged.
+    /// Of the days that are `there`, with what was `seen` of them and what is seen `now`, and of those
+    /// that were `emptied`, with the attempt that did it. A day of which no evidence was fetched counts
+    /// as unchanged.
     pub(crate) fn new(
         there: &RangeSet,
         seen: Option<&BTreeMap<Ds, SeenDay>>,
         now: Option<&DayEvidence>,
+        emptied: &BTreeMap<Ds, i64>,
     ) -> Self {
-        let (Some(first), Some(last)) = (there.first(), there.last()) else {
+        let all = there.union(&emptied.keys().copied().collect());
+        let (Some(first), Some(last)) = (all.first(), all.last()) else {
             return Self {
                 first: 0,
                 changed: Vec::new(),
@@ -50,6 +53,10 @@ impl Versions {
                 Some(known) if differs => (REWRITTEN, known.born),
                 Some(known) => (known.changed, known.born),
             };
+        }
+        for (ds, attempt) in emptied {
+            let at = usize::try_from(ds.epoch_days() - first.epoch_days()).unwrap_or(0);
+            changed[at] = *attempt;
         }
         let maxima = maxima(&changed);
         Self {
@@ -131,7 +138,7 @@ mod tests {
                 (Ds::from_epoch_days(day), seen)
             };
             let seen = changes.iter().map(day).collect();
-            let versions = Versions::new(&there, Some(&seen), None);
+            let versions = Versions::new(&there, Some(&seen), None, &BTreeMap::new());
             let range = PartitionRange::new(Ds::from_epoch_days(start), Ds::from_epoch_days(start + length)).unwrap();
             let expected = changes.range(start..=start + length).any(|(_, &changed)| changed > attempt);
             prop_assert_eq!(versions.changed_in(range, attempt), expected);
