@@ -41,7 +41,7 @@ pub fn on_screen(columns: &[Column], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Prints a plan as it was asked for; see [`plan_on_screen`] for `details` and `commands`.
+/// Prints a plan as it was asked for; a plan of few assets is always shown with its `details`.
 pub fn print_plan(
     plan: &Plan,
     output: Output,

@@ -126,7 +126,7 @@ impl CatalogSession {
         }
     }
 
-    /// Lists the tables that a run has written, for [`Self::record`].
+    /// Lists the tables that a run has written, for `record`.
     pub fn record_tables(&self, workspace: &Workspace, tables: &Tables) {
         if self._lease.is_some() {
             let _ = self.snapshot(workspace, tables);

@@ -4,7 +4,7 @@
 //! The builder in the background is a copy of the program that gives itself the lowest priority. It
 //! carries the mark of the run's watchdog, so it does not outlive a run that was killed. A run that ends does not wait for it: most runs are shorter than what the builder needs
 //! beside them, and ended with them it would never get done. So it goes on alone for at most
-//! [`BACKGROUND_LIMIT`], and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
+//! `BACKGROUND_LIMIT`, and an interrupted run ends it. Whatever goes wrong, jobs only start more slowly.
 
 use std::{
     io,

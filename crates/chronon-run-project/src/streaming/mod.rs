@@ -2,7 +2,7 @@
 //! not is started, detached from this process.
 //!
 //! An app is known by its name, `chronon_group_bys_streaming_<env>_<GroupBy>` (§2.5). Who runs is
-//! asked anew each time ([`apps`]); what is remembered of each app ([`record`]) is its last start,
+//! asked anew each time (`apps`); what is remembered of each app (`record`) is its last start,
 //! so that one which dies soon is not started for ever.
 
 pub mod apps;
