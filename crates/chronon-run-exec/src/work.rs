@@ -18,6 +18,12 @@ use crate::Job;
 /// Turns jobs into child processes and looks at what they did. Called from the slot threads
 /// (except [`Work::progress`]), one call per job at a time.
 pub trait Work: Sync {
+    /// The work whose answers this one changes, if there is one: what this one does not answer itself is
+    /// asked of it.
+    fn inner(&self) -> Option<&dyn Work> {
+        None
+    }
+
     /// What to start for this attempt (1 is the first). Files that the child needs, such as a
     /// script, are written here.
     ///
@@ -34,8 +40,7 @@ pub trait Work: Sync {
 
     /// The one line that tells why an attempt failed, e.g. from the end of its log.
     fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
-        let _ = (job, log, outcome);
-        None
+        self.inner()?.explain(job, log, outcome)
     }
 
     /// Called after an attempt did not succeed and its child is gone, before anything else
@@ -46,45 +51,41 @@ pub trait Work: Sync {
     /// Why it may still write, as a fragment. Then there is no other attempt, and the later jobs
     /// of the family are skipped.
     fn settle(&self, job: &Job, log: &Path, outcome: &Outcome) -> Result<(), String> {
-        let _ = (job, log, outcome);
-        Ok(())
+        let inner = self.inner();
+        inner.map_or(Ok(()), |inner| inner.settle(job, log, outcome))
     }
 
     /// The name under which a cluster knows the attempt's application, if this line of a log
     /// tells it. Called by the coordinator; must be quick and do no I/O.
     fn application(&self, line: &str) -> Option<String> {
-        let _ = line;
-        None
+        self.inner()?.application(line)
     }
 
     /// What a line of a log says of the attempt's progress, if anything. Called by the
     /// coordinator; must be quick and do no I/O.
     fn progress(&self, line: &str) -> Option<StageProgress> {
-        let _ = line;
-        None
+        self.inner()?.progress(line)
     }
 
     /// What a line of a log says of the statements of the attempt's script, if anything. Called
     /// by the coordinator; must be quick and do no I/O.
     fn mark(&self, line: &str) -> Option<ScriptMark> {
-        let _ = line;
-        None
+        self.inner()?.mark(line)
     }
 
     /// How far the attempt is once `ended` statements of its script have ended (`None`: it has not
     /// begun); none if it has no script. Called by the coordinator; must be quick and do no I/O.
     fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
-        let _ = (job, ended);
-        None
+        self.inner()?.statement(job, ended)
     }
 
     /// Whether an attempt that ended like this is worth another, as far as [`Job::retries`]
     /// allows. Not asked for interrupted attempts. `log` is absent if there was no child.
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
-        let _ = (job, log);
-        match outcome {
-            Outcome::NotStarted | Outcome::Panicked => RetryDecision::GiveUp,
-            _ => RetryDecision::Retry,
+        match (self.inner(), outcome) {
+            (Some(inner), _) => inner.retry(job, outcome, log),
+            (None, Outcome::NotStarted | Outcome::Panicked) => RetryDecision::GiveUp,
+            (None, _) => RetryDecision::Retry,
         }
     }
 }

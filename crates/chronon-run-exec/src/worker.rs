@@ -134,8 +134,8 @@ enum Ended {
 impl Worker<'_> {
     /// Takes commands until the coordinator hangs up, then ends the sessions.
     pub(crate) fn run(mut self) {
-        while let Ok(order) = self.commands.recv() {
-            if let SlotCommand::Prepare(job, attempt) = order {
+        while let Ok(command) = self.commands.recv() {
+            if let SlotCommand::Prepare(job, attempt) = command {
                 let report = self.guarded_attempt(&job, attempt);
                 self.tell(SlotEvent::Finished(report));
             }
@@ -245,7 +245,7 @@ impl Worker<'_> {
             Err(GuestError::GivenUp) => return Ended::Badly(Outcome::Interrupted),
             // It may be dying.
             Err(error) if host.has_exited() => {
-                let ended = host.obituary(&task.log).map(Ended::of_session);
+                let ended = host.explain_exit(&task.log).map(Ended::of_session);
                 return ended.unwrap_or_else(|_| Ended::Never(error.to_string()));
             }
             Err(error) => return Ended::Never(error.to_string()),

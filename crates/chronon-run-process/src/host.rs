@@ -30,9 +30,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long a child may take until it listens.
 const START: Duration = Duration::from_secs(300);
 /// How long a child whose connection ended may take to exit.
-const DEATH: Duration = Duration::from_secs(10);
-/// How much of the child's own log explains its death.
-const LAST_WORDS: u64 = 256 << 10;
+const EXIT: Duration = Duration::from_secs(10);
+/// How much of the end of the child's own log is added to a task's log, in bytes.
+const LOG_TAIL: u64 = 256 << 10;
 /// The largest piece of output in one frame.
 const LONGEST: usize = 64 << 20;
 
@@ -177,8 +177,8 @@ impl Host {
     }
 
     /// How it ended, after a connection to it broke; one that does not end by then is killed.
-    fn death(&self) -> io::Result<Exit> {
-        let deadline = Instant::now() + DEATH;
+    fn wait_for_exit(&self) -> io::Result<Exit> {
+        let deadline = Instant::now() + EXIT;
         while !self.has_exited() && Instant::now() < deadline {
             thread::sleep(POLL);
         }
@@ -188,21 +188,16 @@ impl Host {
         self.child.wait(Duration::ZERO)
     }
 
-    /// The end of its own log, added to `log`: why it ended.
-    fn tell_death(&self, log: &mut File) -> io::Result<()> {
-        log.write_all(&last_bytes(&self.log)?)
-    }
-
-    /// Adds the end of its own log to `log`, and how it ended.
+    /// How it ended; the end of its own log, which tells why, is added to `log`.
     ///
     /// # Errors
     /// [`SessionError`] if a log cannot be used or the child cannot be watched.
-    pub fn obituary(&self, log: &Path) -> Result<SessionOutcome, SessionError> {
+    pub fn explain_exit(&self, log: &Path) -> Result<SessionOutcome, SessionError> {
         let exit = self
-            .death()
+            .wait_for_exit()
             .map_err(SessionError::of("wait for the shared process"))?;
         open_log(log, LogMode::Append)
-            .and_then(|mut log| self.tell_death(&mut log))
+            .and_then(|mut log| log.write_all(&last_bytes(&self.log)?))
             .map_err(SessionError::of("write the task's log"))?;
         Ok(SessionOutcome::Died(exit))
     }
@@ -243,26 +238,18 @@ impl Guest {
     /// # Errors
     /// [`SessionError`] if `log` cannot be written or the host cannot be watched.
     pub fn wait(self, log: &Path) -> Result<SessionOutcome, SessionError> {
-        let mut log =
+        let mut output =
             open_log(log, LogMode::Append).map_err(SessionError::of("write the task's log"))?;
-        let answer = copy(BufReader::new(&self.stream), &mut log)?;
-        match answer {
+        match copy(BufReader::new(&self.stream), &mut output)? {
             Some(ok) => Ok(SessionOutcome::Done { ok }),
-            None => {
-                let exit = self.host.death();
-                let exit = exit.map_err(SessionError::of("wait for the shared process"))?;
-                self.host
-                    .tell_death(&mut log)
-                    .map_err(SessionError::of("write the task's log"))?;
-                Ok(SessionOutcome::Died(exit))
-            }
+            None => self.host.explain_exit(log),
         }
     }
 }
 
 impl Guest {
-    /// The same, for whoever runs only this script: heeds the stop of this process and a limit as a
-    /// [`Helper`](crate::Helper) does, and calls `beat` again and again.
+    /// The same for a command that runs only this script: it is ended at a stop of this process and after
+    /// `limit`, as a [`Helper`](crate::Helper) is, and `beat` is called again and again.
     ///
     /// # Errors
     /// [`HelperError`] if the script did not come to its own end.
@@ -426,7 +413,7 @@ fn copy(mut answers: impl Read, log: &mut File) -> Result<Option<bool>, SessionE
 /// The end of a log.
 fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = fs::read(path)?;
-    let keep = usize::try_from(LAST_WORDS).unwrap_or(usize::MAX);
+    let keep = usize::try_from(LOG_TAIL).unwrap_or(usize::MAX);
     Ok(bytes[bytes.len().saturating_sub(keep)..].to_vec())
 }
 

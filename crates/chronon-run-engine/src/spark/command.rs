@@ -14,7 +14,7 @@ use super::{
 /// Spark's own SQL class (design §3).
 pub const SQL_CLASS: &str = "org.apache.spark.sql.hive.thriftserver.SparkSQLCLIDriver";
 
-/// The heap of a JVM that is told nothing else, in MB: what a slot of a shared one adds.
+/// The heap of a JVM without a setting for it, in MB: what a slot of a shared one adds.
 const HEAP_OF_SLOT: u32 = 1_024;
 /// More slots share this many.
 const HEAPS: u32 = 4;
@@ -73,7 +73,7 @@ impl SqlJobs<'_> {
 
     /// Runs scripts side by side; see [`host`]. `source` is a file with [`host::SOURCE`], `slots` how
     /// many scripts run at once; the last argument, the file that says where it listens, is to be added.
-    /// The metastore's address is told by each request, so that the host can start beside the metastore.
+    /// The metastore's address comes with each request, so that the host can start beside the metastore.
     #[must_use]
     pub fn host(&self, source: &Path, slots: u32, length: Length) -> CommandLine {
         let mut conf = self.required_conf();
