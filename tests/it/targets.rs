@@ -282,11 +282,11 @@ fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
         .env_remove("LOGNAME")
         .output()
         .unwrap();
-    let nobody = Screen::new(output, staged.workspace.root()).expect(2);
+    let unnamed = Screen::new(output, staged.workspace.root()).expect(2);
     assert!(
-        nobody.stderr.contains("set the variable USER"),
+        unnamed.stderr.contains("set the variable USER"),
         "{}",
-        nobody.text()
+        unnamed.text()
     );
     let foreign = run(&staged, &["target", "drop", "dev", "--yes"]).expect(2);
     assert!(

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chronon_run_core::{TableName, TableNameError, TableSpec, clean};
+use indexmap::IndexMap;
 
 use crate::model::{
     Accuracy, Aggregation, DataModel, ExternalPart, GroupBy, Join, JoinPart, MetaData, Operation,
@@ -336,6 +337,36 @@ impl Join {
     }
 }
 
+/// The left column of a key of a right side, by a mapping of left columns to right keys.
+#[must_use]
+pub fn left_column<'a>(mapping: Option<&'a IndexMap<String, String>>, key: &'a str) -> &'a str {
+    let mut mapped = mapping.into_iter().flatten();
+    let found = mapped.find(|(_, right)| *right == key);
+    found.map_or(key, |(left, _)| left)
+}
+
+impl JoinPart {
+    /// Each key of the GroupBy, with its left column.
+    pub fn left_columns(&self) -> impl Iterator<Item = (&str, &str)> {
+        left_columns(&self.group_by, self.key_mapping.as_ref())
+    }
+}
+
+impl OfflinePart<'_> {
+    /// Each key of the GroupBy, with its left column.
+    pub fn left_columns(&self) -> impl Iterator<Item = (&str, &str)> {
+        left_columns(self.group_by, self.key_mapping)
+    }
+}
+
+fn left_columns<'a>(
+    group_by: &'a GroupBy,
+    mapping: Option<&'a IndexMap<String, String>>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let keys = group_by.key_columns.iter();
+    keys.map(move |key| (key.as_str(), left_column(mapping, key)))
+}
+
 /// A join part as the offline jobs see it (§3, §6).
 #[derive(Clone, Debug)]
 pub struct OfflinePart<'a> {
@@ -346,7 +377,7 @@ pub struct OfflinePart<'a> {
     /// The GroupBy.
     pub group_by: &'a GroupBy,
     /// Left column → right key.
-    pub key_mapping: Option<&'a indexmap::IndexMap<String, String>>,
+    pub key_mapping: Option<&'a IndexMap<String, String>>,
     /// The prefix as written.
     pub prefix: Option<&'a str>,
     /// The external part that it stands for, if any.

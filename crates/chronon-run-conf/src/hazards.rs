@@ -193,13 +193,8 @@ fn label_findings(file: &ConfFile<Join>) -> Vec<Diagnostic> {
         .collect();
     let labels = file.conf.label_part.iter().flat_map(|label| &label.labels);
     for part in labels {
-        let left_name = |key: &str| {
-            let mut mapped = part.key_mapping.iter().flatten();
-            let left = mapped.find(|(_, right)| *right == key);
-            left.map_or(key.to_owned(), |(left, _)| left.clone())
-        };
-        let keys = part.group_by.key_columns.iter().map(|key| left_name(key));
-        let missing: Vec<String> = keys.filter(|key| !ids.contains(key.as_str())).collect();
+        let keys = part.left_columns().map(|(_, left)| left);
+        let missing: Vec<&str> = keys.filter(|key| !ids.contains(key)).collect();
         if !missing.is_empty() {
             findings.push(
                 Diagnostic::warning(

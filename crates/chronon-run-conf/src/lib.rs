@@ -18,9 +18,10 @@ mod tables_read;
 pub mod target;
 mod teams;
 mod value;
+mod view;
 
 pub use dependency::{DayPartition, Dependency, DependencyError};
-pub use derive::OfflinePart;
+pub use derive::{OfflinePart, left_column};
 pub use iso_macros::unconverted_macro;
 pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,
@@ -30,3 +31,4 @@ pub use model::{
 pub use repo::{BYTE_ORDER_MARK, ConfFile, ConfRepo, Loaded};
 pub use tables_read::{TablesRead, tables_read};
 pub use teams::{Env, Teams};
+pub use view::{AnyConf, ConfView};

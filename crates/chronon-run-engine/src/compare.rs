@@ -7,6 +7,8 @@ use chronon_run_core::{Column, TableName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::sql::quoted;
+
 /// Rows of one table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Side {
@@ -314,10 +316,6 @@ fn is_number(column: &Column) -> bool {
 
 fn has_map(column: &Column) -> bool {
     column.data_type.to_lowercase().contains("map<")
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 /// What a comparison found.

@@ -10,6 +10,8 @@ use sqlparser::{
     tokenizer::{Token, Tokenizer},
 };
 
+use crate::sql::literal;
+
 /// A statement that only reads.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reading {
@@ -160,8 +162,7 @@ fn changes_nothing(tokens: &[Token]) -> Result<(), QueryError> {
 /// A script that writes the first `limit` rows of a query, or all, into `folder` as Parquet.
 #[must_use]
 pub fn rows_script(query: &str, folder: &Path, limit: Option<u64>) -> String {
-    let path = folder.display().to_string();
-    let path = path.replace('\\', "\\\\").replace('\'', "\\'");
+    let path = literal(&format!("file:{}", folder.display()));
     let limit = limit.map_or_else(String::new, |limit| format!("\nLIMIT {limit}"));
     format!(
         "SET spark.sql.sources.commitProtocolClass=org.apache.spark.sql.execution.datasources.SQLHadoopMapReduceCommitProtocol;\n\
@@ -169,7 +170,7 @@ pub fn rows_script(query: &str, folder: &Path, limit: Option<u64>) -> String {
          SET spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS;\n\
          SET spark.sql.parquet.datetimeRebaseModeInWrite=CORRECTED;\n\
          SET spark.sql.parquet.int96RebaseModeInWrite=CORRECTED;\n\
-         INSERT OVERWRITE DIRECTORY 'file:{path}' USING parquet\nSELECT * FROM (\n{query}\n){limit};\n"
+         INSERT OVERWRITE DIRECTORY {path} USING parquet\nSELECT * FROM (\n{query}\n){limit};\n"
     )
 }
 

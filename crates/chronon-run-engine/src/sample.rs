@@ -7,6 +7,8 @@
 
 use chronon_run_core::{Ds, TableSpec};
 
+use crate::sql::{literal, quoted};
+
 /// One source to look at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sample {
@@ -40,10 +42,10 @@ const MARK: &str = "chronon-run sample";
 /// The query about the sample number `index`. Its answer is one line of text.
 #[must_use]
 pub fn query(index: usize, sample: &Sample) -> String {
-    let column = quote(&sample.day_column);
+    let column = quoted(&sample.day_column);
     let filters = sample.spec.sub_partitions.iter();
     let filters =
-        filters.map(|(name, value)| format!("\n    AND {} = '{}'", quote(name), escape(value)));
+        filters.map(|(name, value)| format!("\n    AND {} = {}", quoted(name), literal(value)));
     format!(
         "SELECT CONCAT_WS(' ', '{MARK}', {index}, COUNT(*),\n  \
          COALESCE(SUM(IF(`day` < '{ds}', 1, 0)), 0), COALESCE(SUM(IF(`day` > '{ds}', 1, 0)), 0))\n\
@@ -74,14 +76,6 @@ fn answer(line: &str) -> Option<(usize, Sampled)> {
         after: next()?,
     };
     Some((index, sampled))
-}
-
-fn quote(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\'', "\\'")
 }
 
 #[cfg(test)]

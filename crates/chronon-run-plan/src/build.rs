@@ -3,15 +3,15 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use chronon_run_conf::{
-    DataModel, GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source, StagingQuery,
+    AnyConf, ConfView, DataModel, GroupBy, Join, LabelPart, MetaData, OfflinePart, Query, Source,
+    StagingQuery,
 };
 use chronon_run_core::{
-    AssetId, AssetKind, ConfId, ConfType, Diagnostic, Location, TableName, TableNameError,
-    TableSpec,
+    AssetId, AssetKind, ConfId, Diagnostic, Location, TableName, TableNameError, TableSpec,
 };
 
 use crate::{
@@ -21,50 +21,6 @@ use crate::{
     need::Need,
     scan::{Scan, part_shift, scan_of_backfill, scan_of_part},
 };
-
-/// One conf of any type.
-#[derive(Clone, Copy, Debug)]
-pub enum AnyConf<'a> {
-    /// A GroupBy.
-    GroupBy(&'a GroupBy),
-    /// A Join.
-    Join(&'a Join),
-    /// A StagingQuery.
-    StagingQuery(&'a StagingQuery),
-}
-
-impl<'a> AnyConf<'a> {
-    /// Its type.
-    #[must_use]
-    pub fn conf_type(self) -> ConfType {
-        match self {
-            Self::GroupBy(_) => ConfType::GroupBy,
-            Self::Join(_) => ConfType::Join,
-            Self::StagingQuery(_) => ConfType::StagingQuery,
-        }
-    }
-
-    /// Its `metaData`.
-    #[must_use]
-    pub fn meta(self) -> &'a MetaData {
-        match self {
-            Self::GroupBy(conf) => &conf.meta_data,
-            Self::Join(conf) => &conf.meta_data,
-            Self::StagingQuery(conf) => &conf.meta_data,
-        }
-    }
-}
-
-/// A conf and where it comes from.
-#[derive(Clone, Copy, Debug)]
-pub struct ConfView<'a> {
-    /// The file, relative to the repo root.
-    pub path: &'a Path,
-    /// Digest of the file's bytes.
-    pub digest: &'a str,
-    /// The conf.
-    pub conf: AnyConf<'a>,
-}
 
 /// How a join is filled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -23,7 +23,8 @@ mod target;
 mod unmet;
 mod waits;
 
-pub use build::{AnyConf, BuildOptions, ConfView, DriverOptions, JoinFlow};
+pub use build::{BuildOptions, DriverOptions, JoinFlow};
+pub use chronon_run_conf::{AnyConf, ConfView};
 pub use columns::{AssetColumns, ColumnsFate, note_columns};
 pub use explain::{Explanation, InputState, explain};
 pub use freshness::{

@@ -636,7 +636,7 @@ impl Planner<'_> {
         );
     }
 
-    /// Cuts the starved days wherever the set of inputs to missing changes.
+    /// Cuts the starved days wherever the set of missing inputs changes.
     fn push_starved(
         &self,
         cells: &mut Vec<Cells>,

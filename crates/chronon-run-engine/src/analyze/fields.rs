@@ -2,9 +2,11 @@
 
 use chronon_run_conf::{Aggregation, Derivation, GroupBy, Join, Operation, Query, Source};
 
+use crate::sql::quoted;
+
 use super::{
     Finding,
-    probes::{Builder, Place, quoted},
+    probes::{Builder, Place},
     types::{Check, nearest_of},
 };
 

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use regex::Regex;
 
 use super::{fields::Feature, types::Check};
+use crate::sql::quoted;
 
 /// What the confs are analysed against.
 pub struct World<'a> {
@@ -374,9 +375,4 @@ impl<'a> Builder<'a> {
         let table = join.meta_data.output_table().ok()?;
         Some(self.relation(&table))
     }
-}
-
-/// A name in backquotes.
-pub(super) fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_conf::{BootstrapPart, ExternalPart, Join, Query};
+use chronon_run_conf::{BootstrapPart, ExternalPart, Join, Query, left_column};
 use chronon_run_core::{CatalogSnapshot, PartitionRange, TableSpec};
 use serde_json::{Map, Value, json};
 
@@ -76,13 +76,10 @@ impl Additions {
         if part.source.offline_group_by.is_some() {
             return;
         }
-        let mapped = |key: String| {
-            let mut mapping = part.key_mapping.iter().flatten();
-            let left = mapping.find(|(_, name)| **name == key);
-            left.map_or(key, |(left, _)| left.clone())
-        };
+        let mapping = part.key_mapping.as_ref();
         let keys = schema(part.source.key_schema.as_ref()).into_iter();
-        self.external_keys.extend(keys.map(|(key, _)| mapped(key)));
+        let left = keys.map(|(key, _)| left_column(mapping, &key).to_owned());
+        self.external_keys.extend(left);
         if is_contextual(part) {
             let values = schema(part.source.value_schema.as_ref());
             self.external.extend(values);

@@ -62,12 +62,9 @@ pub(super) fn check(conf: &Join, ds: &str) -> Vec<(String, String)> {
 pub(super) fn left_keys(conf: &Join) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     for part in conf.offline_parts() {
-        for key in &part.group_by.key_columns {
-            let mut mapped = part.key_mapping.into_iter().flatten();
-            let found = mapped.find(|(_, right)| *right == key);
-            let left = found.map_or(key, |(left, _)| left);
-            if !keys.contains(left) {
-                keys.push(left.clone());
+        for (_, left) in part.left_columns() {
+            if !keys.iter().any(|key| key == left) {
+                keys.push(left.to_owned());
             }
         }
     }

@@ -101,14 +101,14 @@ fn in_snapshot(feature: &Feature, group: &Group<'_>) -> String {
     let Some(window) = feature.window else {
         return format!("e.ts < {end}");
     };
-    let lie = split_window(feature.window);
+    let split = split_window(feature.window);
     let width = window.millis();
     let shares_hop = |other: &&Feature| {
         let wider = other
             .window
             .filter(|other| (width + 1..width + 2 * DAY).contains(&other.millis()));
         other.partial == feature.partial
-            && wider.is_some_and(|w| self::split_window(Some(w)).hop == lie.hop)
+            && wider.is_some_and(|w| split_window(Some(w)).hop == split.hop)
     };
     let above = match group
         .features
@@ -119,7 +119,7 @@ fn in_snapshot(feature: &Feature, group: &Group<'_>) -> String {
         true => ">=",
         false => ">",
     };
-    let lower = lie.lower.unwrap_or_default();
+    let lower = split.lower.unwrap_or_default();
     format!("e.ts < {end} AND e.ts {above} {end} - {width} AND e.ts >= {lower}")
 }
 

@@ -304,15 +304,8 @@ impl<'a> Steps<'a> {
 
     /// `(key, left column)` in the order of the GroupBy's keys.
     fn keys(part: &OfflinePart<'_>) -> Vec<(String, String)> {
-        let left = |key: &String| {
-            let mapping = part.key_mapping.iter().flat_map(|map| map.iter());
-            let mut mapped = mapping.filter(|(_, right)| *right == key);
-            mapped
-                .next()
-                .map_or_else(|| key.clone(), |(left, _)| left.clone())
-        };
-        let keys = part.group_by.key_columns.iter();
-        keys.map(|key| (key.clone(), left(key))).collect()
+        let owned = |(key, left): (&str, &str)| (key.to_owned(), left.to_owned());
+        part.left_columns().map(owned).collect()
     }
 
     /// Computes one part and writes its table.

@@ -81,13 +81,8 @@ fn offsets(label: &LabelPart) -> (i32, i32) {
 
 /// `(key, left column)` of a label.
 fn keys(part: &JoinPart) -> Vec<(String, String)> {
-    let left = |key: &String| {
-        let mut mapped = part.key_mapping.iter().flatten();
-        let found = mapped.find(|(_, right)| *right == key);
-        found.map_or_else(|| key.clone(), |(left, _)| left.clone())
-    };
-    let keys = part.group_by.key_columns.iter();
-    keys.map(|key| (key.clone(), left(key))).collect()
+    let owned = |(key, left): (&str, &str)| (key.to_owned(), left.to_owned());
+    part.left_columns().map(owned).collect()
 }
 
 /// The left columns that labels are looked up by.

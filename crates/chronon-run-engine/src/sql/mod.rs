@@ -38,43 +38,15 @@ mod followers_tests;
 
 use std::collections::BTreeMap;
 
-use chronon_run_conf::{Derivation, GroupBy, Join, MetaData, StagingQuery};
+use chronon_run_conf::{Derivation, MetaData};
 use chronon_run_core::{
-    AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, TableChanges, TableName,
+    AssetId, AssetKind, CatalogSnapshot, Ds, PartitionRange, TableChanges, TableName,
 };
 
+pub use chronon_run_conf::AnyConf as Conf;
 pub use consistency::{findings, parse_findings};
 pub use rows::{count_rows, count_upload, parse_counts};
-pub use script::drop_partitions;
-
-/// A conf of any type.
-#[derive(Clone, Copy, Debug)]
-pub enum Conf<'a> {
-    /// A GroupBy.
-    GroupBy(&'a GroupBy),
-    /// A join.
-    Join(&'a Join),
-    /// A staging query.
-    StagingQuery(&'a StagingQuery),
-}
-
-impl Conf<'_> {
-    fn name(&self) -> &str {
-        match self {
-            Self::GroupBy(conf) => &conf.meta_data.name,
-            Self::Join(conf) => &conf.meta_data.name,
-            Self::StagingQuery(conf) => &conf.meta_data.name,
-        }
-    }
-
-    fn conf_type(&self) -> ConfType {
-        match self {
-            Self::GroupBy(_) => ConfType::GroupBy,
-            Self::Join(_) => ConfType::Join,
-            Self::StagingQuery(_) => ConfType::StagingQuery,
-        }
-    }
-}
+pub use script::{drop_partitions, quoted, text as literal};
 
 /// What a script is asked to fill.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +72,7 @@ impl Request<'_> {
     /// What only the catalog shows that cannot be done.
     fn refuse(&self, field: impl Into<String>, why: impl ToString) -> Refusal {
         Refusal {
-            conf: self.conf.name().to_owned(),
+            conf: self.conf.meta().name.clone(),
             field: field.into(),
             why: why.to_string(),
         }
@@ -164,7 +136,7 @@ pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
     }
     let asset = AssetId::new(
         request.conf.conf_type(),
-        request.conf.name(),
+        request.conf.meta().name.as_str(),
         request.step.clone(),
     );
     Ok(script.finish(&asset.to_string(), request.range))

@@ -33,7 +33,7 @@ impl Findings<'_> {
 /// See [`super::check`].
 pub(super) fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
     let mut findings = Findings {
-        conf: conf.name(),
+        conf: conf.meta().name.as_str(),
         found: Vec::new(),
     };
     match (conf, step) {

@@ -68,7 +68,7 @@ pub fn count_rows(request: &Request<'_>, days: &RangeSet) -> Result<Option<Strin
         _ => return Ok(None),
     };
     counted.map_err(|(field, why)| Refusal {
-        conf: request.conf.name().to_owned(),
+        conf: request.conf.meta().name.clone(),
         field,
         why,
     })?;
@@ -387,14 +387,8 @@ impl LeftKeys {
         ds: &str,
         own_time: bool,
     ) -> Self {
-        let left_column = |key: &String| {
-            let mapping = part.key_mapping.into_iter().flatten();
-            let renamed = mapping.into_iter().find(|(_, right)| *right == key);
-            renamed.map_or_else(|| key.clone(), |(left, _)| left.clone())
-        };
-        let columns: BTreeMap<String, String> = (part.group_by.key_columns.iter())
-            .map(|key| (key.clone(), left_column(key)))
-            .collect();
+        let owned = |(key, left): (&str, &str)| (key.to_owned(), left.to_owned());
+        let columns: BTreeMap<String, String> = part.left_columns().map(owned).collect();
         let day = text(&day.to_string());
         let mut conditions = vec![format!("{} = {day}", ident(ds))];
         conditions.extend(own_time.then(|| format!("ts_ds = {day}")));

@@ -26,8 +26,14 @@ pub(super) fn ident(name: &str) -> String {
     if plain && !RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         name.to_owned()
     } else {
-        format!("`{}`", name.replace('`', "``"))
+        quoted(name)
     }
+}
+
+/// A name in backquotes, whatever it holds.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// Words that mean something else where a column may stand.
@@ -99,7 +105,8 @@ pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
 }
 
 /// A string literal.
-pub(super) fn text(value: &str) -> String {
+#[must_use]
+pub fn text(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 

@@ -172,7 +172,7 @@ fn every_conf_of_the_corpus_compiles() {
         {
             continue;
         }
-        let name = conf.get().name().to_owned();
+        let name = conf.get().meta().name.clone();
         assert_eq!(check(conf.get(), &AssetKind::Backfill), [], "{name}");
         let script = script_of(&conf, &AssetKind::Backfill, &tables).unwrap();
         assert_eq!(

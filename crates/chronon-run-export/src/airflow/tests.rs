@@ -5,7 +5,7 @@ use std::{fmt::Write, fs, path::PathBuf};
 use chronon_run_conf::ConfRepo;
 use chronon_run_core::Diagnostic;
 
-use chronon_run_plan::{AnyConf, BuildOptions, ConfView, JoinFlow};
+use chronon_run_plan::{BuildOptions, JoinFlow};
 use chronon_run_workspace::Naming;
 use insta::assert_snapshot;
 use serde_json::json;
@@ -85,27 +85,11 @@ fn export_of<T>(repo: &Path, flow: JoinFlow, look: impl FnOnce(AirflowExport<'_>
     let errors = read.diagnostics.iter().filter(|found| found.is_error());
     assert_eq!(errors.collect::<Vec<_>>(), Vec::<&Diagnostic>::new());
     let repo = read.repo;
-    let staging = repo.staging_queries.values().map(|file| ConfView {
-        path: &file.path,
-        digest: &file.digest,
-        conf: AnyConf::StagingQuery(&file.conf),
-    });
-    let group_bys = repo.group_bys.values().map(|file| ConfView {
-        path: &file.path,
-        digest: &file.digest,
-        conf: AnyConf::GroupBy(&file.conf),
-    });
-    let joins = repo.joins.values().map(|file| ConfView {
-        path: &file.path,
-        digest: &file.digest,
-        conf: AnyConf::Join(&file.conf),
-    });
-    let views: Vec<_> = staging.chain(group_bys).chain(joins).collect();
     let options = BuildOptions {
         flow,
         ..BuildOptions::default()
     };
-    let (graph, findings) = Graph::build(&views, &options);
+    let (graph, findings) = Graph::build(&repo.views(), &options);
     assert!(findings.is_empty(), "{findings:?}");
     look(AirflowExport {
         graph: &graph,

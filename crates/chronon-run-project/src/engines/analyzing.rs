@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_core::{ConfId, ConfType, Diagnostic, Location, TableName};
+use chronon_run_core::{ConfId, Diagnostic, Location, TableName};
 use chronon_run_engine::analyze::{Finding, World, analysis};
 use chronon_run_exec::signals;
 
@@ -127,7 +127,7 @@ fn diagnostic(context: &Project, finding: &Finding) -> Diagnostic {
 
 /// Where the compiled conf has the field.
 fn in_conf(context: &Project, finding: &Finding) -> Location {
-    let Some(text) = text_of(context, &finding.conf) else {
+    let Some(text) = context.repo.text(&finding.conf) else {
         return Location::file(&finding.path);
     };
     let value = serde_json::to_string(&finding.text).unwrap_or_default();
@@ -140,19 +140,6 @@ fn in_conf(context: &Project, finding: &Finding) -> Location {
     match at {
         Some(at) => Location::bytes(&finding.path, at..at + value.len()),
         None => Location::file(&finding.path),
-    }
-}
-
-/// The text of a compiled conf.
-fn text_of<'c>(context: &'c Project, conf: &ConfId) -> Option<&'c str> {
-    let (repo, name) = (&context.repo, &conf.name);
-    match conf.conf_type {
-        ConfType::StagingQuery => repo
-            .staging_queries
-            .get(name)
-            .map(|file| file.text.as_str()),
-        ConfType::GroupBy => repo.group_bys.get(name).map(|file| file.text.as_str()),
-        ConfType::Join => repo.joins.get(name).map(|file| file.text.as_str()),
     }
 }
 

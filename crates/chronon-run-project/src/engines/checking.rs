@@ -8,13 +8,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use chronon_run_catalog::TableStorage;
 use chronon_run_core::{
     AssetId, Diagnostic, Ds, Location,
     event::{Outcome, StepIndex},
 };
-use chronon_run_exec::{
-    Job, RetryDecision, ScriptMark, StageProgress, Task, Verdict, Work, WorkError,
-};
+use chronon_run_exec::{Job, RetryDecision, Task, Verdict, Work, WorkError};
 use chronon_run_plan::{Asset, AssetIndex, Selection};
 use chronon_run_rows::{Rules, Violation};
 use chronon_run_workspace::{DataCheck, OnFail};
@@ -98,23 +97,28 @@ impl<'a> Checks<'a> {
         let Some(checks) = self.of.get(&index) else {
             return Ok(Vec::new());
         };
+        let mut days = days.peekable();
+        if days.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        let table = Table::of(self.context, self.warehouse, asset)?;
         let mut results = Vec::new();
         for ds in days {
             for check in checks {
-                results.push(self.check(asset, check, ds)?);
+                results.push(self.check(&table, check, ds)?);
             }
         }
         Records::of(self.context).keep(&asset.id, &results);
         Ok(results)
     }
 
-    fn check(&self, asset: &Asset, check: &DataCheck, ds: Ds) -> Result<CheckResult, Failure> {
-        let name = name_of(check);
+    fn check(&self, table: &Table<'_>, check: &DataCheck, ds: Ds) -> Result<CheckResult, Failure> {
+        let (name, asset) = (name_of(check), table.asset);
         let failed = |error: Failure| {
             let text = error.text();
             Failure::setup(format!("check `{name}` of {} on {ds}: {text}", asset.id))
         };
-        let found = self.violations(asset, check, ds).map_err(failed)?;
+        let found = self.violations(table, check, ds).map_err(failed)?;
         let texts: Vec<&str> = found.iter().map(|found| found.text.as_str()).collect();
         Ok(CheckResult {
             asset: asset.id.clone(),
@@ -130,15 +134,16 @@ impl<'a> Checks<'a> {
 
     fn violations(
         &self,
-        asset: &Asset,
+        table: &Table<'_>,
         check: &DataCheck,
         ds: Ds,
     ) -> Result<Vec<Violation>, Failure> {
+        let asset = table.asset;
         let partition = ds.plus(asset.shift);
         let mut found = Vec::new();
-        let rules = self.rules(asset, check, ds)?;
+        let rules = self.rules(table, check, ds)?;
         if rules != Rules::default() {
-            found.extend(self.evaluate(asset, &rules, partition)?);
+            found.extend(self.evaluate(table, &rules, partition)?);
         }
         if let Some(sql) = &check.sql {
             let query = sql
@@ -156,7 +161,7 @@ impl<'a> Checks<'a> {
         Ok(found)
     }
 
-    fn rules(&self, asset: &Asset, check: &DataCheck, ds: Ds) -> Result<Rules, Failure> {
+    fn rules(&self, table: &Table<'_>, check: &DataCheck, ds: Ds) -> Result<Rules, Failure> {
         let accepted = check.accepted.iter();
         let accepted =
             accepted.map(|(name, values)| (name.clone(), values.iter().cloned().collect()));
@@ -170,7 +175,7 @@ impl<'a> Checks<'a> {
         };
         let change = match check.max_change {
             Some(share) => self
-                .mean_rows(asset, ds, check.change_days)?
+                .mean_rows(table, ds, check.change_days)?
                 .map(|mean| (share, mean)),
             None => None,
         };
@@ -186,10 +191,10 @@ impl<'a> Checks<'a> {
     }
 
     /// The mean number of rows of the days before that are filled.
-    fn mean_rows(&self, asset: &Asset, ds: Ds, days: u32) -> Result<Option<f64>, Failure> {
+    fn mean_rows(&self, table: &Table<'_>, ds: Ds, days: u32) -> Result<Option<f64>, Failure> {
         let mut counts = Vec::new();
         for back in 1..=i32::try_from(days).unwrap_or(i32::MAX) {
-            match self.place(asset, ds.plus(asset.shift - back)) {
+            match table.place(self.context, ds.plus(table.asset.shift - back)) {
                 Ok(place) => counts.push(self.count(&place)?),
                 Err(Failure::NotFilled { .. }) => {}
                 Err(other) => return Err(other),
@@ -206,34 +211,18 @@ impl<'a> Checks<'a> {
         {
             return Ok(scan.row_count());
         }
-        let query = crate::rows::select(place, &[], None);
+        let query = rows::select(place, &[], None);
         let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
         Ok(answer.scan.row_count())
     }
 
-    fn place(&self, asset: &Asset, partition: Ds) -> Result<Place, Failure> {
-        let target = Target {
-            table: asset.table.clone(),
-            asset: Some(asset.id.clone()),
-        };
-        let name = asset.id.to_string();
-        let storage = match self.warehouse.catalog() {
-            Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
-            None => None,
-        };
-        let Some(storage) = storage else {
-            return Err(target.missing(self.context, &name));
-        };
-        Place::find(self.context, &target, &name, Some(partition), storage)
-    }
-
     fn evaluate(
         &self,
-        asset: &Asset,
+        table: &Table<'_>,
         rules: &Rules,
         partition: Ds,
     ) -> Result<Vec<Violation>, Failure> {
-        let place = self.place(asset, partition)?;
+        let place = table.place(self.context, partition)?;
         let info = &place.storage.info;
         let mut columns = rules.columns();
         // Rows are counted without reading more than one column.
@@ -257,10 +246,44 @@ impl<'a> Checks<'a> {
             let found = rules.violations(&scan.columns(), scan.rows(None));
             return found.map_err(Failure::setup);
         }
-        let query = crate::rows::select(&place, &columns, None);
+        let query = rows::select(&place, &columns, None);
         let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
         let found = rules.violations(&answer.scan.columns(), answer.scan.rows(None));
         found.map_err(Failure::setup)
+    }
+}
+
+/// The table of an asset, as the catalog has it when its days are checked.
+struct Table<'a> {
+    asset: &'a Asset,
+    target: Target,
+    name: String,
+    storage: TableStorage,
+}
+
+impl<'a> Table<'a> {
+    fn of(
+        context: &Project,
+        warehouse: &CatalogSession,
+        asset: &'a Asset,
+    ) -> Result<Self, Failure> {
+        let target = Target {
+            table: asset.table.clone(),
+            asset: Some(asset.id.clone()),
+        };
+        let name = asset.id.to_string();
+        let storage = rows::storage(context, warehouse, &target, &name)?;
+        Ok(Self {
+            asset,
+            target,
+            name,
+            storage,
+        })
+    }
+
+    fn place(&self, context: &Project, partition: Ds) -> Result<Place, Failure> {
+        let storage = self.storage.clone();
+        Place::find(context, &self.target, &self.name, Some(partition), storage)
     }
 }
 
@@ -403,36 +426,16 @@ impl WithChecks<'_> {
 }
 
 impl Work for WithChecks<'_> {
+    fn inner(&self) -> Option<&dyn Work> {
+        Some(&*self.engine)
+    }
+
     fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
         self.engine.prepare(job, attempt)
     }
 
     fn verify(&self, job: &Job) -> Result<Verdict, WorkError> {
         self.check(job, self.engine.verify(job)?)
-    }
-
-    fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
-        self.engine.explain(job, log, outcome)
-    }
-
-    fn settle(&self, job: &Job, log: &Path, outcome: &Outcome) -> Result<(), String> {
-        self.engine.settle(job, log, outcome)
-    }
-
-    fn application(&self, line: &str) -> Option<String> {
-        self.engine.application(line)
-    }
-
-    fn progress(&self, line: &str) -> Option<StageProgress> {
-        self.engine.progress(line)
-    }
-
-    fn mark(&self, line: &str) -> Option<ScriptMark> {
-        self.engine.mark(line)
-    }
-
-    fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
-        self.engine.statement(job, ended)
     }
 
     /// The same rows would not pass again.

@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-use chronon_run_conf::MetaData;
-use chronon_run_core::{AssetId, AssetKind, CommandLine, ConfType, Ds, PartitionRange};
+use chronon_run_conf::AnyConf;
+use chronon_run_core::{AssetKind, CommandLine, Ds, PartitionRange};
 use chronon_run_engine::{
     chronon::{self, ClassPath, Job, Launcher, Mode, Setup, SparkSubmit},
     spark::{
@@ -162,7 +162,7 @@ impl<'a> Driver<'a> {
         let conf_path = conf_path.to_string_lossy();
         let job = Job {
             conf_path: &conf_path,
-            meta_data: meta_data(self.context, &asset.id),
+            meta_data: self.context.repo.find(&asset.id.conf).map(AnyConf::meta),
             start_ds: (parts.mode.honours_start() && asset.fill == Fill::Daily)
                 .then_some(step.range.start),
             // One commit, and the same cuts whatever the Driver's default.
@@ -422,16 +422,4 @@ fn mode(asset: &Asset) -> Result<Mode, chronon::Error> {
         mode: id.step.run_py_mode(),
         folder: id.conf.conf_type.folder(),
     })
-}
-
-fn meta_data<'a>(context: &'a Project, asset: &AssetId) -> Option<&'a MetaData> {
-    let (repo, name) = (&context.repo, &asset.conf.name);
-    match asset.conf.conf_type {
-        ConfType::GroupBy => repo.group_bys.get(name).map(|file| &file.conf.meta_data),
-        ConfType::Join => repo.joins.get(name).map(|file| &file.conf.meta_data),
-        ConfType::StagingQuery => repo
-            .staging_queries
-            .get(name)
-            .map(|file| &file.conf.meta_data),
-    }
 }

@@ -14,9 +14,7 @@ use chronon_run_core::{
     AssetId, AssetKind, CommandLine, Ds, RangeSet, TableName,
     event::{Outcome, StepIndex},
 };
-use chronon_run_exec::{
-    Job, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
-};
+use chronon_run_exec::{Job, RetryDecision, Task, TaskKind, Verdict, Work, WorkError};
 use chronon_run_plan::{Asset, Step};
 
 use crate::{
@@ -53,6 +51,10 @@ fn is_kv(job: &Job) -> bool {
 }
 
 impl Work for WithKv<'_> {
+    fn inner(&self) -> Option<&dyn Work> {
+        Some(&*self.engine)
+    }
+
     fn prepare(&self, job: &Job, attempt: u32) -> Result<Task, WorkError> {
         if !is_kv(job) {
             return self.engine.prepare(job, attempt);
@@ -108,22 +110,6 @@ impl Work for WithKv<'_> {
         }
         self.failed().insert(job.step);
         Ok(())
-    }
-
-    fn application(&self, line: &str) -> Option<String> {
-        self.engine.application(line)
-    }
-
-    fn progress(&self, line: &str) -> Option<StageProgress> {
-        self.engine.progress(line)
-    }
-
-    fn mark(&self, line: &str) -> Option<ScriptMark> {
-        self.engine.mark(line)
-    }
-
-    fn statement(&self, job: &Job, ended: Option<usize>) -> Option<StageProgress> {
-        self.engine.statement(job, ended)
     }
 
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {

@@ -7,8 +7,6 @@ use chronon_run_conf::{ConfRepo, MetaData};
 use chronon_run_core::{Diagnostic, Location};
 use chronon_run_workspace::Workspace;
 
-use crate::loading::project::views;
-
 /// The Driver's property.
 const PROPERTY: &str = "spark.chronon.partition.format";
 /// The variable that `scripts/spark_submit.sh` takes it from (§2.4).
@@ -31,7 +29,7 @@ pub fn findings(workspace: &Workspace, repo: &ConfRepo) -> Vec<Diagnostic> {
         findings.push(finding(&what, format).at(place(&teams_json, VARIABLE)));
         return findings;
     }
-    for view in views(repo) {
+    for view in repo.views() {
         findings.extend(of_conf(repo, workspace, view.path, view.conf.meta()));
     }
     findings

@@ -15,8 +15,8 @@ use chronon_run_core::{
 use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
-    AnyConf, Asset, AssetIndex, AssetSettings, BuildOptions, ConfView, DriverOptions, Graph,
-    JoinFlow, Role, Selection, States,
+    Asset, AssetIndex, AssetSettings, BuildOptions, DriverOptions, Graph, JoinFlow, Role,
+    Selection, States,
 };
 use chronon_run_report::{Activity, count};
 use chronon_run_workspace::{EngineKind, Override, Workspace};
@@ -306,7 +306,7 @@ impl Project {
             *texts = retarget.reference(texts);
         }
         // What is wrong with the confs is known from production.
-        let (graph, _) = Graph::build(&views(&repo), &options);
+        let (graph, _) = Graph::build(&repo.views(), &options);
         let of_assets = self.overrides.into_iter();
         let overrides = of_assets.filter_map(|(index, settings)| {
             let id = &self.graph.assets[index].id;
@@ -544,14 +544,7 @@ impl Project {
 
     /// The conf of an asset, as the `sql` engine takes it.
     pub fn conf(&self, asset: &AssetId) -> Option<sql::Conf<'_>> {
-        let name = &asset.conf.name;
-        match asset.conf.conf_type {
-            ConfType::GroupBy => Some(sql::Conf::GroupBy(&self.repo.group_bys.get(name)?.conf)),
-            ConfType::Join => Some(sql::Conf::Join(&self.repo.joins.get(name)?.conf)),
-            ConfType::StagingQuery => Some(sql::Conf::StagingQuery(
-                &self.repo.staging_queries.get(name)?.conf,
-            )),
-        }
+        self.repo.find(&asset.conf)
     }
 
     /// The folder of the ledger, the runs and the records of what was filled. A target has one of its own,
@@ -576,25 +569,15 @@ impl Project {
         }
     }
 
-    /// The text of an asset's conf.
-    pub fn conf_text(&self, asset: &AssetId) -> Option<&str> {
-        let (repo, name) = (&self.repo, &asset.conf.name);
-        let text = match asset.conf.conf_type {
-            ConfType::GroupBy => &repo.group_bys.get(name)?.text,
-            ConfType::Join => &repo.joins.get(name)?.text,
-            ConfType::StagingQuery => &repo.staging_queries.get(name)?.text,
-        };
-        Some(text)
-    }
-
     /// A property that the conf of an asset gives to its tables.
-    pub fn table_property(&self, asset: &AssetId, name: &str) -> Option<String> {
-        let views = views(&self.repo);
-        let mut confs = views.iter().map(|view| view.conf);
-        let conf = confs.find(|conf| {
-            conf.conf_type() == asset.conf.conf_type && conf.meta().name == asset.conf.name
-        })?;
-        conf.meta().table_properties.as_ref()?.get(name).cloned()
+    pub fn table_property(&self, asset: &AssetId, name: &str) -> Option<&str> {
+        let properties = self
+            .repo
+            .find(&asset.conf)?
+            .meta()
+            .table_properties
+            .as_ref()?;
+        properties.get(name).map(String::as_str)
     }
 
     /// The ledger, if anything was ever run: looking does not begin one.
@@ -627,14 +610,10 @@ impl Project {
     /// (engine-semantics 2, hazard 16).
     fn knows_its_day(&self, asset: AssetIndex) -> bool {
         let conf = &self.graph.assets[asset].id.conf;
-        let (repo, name) = (&self.repo, &conf.name);
-        let text = match conf.conf_type {
-            ConfType::GroupBy => repo.group_bys.get(name).map(|file| &file.text),
-            ConfType::Join => repo.joins.get(name).map(|file| &file.text),
-            ConfType::StagingQuery => None,
-        };
-        self.workspace.engine.kind == EngineKind::Chronon
-            && text.is_some_and(|text| text.contains("CHRONON_RUN_DS"))
+        let names_it = |text: &str| text.contains("CHRONON_RUN_DS");
+        self.uses_driver()
+            && conf.conf_type != ConfType::StagingQuery
+            && self.repo.text(conf).is_some_and(names_it)
     }
 
     /// The last override of an asset that sets it.
@@ -695,7 +674,7 @@ impl LeftOut {
             .into_iter()
             .find(|known| confs.starts_with(known.folder()))?;
         let inside = confs.strip_prefix(conf_type.folder()).ok()?;
-        let views = views(&context.repo);
+        let views = context.repo.views();
         let read = views.iter().find(|view| view.path == path);
         let (name, team, table) = match read.map(|view| view.conf.meta()) {
             Some(meta) => {
@@ -752,7 +731,7 @@ fn build_graph(
     repo: &ConfRepo,
     findings: &mut Vec<Diagnostic>,
 ) -> (Graph, BTreeMap<AssetIndex, Vec<Override>>, BuildOptions) {
-    let views = views(repo);
+    let views = repo.views();
     let mut options = BuildOptions {
         partition_column: workspace.partition_column.clone(),
         flow: flow(workspace.run.join_flow),
@@ -871,26 +850,6 @@ fn resolve(
             findings.push(finding.at(Location::bytes(&workspace.file, settings.span.clone())));
             BTreeSet::new()
         })
-}
-
-/// The confs as the graph is built from them.
-pub fn views(repo: &ConfRepo) -> Vec<ConfView<'_>> {
-    let staging = repo.staging_queries.values().map(|file| ConfView {
-        path: &file.path,
-        digest: &file.digest,
-        conf: AnyConf::StagingQuery(&file.conf),
-    });
-    let group_bys = repo.group_bys.values().map(|file| ConfView {
-        path: &file.path,
-        digest: &file.digest,
-        conf: AnyConf::GroupBy(&file.conf),
-    });
-    let joins = repo.joins.values().map(|file| ConfView {
-        path: &file.path,
-        digest: &file.digest,
-        conf: AnyConf::Join(&file.conf),
-    });
-    staging.chain(group_bys).chain(joins).collect()
 }
 
 /// A selector that means nothing, with where to look.

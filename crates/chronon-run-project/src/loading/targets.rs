@@ -300,14 +300,18 @@ impl InTarget {
             let Some(state) = snapshot.table(table) else {
                 continue;
             };
-            let there = state.info.properties.get(SAMPLE_PROPERTY);
+            let there = state
+                .info
+                .properties
+                .get(SAMPLE_PROPERTY)
+                .map(String::as_str);
             let wanted = context.table_property(asset, SAMPLE_PROPERTY);
-            if there != wanted.as_ref() {
+            if there != wanted {
                 return Err(Failure::hinted(
                     format!(
                         "{table} holds {}, and this command would fill {}",
                         sample_text(there),
-                        sample_text(wanted.as_ref())
+                        sample_text(wanted)
                     ),
                     format!(
                         "give the same --sample or --keys as before, or drop the target first: `chronon-run target drop {}`",
@@ -320,7 +324,7 @@ impl InTarget {
     }
 }
 
-fn sample_text(property: Option<&String>) -> String {
+fn sample_text(property: Option<&str>) -> String {
     match property {
         Some(sample) => format!("a sample ({sample})"),
         None => "all rows".to_owned(),
@@ -364,7 +368,7 @@ pub fn write_confs(context: &Project, plan: &Plan) -> Result<(), Failure> {
         return Ok(());
     }
     for asset in plan.assets.iter().map(|asset| &asset.asset) {
-        let (Some(index), Some(text)) = (context.graph.find(asset), context.conf_text(asset))
+        let (Some(index), Some(text)) = (context.graph.find(asset), context.repo.text(&asset.conf))
         else {
             continue;
         };
@@ -412,9 +416,9 @@ pub fn namespaces(
         }
         (user, _) => user.unwrap_or_default(),
     };
-    let written = graph.assets.iter().flat_map(|asset| asset.may_write(false));
     let seeds = workspace.seeds.iter().map(|seed| seed.table.clone());
-    let all: BTreeSet<String> = written
+    let all: BTreeSet<String> = production(graph)
+        .into_iter()
         .chain(seeds)
         .map(|table| table.namespace().to_owned())
         .collect();
@@ -440,7 +444,7 @@ pub fn findings(workspace: &Workspace, graph: &Graph) -> Vec<Diagnostic> {
     }
     let read = graph.assets.iter().flat_map(|asset| &asset.inputs);
     let read = read.map(|input| input.spec.table.namespace().to_owned());
-    let written = graph.assets.iter().flat_map(|asset| asset.may_write(false));
+    let written = production(graph).into_iter();
     let written = written.map(|table| table.namespace().to_owned());
     used.extend(
         read.chain(written)

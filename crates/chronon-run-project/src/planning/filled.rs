@@ -92,5 +92,5 @@ fn write(folder: &Path, path: &Path, filled: &Filled) -> std::io::Result<()> {
 
 /// The compiled conf of an asset as a tree.
 pub fn conf_of(context: &Project, asset: &AssetId) -> Option<Value> {
-    serde_json::from_str(context.conf_text(asset)?).ok()
+    serde_json::from_str(context.repo.text(&asset.conf)?).ok()
 }

@@ -10,7 +10,10 @@ use chronon_run_rows::{Listing, Part, Scan, Schema, list_files};
 
 use super::{failure, nearest_days, not_filled, target::Target};
 use crate::{
-    failure::Failure, listing::snapshot as looking, loading::project::Project, output::note,
+    failure::Failure,
+    listing::{session::CatalogSession, snapshot as looking},
+    loading::project::Project,
+    output::note,
 };
 
 /// Hive's name for a partition without a value.
@@ -39,6 +42,19 @@ pub enum Found {
 }
 
 impl Place {
+    /// Asks the catalog for the table, and finds the day that is wanted, or the newest. `name` is what the
+    /// user called it.
+    pub fn of(
+        context: &Project,
+        warehouse: &CatalogSession,
+        target: &Target,
+        name: &str,
+        wanted: Option<Ds>,
+    ) -> Result<Self, Failure> {
+        let storage = storage(context, warehouse, target, name)?;
+        Self::find(context, target, name, wanted, storage)
+    }
+
     /// Finds the table's day: the one that is wanted, or the newest.
     pub fn find(
         context: &Project,
@@ -135,6 +151,20 @@ impl Place {
         let mut columns = self.storage.info.partition_columns.iter();
         columns.position(|column| Some(&column.name) == self.day_column.as_ref())
     }
+}
+
+/// Where the files of a table are; an error that says what is there instead if it does not exist.
+pub fn storage(
+    context: &Project,
+    warehouse: &CatalogSession,
+    target: &Target,
+    name: &str,
+) -> Result<TableStorage, Failure> {
+    let found = match warehouse.catalog() {
+        Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
+        None => None,
+    };
+    found.ok_or_else(|| target.missing(context, name))
 }
 
 /// The names of the partitions of each day.

@@ -11,7 +11,7 @@ use chronon_run_rows::RowsError;
 
 use crate::failure::Failure;
 
-pub use local::{Found, Place, find};
+pub use local::{Found, Place, find, storage};
 pub use printing::{print, print_profile};
 pub use session::{rows_of, text_of};
 pub use sql::{day_condition, select};

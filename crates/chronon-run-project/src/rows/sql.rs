@@ -1,5 +1,7 @@
 //! The same rows, asked of Spark.
 
+use chronon_run_engine::sql::{literal, quoted};
+
 use super::Place;
 
 /// The query with which Spark reads `columns` (all if empty) of the rows for which `condition` holds.
@@ -25,18 +27,17 @@ pub fn select(place: &Place, columns: &[String], condition: Option<&str>) -> Str
 
 /// The condition under which a row is of the day that is shown; `None` for a table without days.
 pub fn day_condition(place: &Place) -> Option<String> {
-    let text = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
     let column = quoted(place.day_column.as_ref()?);
     if !place.is_seen_through() {
-        let values: Vec<String> = place.day_values().iter().map(|value| text(value)).collect();
+        let values: Vec<String> = place
+            .day_values()
+            .iter()
+            .map(|value| literal(value))
+            .collect();
         return Some(format!("{column} IN ({})", values.join(", ")));
     }
     Some(match place.day {
         Some(day) => format!("{column} = '{day}'"),
         None => format!("{column} = (SELECT MAX({column}) FROM {})", place.table),
     })
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }

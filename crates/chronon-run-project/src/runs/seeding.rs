@@ -336,7 +336,7 @@ impl OwnScript<'_> {
                 )));
             }
             Err(GuestError::Gone) => {
-                let died = found.obituary(self.log).map_err(Failure::setup)?;
+                let died = found.explain_exit(self.log).map_err(Failure::setup)?;
                 return Ok(Ok(exit_of(died)));
             }
             Err(error) => return Err(Failure::setup(error)),

@@ -1,7 +1,7 @@
 //! `chronon-run compare`: two tables, days or places, row by row.
 
-use chronon_run_conf::{GroupBy, Join};
-use chronon_run_core::{AssetId, ConfType};
+use chronon_run_conf::{AnyConf, Join};
+use chronon_run_core::AssetId;
 use chronon_run_engine::compare::{Comparing, Comparison, Side};
 use chronon_run_project::{
     failure::Failure,
@@ -82,14 +82,7 @@ struct Table {
 impl Table {
     fn find(context: &Project, warehouse: &CatalogSession, at: &AssetAt) -> Result<Self, Failure> {
         let target = Target::of(context, &at.asset)?;
-        let storage = match warehouse.catalog() {
-            Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
-            None => None,
-        };
-        let Some(storage) = storage else {
-            return Err(target.missing(context, &at.asset));
-        };
-        let place = Place::find(context, &target, &at.asset, at.ds, storage)?;
+        let place = Place::of(context, warehouse, &target, &at.asset, at.ds)?;
         let condition = rows::day_condition(&place);
         let info = &place.storage.info;
         let columns = info.columns.iter().chain(&info.partition_columns);
@@ -136,19 +129,10 @@ fn keys_of(context: &Project, left: &Table, right: &Table) -> Result<Vec<String>
 }
 
 fn keys_of_conf(context: &Project, asset: &AssetId, left: &Table) -> Vec<String> {
-    let (repo, name) = (&context.repo, &asset.conf.name);
-    match asset.conf.conf_type {
-        ConfType::GroupBy => {
-            let conf: Option<&GroupBy> = repo.group_bys.get(name).map(|file| &file.conf);
-            conf.map(|conf| conf.key_columns.clone())
-                .unwrap_or_default()
-        }
-        ConfType::Join => {
-            let conf: Option<&Join> = repo.joins.get(name).map(|file| &file.conf);
-            conf.map(|conf| keys_of_join(conf, left))
-                .unwrap_or_default()
-        }
-        ConfType::StagingQuery => Vec::new(),
+    match context.conf(asset) {
+        Some(AnyConf::GroupBy(conf)) => conf.key_columns.clone(),
+        Some(AnyConf::Join(conf)) => keys_of_join(conf, left),
+        Some(AnyConf::StagingQuery(_)) | None => Vec::new(),
     }
 }
 
@@ -160,13 +144,9 @@ fn keys_of_join(conf: &Join, left: &Table) -> Vec<String> {
     }
     let mut keys: Vec<String> = Vec::new();
     for part in &conf.join_parts {
-        let mapping = part.key_mapping.iter().flatten();
-        let mapped: Vec<(&String, &String)> = mapping.collect();
-        for right in &part.group_by.key_columns {
-            let own = mapped.iter().find(|(_, to)| *to == right);
-            let own = own.map_or(right, |(from, _)| from);
-            if !keys.contains(own) {
-                keys.push(own.clone());
+        for (_, left) in part.left_columns() {
+            if !keys.iter().any(|key| key == left) {
+                keys.push(left.to_owned());
             }
         }
     }

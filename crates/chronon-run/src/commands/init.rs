@@ -4,11 +4,7 @@ use std::{env, path::Path};
 
 use chronon_run_conf::ConfRepo;
 use chronon_run_plan::{BuildOptions, Graph};
-use chronon_run_project::{
-    failure::Failure,
-    loading::{project::views, state},
-    output::note,
-};
+use chronon_run_project::{failure::Failure, loading::state, output::note};
 use chronon_run_workspace::{RepoFacts, Workspace, init_text};
 
 use crate::cli::InitArgs;
@@ -66,7 +62,7 @@ fn ignore_state(file: &Path) {
 /// What the repo tells: teams, and the tables that none of its confs fills.
 fn facts(repo: &Path) -> RepoFacts {
     let loaded = ConfRepo::load(repo, "production").repo;
-    let (graph, _) = Graph::build(&views(&loaded), &BuildOptions::default());
+    let (graph, _) = Graph::build(&loaded.views(), &BuildOptions::default());
     RepoFacts {
         repo: repo.display().to_string(),
         teams: loaded.teams.names().map(str::to_owned).collect(),

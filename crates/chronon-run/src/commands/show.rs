@@ -28,14 +28,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     let target = Target::of(&context, name)?;
     let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
-    let storage = match warehouse.catalog() {
-        Some(catalog) => catalog.storage(&target.table).map_err(Failure::setup)?,
-        None => None,
-    };
-    let Some(storage) = storage else {
-        return Err(target.missing(&context, name));
-    };
-    let place = Place::find(&context, &target, name, args.table.ds, storage)?;
+    let place = Place::of(&context, &warehouse, &target, name, args.table.ds)?;
     let found = match (warehouse.catalog(), &condition) {
         (Some(catalog), None) => rows::find(catalog, &place)?,
         _ => Found::NeedsSpark("--where is for Spark to answer".to_owned()),

@@ -24,9 +24,7 @@ pub(super) fn first(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Resul
     let Some(catalog) = warehouse.catalog() else {
         return Err(target.missing(context, &name));
     };
-    let storage = catalog.storage(&target.table).map_err(Failure::setup)?;
-    let storage = storage.ok_or_else(|| target.missing(context, &name))?;
-    let place = Place::find(context, &target, &name, ds, storage)?;
+    let place = Place::of(context, &warehouse, &target, &name, ds)?;
     match rows::find(catalog, &place)? {
         Found::Rows(scan) => read(&scan, place.day),
         Found::NeedsSpark(why) => Err(Failure::hinted(
