@@ -72,6 +72,7 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
 
     let conf = "production/staging_queries/team/orders";
     workspace.edit(conf, "amount * 1.0", "amount * 2.0");
+    an_edit_is_compared_before_anything_is_filled(&workspace);
     workspace.write("keys.csv", "user\n1\n2\n");
     let fill = [
         "materialize",
@@ -116,7 +117,7 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     let found = parsed(workspace.run(&compare), 1);
     let expected = json!({"left": "out.team_spend on 2026-01-03", "right": "dev_out.team_spend on 2026-01-03",
         "keys": ["user"], "only_left": 1, "only_right": 0, "both": 2, "different": 2,
-        "columns": [{"column": "amount_sum_2d", "different": 2, "max_difference": 27.0}]});
+        "columns": [{"column": "amount_sum_2d", "different": 2, "max_difference": 27.0, "mean_difference": 21.0}]});
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(found[name], *value, "{name}: {found}");
     }
@@ -162,6 +163,91 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
 
     workspace.edit(conf, "amount * 2.0", "amount * 1.0");
     a_flood_of_nulls(&workspace);
+}
+
+/// `diff --data` computes what the edited conf makes of a day and what is made of that, and leaves nothing behind.
+fn an_edit_is_compared_before_anything_is_filled(workspace: &Workspace) {
+    let tables = || workspace.run(&["query", "SHOW DATABASES", "--output", "csv"]);
+    let before = tables().expect(0).stdout;
+    let diff = |more: &[&str]| {
+        let args = ["diff", "--data", "--output", "json"];
+        workspace.run(&[&args, more].concat())
+    };
+    let found = parsed(
+        diff(&[
+            "team.orders",
+            "team.spend",
+            "--ds",
+            "2026-01-03",
+            "--exit-code",
+        ]),
+        1,
+    );
+    let (orders, spend) = (&found[0], &found[1]);
+    assert_eq!(orders["asset"], "staging_query/team.orders/backfill");
+    let rows =
+        |of: &Value| ["both", "only_left", "only_right", "different"].map(|name| of[name].as_u64());
+    assert_eq!(orders["whole_rows"], true);
+    assert_eq!(
+        rows(orders),
+        [Some(0), Some(2), Some(2), Some(0)],
+        "{orders}"
+    );
+    assert_eq!(spend["keys"], json!(["user"]));
+    assert_eq!(
+        spend["days"],
+        json!([{"start": "2026-01-03", "end": "2026-01-03"}])
+    );
+    assert_eq!(rows(spend), [Some(3), Some(0), Some(0), Some(3)], "{spend}");
+    let column = json!([{"column": "amount_sum_2d", "different": 3, "max_difference": 30.0, "mean_difference": 24.0}]);
+    assert_eq!(
+        spend["columns"], column,
+        "the days of the window are those of the edited conf, too"
+    );
+
+    // Only what was edited, on the newest day; two days.
+    let found = parsed(diff(&["--columns", "amount", "--on", "user"]), 0);
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(
+        rows(&found[0]),
+        [Some(2), Some(0), Some(0), Some(2)],
+        "{found}"
+    );
+    assert_eq!(
+        tables().expect(0).stdout,
+        before,
+        "the databases of the comparison are dropped"
+    );
+    assert!(!workspace.path(".chronon-run/targets/diff--data").exists());
+    let conf = "production/staging_queries/team/orders";
+    workspace.edit(conf, "amount * 2.0", "amount * no_such_column");
+    let failed = diff(&["team.orders", "--ds", "2026-01-03"]).expect(1);
+    assert!(
+        failed.stderr.contains("no_such_column"),
+        "{}",
+        failed.text()
+    );
+    assert!(
+        !failed.stderr.contains("chronon-run retry"),
+        "{}",
+        failed.text()
+    );
+    assert_eq!(tables().expect(0).stdout, before, "also after a failure");
+    workspace.edit(conf, "amount * no_such_column", "amount * 2.0");
+    let none = workspace.run(&[
+        "diff",
+        "--data",
+        "team.orders",
+        "--start-ds",
+        "2026-01-04",
+        "--end-ds",
+        "2026-01-03",
+    ]);
+    assert!(
+        none.expect(2)
+            .stderr
+            .contains("first day 2026-01-04 is after the last day 2026-01-03")
+    );
 }
 
 /// A flood of NULLs stops what reads the table, in this run and in the next, until the day passes.

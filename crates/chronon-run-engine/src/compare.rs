@@ -185,9 +185,11 @@ impl Comparing {
                 &format!("d{at}"),
             ));
             if column.is_number {
-                all.push(format!(
-                    "MAX(CASE WHEN {pair} THEN ABS(CAST(l{at} AS DOUBLE) - CAST(r{at} AS DOUBLE)) END) AS m{at}"
-                ));
+                let distance = format!(
+                    "CASE WHEN {pair} AND NOT (l{at} <=> r{at}) THEN ABS(CAST(l{at} AS DOUBLE) - CAST(r{at} AS DOUBLE)) END"
+                );
+                all.push(format!("MAX({distance}) AS m{at}"));
+                all.push(format!("AVG({distance}) AS a{at}"));
             }
         }
         all.join(", ")
@@ -230,6 +232,7 @@ impl Comparing {
             column: column.name.clone(),
             different: sum(&format!("d{at}")),
             max_difference: sums[format!("m{at}")].as_f64(),
+            mean_difference: sums[format!("a{at}")].as_f64(),
         });
         let examples = parsed.iter().filter(|line| line["side"].is_string());
         Some(Comparison {
@@ -361,6 +364,8 @@ pub struct ColumnComparison {
     pub different: u64,
     /// The greatest difference of two numbers.
     pub max_difference: Option<f64>,
+    /// The mean difference of the pairs of numbers that differ.
+    pub mean_difference: Option<f64>,
 }
 
 /// A row that is on one side only, or a pair that differs.
@@ -427,7 +432,7 @@ mod tests {
         for part in [
             "FULL OUTER JOIN r ON l.k0 <=> r.k0 AND l.n = r.n",
             "to_json(`m`) AS c1",
-            "MAX(CASE WHEN ln IS NOT NULL AND rn IS NOT NULL THEN ABS(CAST(l0 AS DOUBLE)",
+            "MAX(CASE WHEN ln IS NOT NULL AND rn IS NOT NULL AND NOT (l0 <=> r0) THEN ABS(CAST(l0 AS DOUBLE)",
             "LIMIT 3",
         ] {
             assert!(query.contains(part), "{part}: {query}");
@@ -453,7 +458,7 @@ mod tests {
     #[test]
     fn the_answer_is_read() {
         let lines = [
-            r#"{"only_left":1,"only_right":2,"both":10,"again_left":0,"again_right":0,"different":3,"d0":3,"m0":0.5,"d1":0}"#,
+            r#"{"only_left":1,"only_right":2,"both":10,"again_left":0,"again_right":0,"different":3,"d0":3,"m0":0.5,"a0":0.25,"d1":0}"#,
             r#"{"side":"both","k0":"7","l0":"1.5","r0":"1","l1":"{}","r1":"{}"}"#,
             r#"{"side":"left","k0":"8","l0":"1.5"}"#,
         ];
@@ -469,6 +474,7 @@ mod tests {
             (1, 2, 10, 3)
         );
         assert_eq!(found.columns[0].max_difference, Some(0.5));
+        assert_eq!(found.columns[0].mean_difference, Some(0.25));
         assert_eq!(found.columns[1].different, 0);
         assert!(!found.is_equal());
         let wanted = (Some("1.5".to_owned()), Some("1".to_owned()));

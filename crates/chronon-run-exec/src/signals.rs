@@ -1,6 +1,7 @@
 //! Ctrl-C, TERM and HUP: a stop of this process, and messages to the coordinator.
 
 use std::{
+    collections::BTreeMap,
     io, process,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
@@ -35,10 +36,12 @@ pub fn exit_code(reason: CancelReason) -> u8 {
     }
 }
 
-/// Who gets the signals: the command that listens now.
-fn listener() -> MutexGuard<'static, Option<Sender<Control>>> {
-    static LISTENER: Mutex<Option<Sender<Control>>> = Mutex::new(None);
-    LISTENER.lock().unwrap_or_else(PoisonError::into_inner)
+/// Who gets the signals: everything that listens now, by number.
+type Listeners = BTreeMap<u64, Sender<Control>>;
+
+fn listeners() -> MutexGuard<'static, Listeners> {
+    static LISTENERS: Mutex<Listeners> = Mutex::new(BTreeMap::new());
+    LISTENERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// From now on SIGINT, SIGTERM and SIGHUP request [`Stop::of_process`], which ends every helper
@@ -75,15 +78,19 @@ pub fn install() -> io::Result<()> {
 fn receive(reason: CancelReason) {
     let stop = Stop::of_process();
     stop.request(reason);
-    if let Some(listener) = listener().as_ref() {
+    let listening = listeners();
+    for listener in listening.values() {
         let message = match stop.is_urgent() {
             false => Control::Stop(reason),
             true => Control::Kill,
         };
         // A listener that is about to go has nothing left to stop.
         let _ = listener.send(message);
+    }
+    if !listening.is_empty() {
         return;
     }
+    drop(listening);
     if !stop.is_urgent() {
         let builder = thread::Builder::new().name("leaving".to_owned());
         if builder.spawn(leave).is_ok() {
@@ -104,7 +111,7 @@ fn leave() {
         thread::sleep(LAST_WORDS);
     }
     // A command that began to listen meanwhile got the stop, and ends things itself.
-    if listener().is_none() {
+    if listeners().is_empty() {
         exit();
     }
 }
@@ -129,9 +136,9 @@ fn exit() -> ! {
 
 /// While it lives, signals become [`Control`] messages too.
 #[derive(Debug)]
-pub struct Listener(());
+pub struct Listener(u64);
 
-/// Listens from now on: the first signal is [`Control::Stop`], every later one
+/// Listens from now on, beside what listens already: the first signal is [`Control::Stop`], every later one
 /// [`Control::Kill`].
 ///
 /// # Errors
@@ -139,18 +146,19 @@ pub struct Listener(());
 pub fn listen() -> io::Result<(Listener, Receiver<Control>)> {
     install()?;
     let (sender, receiver) = unbounded();
-    let mut current = listener();
+    let mut listening = listeners();
     // It came before anyone listened.
     if let Some(reason) = Stop::of_process().reason() {
         // The other end is here.
         let _ = sender.send(Control::Stop(reason));
     }
-    *current = Some(sender);
-    Ok((Listener(()), receiver))
+    let number = listening.last_key_value().map_or(0, |(last, _)| last + 1);
+    listening.insert(number, sender);
+    Ok((Listener(number), receiver))
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        *listener() = None;
+        listeners().remove(&self.0);
     }
 }

@@ -21,6 +21,7 @@ mod scan;
 mod select;
 mod target;
 mod unmet;
+mod upstream;
 mod waits;
 
 pub use build::{BuildOptions, DriverOptions, JoinFlow};
@@ -49,4 +50,5 @@ pub use resolve::{
 pub use select::{Selection, SelectionError, States};
 pub use target::{Origin, PlanTarget, origins};
 pub use unmet::{Unmet, unmet};
+pub use upstream::upstream_days;
 pub use waits::{Wait, usual_landing};

@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod comparing;
 pub mod engines;
 pub mod failure;
 pub mod listing;
@@ -15,4 +16,5 @@ pub mod output;
 pub mod planning;
 pub mod rows;
 pub mod runs;
+pub mod scratch;
 pub mod streaming;

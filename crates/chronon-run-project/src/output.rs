@@ -1,6 +1,9 @@
 //! stdout is data, stderr is everything else.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::OnceLock,
+};
 
 use chronon_run_core::{Diagnostic, shown::shown};
 use chronon_run_export::{
@@ -49,7 +52,7 @@ pub fn print_plan(
     commands: bool,
 ) -> Result<(), Failure> {
     match output {
-        Output::Text => print(&plan_on_screen(plan, details, commands)),
+        Output::Text => print(&addressed(&plan_on_screen(plan, details, commands))),
         Output::Json => print(&json(plan)?),
     }
 }
@@ -98,9 +101,56 @@ pub fn line(value: &impl Serialize) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// The target that the command is for, if it is for one.
+static TARGET: OnceLock<String> = OnceLock::new();
+
+/// From now on, commands that notes and hints name are those for this target.
+pub fn for_target(name: &str) {
+    let _ = TARGET.set(name.to_owned());
+}
+
+/// The text with the commands that it names as they are typed for the target that this command is for.
+pub fn addressed(text: &str) -> String {
+    match TARGET.get() {
+        Some(target) => with_target(text, target),
+        None => text.to_owned(),
+    }
+}
+
+/// Commands that take `--target`.
+const OF_TARGETS: [&str; 12] = [
+    "check",
+    "diff",
+    "logs",
+    "ls",
+    "materialize",
+    "plan",
+    "report",
+    "retry",
+    "runs",
+    "show",
+    "sql",
+    "status",
+];
+
+fn with_target(text: &str, target: &str) -> String {
+    let one = |(number, part): (usize, &str)| {
+        let words = part.strip_prefix("chronon-run ").unwrap_or_default();
+        let command = words.split_whitespace().next().unwrap_or_default();
+        // Every second part stands between backquotes.
+        let is_command = number % 2 == 1 && OF_TARGETS.contains(&command);
+        match is_command && !words.contains("--target") && !words.starts_with("runs prune") {
+            true => format!("{part} --target {target}"),
+            false => part.to_owned(),
+        }
+    };
+    let parts: Vec<String> = text.split('`').enumerate().map(one).collect();
+    parts.join("`")
+}
+
 /// Writes a line to stderr, which may have no reader.
 pub fn note(text: &str) {
-    let text = shown(text);
+    let text = addressed(&shown(text));
     above(|| {
         let _ = writeln!(anstream::stderr(), "{text}");
     });
@@ -133,5 +183,19 @@ pub fn error(message: &str, hint: Option<&str>) {
     note(&format!("error: {message}"));
     if let Some(hint) = hint {
         note(&format!("hint: {hint}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_in_hints_are_those_of_the_target() {
+        let text = "`chronon-run plan x@2026-01-01` shows why; `chronon-run engine install` installs; \
+                    `chronon-run compare a --target b`, `chronon-run runs`, `plan`";
+        let wanted = "`chronon-run plan x@2026-01-01 --target dev` shows why; `chronon-run engine install` installs; \
+                      `chronon-run compare a --target b`, `chronon-run runs --target dev`, `plan`";
+        assert_eq!(with_target(text, "dev"), wanted);
     }
 }

@@ -117,6 +117,28 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// The target that the whole command is for; `compare` is for production, too.
+    pub(crate) fn target(&self) -> Option<&str> {
+        let target = match self {
+            Self::Check(args) => &args.target,
+            Self::Ls(args) => &args.target,
+            Self::Plan(args) => &args.target,
+            Self::Materialize(args) => &args.target,
+            Self::Diff(args) => &args.target,
+            Self::Retry(args) => &args.target,
+            Self::Status(args) => &args.target,
+            Self::Show(args) => &args.target,
+            Self::Sql(args) => &args.target,
+            Self::Runs(args) => &args.target,
+            Self::Logs(args) => &args.target,
+            Self::Report(args) => &args.target,
+            _ => return None,
+        };
+        target.name()
+    }
+}
+
 // No subcommands, so that they are neither completed nor suggested.
 
 /// Which document `reference` prints.
@@ -305,11 +327,39 @@ pub(crate) struct PlanArgs {
 
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run diff
+  chronon-run diff --data stays.search_ranking.v1 --ds 2026-01-22")]
 pub(crate) struct DiffArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
-    /// Exit 1 if a conf was edited, or filled days are out of date.
+    /// Compute days with the confs as they are now, in tables that are dropped afterwards, and compare them row
+    /// by row with what is filled. Without a selector, of the confs that were edited.
+    #[arg(long, conflicts_with = "target")]
+    pub(crate) data: bool,
+
+    #[command(flatten)]
+    pub(crate) days: DataDays,
+
+    /// With --data: the columns that identify a row, separated by commas [default: the conf's row ids or keys;
+    /// where those are not unique, the left columns of a join, then whole rows].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "data")]
+    pub(crate) on: Vec<String>,
+
+    /// With --data: compare only these columns, separated by commas [default: all that both have].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "data")]
+    pub(crate) columns: Vec<String>,
+
+    /// With --data: how many rows that differ are shown of each table.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) limit: u64,
+
+    /// With --data: how many steps run at once [default: `jobs` of workspace.toml].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "data")]
+    pub(crate) jobs: Option<u32>,
+
+    /// Exit 1 if a conf was edited, or filled days are out of date; with --data, if a row or column differs.
     #[arg(long)]
     pub(crate) exit_code: bool,
 
@@ -319,6 +369,34 @@ pub(crate) struct DiffArgs {
     /// How to print.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) output: Output,
+}
+
+/// The days of `diff --data`.
+#[derive(Args, Debug)]
+pub(crate) struct DataDays {
+    /// With --data: this day [default: the newest day that all of the selected tables have].
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "data", conflicts_with_all = ["start_ds", "end_ds"])]
+    pub(crate) ds: Option<Ds>,
+
+    /// With --data: the first day, inclusive.
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "data")]
+    pub(crate) start_ds: Option<Ds>,
+
+    /// With --data: the last day, inclusive [default: the last closed day].
+    #[arg(long, value_name = "YYYY-MM-DD", requires_all = ["data", "start_ds"])]
+    pub(crate) end_ds: Option<Ds>,
+}
+
+impl DataDays {
+    /// The same as the days of other commands.
+    pub(crate) fn as_days(&self) -> DayArgs {
+        DayArgs {
+            ds: self.ds,
+            start_ds: self.start_ds,
+            end_ds: self.end_ds,
+            ..DayArgs::default()
+        }
+    }
 }
 
 /// Whose command lines `plan --as` prints.

@@ -84,6 +84,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Failure::setup(format!("cannot go to {}: {error}", directory.display()))
         })?;
     }
+    if let Some(target) = cli.command.target() {
+        output::for_target(target);
+    }
     match &cli.command {
         Command::Init(args) => commands::init::run(args),
         Command::Compile(args) => commands::compile::run(args),

@@ -3,6 +3,7 @@
 pub mod compiling;
 pub mod days;
 pub mod formats;
+pub mod holdings;
 pub mod installing;
 pub mod iso_macros;
 pub mod jars;

@@ -33,6 +33,7 @@ use crate::{
     options::SelectArgs,
     output,
     planning::prepared as planning,
+    scratch,
 };
 
 /// A loaded workspace.
@@ -553,6 +554,16 @@ impl Project {
         match &self.target {
             Some(target) => InTarget::folder(&self.workspace, &target.name),
             None => self.workspace.state_dir.clone(),
+        }
+    }
+
+    /// A command that a user of this context is told to type: with the context's target. Nothing for the target
+    /// of `diff --data`, which no command can name.
+    pub fn in_its_target(&self, command: &str) -> Option<String> {
+        match &self.target {
+            Some(target) if target.name == scratch::NAME => None,
+            Some(target) => Some(format!("{command} --target {}", target.name)),
+            None => Some(command.to_owned()),
         }
     }
 

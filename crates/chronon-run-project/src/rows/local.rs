@@ -118,6 +118,17 @@ impl Place {
         Ok(place)
     }
 
+    /// None of the table's days.
+    pub fn any(context: &Project, target: &Target, storage: TableStorage) -> Self {
+        Self {
+            table: target.table.clone(),
+            day_column: target.day_column(context, &storage.info),
+            day: None,
+            partitions: Vec::new(),
+            storage,
+        }
+    }
+
     /// A view, or a table whose partitions only Spark knows.
     pub fn is_seen_through(&self) -> bool {
         let info = &self.storage.info;

@@ -597,6 +597,10 @@ fn summary_text(context: &Project, view: &RunView, folders: &Folders, summary: &
             .flatten()
             .collect()
     };
+    let next: Vec<String> = next
+        .into_iter()
+        .filter_map(|next| context.in_its_target(&next))
+        .collect();
     chronon_run_report::summary(
         view,
         &SummaryContext {

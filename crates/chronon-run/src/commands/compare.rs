@@ -1,9 +1,8 @@
 //! `chronon-run compare`: two tables, days or places, row by row.
 
-use chronon_run_conf::{AnyConf, Join};
-use chronon_run_core::AssetId;
-use chronon_run_engine::compare::{Comparing, Comparison, Side};
+use chronon_run_engine::compare::{Comparison, Example};
 use chronon_run_project::{
+    comparing::{self, Table},
     failure::Failure,
     listing::session::CatalogSession,
     loading::{
@@ -11,13 +10,11 @@ use chronon_run_project::{
         targets::{self, Unselected},
     },
     output::{json, print},
-    rows::{self, Place, Target},
 };
 use chronon_run_report::{count, table};
-use chronon_run_rows::Value;
 use serde::Serialize;
 
-use crate::cli::{AssetAt, CompareArgs, Output, SelectArgs};
+use crate::cli::{CompareArgs, Output, SelectArgs};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let context = Project::load()?;
@@ -41,21 +38,16 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     };
     let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
-    let left = Table::find(&context, &warehouse, &args.left)?;
-    let right = Table::find(other.as_ref().unwrap_or(&context), &warehouse, right)?;
+    let left = Table::find(&context, &warehouse, &args.left.asset, args.left.ds)?;
+    let there = other.as_ref().unwrap_or(&context);
+    let right = Table::find(there, &warehouse, &right.asset, right.ds)?;
     let keys = match args.on.as_slice() {
-        [] => keys_of(&context, &left, &right)?,
+        [] => comparing::keys_of(&context, &left, &right)?,
         given => given.to_vec(),
     };
-    let comparing = Comparing::new(left.side.clone(), right.side.clone(), &keys, &args.columns);
-    let comparing = comparing.map_err(|error| {
-        Failure::hinted(
-            error,
-            "`chronon-run query \"DESCRIBE db.table\"` shows the columns of a table",
-        )
-    })?;
-    let found = compare(&context, &warehouse, &comparing, args.limit)?;
-    check_keys(&found, &keys, &left, &right)?;
+    let comparing = comparing::prepare(&left, &right, &keys, &args.columns)?;
+    let found = comparing::compare(&context, &warehouse, &comparing, args.limit)?;
+    comparing::check_keys(&found, &keys, &left, &right)?;
     let shown = Shown {
         left: left.text(),
         right: right.text(),
@@ -72,130 +64,6 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     }
 }
 
-/// One side of a comparison.
-struct Table {
-    side: Side,
-    asset: Option<AssetId>,
-    day: Option<chronon_run_core::Ds>,
-}
-
-impl Table {
-    fn find(context: &Project, warehouse: &CatalogSession, at: &AssetAt) -> Result<Self, Failure> {
-        let target = Target::of(context, &at.asset)?;
-        let place = Place::of(context, warehouse, &target, &at.asset, at.ds)?;
-        let condition = rows::day_condition(&place);
-        let info = &place.storage.info;
-        let columns = info.columns.iter().chain(&info.partition_columns);
-        // Days may be compared with each other.
-        let is_day = |name: &str| condition.is_some() && Some(name) == place.day_column.as_deref();
-        let columns = columns.filter(|column| !is_day(&column.name)).cloned();
-        Ok(Self {
-            side: Side {
-                table: place.table.clone(),
-                columns: columns.collect(),
-                condition: condition.clone(),
-            },
-            asset: target.asset,
-            day: place.day,
-        })
-    }
-
-    fn text(&self) -> String {
-        match self.day {
-            Some(day) => format!("{} on {day}", self.side.table),
-            None => self.side.table.to_string(),
-        }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        let mut columns = self.side.columns.iter();
-        columns.any(|column| column.name.eq_ignore_ascii_case(name))
-    }
-}
-
-/// What identifies a row, as the conf of one of the tables says.
-fn keys_of(context: &Project, left: &Table, right: &Table) -> Result<Vec<String>, Failure> {
-    let asset = left.asset.as_ref().or(right.asset.as_ref());
-    let keys = asset.map(|asset| keys_of_conf(context, asset, left));
-    let keys = keys.unwrap_or_default();
-    let known = keys.iter().all(|key| left.has(key) && right.has(key));
-    match keys.is_empty() || !known {
-        true => Err(Failure::hinted(
-            "the columns that identify a row are not known",
-            "name them, separated by commas: `--on guest_id,ts`",
-        )),
-        false => Ok(keys),
-    }
-}
-
-fn keys_of_conf(context: &Project, asset: &AssetId, left: &Table) -> Vec<String> {
-    match context.conf(asset) {
-        Some(AnyConf::GroupBy(conf)) => conf.key_columns.clone(),
-        Some(AnyConf::Join(conf)) => keys_of_join(conf, left),
-        Some(AnyConf::StagingQuery(_)) | None => Vec::new(),
-    }
-}
-
-/// The row ids of a join, or else the left columns of its parts' keys and the time of the row.
-fn keys_of_join(conf: &Join, left: &Table) -> Vec<String> {
-    let ids = conf.row_ids.clone().unwrap_or_default();
-    if !ids.is_empty() {
-        return ids;
-    }
-    let mut keys: Vec<String> = Vec::new();
-    for part in &conf.join_parts {
-        for (_, left) in part.left_columns() {
-            if !keys.iter().any(|key| key == left) {
-                keys.push(left.to_owned());
-            }
-        }
-    }
-    keys.extend(left.has("ts").then(|| "ts".to_owned()));
-    keys
-}
-
-/// Lets Spark compare.
-pub(super) fn compare(
-    context: &Project,
-    warehouse: &CatalogSession,
-    comparing: &Comparing,
-    examples: u64,
-) -> Result<Comparison, Failure> {
-    let answer = rows::rows_of(context, warehouse, &comparing.query(examples), None)?;
-    let mut lines = Vec::new();
-    for row in answer.scan.rows(None) {
-        let row = row.map_err(rows::failure)?;
-        lines.extend(row.into_iter().filter_map(|value| match value {
-            Value::Text(text) => Some(text.to_string()),
-            _ => None,
-        }));
-    }
-    let found = comparing.parse(&lines);
-    found.ok_or_else(|| Failure::setup("Spark's answer holds no comparison"))
-}
-
-fn check_keys(
-    found: &Comparison,
-    keys: &[String],
-    left: &Table,
-    right: &Table,
-) -> Result<(), Failure> {
-    for (repeated, side) in [(found.repeated_left, left), (found.repeated_right, right)] {
-        if repeated > 0 {
-            let rows = count(repeated, "row");
-            return Err(Failure::hinted(
-                format!(
-                    "{} does not identify rows of {}: {rows} repeat the key of another",
-                    keys.join(", "),
-                    side.text()
-                ),
-                "name all columns that identify a row with --on, separated by commas",
-            ));
-        }
-    }
-    Ok(())
-}
-
 /// A comparison, and of what it is.
 #[derive(Serialize)]
 struct Shown {
@@ -209,62 +77,79 @@ struct Shown {
 impl Shown {
     fn to_text(&self) -> String {
         let found = &self.found;
-        let mut out = format!(
-            "left   {}\nright  {}\nby {}\n\n{} on both sides, {} different; {} only left, {} only right\n",
-            self.left,
-            self.right,
-            self.keys.join(", "),
-            count(found.both, "row"),
-            found.different,
-            found.only_left,
-            found.only_right
-        );
-        for (side, names) in [
-            ("left", &found.columns_only_left),
-            ("right", &found.columns_only_right),
-        ] {
-            if !names.is_empty() {
-                out.push_str(&format!("columns only {side}: {}\n", names.join(", ")));
-            }
-        }
-        let differing = found.columns.iter().filter(|column| column.different > 0);
-        let rows: Vec<Vec<String>> = differing
-            .map(|column| {
-                let greatest = column.max_difference.map(|found| found.to_string());
-                vec![
-                    column.column.clone(),
-                    column.different.to_string(),
-                    greatest.unwrap_or_default(),
-                ]
-            })
-            .collect();
-        if !rows.is_empty() {
-            out.push('\n');
-            out.push_str(&table(
-                &["column", "different", "greatest difference"],
-                &rows,
-            ));
-        }
-        if !found.examples.is_empty() {
-            out.push_str("\nexamples\n");
-        }
-        for example in &found.examples {
-            let keys = example
-                .keys
-                .iter()
-                .map(|(name, value)| format!("{name}={}", shown(value)));
-            let keys: Vec<String> = keys.collect();
-            let values = example.values.iter().map(|(name, (left, right))| {
-                format!("{name}: {} -> {}", shown(left), shown(right))
-            });
-            let what = match example.side.as_str() {
-                "both" => values.collect::<Vec<_>>().join(", "),
-                side => format!("only {side}"),
-            };
-            out.push_str(&format!("  {}  {what}\n", keys.join(" ")));
-        }
+        let keys = self.keys.join(", ");
+        let mut out = format!("left   {}\nright  {}\nby {keys}\n\n", self.left, self.right);
+        out.push_str(&comparison_text(found, ["left", "right"]));
         out
     }
+}
+/// What a comparison found, in words; `sides` are the words for its two tables.
+pub(super) fn comparison_text(found: &Comparison, sides: [&str; 2]) -> String {
+    let [left, right] = sides;
+    let mut out = format!(
+        "{} on both sides, {} different; {} only {left}, {} only {right}\n",
+        count(found.both, "row"),
+        found.different,
+        found.only_left,
+        found.only_right
+    );
+    for (side, names) in [
+        (left, &found.columns_only_left),
+        (right, &found.columns_only_right),
+    ] {
+        if !names.is_empty() {
+            out.push_str(&format!("columns only {side}: {}\n", names.join(", ")));
+        }
+    }
+    out.push_str(&columns_text(found));
+    if !found.examples.is_empty() {
+        out.push_str("\nexamples\n");
+    }
+    let examples = found.examples.iter();
+    out.extend(examples.map(|example| example_text(example, sides)));
+    out
+}
+
+/// A line for each column that differs.
+fn columns_text(found: &Comparison) -> String {
+    let number = |found: Option<f64>| found.map(|found| found.to_string()).unwrap_or_default();
+    let differing = found.columns.iter().filter(|column| column.different > 0);
+    let rows: Vec<Vec<String>> = differing
+        .map(|column| {
+            vec![
+                column.column.clone(),
+                column.different.to_string(),
+                number(column.mean_difference),
+                number(column.max_difference),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = [
+        "column",
+        "different",
+        "mean difference",
+        "greatest difference",
+    ];
+    format!("\n{}", table(&names, &rows))
+}
+
+fn example_text(example: &Example, sides: [&str; 2]) -> String {
+    let keys = example.keys.iter();
+    let keys: Vec<String> = keys
+        .map(|(name, value)| format!("{name}={}", shown(value)))
+        .collect();
+    let values = example.values.iter();
+    let values =
+        values.map(|(name, (left, right))| format!("{name}: {} -> {}", shown(left), shown(right)));
+    let what = match example.side.as_str() {
+        "both" => values.collect::<Vec<_>>().join(", "),
+        "left" => format!("only {}", sides[0]),
+        _ => format!("only {}", sides[1]),
+    };
+    format!("  {}  {what}\n", keys.join(" "))
 }
 
 fn shown(value: &Option<String>) -> &str {

@@ -12,7 +12,7 @@ use chronon_run_project::{
         project::{Project, now_millis},
         targets::{self, Unselected},
     },
-    output::{json, note, on_screen, print},
+    output::{addressed, json, note, on_screen, print},
     planning::{
         due::Now,
         online::{self, Online},
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     }
     match args.output {
         Output::Json => print(&json(&shown)?),
-        Output::Text => print(&text(&shown)),
+        Output::Text => print(&addressed(&text(&shown))),
     }
 }
 

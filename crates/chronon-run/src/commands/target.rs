@@ -1,18 +1,15 @@
 //! `chronon-run target`: what the targets hold, and dropping one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_catalog::{Catalog, Hive};
-use chronon_run_conf::target::TARGET_PROPERTY;
+use chronon_run_catalog::Catalog;
 use chronon_run_core::TableName;
 use chronon_run_exec::lock::{self, LockError};
 use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::{
+        holdings::{self, Holdings},
         project::{Project, now_millis},
         targets::{self, InTarget, Unselected},
     },
@@ -74,43 +71,6 @@ fn list(output: Output) -> Result<(), Failure> {
     }
 }
 
-/// The tables in a target's namespaces.
-struct Holdings {
-    /// Those that runs in the target filled.
-    own: Vec<TableName>,
-    /// Those of others.
-    foreign: Vec<TableName>,
-}
-
-impl Holdings {
-    /// A table is the target's if its properties say so, or if it is one of `known`: helper tables and seeds
-    /// have no such property.
-    fn of(
-        hive: &Hive,
-        name: &str,
-        namespaces: &BTreeMap<String, String>,
-        known: &BTreeSet<TableName>,
-    ) -> Result<Self, Failure> {
-        let spaces: BTreeSet<&String> = namespaces.values().collect();
-        let mut all = Vec::new();
-        for space in spaces {
-            all.extend(hive.tables_like(space, "*").map_err(Failure::setup)?);
-        }
-        let requests: Vec<_> = all
-            .iter()
-            .map(|table| (table.clone(), Vec::new()))
-            .collect();
-        let listed = hive.snapshot(&requests).map_err(Failure::setup)?;
-        let is_own = |table: &TableName| {
-            let state = listed.table(table);
-            let property = state.and_then(|state| state.info.properties.get(TARGET_PROPERTY));
-            property.is_some_and(|target| target == name) || known.contains(table)
-        };
-        let (own, foreign) = all.into_iter().partition(is_own);
-        Ok(Self { own, foreign })
-    }
-}
-
 fn drop_target(name: &str, yes: bool) -> Result<(), Failure> {
     let context = targets::load(Some(name), &SelectArgs::default(), Unselected::All)?;
     let Some(target) = &context.target else {
@@ -129,7 +89,7 @@ fn drop_target(name: &str, yes: bool) -> Result<(), Failure> {
         }
         None => None,
     };
-    let known = known(&context);
+    let known = holdings::known(&context);
     let found = hive.map(|hive| Holdings::of(hive, name, &target.namespaces, &known));
     let found = found.transpose()?;
     let (own, foreign) = found.map_or_else(Default::default, |found| (found.own, found.foreign));
@@ -153,44 +113,11 @@ fn drop_target(name: &str, yes: bool) -> Result<(), Failure> {
     }
     let _guard = locked(&context, &own)?;
     if let Some(hive) = hive {
-        drop_tables(hive, &own, &target.namespaces, !foreign.is_empty())?;
+        holdings::drop_tables(hive, &own, &target.namespaces, !foreign.is_empty())?;
     }
-    remove_history(&history)?;
+    holdings::remove_history(&history)?;
     let dropped = count(own.len() as u64, "table");
     print(&format!("dropped {dropped} of target {name}\n"))
-}
-
-/// Everything that a run in the target may write.
-fn known(context: &Project) -> BTreeSet<TableName> {
-    let assets = context.graph.assets.iter();
-    let tables = assets.flat_map(|asset| asset.may_write(false));
-    let seeds = context
-        .target
-        .iter()
-        .flat_map(|target| target.seeds.clone());
-    tables.chain(seeds).collect()
-}
-
-fn drop_tables(
-    hive: &Hive,
-    tables: &[TableName],
-    namespaces: &BTreeMap<String, String>,
-    shared: bool,
-) -> Result<(), Failure> {
-    for table in tables {
-        hive.drop_table(table, true).map_err(Failure::setup)?;
-    }
-    let spaces: BTreeSet<&String> = namespaces.values().collect();
-    for space in spaces.into_iter().filter(|_| !shared) {
-        if !hive.has_database(space).map_err(Failure::setup)? {
-            continue;
-        }
-        let left = hive.tables_like(space, "*").map_err(Failure::setup)?;
-        if left.is_empty() {
-            hive.drop_empty_database(space).map_err(Failure::setup)?;
-        }
-    }
-    Ok(())
 }
 
 /// The tables of a run that is going on in the target are not dropped.
@@ -212,14 +139,4 @@ fn locked(context: &Project, tables: &[TableName]) -> Result<lock::Guard, Failur
         },
         LockError::Io { .. } => Failure::setup(error),
     })
-}
-
-fn remove_history(folder: &std::path::Path) -> Result<(), Failure> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::setup(format!(
-            "cannot remove {}: {error}",
-            folder.display()
-        ))),
-        _ => Ok(()),
-    }
 }
