@@ -14,6 +14,9 @@ columns = { user = "bigint", amount = "double", ds = "string" }
 [targets.dev]
 namespace = "dev_{namespace}"
 
+[hooks]
+on_failure = ["tee", "failure.json"]
+
 [[check]]
 select = "team.orders"
 name = "orders"
@@ -165,6 +168,56 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     a_flood_of_nulls(&workspace);
 }
 
+/// What a check found is in the status, the run, its page, the figures and what hooks read.
+fn results_are_shown_everywhere(workspace: &Workspace, failed: &str) {
+    let status = workspace.run(&["status"]).expect(0).stdout;
+    assert!(status.contains(&format!("{failed} (block)")), "{status}");
+    let status = parsed(workspace.run(&["status", "--output", "json"]), 0);
+    let is_failed = |found: &&Value| found["passed"] == false && found["blocks"] == true;
+    let mut checks = status["checks"].as_array().unwrap().iter();
+    let found = checks.find(is_failed).unwrap();
+    assert_eq!(
+        (&found["column"], &found["ds"]),
+        (&json!("user"), &json!("2026-01-04")),
+        "{status}"
+    );
+
+    let runs = parsed(workspace.run(&["runs", "--output", "json"]), 0);
+    let newest = runs[0]["run"].as_str().unwrap().to_owned();
+    let run = parsed(
+        workspace.run(&["runs", "show", &newest, "--output", "json"]),
+        0,
+    );
+    let step = &run["step_list"][0];
+    assert_eq!(step["outcome"]["kind"], "checks_failed", "{run}");
+    assert_eq!(step["checked"][0]["column"], "user", "{run}");
+    assert_eq!(
+        step["attempts"].as_array().unwrap().len(),
+        1,
+        "it is not tried again: {run}"
+    );
+    let page = workspace.run(&["report", &newest]).expect(0).stdout;
+    assert!(
+        page.contains("Data checks") && page.contains("at most 20 % are allowed"),
+        "{page}"
+    );
+
+    let hook: Value = serde_json::from_str(&workspace.read("failure.json")).unwrap();
+    assert_eq!(hook["outcome"]["kind"], "checks_failed");
+    assert_eq!(hook["checks"][0]["check"], "orders");
+    assert!(hook["message"].as_str().unwrap().contains(failed), "{hook}");
+    let figures = workspace.read("figures.prom");
+    let labels = r#"asset="staging_query/team.orders/backfill",check="orders",on_fail="block""#;
+    assert!(
+        figures.contains(&format!("chronon_run_check_passed{{{labels}}} 0")),
+        "{figures}"
+    );
+    assert!(
+        figures.contains(&format!("chronon_run_check_failed_days{{{labels}}} 1")),
+        "{figures}"
+    );
+}
+
 /// `diff --data` computes what the edited conf makes of a day and what is made of that, and leaves nothing behind.
 fn an_edit_is_compared_before_anything_is_filled(workspace: &Workspace) {
     let tables = || workspace.run(&["query", "SHOW DATABASES", "--output", "csv"]);
@@ -255,8 +308,12 @@ fn a_flood_of_nulls(workspace: &Workspace) {
     workspace.write("orders.csv", &format!("{ORDERS},9,2026-01-04\n"));
     workspace.edit("workspace.toml", "2026-01-03", "2026-01-04");
     let failed = "check `orders` of staging_query/team.orders/backfill failed on 2026-01-04: 100 % of the values of `user` are NULL, at most 20 % are allowed";
-    let screen = workspace.run(&["materialize"]).expect(1);
-    assert!(screen.stderr.contains(failed), "{}", screen.text());
+    let screen = workspace
+        .run(&["materialize", "--metrics-file", "figures.prom"])
+        .expect(1);
+    let line = format!("filled, but a data check failed: {failed}");
+    assert!(screen.stderr.contains(&line), "{}", screen.text());
+    results_are_shown_everywhere(workspace, failed);
     let days = |name: &str| {
         workspace
             .run(&["show", name, "--output", "csv", "--limit", "0"])
@@ -305,6 +362,34 @@ fn a_flood_of_nulls(workspace: &Workspace) {
         filled.text()
     );
     assert!(days("team.spend").contains("on 2026-01-04"));
+    let figures = [
+        "\n[[check]]\nselect = \"team.spend\"\nname = \"sql\"\n",
+        "sql = \"SELECT * FROM {table} WHERE ds = '{ds}' AND amount_sum_2d > 8\"\n",
+        "\n[[check]]\nselect = \"team.spend\"\nname = \"typo\"\nunique = [\"usr\"]\n",
+    ];
+    let settings = workspace.read("workspace.toml");
+    workspace.write("workspace.toml", &format!("{settings}{}", figures.concat()));
+    let checked = workspace.run(&["check", "--data", "team.spend"]).expect(1);
+    for text in [
+        "check `sql` of group_by/team.spend/backfill failed on 2026-01-04: its query returns 3 rows, none are expected",
+        "check `typo` of group_by/team.spend/backfill failed on 2026-01-04: it cannot be checked: there is no column `usr`; out.team_spend has user, amount_sum_2d, ds",
+    ] {
+        assert!(checked.stdout.contains(text), "{}", checked.text());
+    }
+    let unknown = workspace.run(&["check"]).expect(2);
+    assert!(
+        unknown.text().contains("workspace.toml:"),
+        "{}",
+        unknown.text()
+    );
+    assert!(
+        unknown.text().contains(
+            "`unique` names `usr`, which is no column of out.team_spend; did you mean `user`?"
+        ),
+        "{}",
+        unknown.text()
+    );
+    workspace.write("workspace.toml", &settings);
     let passed = workspace.run(&["check", "--data", "team.orders"]).expect(0);
     assert!(
         passed

@@ -153,6 +153,9 @@ pub enum What {
         /// What a comparison of logged features found; empty for every other step.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         compared: Vec<Compared>,
+        /// What its data checks found; empty for assets without.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checked: Vec<Checked>,
     },
     /// A step was not started and will not be in this run.
     StepSkipped {
@@ -278,6 +281,8 @@ pub enum Outcome {
     },
     /// An upload exited 0 but wrote no row for the day (§4.6, §8.1).
     EmptyUpload,
+    /// The child exited 0 and every day is there, but the rows of one do not pass a data check that blocks.
+    ChecksFailed,
 }
 
 impl Outcome {
@@ -315,6 +320,43 @@ impl Compared {
     #[must_use]
     pub fn is_equal(&self) -> bool {
         self.equal == self.compared
+    }
+}
+
+/// What a data check found of a day.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Checked {
+    /// The day.
+    pub ds: Ds,
+    /// The name of the check.
+    pub check: String,
+    /// Whether the day is as the check wants it.
+    pub passed: bool,
+    /// Whether nothing is made of the day if it did not pass.
+    pub blocks: bool,
+    /// The column that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// What was found and what is the bound, if it did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Checked {
+    /// Whether the step fails because of it.
+    #[must_use]
+    pub fn fails(&self) -> bool {
+        self.blocks && !self.passed
+    }
+
+    /// `check guests of out.a failed on 2026-01-03: …`, if it failed; `asset` is what it checks.
+    #[must_use]
+    pub fn text(&self, asset: &AssetId) -> Option<String> {
+        let message = self.message.as_ref().filter(|_| !self.passed)?;
+        Some(format!(
+            "check `{}` of {asset} failed on {}: {message}",
+            self.check, self.ds
+        ))
     }
 }
 

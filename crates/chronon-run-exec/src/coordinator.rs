@@ -437,6 +437,7 @@ impl Coordinator<'_> {
             empty: end.empty,
             bad: end.bad,
             compared: end.compared,
+            checked: end.checked,
         });
         match succeeded {
             true => self.summary.succeeded.push(step),

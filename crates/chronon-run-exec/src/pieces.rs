@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chronon_run_core::{
     Ds, PartitionRange, RangeSet,
-    event::{Compared, Outcome},
+    event::{Checked, Compared, Outcome},
 };
 
 use crate::{Job, RetryDecision, Verdict};
@@ -31,6 +31,7 @@ pub(crate) struct Pieces {
     empty: RangeSet,
     bad: RangeSet,
     compared: Vec<Compared>,
+    checked: Vec<Checked>,
     failure: Option<Outcome>,
 }
 
@@ -51,6 +52,7 @@ pub(crate) struct Conclusion {
     pub(crate) empty: RangeSet,
     pub(crate) bad: RangeSet,
     pub(crate) compared: Vec<Compared>,
+    pub(crate) checked: Vec<Checked>,
 }
 
 impl Pieces {
@@ -66,6 +68,7 @@ impl Pieces {
             empty: RangeSet::new(),
             bad: RangeSet::new(),
             compared: Vec::new(),
+            checked: Vec::new(),
             failure: None,
         }
     }
@@ -95,6 +98,10 @@ impl Pieces {
         self.filled = self.filled.union(&verdict.filled);
         self.empty = self.empty.union(&verdict.empty);
         self.compared.extend_from_slice(&verdict.compared);
+        // What was found of a day before counts no more.
+        self.checked
+            .retain(|known| !verdict.checked.iter().any(|new| new.ds == known.ds));
+        self.checked.extend_from_slice(&verdict.checked);
         if outcome.succeeded() {
             return self.go_on();
         }
@@ -130,6 +137,7 @@ impl Pieces {
             empty: self.empty,
             bad: self.bad,
             compared: self.compared,
+            checked: self.checked,
         }
     }
 

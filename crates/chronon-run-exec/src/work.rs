@@ -8,7 +8,7 @@ use std::{
 
 use chronon_run_core::{
     CommandLine, RangeSet,
-    event::{Compared, Outcome},
+    event::{Checked, Compared, Outcome},
 };
 
 use chronon_run_process::Host;
@@ -155,6 +155,8 @@ pub struct Verdict {
     pub empty_upload: bool,
     /// What a comparison of logged features found.
     pub compared: Vec<Compared>,
+    /// What the data checks of the days found.
+    pub checked: Vec<Checked>,
 }
 
 impl Verdict {
@@ -163,6 +165,8 @@ impl Verdict {
         let missing = self.missing.clone();
         if self.empty_upload {
             Outcome::EmptyUpload
+        } else if missing.is_empty() && self.checked.iter().any(Checked::fails) {
+            Outcome::ChecksFailed
         } else if missing.is_empty() {
             Outcome::Succeeded
         } else if self.filled.is_empty() && self.empty.is_empty() {

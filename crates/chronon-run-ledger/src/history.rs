@@ -8,7 +8,7 @@ use std::{
 
 use chronon_run_core::{
     AssetId, Ds, PartitionRange, RangeSet,
-    event::{CancelReason, Compared, Outcome, ProcessId, SkipReason, StepIndex},
+    event::{CancelReason, Checked, Compared, Outcome, ProcessId, SkipReason, StepIndex},
 };
 use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
 use rusqlite::{Connection, Error, Row, ToSql, params, types::Type};
@@ -74,6 +74,8 @@ pub struct StepRecord {
     pub empty: RangeSet,
     /// Its days that failed alone, after the step was split down to them.
     pub bad: RangeSet,
+    /// What its data checks found.
+    pub checked: Vec<Checked>,
     /// Every attempt, first to last.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -188,7 +190,7 @@ impl Ledger {
         let sql = format!("SELECT {RUN_COLUMNS} FROM runs r WHERE run = ?1");
         let record = self.rows("read a run", &sql, params![run], run_record);
         let record = record.into_iter().next()?;
-        let sql = "SELECT step, asset, first, last, outcome, skipped, filled, empty, bad
+        let sql = "SELECT step, asset, first, last, outcome, skipped, filled, empty, bad, checked
              FROM steps WHERE run = ?1 ORDER BY step";
         let mut steps = self.rows("read a run", sql, params![run], step_record);
         for attempt in self.attempts_where("read a run", "a.run = ?1", params![run]) {
@@ -555,6 +557,7 @@ fn step_record(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         filled: optional_json(row, 6)?.unwrap_or_default(),
         empty: optional_json(row, 7)?.unwrap_or_default(),
         bad: optional_json(row, 8)?.unwrap_or_default(),
+        checked: optional_json(row, 9)?.unwrap_or_default(),
         attempts: Vec::new(),
     })
 }

@@ -143,11 +143,12 @@ fn insert_one(
             empty,
             bad,
             compared,
+            checked,
         } => {
             execute(
                 connection,
                 "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6, bad = ?7,
-                 compared = ?8
+                 compared = ?8, checked = ?9
                  WHERE run = ?1 AND step = ?2",
                 params![
                     run,
@@ -157,7 +158,8 @@ fn insert_one(
                     json(filled)?,
                     json(empty)?,
                     json(bad)?,
-                    (!compared.is_empty()).then(|| json(compared)).transpose()?
+                    (!compared.is_empty()).then(|| json(compared)).transpose()?,
+                    (!checked.is_empty()).then(|| json(checked)).transpose()?
                 ],
             )?;
             keep_empty_days(connection, run, *step, filled, empty)

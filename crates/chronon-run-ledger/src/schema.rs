@@ -6,7 +6,7 @@ use crate::state;
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -158,6 +158,10 @@ const MIGRATIONS: [&str; 8] = [
         PRIMARY KEY (asset, ds)
     ) WITHOUT ROWID;
     ",
+    // What the data checks of a step found, as in the event stream; NULL if it has none.
+    "
+    ALTER TABLE steps ADD COLUMN checked TEXT;
+    ",
 ];
 
 /// The version that has `asset_state`.
@@ -212,7 +216,10 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<usize> {
 /// Whether another program has begun the file: it has tables, but not ours.
 pub(crate) fn is_foreign(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = match version(connection)? {
-        0 => "SELECT EXISTS (SELECT 1 FROM sqlite_schema)",
+        // In one statement: another process may begin the file just now.
+        0 => {
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema) AND (SELECT user_version FROM pragma_user_version) = 0"
+        }
         // A newer version may have other tables.
         found if found > VERSION => return Ok(false),
         _ => "SELECT NOT EXISTS (SELECT 1 FROM pragma_table_info('runs') WHERE name = 'pid_ticks')",

@@ -145,6 +145,7 @@ fn one_step(ledger: &mut Ledger, run: &str) {
             empty: RangeSet::new(),
             bad: RangeSet::new(),
             compared: Vec::new(),
+            checked: Vec::new(),
         },
     ];
     for what in events {
@@ -210,6 +211,7 @@ fn provenance_cost(path: &Path) -> u64 {
         empty: RangeSet::new(),
         bad: RangeSet::new(),
         compared: Vec::new(),
+        checked: Vec::new(),
     };
     sink.emit(&Event { at: 1, what });
     assert_eq!(provenance.take_notices(), Vec::<String>::new());

@@ -106,6 +106,7 @@ fn finished(step: StepIndex, outcome: Outcome, filled: RangeSet, empty: RangeSet
         empty,
         bad: RangeSet::new(),
         compared: Vec::new(),
+        checked: Vec::new(),
     }
 }
 

@@ -113,6 +113,7 @@ impl Book {
             empty: RangeSet::new(),
             bad: RangeSet::new(),
             compared: Vec::new(),
+            checked: Vec::new(),
         };
         (&self.provenance).emit(&Event { at: 0, what });
         self.step += 1;

@@ -66,6 +66,7 @@ fn run(id: &str, steps: u32) -> Vec<What> {
             empty: RangeSet::new(),
             bad: RangeSet::new(),
             compared: Vec::new(),
+            checked: Vec::new(),
         });
     }
     events.push(What::RunFinished {

@@ -1,6 +1,6 @@
 //! A run as one HTML page that needs nothing else: to attach to a ticket, or to keep.
 
-use chronon_run_core::{AssetId, ds::format_instant, shown::shown};
+use chronon_run_core::{AssetId, ds::format_instant, event::Checked, shown::shown};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunState, StepRecord};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -29,6 +29,7 @@ pub fn page(run: &RunDetail, table_of: &dyn Fn(&AssetId) -> String) -> String {
                 h2 { "What" }
                 (steps(run, table_of))
                 (failures(run))
+                (checks(run))
             }
         }
     }
@@ -187,6 +188,40 @@ fn failures(run: &RunDetail) -> Markup {
     }
 }
 
+/// What data checks found, those that did not pass first.
+fn checks(run: &RunDetail) -> Markup {
+    let steps = run.steps.iter();
+    let mut all: Vec<(&AssetId, &Checked)> = steps
+        .flat_map(|step| step.checked.iter().map(|found| (&step.asset, found)))
+        .collect();
+    all.sort_by_key(|(_, found)| found.passed);
+    html! {
+        @if !all.is_empty() {
+            h2 { "Data checks" }
+            table {
+                tr { @for name in ["step", "day", "check", "how", "found"] { th { (name) } } }
+                @for (asset, found) in all {
+                    tr {
+                        td { (asset) }
+                        td { (found.ds) }
+                        td { (found.check) }
+                        td { (check_word(found)) }
+                        td { (found.message.as_deref().unwrap_or_default()) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn check_word(found: &Checked) -> &'static str {
+    match (found.passed, found.blocks) {
+        (true, _) => "passed",
+        (false, true) => "failed",
+        (false, false) => "warning",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chronon_run_core::{RangeSet, event::Outcome};
@@ -245,6 +280,7 @@ mod tests {
                 filled: RangeSet::from(days),
                 empty: RangeSet::new(),
                 bad: RangeSet::new(),
+                checked: Vec::new(),
                 attempts: vec![
                     attempt(
                         1,

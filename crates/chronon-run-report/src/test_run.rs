@@ -66,6 +66,7 @@ pub(crate) fn finished(
         empty,
         bad: RangeSet::new(),
         compared: Vec::new(),
+        checked: Vec::new(),
     }
 }
 

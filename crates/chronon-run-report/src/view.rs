@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use chronon_run_core::{
     PartitionRange, RangeSet,
-    event::{CancelReason, Compared, Event, Outcome, SkipReason, StepIndex, StepInfo, What},
+    event::{
+        CancelReason, Checked, Compared, Event, Outcome, SkipReason, StepIndex, StepInfo, What,
+    },
 };
 
 /// Everything that is to be shown of a run.
@@ -52,6 +54,8 @@ pub struct StepView {
     pub filled: RangeSet,
     /// What it found, if it compared logged features, once it ended.
     pub compared: Vec<Compared>,
+    /// What its data checks found, once it ended.
+    pub checked: Vec<Checked>,
     /// Its days that are legitimately empty, once it ended.
     pub empty: RangeSet,
     /// Its days that failed alone, once it ended.
@@ -158,6 +162,7 @@ impl StepView {
             empty: RangeSet::new(),
             bad: RangeSet::new(),
             compared: Vec::new(),
+            checked: Vec::new(),
         }
     }
 
@@ -243,6 +248,7 @@ impl StepView {
                 empty,
                 bad,
                 compared,
+                checked,
                 ..
             } => {
                 if !outcome.succeeded() && self.failed_log.is_some() {
@@ -253,6 +259,7 @@ impl StepView {
                 self.filled.clone_from(filled);
                 self.empty.clone_from(empty);
                 self.compared.clone_from(compared);
+                self.checked.clone_from(checked);
             }
             What::StepSkipped { reason, .. } => self.phase = Phase::Skipped(reason.clone()),
             _ => {}

@@ -14,9 +14,7 @@ pub fn outcome(outcome: &Outcome) -> String {
         Outcome::TimedOut => "timed out".to_owned(),
         Outcome::NotStarted => "could not be started".to_owned(),
         Outcome::Interrupted => "interrupted".to_owned(),
-        Outcome::Unverified => {
-            "exit code 0, but the catalog could not be asked for the result".to_owned()
-        }
+        Outcome::Unverified => "exit code 0, but the result could not be looked at".to_owned(),
         Outcome::Panicked => "the runner failed; please report this".to_owned(),
         Outcome::OutputMissing { missing } => {
             format!("exit code 0, but nothing was written: {missing} missing")
@@ -25,6 +23,7 @@ pub fn outcome(outcome: &Outcome) -> String {
             format!("exit code 0, but not everything was written: {missing} missing")
         }
         Outcome::EmptyUpload => "exit code 0, but the upload has no rows".to_owned(),
+        Outcome::ChecksFailed => "filled, but a data check failed".to_owned(),
     }
 }
 

@@ -209,6 +209,7 @@ mod tests {
             filled: range.into(),
             empty: RangeSet::new(),
             bad: RangeSet::new(),
+            checked: Vec::new(),
             attempts: vec![AttemptRecord {
                 run: "r".to_owned(),
                 step: index,

@@ -227,6 +227,7 @@ impl Source for Fake {
                 filled: RangeSet::new(),
                 empty: RangeSet::new(),
                 bad: attempt.range.into(),
+                checked: Vec::new(),
                 attempts: vec![attempt],
             }],
         })

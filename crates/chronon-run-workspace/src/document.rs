@@ -212,8 +212,14 @@ impl<'a> Section<'a> {
             .entries()
             .filter(|(key, _)| !asked.contains(&key.get_ref().as_ref()));
         for (key, _) in unknown {
-            let message = format!("unknown key `{}` is ignored", self.path(key.get_ref()));
             let hint = self.hint_for_unknown(key.get_ref(), &asked);
+            let message = format!("unknown key `{}`", self.path(key.get_ref()));
+            if self.name == "check" {
+                // A rule that is not read would pass every day.
+                self.report.error("unknown-key", key.span(), message, hint);
+                continue;
+            }
+            let message = format!("{message} is ignored");
             self.report
                 .warning("unknown-key", key.span(), message, hint);
         }

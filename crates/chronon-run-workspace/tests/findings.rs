@@ -794,6 +794,46 @@ fn broken_toml_is_shown_where_it_breaks() {
 }
 
 #[test]
+fn data_checks_with_mistakes_are_errors_at_their_place() {
+    let one = |lines: &str, code: &str, at: &str, says: &str| {
+        one(
+            &format!("[[check]]\nselect = \"a\"\nmax_rows = 9\n{lines}\n"),
+            code,
+            at,
+            says,
+        );
+    };
+    one(
+        "min_row = 1",
+        "unknown-key",
+        "min_row",
+        "did you mean `min_rows`?",
+    );
+    one(
+        "freshness = \"2h\"",
+        "unknown-key",
+        "freshness",
+        "known here: ",
+    );
+    one("min_rows = \"many\"", "wrong-type", "\"many\"", "min_rows");
+    one("max_null_share = { user = 20 }", "out-of-range", "20", "0");
+    one(
+        "max_null_share = { user = \"20%\" }",
+        "wrong-type",
+        "\"20%\"",
+        "user",
+    );
+    one("unique = [7]", "wrong-type", "7", "unique");
+    one("on_fail = \"stop\"", "unknown-value", "\"stop\"", "block");
+    one(
+        "max_age = \"soon\"\ntime_column = \"ts\"",
+        "bad-duration",
+        "\"soon\"",
+        "max_age",
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let code = |name: &str| {

@@ -296,6 +296,7 @@ impl Lab {
                 empty,
                 bad: RangeSet::new(),
                 compared: Vec::new(),
+                checked: Vec::new(),
             });
         }
     }

@@ -11,11 +11,11 @@ use std::{
 use chronon_run_catalog::TableStorage;
 use chronon_run_core::{
     AssetId, Diagnostic, Ds, Location,
-    event::{Outcome, StepIndex},
+    event::{Checked, Outcome, StepIndex},
 };
 use chronon_run_exec::{Job, RetryDecision, Task, Verdict, Work, WorkError};
 use chronon_run_plan::{Asset, AssetIndex, Selection};
-use chronon_run_rows::{Rules, Violation};
+use chronon_run_rows::{Rules, Violation, nearest};
 use chronon_run_workspace::{DataCheck, OnFail};
 use serde::{Deserialize, Serialize};
 
@@ -51,11 +51,27 @@ pub struct CheckResult {
 impl CheckResult {
     /// `check guests of out.a failed on 2026-01-03: …`, if it failed.
     pub fn text(&self) -> Option<String> {
-        let message = self.message.as_ref().filter(|_| !self.passed)?;
-        Some(format!(
-            "check `{}` of {} failed on {}: {message}",
-            self.check, self.asset, self.ds
-        ))
+        self.event().text(&self.asset)
+    }
+
+    /// What it does if it does not pass, as workspace.toml calls it.
+    pub fn on_fail(&self) -> &'static str {
+        match self.blocks {
+            true => "block",
+            false => "warn",
+        }
+    }
+
+    /// The same as a step tells it.
+    fn event(&self) -> Checked {
+        Checked {
+            ds: self.ds,
+            check: self.check.clone(),
+            passed: self.passed,
+            blocks: self.blocks,
+            column: self.column.clone(),
+            message: self.message.clone(),
+        }
     }
 }
 
@@ -114,11 +130,14 @@ impl<'a> Checks<'a> {
 
     fn check(&self, table: &Table<'_>, check: &DataCheck, ds: Ds) -> Result<CheckResult, Failure> {
         let (name, asset) = (name_of(check), table.asset);
-        let failed = |error: Failure| {
-            let text = error.text();
-            Failure::setup(format!("check `{name}` of {} on {ds}: {text}", asset.id))
+        let found = match self.violations(table, check, ds) {
+            // A check that cannot be made is not passed.
+            Err(Failure::Setup { message, .. }) => vec![Violation {
+                column: None,
+                text: format!("it cannot be checked: {message}"),
+            }],
+            found => found?,
         };
-        let found = self.violations(table, check, ds).map_err(failed)?;
         let texts: Vec<&str> = found.iter().map(|found| found.text.as_str()).collect();
         Ok(CheckResult {
             asset: asset.id.clone(),
@@ -293,6 +312,15 @@ fn selected(context: &Project, check: &DataCheck) -> Result<BTreeSet<AssetIndex>
     found.map_err(|error| error.to_string())
 }
 
+/// The assets that have checks.
+fn checked_assets(context: &Project) -> BTreeSet<AssetId> {
+    let checks = context.workspace.checks.iter();
+    let found = checks.flat_map(|check| selected(context, check).unwrap_or_default());
+    found
+        .map(|index| context.graph.assets[index].id.clone())
+        .collect()
+}
+
 /// The name of a check in messages: its own, or what it checks.
 fn name_of(check: &DataCheck) -> String {
     if let Some(name) = &check.name {
@@ -325,6 +353,49 @@ pub fn findings(context: &Project) -> Vec<Diagnostic> {
     wrong.collect()
 }
 
+/// Columns that checks name and that the tables, as far as they are there, do not have.
+pub fn unknown_columns(context: &Project, warehouse: &CatalogSession) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for check in &context.workspace.checks {
+        for index in selected(context, check).unwrap_or_default() {
+            let table = &context.graph.assets[index].table;
+            let storage = warehouse.catalog().map(|catalog| catalog.storage(table));
+            let Some(Ok(Some(storage))) = storage else {
+                continue;
+            };
+            let info = &storage.info;
+            let all = info.columns.iter().chain(&info.partition_columns);
+            let known: Vec<&str> = all.map(|column| column.name.as_str()).collect();
+            for (key, name) in named_columns(check) {
+                if known.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                    continue;
+                }
+                let near = nearest(name, known.iter().copied());
+                let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let message =
+                    format!("`{key}` names `{name}`, which is no column of {table}{near}");
+                let at = Location::bytes(&context.workspace.file, check.span.clone());
+                let hint = format!("it has {}", known.join(", "));
+                found.push(Diagnostic::error("check-column", message).at(at).hint(hint));
+            }
+        }
+    }
+    found
+}
+
+/// The columns that a check names, each with its key.
+fn named_columns(check: &DataCheck) -> Vec<(&'static str, &str)> {
+    let shares = check
+        .max_null_share
+        .keys()
+        .map(|name| ("max_null_share", name));
+    let unique = check.unique.iter().map(|name| ("unique", name));
+    let accepted = check.accepted.keys().map(|name| ("accepted", name));
+    let time = check.time_column.iter().map(|name| ("time_column", name));
+    let all = shares.chain(unique).chain(accepted).chain(time);
+    all.map(|(key, name)| (key, name.as_str())).collect()
+}
+
 /// What was found last of each day of each asset.
 pub struct Records {
     folder: PathBuf,
@@ -339,9 +410,9 @@ impl Records {
     }
 
     /// The days on which nothing is made of an asset, and why.
-    pub fn blocked(&self) -> BTreeMap<AssetId, BTreeMap<Ds, String>> {
+    pub fn blocked(&self, context: &Project) -> BTreeMap<AssetId, BTreeMap<Ds, String>> {
         let mut blocked: BTreeMap<AssetId, BTreeMap<Ds, String>> = BTreeMap::new();
-        for result in self.all().into_iter().filter(|result| result.blocks) {
+        for result in self.all(context).into_iter().filter(|result| result.blocks) {
             if let Some(text) = result.text() {
                 let days = blocked.entry(result.asset.clone()).or_default();
                 days.entry(result.ds).or_insert(text);
@@ -350,12 +421,31 @@ impl Records {
         blocked
     }
 
-    /// Everything that was found last.
-    pub fn all(&self) -> Vec<CheckResult> {
+    /// Everything that was found last of the assets that have checks now.
+    pub fn all(&self, context: &Project) -> Vec<CheckResult> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         paths.sort();
-        paths.iter().flat_map(|path| read(path)).collect()
+        let checked = match paths.is_empty() {
+            true => BTreeSet::new(),
+            false => checked_assets(context),
+        };
+        let all = paths.iter().flat_map(|path| read(path));
+        all.filter(|result| checked.contains(&result.asset))
+            .collect()
+    }
+
+    /// What does not pass, or was found last of each check: the newest day.
+    pub fn shown(&self, context: &Project) -> Vec<CheckResult> {
+        let all = self.all(context);
+        let newest = |result: &CheckResult| {
+            let mut same = all
+                .iter()
+                .filter(|other| other.asset == result.asset && other.check == result.check);
+            same.all(|other| other.ds <= result.ds)
+        };
+        let shown = all.iter().filter(|result| !result.passed || newest(result));
+        shown.cloned().collect()
     }
 
     /// Keeps these in place of what was found of the same days before. What cannot be kept is said: the day
@@ -387,26 +477,31 @@ fn read(path: &Path) -> Vec<CheckResult> {
 pub struct WithChecks<'a> {
     pub(crate) engine: Box<dyn Work + 'a>,
     pub(crate) checks: Checks<'a>,
-    /// Steps whose last attempt did not pass.
-    pub failed: Mutex<BTreeSet<StepIndex>>,
+    /// Why the last attempt of a step did not pass.
+    pub failed: Mutex<BTreeMap<StepIndex, String>>,
 }
 
 impl WithChecks<'_> {
-    fn note_failed(&self, step: StepIndex, failed: bool) {
+    fn note_failed(&self, step: StepIndex, why: Option<String>) {
         let mut all = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed {
-            true => all.insert(step),
-            false => all.remove(&step),
+        match why {
+            Some(why) => all.insert(step, why),
+            None => all.remove(&step),
         };
     }
 
-    fn check(&self, job: &Job, verdict: Verdict) -> Result<Verdict, WorkError> {
+    fn why_failed(&self, step: StepIndex) -> Option<String> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get(&step).cloned()
+    }
+
+    fn check(&self, job: &Job, mut verdict: Verdict) -> Result<Verdict, WorkError> {
         let Some(index) = self.checks.context.graph.find(&job.asset) else {
             return Ok(verdict);
         };
         let results = self.checks.run(index, verdict.filled.iter());
         let results = results.map_err(|error| {
-            self.note_failed(job.step, true);
+            self.note_failed(job.step, Some(error.text()));
             WorkError::Failed(error.text())
         })?;
         let failed = results.iter().filter(|result| !result.passed);
@@ -417,11 +512,10 @@ impl WithChecks<'_> {
             .filter(|result| result.blocks)
             .filter_map(CheckResult::text)
             .collect();
-        self.note_failed(job.step, !blocking.is_empty());
-        match blocking.is_empty() {
-            true => Ok(verdict),
-            false => Err(WorkError::Failed(blocking.join("; "))),
-        }
+        let why = (!blocking.is_empty()).then(|| blocking.join("; "));
+        self.note_failed(job.step, why);
+        verdict.checked = results.iter().map(CheckResult::event).collect();
+        Ok(verdict)
     }
 }
 
@@ -438,10 +532,16 @@ impl Work for WithChecks<'_> {
         self.check(job, self.engine.verify(job)?)
     }
 
+    fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        match outcome {
+            Outcome::ChecksFailed => self.why_failed(job.step),
+            _ => self.engine.explain(job, log, outcome),
+        }
+    }
+
     /// The same rows would not pass again.
     fn retry(&self, job: &Job, outcome: &Outcome, log: Option<&Path>) -> RetryDecision {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        match failed.contains(&job.step) {
+        match self.why_failed(job.step).is_some() {
             true => RetryDecision::GiveUp,
             false => self.engine.retry(job, outcome, log),
         }

@@ -33,9 +33,10 @@ pub fn progress(line: &str) -> Option<StageProgress> {
 pub fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
     match outcome {
         // The outcome's own words say it all.
-        Outcome::OutputMissing { .. } | Outcome::OutputPartial { .. } | Outcome::EmptyUpload => {
-            None
-        }
+        Outcome::OutputMissing { .. }
+        | Outcome::OutputPartial { .. }
+        | Outcome::EmptyUpload
+        | Outcome::ChecksFailed => None,
         _ => log::quote_error(&tail(log)?),
     }
 }
@@ -60,7 +61,7 @@ pub fn decide(
         Outcome::Failed { .. } | Outcome::Killed { .. } => true,
         Outcome::NotStarted | Outcome::Panicked => return RetryDecision::GiveUp,
         // Its inputs were there; another attempt would find the same.
-        Outcome::EmptyUpload => return RetryDecision::GiveUp,
+        Outcome::EmptyUpload | Outcome::ChecksFailed => return RetryDecision::GiveUp,
         _ => false,
     };
     let log = log.and_then(tail).unwrap_or_default();

@@ -221,7 +221,7 @@ impl<'a> Planned<'a> {
     ) -> History {
         let (context, graph, tables) = (self.context, &self.graph, &self.snapshot);
         let known = ledger.as_deref_mut();
-        let failed_checks = checking::Records::of(context).blocked();
+        let failed_checks = checking::Records::of(context).blocked(context);
         let left_times = left_times::read(context, graph, tables, selected, warehouse, known);
         let Some(ledger) = ledger else {
             return History {

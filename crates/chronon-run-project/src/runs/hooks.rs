@@ -250,6 +250,7 @@ impl<'a> StepHooks<'a> {
             "attempts": step.attempt,
             "millis": step.millis,
             "log": step.log,
+            "checks": step.checked,
         });
         let values = vec![
             ("event", word.to_owned()),

@@ -7,6 +7,7 @@ use chronon_run_plan::{AssetPlan, State};
 use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::{
+    engines::checking,
     failure::Failure,
     loading::project::{Project, now_millis},
     options::MetricsArgs,
@@ -116,6 +117,19 @@ impl Figures<'_> {
                 let end = next.start_in(timezone).unwrap_or(next.start_millis());
                 newest.with_label_values(&[&id]).set(end as f64 / 1_000.0);
             }
+        }
+
+        let help = "Whether the newest day that a data check looked at passed.";
+        let passed = gauge("check_passed", help, &["asset", "check", "on_fail"])?;
+        let help = "Days that do not pass a data check.";
+        let failed = gauge("check_failed_days", help, &["asset", "check", "on_fail"])?;
+        for result in checking::Records::of(self.context).shown(self.context) {
+            let (asset, on_fail) = (result.asset.to_string(), result.on_fail());
+            let labels = [asset.as_str(), &result.check, on_fail];
+            let passed_now = if result.passed { 1.0 } else { 0.0 };
+            // Days are in order, so the newest one stays.
+            passed.with_label_values(&labels).set(passed_now);
+            failed.with_label_values(&labels).add(1.0 - passed_now);
         }
 
         let help = "Days of a source that something waits for.";

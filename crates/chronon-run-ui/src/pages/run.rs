@@ -151,6 +151,7 @@ fn step_section(
         section.card.step id=(id) data-live {
             h2 { a href=(frame.links.asset(&step.asset)) { (short(&step.asset)) } " " (step.range) " " (labelled(state, &word)) }
             (verified(step))
+            (checks(step))
             @if step.attempts.len() > 1 && !frame.links.site {
                 nav.filters aria-label="Attempts" {
                     @for each in &step.attempts {
@@ -171,6 +172,22 @@ fn verified(step: &StepRecord) -> Markup {
             @for (word, days) in [("seen filled", &step.filled), ("without rows", &step.empty), ("missing afterwards", &step.bad)] {
                 @if !days.is_empty() { div { dt { (word) } dd { (days) } } }
             }
+        }
+    }
+}
+
+/// What data checks found that did not pass, and how many did.
+fn checks(step: &StepRecord) -> Markup {
+    let failed: Vec<String> = step
+        .checked
+        .iter()
+        .filter_map(|found| found.text(&step.asset))
+        .collect();
+    let passed = step.checked.iter().filter(|found| found.passed).count();
+    html! {
+        @if !step.checked.is_empty() {
+            dl.facts { div { dt { "data checks" } dd { (passed) " passed, " (failed.len()) " not" } } }
+            @for text in &failed { pre.message tabindex="0" { (log::clean_text(&safe(text))) } }
         }
     }
 }

@@ -73,7 +73,7 @@ fn sound(item: &Value<'_>, check: &DataCheck) -> bool {
         item.refuse_with("bad-check", message.to_owned(), hint.to_owned());
         false
     };
-    if check.max_age.is_some() != check.time_column.is_some() {
+    if item.has("max_age") != item.has("time_column") {
         return refuse(
             "`max_age` and `time_column` go together",
             "for example `time_column = \"ts\"` and `max_age = \"2h\"`",

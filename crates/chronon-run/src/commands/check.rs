@@ -56,6 +56,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             findings.extend(lock_findings(&context));
             findings.extend(days::finding(&context));
             findings.extend(checking::findings(&context));
+            if !args.offline && !context.workspace.checks.is_empty() {
+                findings.extend(check_columns(&context));
+            }
             findings.extend(schedule_findings(&context));
             if args.sample {
                 findings.extend(sampling::findings(&context)?);
@@ -101,7 +104,7 @@ fn data(args: &CheckArgs) -> Result<(), Failure> {
     warehouse.check_rows(&context.workspace)?;
     let checks = Checks::new(&context, &warehouse);
     let selected = context.select(&args.select, false)?;
-    let blocked = checking::Records::of(&context).blocked();
+    let blocked = checking::Records::of(&context).blocked(&context);
     let mut results = Vec::new();
     for index in checks.assets().intersection(&selected).copied() {
         let asset = &context.graph.assets[index];
@@ -208,6 +211,15 @@ fn missing_inputs(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
         .chain(undated_view_findings(context, &graph, &readers))
         .chain(only_existence(context, &graph, &snapshot))
         .collect())
+}
+
+/// Columns that data checks name and that existing tables do not have.
+fn check_columns(context: &Project) -> Vec<Diagnostic> {
+    // That the catalog is out of reach was said already.
+    let warehouse = CatalogSession::look(&context.workspace).ok();
+    warehouse.map_or_else(Vec::new, |warehouse| {
+        checking::unknown_columns(context, &warehouse)
+    })
 }
 
 /// Existing tables whose columns differ from those of their confs.

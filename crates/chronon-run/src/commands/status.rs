@@ -6,6 +6,7 @@ use chronon_run_core::{AssetId, Ds, RangeSet, event::Compared};
 use chronon_run_export::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, causes_text, status};
 use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_project::{
+    engines::checking::{self, CheckResult},
     failure::Failure,
     listing::session::CatalogSession,
     loading::{
@@ -44,6 +45,8 @@ struct Status {
     assets: Vec<AssetStatus>,
     online: Vec<Online>,
     consistency: Vec<LastComparison>,
+    /// What data checks found last: of the newest day of each, and of days that do not pass.
+    checks: Vec<CheckResult>,
 }
 
 /// The newest day on which a join's logged features were compared.
@@ -87,6 +90,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         assets,
         online: online::paths(&context, &planned, now, &facts.uploaded, &streams),
         consistency: ledger.as_mut().map(last_comparisons).unwrap_or_default(),
+        checks: check_results(&context, &planned),
     };
     for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
         note(&notice);
@@ -161,6 +165,14 @@ pub(crate) fn facts(ledger: &mut Ledger) -> Facts {
         failing: ledger.failing_days(),
         uploaded,
     }
+}
+
+/// What data checks found of the planned assets.
+fn check_results(context: &Project, planned: &Planned<'_>) -> Vec<CheckResult> {
+    let mut found = checking::Records::of(context).shown(context);
+    let assets = &planned.plan.assets;
+    found.retain(|result| assets.iter().any(|planned| planned.asset == result.asset));
+    found
 }
 
 /// The newest day of every join that was ever compared.
@@ -245,6 +257,16 @@ fn text(status: &Status) -> String {
     let excluded: String = excluded.collect();
     if !excluded.is_empty() {
         text += &format!("\nexcluded\n{excluded}");
+    }
+    let failed: String = status
+        .checks
+        .iter()
+        .filter_map(|result| Some(format!("  {} ({})\n", result.text()?, result.on_fail())))
+        .collect();
+    if !failed.is_empty() {
+        text += &format!(
+            "\ndays that do not pass a data check (`chronon-run check --data` checks them again)\n{failed}"
+        );
     }
     if !status.online.is_empty() {
         text += "\nonline\n";
