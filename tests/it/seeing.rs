@@ -2,6 +2,8 @@
 
 use insta::assert_snapshot;
 
+use serde_json::Value;
+
 use crate::{
     staged::Staged,
     support::{Screen, Workspace},
@@ -259,4 +261,45 @@ fn a_plan_says_how_long_its_steps_took_before() {
         lines[1].starts_with("  staging_query/team.one/backfill  1 step, 2 days: "),
         "{plan}"
     );
+    let plan = staged.run(&["plan", "--output", "json"]).expect(0).stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let estimates = &plan["estimates"];
+    assert_eq!(estimates["unknown_steps"], 2, "{estimates}");
+    let known = &estimates["steps"][1];
+    assert_eq!(known["runs_seen"], 1, "{estimates}");
+    let median = known["median_millis"].as_u64().unwrap();
+    assert!(estimates["total"]["median_millis"].as_u64().unwrap() >= median);
+    // It is still a plan that can be applied.
+    staged.workspace.write("plan.json", &plan.to_string());
+    staged
+        .run(&["materialize", "--plan", "plan.json"])
+        .expect(0);
+}
+
+#[test]
+fn the_help_of_each_command_has_two_examples() {
+    let staged = Staged::chain();
+    let help = staged.run(&["--help"]).expect(0).stdout;
+    let (_, commands) = help.split_once("Commands:").unwrap();
+    let names = commands.lines().skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> = names
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let path = match name {
+            "export" => vec!["export", "airflow"],
+            name => vec![name],
+        };
+        let help = staged
+            .run(&[&path[..], &["--help"]].concat())
+            .expect(0)
+            .stdout;
+        let examples = help.split_once("Examples:").map(|(_, examples)| examples);
+        let lines = examples.unwrap_or_default().lines();
+        let found = lines.filter(|line| line.contains(&format!("chronon-run {}", path.join(" "))));
+        assert!(found.count() >= 2, "{name}: {help}");
+    }
 }

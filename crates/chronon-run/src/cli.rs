@@ -101,6 +101,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Export(ExportCommand),
     /// Print a completion script for a shell.
+    #[command(after_help = "Examples:
+  chronon-run completions bash > ~/.local/share/bash-completion/completions/chronon-run
+  chronon-run completions fish > ~/.config/fish/completions/chronon-run.fish")]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -170,6 +173,9 @@ pub(crate) enum LsOutput {
 
 /// Arguments of `init`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run init path/to/chronon/repo
+  chronon-run init . --force")]
 pub(crate) struct InitArgs {
     /// The Chronon repo: the folder that holds teams.json.
     #[arg(default_value = ".")]
@@ -255,6 +261,9 @@ pub(crate) struct CheckArgs {
 
 /// Arguments of `ls`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run ls
+  chronon-run ls team:stays --output mermaid")]
 pub(crate) struct LsArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -269,6 +278,9 @@ pub(crate) struct LsArgs {
 
 /// Arguments of `plan`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run plan
+  chronon-run plan +stays.search_ranking.v1 --start-ds 2026-01-20 --end-ds 2026-01-22")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -409,6 +421,9 @@ pub(crate) enum Tool {
 
 /// Arguments of `clean`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run clean --dry-run
+  chronon-run clean --all --yes")]
 pub(crate) struct CleanArgs {
     /// Remove the embedded metastore and the files of its tables as well.
     #[arg(long)]
@@ -426,7 +441,11 @@ pub(crate) struct CleanArgs {
 /// Arguments of `doctor`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Exit code 0 if nothing is broken, 1 if something is. Nothing is downloaded or started; secrets are masked."
+    after_help = "Exit code 0 if nothing is broken, 1 if something is. Nothing is downloaded or started; secrets are masked.
+
+Examples:
+  chronon-run doctor
+  chronon-run doctor --output json"
 )]
 pub(crate) struct DoctorArgs {
     /// How to print.
@@ -445,6 +464,9 @@ pub(crate) enum Installable {
 
 /// What `engine` does.
 #[derive(Subcommand, Debug)]
+#[command(after_help = "Examples:
+  chronon-run engine info
+  chronon-run engine install")]
 pub(crate) enum EngineCommand {
     /// Show which Spark and Java are used, and files of them that are not as they were installed.
     Info,
@@ -473,6 +495,9 @@ pub(crate) enum EngineCommand {
 
 /// Arguments of `ready`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run ready stays.search_ranking.v1 --ds 2026-01-22
+  chronon-run ready group_by/stays.bookings.v1/backfill --ds 2026-01-22 --output json")]
 pub(crate) struct ReadyArgs {
     /// An asset's id, or the name of a conf with one offline table.
     pub(crate) asset: String,
@@ -500,6 +525,9 @@ pub(crate) enum ExportCommand {
 
 /// Arguments of `export airflow`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run export airflow --out dags/chronon
+  chronon-run export airflow --out dags/chronon --check")]
 pub(crate) struct AirflowArgs {
     /// The folder to write to, e.g. one below Airflow's DAGs; it is made if it is not there.
     #[arg(long, value_name = "DIR")]

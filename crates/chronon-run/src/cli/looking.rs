@@ -9,6 +9,9 @@ use super::{AssetAt, DayArgs, Output, RowsOutput, SelectArgs, TargetArgs};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run status
+  chronon-run status --problems --output json")]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -135,6 +138,9 @@ pub(crate) struct QueryArgs {
 
 /// Arguments of `sql`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run sql stays.search_ranking.v1
+  chronon-run sql stays.search_ranking.v1 --ds 2026-01-22")]
 pub(crate) struct SqlArgs {
     /// The asset, or a conf name if it has only one offline table.
     pub(crate) asset: String,
@@ -148,6 +154,9 @@ pub(crate) struct SqlArgs {
 
 /// Arguments of `runs`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run runs
+  chronon-run runs show 20260131-235959")]
 pub(crate) struct RunsArgs {
     /// What to show; without it, the newest runs.
     #[command(subcommand)]
@@ -179,6 +188,9 @@ pub(crate) enum RunsCommand {
 
 /// Arguments of `report`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run report --out run.html
+  chronon-run report --site public")]
 pub(crate) struct ReportArgs {
     /// The run's id [default: the newest run].
     pub(crate) run: Option<String>,
@@ -197,6 +209,9 @@ pub(crate) struct ReportArgs {
 
 /// Arguments of `ui`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run ui --open
+  chronon-run ui --port 0 --allow-runs")]
 pub(crate) struct UiArgs {
     /// Which port; 0 takes any that is free.
     #[arg(long, value_name = "N", default_value_t = 8747)]
@@ -217,6 +232,9 @@ pub(crate) struct UiArgs {
 
 /// Arguments of `logs`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run logs stays.search_ranking.v1
+  chronon-run logs stays.search_ranking.v1@2026-01-22 --grep ERROR")]
 pub(crate) struct LogsArgs {
     /// The asset, and a day if not its newest attempt.
     #[arg(value_name = "ASSET[@DS]")]

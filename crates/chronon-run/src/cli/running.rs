@@ -9,6 +9,9 @@ use super::{DayArgs, MetricsArgs, OnFailure, Output, SampleArgs, SelectArgs, Tar
 
 /// Arguments of `materialize`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run materialize
+  chronon-run materialize +stays.search_ranking.v1 --ds 2026-01-22")]
 pub(crate) struct MaterializeArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -55,6 +58,9 @@ pub(crate) struct MaterializeArgs {
 
 /// Arguments of `frontfill`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run frontfill --quiet
+  chronon-run frontfill --wait 2h --max-days 7")]
 pub(crate) struct FrontfillArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
@@ -113,6 +119,9 @@ pub(crate) struct RunArgs {
 
 /// Arguments of `retry`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run retry
+  chronon-run retry 20260131-235959")]
 pub(crate) struct RetryArgs {
     /// The run's id [default: the newest run].
     pub(crate) run: Option<String>,
@@ -126,6 +135,9 @@ pub(crate) struct RetryArgs {
 
 /// Arguments of `stream`.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  chronon-run stream
+  chronon-run stream --status")]
 pub(crate) struct StreamArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,

@@ -19,7 +19,7 @@ use chronon_run_project::{
     },
     output::{json, note, print, print_plan},
     planning::{
-        estimates,
+        estimates::{self, WithEstimates},
         prepared::{Planned, Wanted},
     },
 };
@@ -75,11 +75,12 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     }
     match &cell {
         Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
+        None if args.output == Output::Json => {
+            print(&json(&WithEstimates::new(&planned.plan, &durations))?)?;
+        }
         None => {
             show(&planned.plan, args)?;
-            if args.output == Output::Text {
-                print(&estimates::text(&planned.plan, &durations))?;
-            }
+            print(&estimates::text(&planned.plan, &durations))?;
         }
     }
     match args.exit_code && !planned.plan.steps.is_empty() {
