@@ -124,12 +124,22 @@ fn the_state_folder_goes(workspace: &Workspace) {
 fn a_copy_is_not_the_originals_run() {
     let staged = Staged::chain();
     staged.run(&["materialize", "-s", "team.alone"]).expect(0);
+    let settings = staged.workspace.read("workspace.toml");
+    let target = "\n[targets.dev]\nnamespace = \"dev_{namespace}\"\n";
+    staged
+        .workspace
+        .write("workspace.toml", &format!("{settings}{target}"));
+    staged
+        .run(&["materialize", "-s", "team.alone", "--target", "dev"])
+        .expect(0);
     let root = staged.workspace.root();
-    let log = |folder: &Path| {
-        let mut command = staged.command(&["logs", "--path", "staging_query/team.alone/backfill"]);
+    let log_of = |folder: &Path, more: &[&str]| {
+        let args = ["logs", "--path", "staging_query/team.alone/backfill"];
+        let mut command = staged.command(&[&args, more].concat());
         let output = command.current_dir(folder).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
+    let log = |folder: &Path| log_of(folder, &[]);
     let other = Workspace::empty().within("copy");
     fs::remove_dir(other.root()).unwrap();
     copy(root, other.root());
@@ -138,6 +148,13 @@ fn a_copy_is_not_the_originals_run() {
     let of_copy = log(other.root());
     assert!(of_copy.starts_with(&other.root().display().to_string()));
     assert!(Path::new(of_copy.trim()).is_file());
+    let of_target = log_of(other.root(), &["--target", "dev"]);
+    let folder = other.root().join(".chronon-run/targets/dev");
+    assert!(
+        Path::new(of_target.trim()).starts_with(folder),
+        "{of_target}"
+    );
+    assert!(Path::new(of_target.trim()).is_file());
     assert!(log(root).starts_with(&original), "the original stays");
 }
 

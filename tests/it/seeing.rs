@@ -240,6 +240,43 @@ fn completions_end_with_their_reader() {
     assert!(!typo.stderr.contains("__build"), "{}", typo.text());
 }
 
+/// Commands, assets, runs and targets, as the script of `completions bash` asks for them.
+#[test]
+fn completions_know_assets_runs_and_targets() {
+    let staged = Staged::chain();
+    let settings = staged.workspace.read("workspace.toml");
+    let target = "\n[targets.dev]\nnamespace = \"dev_{namespace}\"\n";
+    staged
+        .workspace
+        .write("workspace.toml", &format!("{settings}{target}"));
+    staged.run(&["materialize", "team.one"]).expect(0);
+    let complete = |words: &[&str]| -> Vec<String> {
+        let mut command = staged.command(&[&["--", "chronon-run"], words].concat());
+        let command = command
+            .env("CHRONON_RUN_COMPLETE", "bash")
+            .env("_CLAP_IFS", "\n")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string());
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(complete(&["mater"]), ["materialize"]);
+    assert_eq!(complete(&["show", "team.o"]), ["team.one"]);
+    assert_eq!(complete(&["plan", "+team.t"]), ["+team.three", "+team.two"]);
+    assert_eq!(
+        complete(&["logs", "staging_query/team.one"]),
+        ["staging_query/team.one/backfill"]
+    );
+    assert_eq!(complete(&["status", "--target", ""]), ["dev"]);
+    let run = complete(&["runs", "show", "2"]);
+    assert_eq!(run.len(), 1, "{run:?}");
+    staged.run(&["runs", "show", &run[0]]).expect(0);
+    assert_eq!(complete(&["show", "no.such"]), [""; 0]);
+    let script = staged.run(&["completions", "bash"]).expect(0).stdout;
+    assert!(script.contains("CHRONON_RUN_COMPLETE"), "{script}");
+}
+
 #[test]
 fn a_plan_says_how_long_its_steps_took_before() {
     let staged = Staged::chain();

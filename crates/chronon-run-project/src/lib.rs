@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod comparing;
+pub mod completing;
 pub mod engines;
 pub mod failure;
 pub mod listing;

@@ -6,6 +6,8 @@ use chronon_run_conf::target::Share;
 use chronon_run_core::Ds;
 use clap::{Args, ValueEnum};
 
+use crate::completing;
+
 /// The only argument of the process that builds class-data archives in the background of a run.
 pub const BUILD_ARCHIVES: &str = "__build-archives";
 
@@ -17,15 +19,15 @@ pub const WATCHDOG: &str = "__watchdog";
 pub struct SelectArgs {
     /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
     /// `source:`, `table:`, `state:`; a comma means "and", several mean "or".
-    #[arg(value_name = "SELECTOR")]
+    #[arg(value_name = "SELECTOR", add = completing::assets())]
     pub selectors: Vec<String>,
 
     /// The same as SELECTOR.
-    #[arg(short, long, value_name = "SELECTOR", num_args = 1..)]
+    #[arg(short, long, value_name = "SELECTOR", num_args = 1.., add = completing::assets())]
     pub select: Vec<String>,
 
     /// Assets to leave out.
-    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
+    #[arg(long, value_name = "SELECTOR", num_args = 1.., add = completing::assets())]
     pub exclude: Vec<String>,
 }
 

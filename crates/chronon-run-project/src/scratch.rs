@@ -36,6 +36,9 @@ use crate::{
 /// The target's name: no name of `[targets]` has a hyphen.
 pub const NAME: &str = "diff--data";
 
+/// The file, in the state folder, of what tells this workspace's tables from those of others.
+pub(crate) const ID_FILE: &str = "targets/diff--data.id";
+
 /// The selected confs in a target of their own, whose tables are dropped with this value.
 pub struct Scratch<'w> {
     /// The workspace as the target sees it.
@@ -204,7 +207,7 @@ fn locked(workspace: &Workspace) -> Result<lock::Guard, Failure> {
 
 /// What tells this workspace's tables from those of others in the same metastore, the same each time.
 fn id(workspace: &Workspace) -> Result<String, Failure> {
-    let path: PathBuf = workspace.state_dir.join("targets").join("diff--data.id");
+    let path: PathBuf = workspace.state_dir.join(ID_FILE);
     let known = fs::read_to_string(&path).unwrap_or_default();
     let is_id = |text: &str| text.len() == 16 && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_id(&known) {

@@ -1,5 +1,6 @@
 //! The command line. Every word a user can type is in this file and in `cli/`.
 
+use chronon_run_project::completing;
 pub(crate) use chronon_run_project::options::{
     BUILD_ARCHIVES, DayArgs, MetricsArgs, OnFailure, Output, RowsOutput, SampleArgs, SelectArgs,
     WATCHDOG,
@@ -302,7 +303,7 @@ pub(crate) struct PlanArgs {
     pub(crate) stale: bool,
 
     /// Show one asset's inputs, with their state, on one day [default: the last].
-    #[arg(long, value_name = "ASSET[@DS]")]
+    #[arg(long, value_name = "ASSET[@DS]", add = completing::assets())]
     pub(crate) explain: Option<AssetAt>,
 
     /// Show the reason of each day and every step, not only a line for each asset; also done where assets
@@ -500,6 +501,7 @@ pub(crate) enum EngineCommand {
   chronon-run ready group_by/stays.bookings.v1/backfill --ds 2026-01-22 --output json")]
 pub(crate) struct ReadyArgs {
     /// An asset's id, or the name of a conf with one offline table.
+    #[arg(add = completing::assets())]
     pub(crate) asset: String,
 
     /// The day; the asset's lag is taken off.

@@ -14,6 +14,7 @@ use chronon_run_exec::signals;
 use chronon_run_process::Stop;
 use chronon_run_project::{failure::Failure, output, runs::archives};
 use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
 
 use crate::cli::{Cli, Command};
 
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
     let done = match own_process() {
         Some(done) => done,
         None => {
+            CompleteEnv::with_factory(Cli::command)
+                .var(COMPLETE)
+                .complete();
             let cli = Cli::parse();
             let ready = signals::install().and_then(|()| chronon_run_process::reap_orphans());
             ready.map_err(no_thread).and_then(|()| run(&cli))
@@ -113,13 +117,24 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Engine(command) => commands::engine::run(command),
         Command::Export(command) => commands::export::run(command),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "chronon-run", &mut script);
-            output::print(&String::from_utf8_lossy(&script))
-        }
+        Command::Completions { shell } => output::print(&completion_script(*shell)?),
         Command::Reference { topic, out } => commands::reference::run(*topic, out.as_deref()),
     }
+}
+
+/// The variable in which a shell asks this program for completions.
+const COMPLETE: &str = "CHRONON_RUN_COMPLETE";
+
+/// What a shell needs to ask this program for completions.
+fn completion_script(shell: clap_complete::Shell) -> Result<String, Failure> {
+    let known = clap_complete::env::Shells::builtins();
+    let name = shell.to_string();
+    let completer = known.completer(&name);
+    let completer = completer.ok_or_else(|| Failure::setup(format!("{name} is not known")))?;
+    let mut script = Vec::new();
+    let program = "chronon-run";
+    completer.write_registration(COMPLETE, program, program, program, &mut script)?;
+    Ok(String::from_utf8_lossy(&script).into_owned())
 }
 
 fn tell(failure: &Failure) {

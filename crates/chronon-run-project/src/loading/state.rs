@@ -12,10 +12,11 @@ use crate::{
     listing::session::metastore_directory,
     loading::{machine::scratch_root, project::now_millis},
     output::note,
+    scratch,
 };
 
 /// What of a copied folder names processes of the original: locks and streaming apps.
-const OF_PROCESSES: [&str; 2] = ["locks", "streaming"];
+const OF_PROCESSES: [&str; 3] = ["locks", "streaming", scratch::ID_FILE];
 
 fn folder(workspace: &Workspace) -> StateFolder {
     StateFolder::new(&workspace.state_dir, &workspace.root)
@@ -64,7 +65,7 @@ pub fn settle(workspace: &Workspace) -> Result<(), Failure> {
             remove(workspace.state_dir.join(name)).map_err(failed)?;
         }
     }
-    relocate_ledger(workspace, changes, copied);
+    relocate_ledgers(workspace, changes, copied);
     folder.settle(&arrival).map_err(failed)?;
     note(&match copied {
         true => format!(
@@ -114,18 +115,24 @@ fn await_metastore(workspace: &Workspace, from: &std::path::Path) -> Result<(), 
     })
 }
 
-fn relocate_ledger(workspace: &Workspace, changes: &[Relocation], copied: bool) {
-    let path = workspace.state_dir.join("ledger.db");
-    if !path.exists() {
-        return;
-    }
-    let mut ledger = Ledger::open(&path);
-    ledger.relocate(&pairs(changes));
-    if copied {
-        ledger.disown_running(now_millis());
-    }
-    for notice in ledger.take_notices() {
-        note(&notice);
+/// The ledger of production and those of targets.
+fn relocate_ledgers(workspace: &Workspace, changes: &[Relocation], copied: bool) {
+    let targets = fs::read_dir(workspace.state_dir.join("targets"));
+    let targets = targets.into_iter().flatten().flatten();
+    let folders = targets.map(|target| target.path());
+    for folder in std::iter::once(workspace.state_dir.clone()).chain(folders) {
+        let path = folder.join("ledger.db");
+        if !path.exists() {
+            continue;
+        }
+        let mut ledger = Ledger::open(&path);
+        ledger.relocate(&pairs(changes));
+        if copied {
+            ledger.disown_running(now_millis());
+        }
+        for notice in ledger.take_notices() {
+            note(&notice);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chronon_run_core::Ds;
+use chronon_run_project::completing;
 use clap::{Args, Subcommand};
 
 use super::{AssetAt, DayArgs, Output, RowsOutput, SelectArgs, TargetArgs};
@@ -45,7 +46,7 @@ pub(crate) struct StatusArgs {
 pub(crate) struct ShowArgs {
     /// The table: an asset's id, a conf's name, or a table or seed as `db.table`; and a day
     /// [default: the newest that is filled].
-    #[arg(value_name = "NAME[@DS]")]
+    #[arg(value_name = "NAME[@DS]", add = completing::assets())]
     pub(crate) table: AssetAt,
 
     /// How many rows; 0 is all.
@@ -85,11 +86,11 @@ pub(crate) struct ShowArgs {
   chronon-run compare stays.search_ranking.v1 --target dev")]
 pub(crate) struct CompareArgs {
     /// The left table, as for `show`, and a day [default: the newest that is filled].
-    #[arg(value_name = "A[@DS]")]
+    #[arg(value_name = "A[@DS]", add = completing::assets())]
     pub(crate) left: AssetAt,
 
     /// The right table [default, with --target: A in the target].
-    #[arg(value_name = "B[@DS]")]
+    #[arg(value_name = "B[@DS]", add = completing::assets())]
     pub(crate) right: Option<AssetAt>,
 
     /// The columns that identify a row, separated by commas [default: the conf's row ids or keys].
@@ -143,6 +144,7 @@ pub(crate) struct QueryArgs {
   chronon-run sql stays.search_ranking.v1 --ds 2026-01-22")]
 pub(crate) struct SqlArgs {
     /// The asset, or a conf name if it has only one offline table.
+    #[arg(add = completing::assets())]
     pub(crate) asset: String,
 
     #[command(flatten)]
@@ -176,6 +178,7 @@ pub(crate) enum RunsCommand {
     /// Show one run: its steps, attempts and logs.
     Show {
         /// The run's id.
+        #[arg(add = completing::runs())]
         id: String,
     },
     /// Forget old runs and delete their folders. What a later run needs to know stays.
@@ -193,6 +196,7 @@ pub(crate) enum RunsCommand {
   chronon-run report --site public")]
 pub(crate) struct ReportArgs {
     /// The run's id [default: the newest run].
+    #[arg(add = completing::runs())]
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -237,7 +241,7 @@ pub(crate) struct UiArgs {
   chronon-run logs stays.search_ranking.v1@2026-01-22 --grep ERROR")]
 pub(crate) struct LogsArgs {
     /// The asset, and a day if not its newest attempt.
-    #[arg(value_name = "ASSET[@DS]")]
+    #[arg(value_name = "ASSET[@DS]", add = completing::assets())]
     pub(crate) asset: AssetAt,
 
     /// Which attempt [default: the last].

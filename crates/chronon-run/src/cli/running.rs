@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use chronon_run_core::Ds;
+use chronon_run_project::completing;
 use clap::Args;
 
 use super::{DayArgs, MetricsArgs, OnFailure, Output, SampleArgs, SelectArgs, TargetArgs};
@@ -124,6 +125,7 @@ pub(crate) struct RunArgs {
   chronon-run retry 20260131-235959")]
 pub(crate) struct RetryArgs {
     /// The run's id [default: the newest run].
+    #[arg(add = completing::runs())]
     pub(crate) run: Option<String>,
 
     #[command(flatten)]

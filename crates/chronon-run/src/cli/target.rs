@@ -1,5 +1,6 @@
 //! Arguments about targets.
 
+use chronon_run_project::completing;
 use clap::{Args, Subcommand};
 
 use super::Output;
@@ -9,7 +10,7 @@ use super::Output;
 pub(crate) struct TargetArgs {
     /// Use this target of workspace.toml instead of production: outputs go to its namespaces, and inputs
     /// that were not built there are read from production.
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", add = completing::targets())]
     pub(crate) target: Option<String>,
 }
 
@@ -35,7 +36,7 @@ pub(crate) enum TargetCommand {
     /// Drop the tables that were filled in a target, after asking, and forget its runs.
     Drop {
         /// The target.
-        #[arg(value_name = "TARGET")]
+        #[arg(value_name = "TARGET", add = completing::targets())]
         name: String,
         /// Do not ask.
         #[arg(long, short)]
