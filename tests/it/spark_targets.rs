@@ -168,6 +168,57 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     a_flood_of_nulls(&workspace);
 }
 
+/// What the workspace's command has for a key, beside the row of the table.
+fn a_key_is_shown_as_it_is_served(workspace: &Workspace) {
+    let get = |more: &[&str]| {
+        let args = ["show", "--online", "team.spend@2026-01-04"];
+        workspace.run(&[&args, more].concat())
+    };
+    let none = get(&["--key", "user=4"]).expect(2).stderr;
+    assert!(
+        none.contains("no command reads the KV store") && none.contains("kv_get ="),
+        "{none}"
+    );
+    workspace.edit(
+        "workspace.toml",
+        "[hooks]\n",
+        "[hooks]\nkv_get = [\"tee\", \"asked.json\"]\n",
+    );
+    let found = parsed(get(&["--key", "user=4", "--output", "json"]), 0);
+    let served = json!({"event": "get", "group_by": "team.spend", "dataset": "TEAM_SPEND_BATCH", "keys": {"user": 4}});
+    assert_eq!(found["online"], served);
+    assert_eq!(
+        found["batch"],
+        json!([{"user": 4, "amount_sum_2d": 9.0, "ds": "2026-01-04"}]),
+        "{found}"
+    );
+    let text = get(&["--key", "user=77"]).expect(0).stdout;
+    assert!(
+        text.contains("batch 2026-01-04  no row of this key"),
+        "{text}"
+    );
+    for (key, says) in [
+        ("user=x", "`x` is no bigint, which the key `user` is"),
+        ("usr=4", "`usr` is no key of team.spend; its keys are user"),
+        ("user", "`user` is not NAME=VALUE"),
+    ] {
+        let screen = get(&["--key", key]).expect(2);
+        assert!(screen.stderr.contains(says), "{}", screen.text());
+    }
+    let twice = get(&["--key", "user=4", "--key", "user=5"]).expect(2);
+    assert!(twice.stderr.contains("given twice"), "{}", twice.text());
+    workspace.edit(
+        "workspace.toml",
+        "\"tee\", \"asked.json\"",
+        "\"cat\", \"no-such-file\"",
+    );
+    let failed = get(&["--key", "user=4"]).expect(2).stderr;
+    assert!(
+        failed.contains("hook kv_get: exit code 1: cat: no-such-file"),
+        "{failed}"
+    );
+}
+
 /// What a check found is in the status, the run, its page, the figures and what hooks read.
 fn results_are_shown_everywhere(workspace: &Workspace, failed: &str) {
     let status = workspace.run(&["status"]).expect(0).stdout;
@@ -362,6 +413,7 @@ fn a_flood_of_nulls(workspace: &Workspace) {
         filled.text()
     );
     assert!(days("team.spend").contains("on 2026-01-04"));
+    a_key_is_shown_as_it_is_served(workspace);
     let figures = [
         "\n[[check]]\nselect = \"team.spend\"\nname = \"sql\"\n",
         "sql = \"SELECT * FROM {table} WHERE ds = '{ds}' AND amount_sum_2d > 8\"\n",

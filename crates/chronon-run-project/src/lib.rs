@@ -10,6 +10,7 @@ pub mod comparing;
 pub mod completing;
 pub mod engines;
 pub mod failure;
+pub mod fetching;
 pub mod listing;
 pub mod loading;
 pub mod options;

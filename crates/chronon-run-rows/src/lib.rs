@@ -40,6 +40,12 @@ pub use types::{Column, Field, Schema, SparkType, TypeError};
 pub use value::Value;
 pub use write::{Form, Summary, Writer};
 
+/// A value as text, as Spark casts it: `NULL` for none.
+#[must_use]
+pub fn text_of(value: &Value) -> String {
+    cell::plain(value)
+}
+
 /// The known name that is nearest to one that is not known, if any is near.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

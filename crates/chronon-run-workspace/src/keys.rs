@@ -725,6 +725,14 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         section: "hooks",
+        key: "kv_get",
+        kind: "list of strings",
+        default: None,
+        example: r#"["python3", "hooks/get_redis.py", "{dataset}", "{key}"]"#,
+        meaning: "Prints what the KV store has for a key, as JSON, or nothing if it has none: for `show --online`. Known: `{dataset}`, `{group_by}`, `{key}` (the key columns as a JSON object, as the upload writes `key_json`); the same is on stdin as JSON.",
+    },
+    Key {
+        section: "hooks",
         key: "on_success",
         kind: "list of strings",
         default: None,

@@ -454,6 +454,8 @@ impl Target {
 pub struct Hooks {
     /// Loads an upload table into the KV store (§8.1).
     pub kv_upload: Option<Vec<String>>,
+    /// Prints what the KV store has for a key, for `show --online`.
+    pub kv_get: Option<Vec<String>>,
     /// Run after a step has succeeded, with the event as JSON on stdin.
     pub on_success: Option<Vec<String>>,
     /// Run after the last attempt of a step has failed.
@@ -474,6 +476,7 @@ impl Default for Hooks {
     fn default() -> Self {
         Self {
             kv_upload: None,
+            kv_get: None,
             on_success: None,
             on_failure: None,
             on_waiting: None,

@@ -42,6 +42,8 @@ const LIST_APPS: [(&str, ListApps); 3] = [
 
 /// What `{…}` may stand for in `hooks.kv_upload`.
 pub(crate) const KV_UPLOAD_WORDS: [&str; 5] = ["table", "ds", "dataset", "batch_end", "location"];
+/// What `{…}` may stand for in `hooks.kv_get`.
+pub(crate) const KV_GET_WORDS: [&str; 3] = ["dataset", "group_by", "key"];
 /// What `{…}` may stand for in `streaming.command`.
 pub(crate) const STREAMING_WORDS: [&str; 4] = ["group_by", "conf", "app_name", "env"];
 /// What `{…}` may stand for in the other hooks.
@@ -198,6 +200,7 @@ fn template(value: Option<Value<'_>>, known: &[&'static str]) -> Option<Vec<Stri
 pub(super) fn hooks(section: &Section<'_>) -> Hooks {
     Hooks {
         kv_upload: template(section.get("kv_upload"), &KV_UPLOAD_WORDS),
+        kv_get: template(section.get("kv_get"), &KV_GET_WORDS),
         on_success: template(section.get("on_success"), &EVENT_WORDS),
         on_failure: template(section.get("on_failure"), &EVENT_WORDS),
         on_waiting: template(section.get("on_waiting"), &EVENT_WORDS),

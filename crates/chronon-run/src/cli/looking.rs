@@ -42,7 +42,8 @@ pub(crate) struct StatusArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   chronon-run show stays.search_ranking.v1@2026-01-22 --columns guest_id,ts
-  chronon-run show lake.bookings --profile")]
+  chronon-run show lake.bookings --profile
+  chronon-run show --online stays.reviews.listing_v1 --key listing_id=L07")]
 pub(crate) struct ShowArgs {
     /// The table: an asset's id, a conf's name, or a table or seed as `db.table`; and a day
     /// [default: the newest that is filled].
@@ -65,6 +66,15 @@ pub(crate) struct ShowArgs {
     /// Only rows for which this Spark SQL condition holds; Spark is started for it.
     #[arg(long = "where", value_name = "CONDITION")]
     pub(crate) condition: Option<String>,
+
+    /// Show what is served online for a key of a GroupBy, by the hook `kv_get`, beside the row of the same key in
+    /// the GroupBy's table.
+    #[arg(long, requires = "key", conflicts_with_all = ["columns", "condition", "profile", "target", "limit"])]
+    pub(crate) online: bool,
+
+    /// With --online: the value of a key column; once for each.
+    #[arg(long, value_name = "NAME=VALUE", requires = "online")]
+    pub(crate) key: Vec<String>,
 
     /// Instead of rows, show of each column how many values are NULL and how many are different, the
     /// least, greatest and mean, and the most frequent ones.

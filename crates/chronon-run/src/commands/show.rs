@@ -3,20 +3,24 @@
 use chronon_run_engine::query;
 use chronon_run_project::{
     failure::Failure,
+    fetching,
     listing::session::CatalogSession,
     loading::{
         project::Project,
         targets::{self, Unselected},
     },
-    output::note,
+    output::{json, note, print},
     rows::{self, Found, Place, Target},
 };
 use chronon_run_report::count;
 use chronon_run_rows::{Column, Profile, RowsError, Summary, Value};
 
-use crate::cli::{SelectArgs, ShowArgs};
+use crate::cli::{RowsOutput, SelectArgs, ShowArgs};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
+    if args.online {
+        return online(args);
+    }
     let condition = args.condition.as_deref().map(query::condition).transpose();
     let condition = condition.map_err(|error| Failure::setup(format!("--where: {error}")))?;
     let context = targets::load(
@@ -48,6 +52,42 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
             with_spark(args, &context, &warehouse, &place, condition.as_deref())
         }
     }
+}
+
+/// What is served for a key, beside the row of the table.
+fn online(args: &ShowArgs) -> Result<(), Failure> {
+    let as_json = match args.output {
+        RowsOutput::Table => false,
+        RowsOutput::Json => true,
+        RowsOutput::Csv | RowsOutput::Parquet => {
+            return Err(Failure::setup("--online is shown as a table or as JSON"));
+        }
+    };
+    let context = Project::load()?;
+    let found = fetching::fetch(&context, &args.table.asset, args.table.ds, &args.key)?;
+    if as_json {
+        return print(&json(&found)?);
+    }
+    let mut text = format!(
+        "{} {}\n",
+        found.group_by,
+        serde_json::Value::from(found.keys)
+    );
+    text += &match &found.online {
+        serde_json::Value::Null => format!("online  nothing in {}\n", found.dataset),
+        value => format!("online  {value}\n"),
+    };
+    let day = found.ds.map(|day| format!(" {day}")).unwrap_or_default();
+    match found.batch.as_slice() {
+        [] => {
+            let why = found.no_batch.as_deref().unwrap_or("no row of this key");
+            text += &format!("batch{day}  {why}\n");
+        }
+        rows => rows
+            .iter()
+            .for_each(|row| text += &format!("batch{day}  {row}\n")),
+    }
+    print(&text)
 }
 
 fn with_spark(
