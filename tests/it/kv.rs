@@ -352,6 +352,28 @@ fn the_examples_loader_brings_uploads_into_redis() {
     ]);
     let value: Value = serde_json::from_slice(&value[0]).unwrap();
     assert_eq!(value["country"], "CZ");
+    let online = [
+        "show",
+        "--online",
+        "trust.hosts.profile_v1",
+        "--key",
+        "host_id=H1",
+    ];
+    let shown = run(&[&online[..], &["--output", "json"]].concat()).expect(0);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["online"], value);
+    let none = run(&[
+        "show",
+        "--online",
+        "trust.hosts.profile_v1",
+        "--key",
+        "host_id=none",
+    ]);
+    let none = none.expect(0).stdout;
+    assert!(
+        none.contains("online  nothing in TRUST_HOSTS_PROFILE_V1_BATCH"),
+        "{none}"
+    );
 
     let again = run(&[&["materialize"], &assets[..]].concat()).expect(0);
     assert!(again.stdout.contains("nothing to do"), "{}", again.text());
