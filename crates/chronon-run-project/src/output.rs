@@ -13,7 +13,7 @@ use chronon_run_plan::Plan;
 use chronon_run_report::{
     Column, Fitted, above,
     diagnostics::{Colour, from_disk, render},
-    fitted, screen_width,
+    error_columns, fitted, output_columns, screen_width, wrapped,
 };
 use serde::Serialize;
 
@@ -29,6 +29,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
             .and_then(|()| out.flush());
     });
     Ok(written?)
+}
+
+/// Writes sentences to stdout, in the columns of the terminal if it is one.
+pub fn say(text: &str) -> Result<(), Failure> {
+    print(&wrapped(text, output_columns()))
 }
 
 /// A table that fits the screen. Columns that do not fit are named on stderr.
@@ -52,7 +57,8 @@ pub fn print_plan(
     commands: bool,
 ) -> Result<(), Failure> {
     match output {
-        Output::Text => print(&addressed(&plan_on_screen(plan, details, commands))),
+        Output::Text if commands => print(&addressed(&plan_on_screen(plan, details, commands))),
+        Output::Text => say(&addressed(&plan_on_screen(plan, details, commands))),
         Output::Json => print(&json(plan)?),
     }
 }
@@ -148,9 +154,9 @@ fn with_target(text: &str, target: &str) -> String {
     parts.join("`")
 }
 
-/// Writes a line to stderr, which may have no reader.
+/// Writes a line to stderr, which may have no reader; several in the columns of a terminal if it is too long.
 pub fn note(text: &str) {
-    let text = addressed(&shown(text));
+    let text = wrapped(&addressed(&shown(text)), error_columns());
     above(|| {
         let _ = writeln!(anstream::stderr(), "{text}");
     });
@@ -158,7 +164,7 @@ pub fn note(text: &str) {
 
 /// Shows findings on stderr, with the text that they point at.
 pub fn show(findings: &[Diagnostic]) {
-    let text = render(findings, &from_disk, Colour::Yes);
+    let text = render(findings, &from_disk, Colour::Yes, error_columns());
     above(|| {
         let _ = write!(anstream::stderr(), "{text}");
     });

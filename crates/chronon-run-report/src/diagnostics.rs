@@ -8,6 +8,8 @@ use annotate_snippets::{
 use chronon_run_core::{Diagnostic, Location, Severity, shown::shown};
 use serde_json::{Map, Value, json};
 
+use crate::wrapping::broken;
+
 /// Whether text carries colours. Give coloured text to an `anstream` stream, which takes the
 /// colours out again where they are not wanted (no terminal, `NO_COLOR`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,9 +32,14 @@ pub fn from_disk(path: &Path) -> Option<String> {
 }
 
 /// Every finding as text, most with `path:line:column`, the line, a caret and a hint, and a
-/// last line that counts them. Empty if there is none.
+/// last line that counts them. Empty if there is none. Sentences are broken at words to fit `width` columns.
 #[must_use]
-pub fn render(diagnostics: &[Diagnostic], read: &ReadSource<'_>, colour: Colour) -> String {
+pub fn render(
+    diagnostics: &[Diagnostic],
+    read: &ReadSource<'_>,
+    colour: Colour,
+    width: Option<usize>,
+) -> String {
     let renderer = match colour {
         Colour::Yes => Renderer::styled(),
         Colour::No => Renderer::plain(),
@@ -40,19 +47,28 @@ pub fn render(diagnostics: &[Diagnostic], read: &ReadSource<'_>, colour: Colour)
     let renderer = renderer.decor_style(DecorStyle::Ascii);
     let mut text = String::new();
     for diagnostic in diagnostics {
-        text += &render_one(&renderer, diagnostic, read);
+        text += &render_one(&renderer, diagnostic, read, width);
         text += "\n\n";
     }
     text + &counts(diagnostics)
 }
 
-fn render_one(renderer: &Renderer, diagnostic: &Diagnostic, read: &ReadSource<'_>) -> String {
+fn render_one(
+    renderer: &Renderer,
+    diagnostic: &Diagnostic,
+    read: &ReadSource<'_>,
+    width: Option<usize>,
+) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = level
-        .primary_title(shown(&diagnostic.message))
+        .primary_title(within(
+            &diagnostic.message,
+            width,
+            TITLE + diagnostic.code.len(),
+        ))
         .id(diagnostic.code);
     let mut group = Group::with_title(title);
     if let Some(location) = &diagnostic.location {
@@ -66,10 +82,27 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic, read: &ReadSource<'_
         };
     }
     if let Some(hint) = &diagnostic.hint {
-        group = group.element(Level::HELP.message(shown(hint)));
+        group = group.element(Level::HELP.message(within(hint, width, HELP)));
     }
     renderer.render(&[group])
 }
+
+/// The columns before the text of a title, but for its code: `warning[]: `.
+const TITLE: usize = 11;
+/// The columns before the text of a hint, behind line numbers of up to four digits: `     = help: `.
+const HELP: usize = 13;
+
+/// A text in the columns that are left of `width`; the renderer indents its later lines itself.
+fn within(text: &str, width: Option<usize>, before: usize) -> String {
+    let text = shown(text);
+    match width {
+        Some(width) => broken(&text, width.saturating_sub(before).max(LEAST), 0),
+        None => text.into_owned(),
+    }
+}
+
+/// Fewer columns than this are not fitted to.
+const LEAST: usize = 20;
 
 fn path_text(location: &Location) -> String {
     shown(&location.path.display().to_string()).into_owned()
@@ -169,7 +202,7 @@ mod tests {
 
     #[test]
     fn text_points_at_the_place() {
-        insta::assert_snapshot!(render(&findings(), &read, Colour::No), @r#"
+        insta::assert_snapshot!(render(&findings(), &read, Colour::No, None), @r#"
         warning[unknown-key]: unknown key `teem`
          --> workspace.toml:3:1
           |
@@ -185,7 +218,7 @@ mod tests {
 
         2 errors, 1 warning
         "#);
-        assert_eq!(render(&[], &read, Colour::No), "");
+        assert_eq!(render(&[], &read, Colour::No, None), "");
     }
 
     #[test]
@@ -195,8 +228,37 @@ mod tests {
 
     #[test]
     fn colours_are_only_there_on_request() {
-        assert!(render(&findings(), &read, Colour::Yes).contains('\u{1b}'));
-        assert!(!render(&findings(), &read, Colour::No).contains('\u{1b}'));
+        assert!(render(&findings(), &read, Colour::Yes, None).contains('\u{1b}'));
+        assert!(!render(&findings(), &read, Colour::No, None).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn findings_fit_a_terminal_between_words() {
+        let read = |_: &Path| Some("{\n".to_owned());
+        let finding = Diagnostic::error(
+            "bad-conf",
+            "a message that is longer than sixty columns of a terminal can be",
+        )
+        .at(Location::bytes("a/long/path/of/a/conf.v1", 0..1))
+        .hint("`chronon-run compile` compiles the conf again with Chronon's compile.py");
+        let text = render(&[finding], &read, Colour::No, Some(60));
+        insta::assert_snapshot!(text, @r"
+        error[bad-conf]: a message that is longer than sixty
+                         columns of a terminal can be
+         --> a/long/path/of/a/conf.v1:1:1
+          |
+        1 | {
+          | ^
+          |
+          = help: `chronon-run compile` compiles the conf again
+                  with Chronon's compile.py
+
+        1 error
+        ");
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 60),
+            "{text}"
+        );
     }
 
     proptest! {
@@ -205,7 +267,7 @@ mod tests {
         fn any_span_of_any_file_can_be_shown(source in "(\\PC|\n|\t|\r){0,40}", start in 0..60_usize, length in 0..60_usize) {
             let finding = Diagnostic::error("x", "y").at(Location::bytes("f", start..start + length));
             let read = |_: &Path| Some(source.clone());
-            prop_assert!(render(std::slice::from_ref(&finding), &read, Colour::No).contains("error[x]"));
+            prop_assert!(render(std::slice::from_ref(&finding), &read, Colour::No, None).contains("error[x]"));
             prop_assert!(to_json(&[finding], &read)[0]["line"].is_u64());
         }
     }

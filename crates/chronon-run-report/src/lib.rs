@@ -23,6 +23,7 @@ mod table;
 mod test_run;
 mod view;
 mod words;
+mod wrapping;
 
 pub use activity::{Activity, above, can_redraw};
 pub use bars::Bars;
@@ -35,3 +36,4 @@ pub use summary::{SummaryContext, summary};
 pub use table::{Column, Fitted, fitted, screen_width, table};
 pub use view::{Phase, RunView, StepView};
 pub use words::{ago, count, duration, outcome, size};
+pub use wrapping::{error_columns, output_columns, wrapped};

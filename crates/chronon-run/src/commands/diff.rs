@@ -12,7 +12,7 @@ use chronon_run_project::{
         project::Project,
         targets::{self, Unselected},
     },
-    output::{json, print},
+    output::{json, print, say},
     planning::{
         filled::{Records, conf_of},
         prepared::{Planned, Wanted},
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let found = diff(&context, &args.select)?;
     match args.output {
         Output::Json => print(&json(&found)?)?,
-        Output::Text => print(&text(&context, &found))?,
+        Output::Text => say(&text(&context, &found))?,
     }
     match args.exit_code && !(found.confs.is_empty() && found.stale.is_empty()) {
         true => Err(Failure::Found),

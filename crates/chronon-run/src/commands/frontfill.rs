@@ -17,7 +17,7 @@ use chronon_run_project::{
         days::check_as_of,
         project::{Project, now_millis},
     },
-    output::{line, note, print, print_plan},
+    output::{line, note, print, print_plan, say},
     planning::{
         due::{Now, last_due},
         prepared::{Planned, Wanted},
@@ -208,7 +208,7 @@ impl Frontfill<'_> {
     fn tell(&self, ended: &Ended) -> Result<(), Failure> {
         let args = self.args;
         if ended.ran.is_none() && !args.quiet && args.how.output == Output::Text {
-            print(&nothing_to_do(&ended.plan))?;
+            say(&nothing_to_do(&ended.plan))?;
         }
         if !args.quiet {
             tell_left_out(ended);

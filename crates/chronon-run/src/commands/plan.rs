@@ -17,7 +17,7 @@ use chronon_run_project::{
         project::Project,
         targets::{self, Unselected},
     },
-    output::{json, note, print, print_plan},
+    output::{json, note, print, print_plan, say},
     planning::{
         estimates::{self, WithEstimates},
         prepared::{Planned, Wanted},
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         }
         None => {
             show(&planned.plan, args)?;
-            print(&estimates::text(&planned.plan, &durations))?;
+            say(&estimates::text(&planned.plan, &durations))?;
         }
     }
     match args.exit_code && !planned.plan.steps.is_empty() {
@@ -132,7 +132,7 @@ fn show_cell(
         Failure::hinted(message, "`chronon-run ls` lists the assets")
     })?;
     match output {
-        Output::Text => print(&explanation_text(&found)),
+        Output::Text => say(&explanation_text(&found)),
         Output::Json => print(&json(&found)?),
     }
 }

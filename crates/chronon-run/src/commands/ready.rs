@@ -8,7 +8,7 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::project::Project,
-    output::{json, print},
+    output::{json, print, say},
     planning::prepared::{Planned, Wanted},
 };
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ReadyArgs) -> Result<(), Failure> {
         look(&context, index, args.ds, as_of)?
     };
     match args.output {
-        Output::Text => print(&readiness.text())?,
+        Output::Text => say(&readiness.text())?,
         Output::Json => print(&json(&readiness)?)?,
     }
     match (readiness.ready, readiness.state) {

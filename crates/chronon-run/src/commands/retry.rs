@@ -13,7 +13,7 @@ use chronon_run_project::{
         project::{Project, now_millis},
         targets::{self, Unselected},
     },
-    output::{note, print, print_plan},
+    output::{note, print_plan, say},
     planning::prepared::{Planned, Wanted},
     runs::{
         metrics,
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RetryArgs) -> Result<(), Failure> {
     let earlier = earlier(&mut ledger, args.run.as_deref())?;
     let context = as_it_was(context, args.target.name(), &earlier)?;
     let Some(wanted) = wanted(&context, &earlier)? else {
-        return print(&format!(
+        return say(&format!(
             "nothing to retry: every step of run {} succeeded\n",
             earlier.record.run
         ));

@@ -13,7 +13,7 @@ use chronon_run_project::{
         project::{Project, now_millis},
         targets::{self, Unselected},
     },
-    output::{addressed, json, note, on_screen, print},
+    output::{addressed, json, note, on_screen, print, say},
     planning::{
         due::Now,
         online::{self, Online},
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     }
     match args.output {
         Output::Json => print(&json(&shown)?),
-        Output::Text => print(&addressed(&text(&shown))),
+        Output::Text => say(&addressed(&text(&shown))),
     }
 }
 
@@ -107,7 +107,7 @@ fn show_stale(mut assets: Vec<AssetStatus>, output: Output) -> Result<(), Failur
     match output {
         Output::Json => print(&json(&assets)?),
         Output::Text if assets.is_empty() => print("no filled day is known to be out of date\n"),
-        Output::Text => print(&assets.iter().map(stale_text).collect::<String>()),
+        Output::Text => say(&assets.iter().map(stale_text).collect::<String>()),
     }
 }
 
