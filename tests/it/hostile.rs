@@ -89,7 +89,7 @@ fn changed(original: &[u8], changes: &[Change]) -> Vec<u8> {
 
 /// Findings can be shown, and nothing of the file reaches a terminal as it is.
 fn check(findings: &[Diagnostic]) -> Result<(), TestCaseError> {
-    let text = render(findings, &from_disk, Colour::No);
+    let text = render(findings, &from_disk, Colour::No, None);
     for finding in findings {
         prop_assert!(!finding.message.is_empty());
     }
