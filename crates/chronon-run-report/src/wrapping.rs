@@ -9,6 +9,9 @@ const LEAST: usize = 20;
 /// How much further than the beginning of its line a continued line begins.
 const HANG: usize = 2;
 
+/// Lines that are a command or a path behind a label. They stay whole, so that they can be copied.
+const COPIED: [&str; 2] = ["next: ", "logs: "];
+
 /// The columns of the terminal that is stderr, or `None`.
 #[must_use]
 pub fn error_columns() -> Option<usize> {
@@ -43,7 +46,8 @@ pub(crate) fn broken(text: &str, width: usize, hang: usize) -> String {
 }
 
 fn wrap_line(line: &str, width: usize, hang: usize) -> String {
-    if measure_text_width(line) <= width {
+    let is_copied = COPIED.iter().any(|label| line.starts_with(label));
+    if is_copied || measure_text_width(line) <= width {
         return line.to_owned();
     }
     let start = line.len() - line.trim_start_matches(' ').len();
@@ -118,6 +122,8 @@ mod tests {
           `chronon-run plan --verbose`
         ");
         assert_eq!(wrapped(text, None), text);
+        let command = "next: chronon-run logs staging_query/team.two/backfill";
+        assert_eq!(wrapped(command, Some(40)), command);
         assert_eq!(
             wrapped("a_word_longer_than_the_line\n", Some(20)),
             "a_word_longer_than_the_line\n"

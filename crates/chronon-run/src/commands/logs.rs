@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::{CommandLine, shown::shown_log};
-use chronon_run_ledger::{AttemptRecord, Ledger, RunState};
+use chronon_run_core::{
+    AssetId, CommandLine,
+    event::{SkipReason, StepIndex},
+    shown::shown_log,
+};
+use chronon_run_ledger::{AttemptRecord, Ledger, RunState, StepRecord};
 use chronon_run_project::{
     failure::Failure,
     loading::targets::{self, Unselected},
@@ -33,12 +37,9 @@ pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
     tell(&mut ledger);
     let wanted =
         |attempt: &&AttemptRecord| args.attempt.is_none_or(|number| attempt.attempt == number);
-    let found = attempts.iter().rfind(wanted).ok_or_else(|| {
-        Failure::hinted(
-            format!("nothing was ever run for {asset}"),
-            "`chronon-run runs` lists what was run",
-        )
-    })?;
+    let Some(found) = attempts.iter().rfind(wanted) else {
+        return Err(never_run(&mut ledger, &asset, args));
+    };
     if found.log.as_os_str().is_empty() && args.output == Output::Text {
         let why = found.message.as_deref().unwrap_or("no reason was recorded");
         return Err(Failure::hinted(
@@ -59,6 +60,57 @@ pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
             Some(pattern) => matching(&found.log, pattern),
             None => copy(&found.log, 0, true).map(|_| ()),
         },
+    }
+}
+
+/// How many of the last runs are searched for a step that was not started.
+const SEARCHED: u32 = 100;
+
+/// Why there is no attempt: the attempt's number is wrong, a run did not start the step, or no run had it.
+fn never_run(ledger: &mut Ledger, asset: &AssetId, args: &LogsArgs) -> Failure {
+    let ds = args.asset.ds;
+    let on = ds.map(|ds| format!(" on {ds}")).unwrap_or_default();
+    let lists = "`chronon-run runs` lists what was run";
+    if let Some(number) = args.attempt {
+        return Failure::hinted(format!("{asset}{on} has no attempt {number}"), lists);
+    }
+    let runs = ledger.runs(SEARCHED);
+    let skipped = runs.iter().find_map(|run| {
+        let steps = ledger.run(&run.run)?.steps;
+        let is_it = |step: &&StepRecord| {
+            &step.asset == asset && ds.is_none_or(|ds| step.range.contains(ds))
+        };
+        let step = steps.iter().find(is_it)?;
+        let why = match &step.skipped {
+            Some(reason) => not_started(reason, &steps),
+            None => "the run ended before".to_owned(),
+        };
+        let message = format!(
+            "{asset} {} has no log: run {} did not start it: {why}",
+            step.range, run.run
+        );
+        let hint = format!("`chronon-run runs show {}` shows the whole run", run.run);
+        Some(Failure::hinted(message, hint))
+    });
+    skipped
+        .unwrap_or_else(|| Failure::hinted(format!("nothing was ever run for {asset}{on}"), lists))
+}
+
+/// Why a step was not started.
+fn not_started(reason: &SkipReason, steps: &[StepRecord]) -> String {
+    let name = |number: &StepIndex| {
+        let step = steps.iter().find(|step| step.step == *number);
+        step.map_or_else(|| "another step".to_owned(), |step| step.asset.to_string())
+    };
+    match reason {
+        SkipReason::Upstream { step } => format!("it needs {}, which failed", name(step)),
+        SkipReason::MayBeWritten { step } => {
+            format!(
+                "what is left of {} on the cluster may still write",
+                name(step)
+            )
+        }
+        SkipReason::Cancelled => "the run was stopped".to_owned(),
     }
 }
 
