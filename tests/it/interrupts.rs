@@ -166,12 +166,20 @@ fn embedded_metastore() -> Place {
 }
 
 /// A Java without a `release` file is asked for its version.
-fn java_version() -> Place {
+fn asks_java(command: &str) -> Place {
     let staged = staged(false);
     let workspace = &staged.workspace;
     hanging_program(workspace, "java/bin/java");
     fs::remove_file(workspace.path("java/release")).unwrap();
-    of_staged(staged, &["engine", "info"])
+    of_staged(staged, &["engine", command])
+}
+
+fn java_version() -> Place {
+    asks_java("info")
+}
+
+fn verify() -> Place {
+    asks_java("verify")
 }
 
 fn pip() -> Place {
@@ -297,7 +305,7 @@ type Entry = (&'static str, fn() -> Place);
 
 /// All of them. The Driver is a step, `show --where` and `check --sample` run what `query` does, the
 /// watchdog ends when its pipe does, and streaming apps are meant to outlive the command.
-const PLACES: [Entry; 19] = [
+const PLACES: [Entry; 20] = [
     ("a step", step),
     ("a warm session", warm_session),
     ("a step of frontfill", frontfill),
@@ -308,6 +316,7 @@ const PLACES: [Entry; 19] = [
     ("the archives of `engine install`", archives_of_install),
     ("the embedded metastore", embedded_metastore),
     ("java -version", java_version),
+    ("`engine verify`", verify),
     ("pip", pip),
     ("list_apps", listed_apps),
     ("a counting query", counting_query),
