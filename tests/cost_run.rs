@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, fs};
 
 use chronon_run_conf::Join;
 use chronon_run_core::{AssetKind, Ds, PartitionRange};
-use chronon_run_engine::sql::{Conf, Request, compile};
+use chronon_run_sql::{Conf, Request, compile};
 use serde_json::{Value, json};
 
 use crate::{support::Workspace, tables::Warehouse};

@@ -16,7 +16,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, Lease},
 };
 use chronon_run_core::{CatalogSnapshot, RangeSet, TableName};
-use chronon_run_engine::spark::{Environment, Spark, locate};
+use chronon_run_spark::{Environment, Spark, locate};
 use chronon_run_testkit::{
     driver::{Commit, Facts, Write},
     golden,

@@ -9,12 +9,10 @@ use chronon_run_core::{
     AssetId, Diagnostic, Ds, PartitionFormat, Schedule, TableName, TableSpec, event::Outcome,
     secret::mask_text, shown::shown,
 };
-use chronon_run_engine::{
-    seeds::{Format, Partitioning, Seed, prepare},
-    spark::{cause, log},
-};
+use chronon_run_engine::seeds::{Format, Partitioning, Seed, prepare};
 use chronon_run_plan::{Plan, Selection};
 use chronon_run_report::diagnostics::{Colour, from_disk, render};
+use chronon_run_spark::{cause, log};
 use chronon_run_workspace::{Pins, Workspace};
 use proptest::{prelude::*, sample::select};
 

@@ -8,11 +8,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use chronon_run_engine::{
-    kafka,
-    maven::{self, Maven},
-    spark::Environment,
-};
+use chronon_run_engine::kafka;
+use chronon_run_spark::Environment;
+use chronon_run_spark::maven::{self, Maven};
 use serde_json::{Value, json};
 
 use crate::{

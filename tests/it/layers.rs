@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::support::repository;
 
 /// The crates of this project that each crate may use, in its code and in its tests.
-const ALLOWED: [(&str, &[&str], &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
     ("core", &[], &[]),
     ("process", &["core"], &[]),
     ("compile", &["core", "process"], &[]),
@@ -15,8 +15,14 @@ const ALLOWED: [(&str, &[&str], &[&str]); 16] = [
     ("workspace", &["core", "process"], &[]),
     ("plan", &["core", "conf"], &["ledger", "testkit"]),
     ("ledger", &["core", "process"], &[]),
-    ("catalog", &["core", "process"], &["engine"]),
-    ("engine", &["core", "conf", "process"], &["catalog"]),
+    ("catalog", &["core", "process"], &["spark"]),
+    ("sql", &["core", "conf"], &[]),
+    ("spark", &["core", "process"], &[]),
+    (
+        "engine",
+        &["core", "conf", "process", "spark", "sql"],
+        &["catalog"],
+    ),
     ("exec", &["core", "process"], &["ledger"]),
     ("export", &["core", "conf", "plan", "workspace"], &[]),
     ("report", &["core", "ledger"], &[]),
@@ -33,6 +39,8 @@ const ALLOWED: [(&str, &[&str], &[&str]); 16] = [
             "plan",
             "ledger",
             "catalog",
+            "spark",
+            "sql",
             "engine",
             "exec",
             "export",
@@ -41,7 +49,11 @@ const ALLOWED: [(&str, &[&str], &[&str]); 16] = [
         ],
         &[],
     ),
-    ("testkit", &["core", "conf", "catalog"], &["engine"]),
+    (
+        "testkit",
+        &["core", "conf", "catalog"],
+        &["engine", "spark"],
+    ),
 ];
 /// Crates that reach files, processes, the network, a terminal or a clock.
 const IO: [&str; 14] = [
@@ -61,7 +73,7 @@ const IO: [&str; 14] = [
     "csv",
 ];
 /// Crates whose functions give the same answer to the same arguments.
-const PURE: [&str; 4] = ["core", "conf", "plan", "export"];
+const PURE: [&str; 5] = ["core", "conf", "plan", "sql", "export"];
 
 fn manifest(folder: &str) -> Option<Table> {
     let path = repository().join("crates").join(folder).join("Cargo.toml");

@@ -18,7 +18,7 @@ use std::{
 };
 
 use chronon_run_catalog::embedded::{Embedded, Lease};
-use chronon_run_engine::spark::{Environment, archive::Archive, locate};
+use chronon_run_spark::{Environment, archive::Archive, locate};
 use chronon_run_testkit::{
     driver::{Commit, Write},
     scripted::{Backend, CATALOG, Fault, Record},

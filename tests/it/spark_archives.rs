@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use chronon_run_engine::spark::{Jvm, common_env};
+use chronon_run_spark::{Jvm, common_env};
 
 use crate::{
     environment,

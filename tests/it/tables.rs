@@ -14,7 +14,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, Lease},
 };
 use chronon_run_core::{CatalogSnapshot, CommandLine, Ds, PartitionFormat, TableInfo, TableName};
-use chronon_run_engine::spark::{
+use chronon_run_spark::{
     Environment, InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{LOG_CONFIG, Length, SqlJobs},

@@ -22,7 +22,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, EmbeddedError, Lease},
 };
 use chronon_run_core::{Column, DayEvidence, Ds, PartitionFormat, PartitionRange, RangeSet, Slice};
-use chronon_run_engine::spark::{Environment, Spark, archive::Archive, locate};
+use chronon_run_spark::{Environment, Spark, archive::Archive, locate};
 
 fn spark() -> Spark {
     let environment = Environment::new(None, |name| std::env::var_os(name));

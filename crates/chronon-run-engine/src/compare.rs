@@ -7,7 +7,7 @@ use chronon_run_core::{Column, TableName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::sql::quoted;
+use chronon_run_sql::quoted;
 
 /// Rows of one table.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::maven::{self, Coordinates, Maven, MavenError};
+use chronon_run_spark::maven::{self, Coordinates, Maven, MavenError};
 
 /// The class that Spark loads for `format("kafka")`.
 pub const SOURCE_CLASS: &str = "org.apache.spark.sql.kafka010.KafkaSourceProvider";

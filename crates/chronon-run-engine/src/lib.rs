@@ -1,4 +1,5 @@
-//! From a step to a command line or a SQL script; finds or installs Spark.
+//! What joins Chronon's Driver and the SQL engine: the Driver's command lines and environment, seeds,
+//! streaming applications, clusters, analysis of scripts, samples and comparison of tables.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
@@ -7,10 +8,7 @@ pub mod chronon;
 pub mod cluster;
 pub mod compare;
 pub mod kafka;
-pub mod maven;
 pub mod query;
 pub mod sample;
 pub mod seeds;
-pub mod spark;
-pub mod sql;
 pub mod streaming;

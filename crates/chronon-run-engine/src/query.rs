@@ -10,7 +10,7 @@ use sqlparser::{
     tokenizer::{Token, Tokenizer},
 };
 
-use crate::sql::literal;
+use chronon_run_sql::literal;
 
 /// A statement that only reads.
 #[derive(Clone, PartialEq, Eq, Debug)]

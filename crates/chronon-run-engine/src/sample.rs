@@ -7,7 +7,7 @@
 
 use chronon_run_core::{Ds, TableSpec};
 
-use crate::sql::{literal, quoted};
+use chronon_run_sql::{literal, quoted};
 
 /// One source to look at.
 #[derive(Clone, PartialEq, Eq, Debug)]

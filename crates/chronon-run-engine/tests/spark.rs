@@ -21,14 +21,12 @@ use chronon_run_catalog::{
     embedded::{Embedded, Lease},
 };
 use chronon_run_core::{CatalogSnapshot, CommandLine, TableName};
-use chronon_run_engine::{
-    seeds::{self, Format, Partitioning, Prepared, Seed, State},
-    spark::{
-        Environment, InheritedOptions, Jvm, Spark,
-        archive::Archive,
-        command::{LOG_CONFIG, Length, SqlJobs},
-        locate, log, session,
-    },
+use chronon_run_engine::seeds::{self, Format, Partitioning, Prepared, Seed, State};
+use chronon_run_spark::{
+    Environment, InheritedOptions, Jvm, Spark,
+    archive::Archive,
+    command::{LOG_CONFIG, Length, SqlJobs},
+    locate, log, session,
 };
 use indexmap::IndexMap;
 use serde_json::Value;

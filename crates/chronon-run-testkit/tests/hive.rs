@@ -6,7 +6,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use chronon_run_catalog::{Catalog, Timeouts, embedded::Embedded};
 use chronon_run_core::{CatalogSnapshot, PartitionRange, TableName};
-use chronon_run_engine::spark::{Environment, locate};
+use chronon_run_spark::{Environment, locate};
 use chronon_run_testkit::{
     driver::{Commit, Write},
     scripted::{Backend, CATALOG},

@@ -2,7 +2,7 @@
 
 use chronon_run_conf::{Aggregation, Derivation, GroupBy, Join, Operation, Query, Source};
 
-use crate::sql::quoted;
+use chronon_run_sql::quoted;
 
 use super::{
     Finding,

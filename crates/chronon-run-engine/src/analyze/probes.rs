@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use regex::Regex;
 
 use super::{fields::Feature, types::Check};
-use crate::sql::quoted;
+use chronon_run_sql::quoted;
 
 /// What the confs are analysed against.
 pub struct World<'a> {

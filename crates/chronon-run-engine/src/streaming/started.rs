@@ -6,7 +6,7 @@ use chronon_run_conf::edits::streaming_edits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::maven::{self, text_sha256};
+use chronon_run_spark::maven::{self, text_sha256};
 
 /// What an app was started with.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -8,14 +8,12 @@ use std::{
 
 use chronon_run_conf::AnyConf;
 use chronon_run_core::{AssetKind, CommandLine, Ds, PartitionRange};
-use chronon_run_engine::{
-    chronon::{self, ClassPath, Job, Launcher, Mode, Setup, SparkSubmit},
-    spark::{
-        Jvm, Spark,
-        command::{Length, java_options, machine_conf, required_conf, spark_env},
-    },
-};
+use chronon_run_engine::chronon::{self, ClassPath, Job, Launcher, Mode, Setup, SparkSubmit};
 use chronon_run_plan::{Asset, Fill, Plan, Step, parts_of_times};
+use chronon_run_spark::{
+    Jvm, Spark,
+    command::{Length, java_options, machine_conf, required_conf, spark_env},
+};
 use chronon_run_workspace::{Catalog, Engine, Launcher as LauncherSetting};
 
 use crate::{

@@ -15,12 +15,13 @@ use chronon_run_core::{
     AssetKind, CatalogSnapshot, Ds, PartitionRange, RangeSet, TableName,
     event::{Compared, Outcome, StepIndex},
 };
-use chronon_run_engine::{spark::command::Length, sql};
 use chronon_run_exec::{
     Job, RetryDecision, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, AssetIndex, Step, dropped_of, first_hole};
 use chronon_run_process::{Exit, Helper, HelperError, Watchdog};
+use chronon_run_spark::command::Length;
+use chronon_run_sql as sql;
 
 use crate::{
     engines::{

@@ -1,4 +1,4 @@
-//! The Spark that the slots of this process share; see [`chronon_run_engine::spark::host`].
+//! The Spark that the slots of this process share; see [`chronon_run_spark::host`].
 
 use std::{
     collections::HashMap,

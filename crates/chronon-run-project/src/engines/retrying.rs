@@ -7,9 +7,9 @@ use std::{
 };
 
 use chronon_run_core::event::Outcome;
-use chronon_run_engine::spark::{Cause, cause, log};
 use chronon_run_exec::{Job, RetryDecision, StageProgress};
 use chronon_run_plan::AssetIndex;
+use chronon_run_spark::{Cause, cause, log};
 
 use crate::loading::project::Project;
 

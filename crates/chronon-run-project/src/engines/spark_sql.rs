@@ -6,7 +6,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_engine::spark::{
+use chronon_run_spark::{
     InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{Length, SqlJobs},

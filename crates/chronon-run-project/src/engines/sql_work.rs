@@ -13,19 +13,17 @@ use chronon_run_core::{
     AssetKind, CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet,
     event::{Outcome, StepIndex},
 };
-use chronon_run_engine::{
-    spark::{
-        Spark,
-        command::Length,
-        host, session,
-        statements::{self, Mark, Statements},
-    },
-    sql,
-};
 use chronon_run_exec::{
     Job, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, Step};
+use chronon_run_spark::{
+    Spark,
+    command::Length,
+    host, session,
+    statements::{self, Mark, Statements},
+};
+use chronon_run_sql as sql;
 use chronon_run_workspace::FastStart;
 
 use crate::{

@@ -7,11 +7,9 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_engine::{
-    cluster::{Cluster, Programs, application_id},
-    spark::{Spark, command::launcher_env},
-};
+use chronon_run_engine::cluster::{Cluster, Programs, application_id};
 use chronon_run_ledger::AttemptRecord;
+use chronon_run_spark::{Spark, command::launcher_env};
 use chronon_run_workspace::Workspace;
 
 use crate::{failure::Failure, listing::session::spark_environment};

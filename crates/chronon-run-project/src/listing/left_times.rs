@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::Join;
 use chronon_run_core::{AssetId, AssetKind, CatalogSnapshot, Ds, PartitionRange, RangeSet, Slice};
-use chronon_run_engine::sql;
 use chronon_run_exec::Job;
 use chronon_run_ledger::{Ledger, Provenance};
 use chronon_run_plan::{Asset, AssetIndex, Graph, LeftTimes, Role};
+use chronon_run_sql as sql;
 
 use crate::{listing::session::CatalogSession, loading::project::Project};
 

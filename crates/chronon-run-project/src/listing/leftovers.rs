@@ -10,9 +10,9 @@ use std::{
 
 use chronon_run_catalog::{Catalog, CatalogError, Hive, NewTable};
 use chronon_run_core::{Column, Ds, TableName};
-use chronon_run_engine::sql::helpers::{self, Repair, TYPES};
 use chronon_run_plan::{Asset, Plan};
 use chronon_run_report::Activity;
+use chronon_run_sql::helpers::{self, Repair, TYPES};
 use chronon_run_workspace::Workspace;
 
 use crate::{

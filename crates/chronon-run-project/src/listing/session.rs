@@ -16,14 +16,14 @@ use chronon_run_catalog::{
 use chronon_run_core::{
     CatalogSnapshot, DayEvidence, PartitionFormat, RangeSet, Slice, ds::format_instant,
 };
-use chronon_run_engine::spark::{
-    self, Environment, Found, Java, Jvm, Origin, Spark,
-    command::{LOG_CONFIG, log_config_path},
-    common_env, common_options,
-};
 use chronon_run_plan::Tables;
 use chronon_run_process::User;
 use chronon_run_report::Activity;
+use chronon_run_spark::{
+    self as spark, Environment, Found, Java, Jvm, Origin, Spark,
+    command::{LOG_CONFIG, log_config_path},
+    common_env, common_options,
+};
 use chronon_run_workspace::{Catalog as CatalogSettings, EngineKind, Pins, Workspace};
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Shows how far an installation is.
 
-use chronon_run_engine::spark::{Phase, Progress};
 use chronon_run_report::{Activity, can_redraw};
+use chronon_run_spark::{Phase, Progress};
 
 use crate::output;
 

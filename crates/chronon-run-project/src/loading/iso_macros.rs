@@ -3,8 +3,8 @@
 
 use chronon_run_conf::unconverted_macro;
 use chronon_run_core::{AssetKind, ConfType, Diagnostic, PartitionFormat, TableName};
-use chronon_run_engine::sql;
 use chronon_run_plan::Asset;
+use chronon_run_sql as sql;
 
 use crate::loading::{formats::place, project::Project};
 

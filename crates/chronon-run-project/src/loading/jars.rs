@@ -10,9 +10,9 @@ use chronon_run_core::{Diagnostic, Location};
 use chronon_run_engine::{
     chronon::jar::{inspect, problems},
     kafka,
-    maven::{self, Cached, Coordinates, Maven},
-    spark::{Environment, Spark},
 };
+use chronon_run_spark::maven::{self, Cached, Coordinates, Maven};
+use chronon_run_spark::{Environment, Spark};
 use chronon_run_workspace::{Engine, EngineKind, Pins, Workspace};
 
 use crate::{

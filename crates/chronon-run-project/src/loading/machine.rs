@@ -6,10 +6,10 @@ use std::{
 };
 
 use chronon_run_core::shown::shown;
-use chronon_run_engine::spark::{Jvm, Scratch, Spark};
 use chronon_run_process::{
     Processes, User, allow_open_files, allows_execution, is_writable, open_files, processes,
 };
+use chronon_run_spark::{Jvm, Scratch, Spark};
 use chronon_run_workspace::Workspace;
 
 use crate::{failure::Failure, listing::session::spark_environment, loading::state};

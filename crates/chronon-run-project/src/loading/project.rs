@@ -12,13 +12,13 @@ use chronon_run_conf::{ConfRepo, target::Retarget};
 use chronon_run_core::{
     AssetId, AssetKind, ConfId, ConfType, Diagnostic, Ds, Location, RangeSet, TableName, clean,
 };
-use chronon_run_engine::sql;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     Asset, AssetIndex, AssetSettings, BuildOptions, DriverOptions, Graph, JoinFlow, Role,
     Selection, States,
 };
 use chronon_run_report::{Activity, count};
+use chronon_run_sql as sql;
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
 use crate::{

@@ -6,11 +6,11 @@ use std::{
 };
 
 use chronon_run_core::{Diagnostic, Location};
-use chronon_run_engine::spark::{
+use chronon_run_process::replace;
+use chronon_run_spark::{
     Origin, Spark,
     manifest::{self, Change, Download, Looks},
 };
-use chronon_run_process::replace;
 use chronon_run_workspace::{Pins, Workspace};
 use serde::{Deserialize, Serialize};
 

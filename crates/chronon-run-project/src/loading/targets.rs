@@ -11,9 +11,9 @@ use chronon_run_conf::target::{KeyRows, Retarget, SAMPLE_PROPERTY, Sample, TARGE
 use chronon_run_core::{
     AssetId, AssetKind, CatalogSnapshot, ConfId, Diagnostic, Location, TableName,
 };
-use chronon_run_engine::spark::statements::Statements;
 use chronon_run_exec::WorkError;
 use chronon_run_plan::{Asset, AssetIndex, Graph, Plan, PlanTarget, Role, origins};
+use chronon_run_spark::statements::Statements;
 use chronon_run_workspace::{Hooks, Target, Workspace};
 
 use crate::{

@@ -6,8 +6,8 @@ use chronon_run_conf::edits::{join_edits, unnoticed_edits};
 use chronon_run_core::{
     AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, TableChanges, TableName,
 };
-use chronon_run_engine::sql;
 use chronon_run_plan::{Asset, AssetColumns, AssetIndex, ColumnsFate};
+use chronon_run_sql as sql;
 
 use crate::{
     loading::project::Project,

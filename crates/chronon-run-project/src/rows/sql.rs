@@ -1,6 +1,6 @@
 //! The same rows, asked of Spark.
 
-use chronon_run_engine::sql::{literal, quoted};
+use chronon_run_sql::{literal, quoted};
 
 use super::Place;
 

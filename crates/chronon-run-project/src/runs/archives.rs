@@ -16,11 +16,11 @@ use std::{
 
 use chronon_run_catalog::embedded::{Embedded, EmbeddedError};
 use chronon_run_core::CommandLine;
-use chronon_run_engine::spark::{
-    self, Phase, Progress, Spark,
+use chronon_run_process::{Detached, Exit, Helper, HelperError, Watchdog};
+use chronon_run_spark::{
+    self as spark, Phase, Progress, Spark,
     archive::{Archive, Recorder, Recording},
 };
-use chronon_run_process::{Detached, Exit, Helper, HelperError, Watchdog};
 
 use crate::{
     failure::Failure,

@@ -10,17 +10,15 @@ use std::{
 
 use chronon_run_core::{TableName, event::CancelReason};
 
-use chronon_run_engine::{
-    seeds::{self, Format, Loaded, Partitioning, Prepared, State},
-    spark::{
-        command::Length,
-        host, log,
-        statements::{self, Mark, Statements},
-    },
-};
+use chronon_run_engine::seeds::{self, Format, Loaded, Partitioning, Prepared, State};
 use chronon_run_exec::{Control, lock};
 use chronon_run_process::{Exit, GuestError, Helper, HelperError, SessionOutcome, Stop, Tail};
 use chronon_run_report::Activity;
+use chronon_run_spark::{
+    command::Length,
+    host, log,
+    statements::{self, Mark, Statements},
+};
 use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 use crossbeam_channel::Receiver;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use chronon_run_engine::{
     chronon::jar::{ClassSearch, find_class},
     kafka::SOURCE_CLASS,
-    spark::Spark,
 };
+use chronon_run_spark::Spark;
 
 use crate::{
     failure::Failure,

@@ -1,9 +1,9 @@
 //! What starts an app.
 
 use chronon_run_core::{AssetId, CommandLine, event::Outcome};
-use chronon_run_engine::spark::conceal::forget;
 use chronon_run_process::Exit;
 use chronon_run_report::outcome;
+use chronon_run_spark::conceal::forget;
 
 use crate::{
     engines::{driver::Driver, retrying, spark_sql::SparkSql},

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{AssetKind, CatalogSnapshot, Diagnostic, Ds, Location, Schedule, TableName};
-use chronon_run_engine::spark::{self, Spark};
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
     Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, PlanInput, Role, Tables, Unmet,
@@ -34,6 +33,7 @@ use chronon_run_report::{
     count,
     diagnostics::{from_disk, to_json},
 };
+use chronon_run_spark::{self as spark, Spark};
 use chronon_run_workspace::Catalog;
 
 use crate::cli::{CheckArgs, Output};

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use chronon_run_catalog::embedded;
-use chronon_run_engine::spark;
 use chronon_run_exec::lock::{self, Closed, LockError};
 use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_project::{
@@ -17,6 +16,7 @@ use chronon_run_project::{
     output::{agreed, note, print},
 };
 use chronon_run_report::size;
+use chronon_run_spark as spark;
 use chronon_run_workspace::{CleanError, Entry, Inventory, StateFolder, Workspace};
 
 use crate::cli::CleanArgs;

@@ -12,7 +12,6 @@ use chronon_run_core::{
     Diagnostic, TableName,
     secret::{mask, mask_text},
 };
-use chronon_run_engine::spark::{self, Found, Origin, Spark};
 use chronon_run_ledger::inspect;
 use chronon_run_process::{User, allows_execution, disk, is_writable, open_files, processes, used};
 use chronon_run_project::{
@@ -26,6 +25,7 @@ use chronon_run_project::{
     output::{json, print},
 };
 use chronon_run_report::{Check, Verdict, checkup, count, having, screen_width, size};
+use chronon_run_spark::{self as spark, Found, Origin, Spark};
 use chronon_run_workspace::{Catalog as CatalogSettings, EngineKind, Workspace};
 use serde::Serialize;
 

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use chronon_run_core::Diagnostic;
-use chronon_run_engine::spark::{self, Environment, Java, Origin, Spark, SparkHome, manifest};
 use chronon_run_project::{
     failure::Failure,
     listing::session::{install_spark, spark_environment},
@@ -11,6 +10,7 @@ use chronon_run_project::{
     output::{note, print, show},
     runs::archives::{self, Purpose, archive},
 };
+use chronon_run_spark::{self as spark, Environment, Java, Origin, Spark, SparkHome, manifest};
 use chronon_run_workspace::Workspace;
 
 use crate::cli::{EngineCommand, Installable};

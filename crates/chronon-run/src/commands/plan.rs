@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use chronon_run_core::{AssetId, CommandLine, Ds};
-use chronon_run_engine::sql;
 use chronon_run_export::explanation_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Plan, dropped_before, explain};
@@ -23,6 +22,7 @@ use chronon_run_project::{
         prepared::{Planned, Wanted},
     },
 };
+use chronon_run_sql as sql;
 
 use crate::cli::{Output, PlanArgs, Tool};
 

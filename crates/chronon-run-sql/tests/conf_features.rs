@@ -10,7 +10,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use chronon_run_conf::{ConfRepo, GroupBy, Join, StagingQuery};
 use chronon_run_core::{AssetKind, Diagnostic, Severity};
-use chronon_run_engine::sql::{self, Conf};
+use chronon_run_sql::{self as sql, Conf};
 use serde_json::{Value, json};
 
 /// A feature: a place in a conf, and a conf that has it.
@@ -776,7 +776,7 @@ fn all() -> Vec<(&'static str, Vec<Feature>)> {
 #[test]
 fn the_table_of_conf_features_is_what_the_engines_do() {
     let mut text = String::from(
-        "# Conf features\n\nWhat each engine does with a feature of a conf, before anything runs. Generated from the checks of the\nprogram over a small conf that has the feature: `UPDATE_DOCS=1 cargo test -p chronon-run-engine --test conf_features`.\n\n* **made**: the tables are those of Chronon's Driver, but for the differences in [sql-engine.md](sql-engine.md).\n* **refused**, **error**: the asset is excluded from plans, with this text.\n* **warning**: `check` prints it, and the asset is made.\n* **fails**: the Driver fails with it; nothing stops the run before.\n* **not tried**: what the Driver does is not known.\n\nWhat only tables show (a type, a missing table) is refused or reported when the plan or the script is made.\n",
+        "# Conf features\n\nWhat each engine does with a feature of a conf, before anything runs. Generated from the checks of the\nprogram over a small conf that has the feature: `UPDATE_DOCS=1 cargo test -p chronon-run-sql --test conf_features`.\n\n* **made**: the tables are those of Chronon's Driver, but for the differences in [sql-engine.md](sql-engine.md).\n* **refused**, **error**: the asset is excluded from plans, with this text.\n* **warning**: `check` prints it, and the asset is made.\n* **fails**: the Driver fails with it; nothing stops the run before.\n* **not tried**: what the Driver does is not known.\n\nWhat only tables show (a type, a missing table) is refused or reported when the plan or the script is made.\n",
     );
     for (kind, features) in all() {
         let _ = write!(
@@ -799,7 +799,7 @@ fn the_table_of_conf_features_is_what_the_engines_do() {
     }
     assert!(
         fs::read_to_string(&path).unwrap_or_default() == text,
-        "docs/conf-features.md is stale: run `UPDATE_DOCS=1 cargo test -p chronon-run-engine --test conf_features`"
+        "docs/conf-features.md is stale: run `UPDATE_DOCS=1 cargo test -p chronon-run-sql --test conf_features`"
     );
 }
 

@@ -354,7 +354,7 @@ DESCRIBE FORMATTED recording.features;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spark::{Java, Origin, SparkHome};
+    use crate::{Java, Origin, SparkHome};
 
     fn spark(home: &Path, major: u32) -> Spark {
         fs::create_dir_all(home.join("jars")).unwrap();

@@ -16,7 +16,7 @@ use super::{
     source::{self, Reach, Scan, Span},
     staging,
 };
-use crate::sql::Refusal;
+use crate::Refusal;
 
 /// What every line of an answer begins with.
 const ANSWER: &str = "chronon-run-rows";

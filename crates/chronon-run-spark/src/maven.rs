@@ -294,7 +294,8 @@ pub fn sha256(path: &Path) -> io::Result<String> {
 }
 
 /// The SHA-256 of a text in hexadecimal digits.
-pub(crate) fn text_sha256(text: &str) -> String {
+#[must_use]
+pub fn text_sha256(text: &str) -> String {
     bytes_sha256(text.as_bytes())
 }
 

@@ -302,7 +302,7 @@ pub fn log_config_path(state: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spark::{Java, Origin, SparkHome};
+    use crate::{Java, Origin, SparkHome};
 
     fn spark() -> Spark {
         Spark {

@@ -4,6 +4,8 @@
 //! types, partitions and values. What cannot be done is refused by [`check`], by field, before
 //! anything runs.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod aggregate;
 mod bootstrap;
 mod columns;

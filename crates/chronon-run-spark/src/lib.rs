@@ -4,6 +4,8 @@
 //! values, [`locate`] runs nothing but the installation, and a job is a
 //! [`CommandLine`](chronon_run_core::CommandLine) that the caller starts.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod archive;
 mod cause;
 pub mod command;
@@ -15,6 +17,7 @@ mod jvm;
 mod locate;
 pub mod log;
 pub mod manifest;
+pub mod maven;
 mod quote;
 mod scratch;
 pub mod session;

@@ -577,7 +577,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::spark::locate::{self, locate};
+    use crate::locate::{self, locate};
 
     #[test]
     fn only_what_a_spark_home_needs_is_taken() {
