@@ -1,7 +1,12 @@
 //! Which crate may use which: what ARCHITECTURE.md says of each crate is held here.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
+use regex::Regex;
 use toml::{Table, Value};
 
 use crate::support::repository;
@@ -130,5 +135,55 @@ fn pure_crates_use_no_crate_that_does_io() {
         let used = names(&manifest, "dependencies");
         let io: Vec<_> = IO.iter().filter(|io| used.contains(**io)).collect();
         assert!(io.is_empty(), "{name} must not use {io:?}");
+    }
+}
+
+/// The Rust files below a folder, and none if there is no such folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut found = Vec::new();
+    for entry in entries.map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(sources(&entry));
+        } else if entry.extension().is_some_and(|end| end == "rs") {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+/// Those of the names in a section of a manifest that no source in these folders has.
+fn unused(manifest: &Table, section: &str, folders: &[PathBuf]) -> Vec<String> {
+    let text: String = folders
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let named = |name: &String| {
+        let word = format!(r"\b{}\b", name.replace('-', "_"));
+        Regex::new(&word).unwrap().is_match(&text)
+    };
+    let names = names(manifest, section).into_iter();
+    names.filter(|name| !named(name)).collect()
+}
+
+#[test]
+fn every_dependency_is_used() {
+    for entry in fs::read_dir(repository().join("crates")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let manifest: Table = fs::read_to_string(path.join("Cargo.toml"))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let src = path.join("src");
+        let mut all = vec![src.clone(), path.join("tests"), path.join("benches")];
+        if name == "chronon-run" {
+            all.push(repository().join("tests"));
+        }
+        let code = unused(&manifest, "dependencies", &[src]);
+        assert!(code.is_empty(), "{name} does not use {code:?}");
+        let tests = unused(&manifest, "dev-dependencies", &all);
+        assert!(tests.is_empty(), "tests of {name} do not use {tests:?}");
     }
 }

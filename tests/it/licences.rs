@@ -22,7 +22,7 @@ fn listed(section: &str, key: &str) -> BTreeSet<String> {
 fn packages() -> Vec<Value> {
     let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(repository())
         .output()
         .unwrap();

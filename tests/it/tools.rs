@@ -175,7 +175,7 @@ fn the_source_distribution_is_whole() {
         assert!(root.join(file).is_file(), "{file}");
     }
     let mut metadata = Command::new(cargo());
-    metadata.args(["metadata", "--format-version", "1", "--offline", "--locked"]);
+    metadata.args(["metadata", "--format-version", "1", "--locked"]);
     let found: Value = serde_json::from_str(&succeed(metadata.current_dir(&root))).unwrap();
     assert!(found["workspace_members"].as_array().unwrap().len() > 10);
 }
