@@ -81,10 +81,12 @@ impl Planner<'_> {
                 continue;
             }
             let shift = self.world.graph.assets[*producer].shift;
-            let needed = input
-                .need
-                .inputs_of(&range.into(), *bounds)
-                .widen(-shift, -shift);
+            let needed = input.need.inputs_of(&range.into(), *bounds);
+            let needed = match input.need {
+                Need::Newest { .. } => from_then_on(&needed, steps, shift),
+                _ => needed,
+            };
+            let needed = needed.widen(-shift, -shift);
             let matching: Vec<StepIndex> = needed
                 .ranges()
                 .iter()
@@ -103,6 +105,15 @@ impl Planner<'_> {
     fn is_made_first(&self, input: &Input) -> bool {
         is_read(&input.role) && self.world.snapshot.table(&input.spec.table).is_none()
     }
+}
+
+/// From the first of the `needed` days on to the last one that the producer's steps, oldest first, fill: the
+/// newest partition is read, whichever it is.
+fn from_then_on(needed: &RangeSet, steps: &[(PartitionRange, StepIndex)], shift: i32) -> RangeSet {
+    let last = steps.last().map(|(filled, _)| filled.end.plus(shift));
+    let range = needed.first().zip(last);
+    let later = range.and_then(|(first, last)| PartitionRange::new(first, last));
+    needed.union(&later.into())
 }
 
 /// Of `steps`, oldest first, those that fill days of `needed`.

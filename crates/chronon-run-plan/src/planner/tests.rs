@@ -360,8 +360,8 @@ proptest! {
     }
 }
 
-/// Steps are the run cells, and each comes after every step that fills something it needs,
-/// and a table that does not exist is made before it is read.
+/// Steps are the run cells, and each comes after every step that fills something it needs or the newest
+/// partition where that is read, and a table that does not exist is made before it is read.
 fn check_steps(
     graph: &Graph,
     snapshot: &CatalogSnapshot,
@@ -384,14 +384,20 @@ fn check_steps(
             };
             let exists = snapshot.table(&input.spec.table).is_some();
             prop_assert!(exists || step.after.iter().any(makes));
+            let of_producer = || {
+                let steps = plan.steps.iter();
+                steps.filter(|other| other.asset == graph.assets[producer].id)
+            };
+            if let Need::Newest { hi } = input.need {
+                // Whichever partition is the newest is read.
+                let mut later =
+                    of_producer().filter(|other| other.range.end >= step.range.end.plus(hi));
+                prop_assert!(later.all(|other| step.after.contains(&other.index)));
+            }
             let Need::Days { lo, hi } = input.need else {
                 continue;
             };
-            for other in plan
-                .steps
-                .iter()
-                .filter(|other| other.asset == graph.assets[producer].id)
-            {
+            for other in of_producer() {
                 let needed = step
                     .range
                     .widen(lo, hi)
