@@ -38,3 +38,54 @@ fn rows_that_arrive_after_an_empty_day_are_filled_on_a_real_spark() {
         "no filled day is known to be out of date",
     );
 }
+
+fn query(workspace: &Workspace, name: &str, query: &str) {
+    let conf = serde_json::json!({
+        "metaData": {
+            "name": format!("shop.{name}"), "team": "shop", "outputNamespace": "shop_out",
+            "dependencies": ["src.events/ds={{ ds }}"],
+        },
+        "query": query,
+        "startPartition": "2026-01-01",
+    });
+    let path = format!("production/staging_queries/shop/{name}");
+    workspace.write(&path, &conf.to_string());
+}
+
+/// The first fill of a table finds no row at all, and a query writes its days in another form.
+#[test]
+fn a_table_whose_first_days_have_no_rows_is_looked_at_again() {
+    let example = Workspace::copy_of(&repository().join("tests/it/late_rows"));
+    let days = "BETWEEN '{{ start_date }}' AND '{{ end_date }}'";
+    let rare = format!("SELECT user, ds FROM src.events WHERE amount > 500 AND ds {days}");
+    query(&example, "rare.v1", &rare);
+    let form = "date_format(ds, 'yyyyMMdd') AS ds";
+    query(
+        &example,
+        "nodash.v1",
+        &format!("SELECT user, {form} FROM src.events WHERE ds {days}"),
+    );
+    let ended = example
+        .run(&["materialize", "shop.rare.v1", "shop.nodash.v1"])
+        .expect(1);
+    let text = ended.text();
+    assert!(text.contains("no rows on 2026-01-01..2026-01-04"), "{text}");
+    let why = "the query wrote ds=20260101, which is no day of the form yyyy-MM-dd";
+    assert!(text.contains(why), "{text}");
+    let plan = example
+        .run(&["plan", "shop.rare.v1", "shop.nodash.v1"])
+        .expect(0);
+    has(
+        &plan,
+        "2026-01-01..2026-01-04 (4 days): known to have no rows",
+    );
+    has(&plan, "days: 5 done, 3 run");
+    let data = example.read("data/src.events.csv");
+    example.write(
+        "data/src.events.csv",
+        &format!("{data}u0,1000,1767402000000,2026-01-03\n"),
+    );
+    example.run(&["materialize", "shop.rare.v1"]).expect(0);
+    let rows = example.run(&["show", "shop.rare.v1@2026-01-03"]).expect(0);
+    has(&rows, "u0");
+}

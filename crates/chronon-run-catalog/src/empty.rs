@@ -9,6 +9,7 @@ use pilota::FastStr;
 use crate::{
     CatalogError, Hive,
     client::{CallError, Session},
+    evidence::holds_files,
     names::days_of,
 };
 
@@ -46,21 +47,54 @@ async fn empty_days(
     let client = &session.client;
     let future = client.get_partitions_by_names(namespace, name, partitions);
     let partitions = session.demand("get_partitions_by_names", future).await?;
-    let day = |partition: &Partition| -> Option<Ds> {
+    let seen = partitions.iter().filter_map(|partition| {
         let values = partition.values.iter().flatten();
-        values.map(FastStr::as_str).nth(at)?.parse().ok()
-    };
-    let filled: BTreeSet<Ds> = partitions
-        .iter()
-        .filter(|p| has_files(p))
-        .filter_map(day)
-        .collect();
-    if filled.is_empty() {
-        return Ok(RangeSet::new());
+        let ds = values.map(FastStr::as_str).nth(at)?.parse().ok()?;
+        Some((ds, contents(partition)))
+    });
+    Ok(without_rows(&seen.collect::<Vec<_>>(), &wanted))
+}
+
+/// What is known of the files of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Contents {
+    Files,
+    /// Its folder is on this machine, and holds nothing.
+    Nothing,
+    /// The metastore notes no file, and the folder cannot be listed.
+    NotNoted,
+}
+
+fn contents(partition: &Partition) -> Contents {
+    if has_files(partition) {
+        return Contents::Files;
     }
-    let listed = partitions.iter().filter_map(day);
-    let empty = listed.filter(|ds| wanted.contains(*ds) && !filled.contains(ds));
-    Ok(empty.collect())
+    let location = partition.sd.as_ref().and_then(|sd| sd.location.as_deref());
+    match holds_files(location.unwrap_or_default()) {
+        Some(true) => Contents::Files,
+        Some(false) => Contents::Nothing,
+        None => Contents::NotNoted,
+    }
+}
+
+/// The wanted days whose partitions hold nothing. That no file is noted proves something only if files of
+/// another partition are.
+fn without_rows(seen: &[(Ds, Contents)], wanted: &RangeSet) -> RangeSet {
+    let of = |contents: Contents| -> BTreeSet<Ds> {
+        let days = seen.iter().filter(|(_, found)| *found == contents);
+        days.map(|(ds, _)| *ds).collect()
+    };
+    let filled = of(Contents::Files);
+    let mut empty = of(Contents::Nothing);
+    let not_noted = of(Contents::NotNoted);
+    match filled.is_empty() {
+        true => empty.retain(|ds| !not_noted.contains(ds)),
+        false => empty.extend(not_noted),
+    }
+    let empty = empty.into_iter();
+    empty
+        .filter(|ds| wanted.contains(*ds) && !filled.contains(ds))
+        .collect()
 }
 
 /// The partitions of the wanted days, and those of one other day, which tell whether files are
@@ -77,4 +111,32 @@ fn has_files(partition: &Partition) -> bool {
     let files = parameters.filter(|(name, _)| name.as_str() == FILES);
     let mut counts = files.filter_map(|(_, count)| count.parse::<u64>().ok());
     counts.next().is_some_and(|count| count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use chronon_run_core::PartitionRange;
+
+    use super::*;
+
+    #[test]
+    fn days_without_files_are_empty_where_that_is_known() {
+        use Contents::{Files, NotNoted, Nothing};
+        let day = |n: i32| Ds::from_epoch_days(n);
+        let wanted = RangeSet::from(PartitionRange::new(day(1), day(2)).unwrap());
+        for (seen, empty) in [
+            (vec![(1, Files), (2, NotNoted)], vec![2]),
+            (vec![(0, Files), (1, NotNoted), (2, NotNoted)], vec![1, 2]),
+            (vec![(1, NotNoted), (2, NotNoted)], vec![]),
+            // A first fill without any row, on this machine.
+            (vec![(1, Nothing), (2, Nothing)], vec![1, 2]),
+            (vec![(1, Nothing), (1, Files), (2, Nothing)], vec![2]),
+            (vec![(1, Nothing), (1, NotNoted)], vec![]),
+        ] {
+            let seen: Vec<(Ds, Contents)> =
+                seen.iter().map(|&(n, found)| (day(n), found)).collect();
+            let empty: RangeSet = empty.into_iter().map(day).collect();
+            assert_eq!(without_rows(&seen, &wanted), empty, "{seen:?}");
+        }
+    }
 }

@@ -204,15 +204,15 @@ pub(crate) fn local(location: &str) -> Option<PathBuf> {
     path.starts_with('/').then(|| PathBuf::from(path))
 }
 
-/// What lies in a partition's folder. `None` if it cannot be listed: it may be another machine's. A
-/// folder that is not there yet, in one that is, has no files.
+/// Whether there are files at a location on this machine. `None` if it is elsewhere or cannot be listed.
+pub(crate) fn holds_files(location: &str) -> Option<bool> {
+    let files = files_of(&local(location)?)?;
+    Some(!files.is_empty())
+}
+
+/// The evidence of what lies in a partition's folder. `None` if it cannot be listed.
 fn of_files(location: &str, folder: &Path) -> Option<i64> {
-    let mut files = Vec::new();
-    if folder.exists() {
-        list(folder, DEPTH, &mut files)?;
-    } else if !folder.parent()?.exists() {
-        return None;
-    }
+    let mut files = files_of(folder)?;
     files.sort();
     let digest = Digest::default().text(location);
     Some(
@@ -221,6 +221,18 @@ fn of_files(location: &str, folder: &Path) -> Option<i64> {
             .fold(digest, |all, file| all.text(file))
             .value(),
     )
+}
+
+/// What lies in a partition's folder. `None` if it cannot be listed: it may be another machine's. A
+/// folder that is not there yet, in one that is, has no files.
+fn files_of(folder: &Path) -> Option<Vec<String>> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        list(folder, DEPTH, &mut files)?;
+    } else if !folder.parent()?.exists() {
+        return None;
+    }
+    Some(files)
 }
 
 /// Adds name, size and time of every file that Spark would read.
@@ -267,7 +279,10 @@ mod tests {
         fs::write(folder.path().join("_SUCCESS"), "").unwrap();
         fs::write(folder.path().join(".part-0.crc"), "x").unwrap();
         assert_eq!(of(), empty);
+        let location = format!("file:{}", folder.path().display());
+        assert_eq!(holds_files(&location), Some(false));
         fs::write(folder.path().join("part-0"), "x").unwrap();
+        assert_eq!(holds_files(&location), Some(true));
         let one = of();
         assert_ne!(one, empty);
         fs::write(folder.path().join("part-0"), "xy").unwrap();

@@ -26,7 +26,7 @@ use chronon_run_sql as sql;
 use crate::{
     engines::{
         driver::{Driver, Start},
-        retrying,
+        other_form, retrying,
         spark_sql::SparkSql,
         sql_work::{job_length, look, step_folder, uploaded},
     },
@@ -130,8 +130,11 @@ impl Work for DriverWork<'_> {
         Ok(verdict)
     }
 
-    fn explain(&self, _job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
-        retrying::explain(log, outcome)
+    fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        retrying::explain(log, outcome).or_else(|| {
+            let (index, asset) = self.asset(job).ok()?;
+            other_form::explain(asset, outcome, || self.tables_of(index).ok())
+        })
     }
 
     fn settle(&self, job: &Job, log: &Path, _outcome: &Outcome) -> Result<(), String> {
@@ -197,7 +200,10 @@ impl DriverWork<'_> {
         let verdict = without_any_gate(asset, snapshot, verdict);
         match asset.id.step {
             AssetKind::Consistency => Ok(self.verify_by_row_days(job, verdict, &days)),
-            _ => self.verify_empty(job, index, snapshot, verdict),
+            _ => {
+                let verdict = self.verify_empty(job, index, snapshot, verdict)?;
+                Ok(other_form::judged(asset, snapshot, verdict))
+            }
         }
     }
 

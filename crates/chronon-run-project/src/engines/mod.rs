@@ -6,6 +6,7 @@ pub mod driver;
 pub mod driver_work;
 pub mod hosts;
 pub mod kv;
+pub mod other_form;
 pub mod retrying;
 pub mod spark_sql;
 pub mod sql_work;

@@ -30,7 +30,7 @@ use crate::{
     engines::{
         driver::Driver,
         hosts::SharedSpark,
-        retrying,
+        other_form, retrying,
         spark_sql::{SparkSql, common_conf},
     },
     listing::{
@@ -311,17 +311,23 @@ impl Work for SqlWork<'_> {
             AssetKind::Consistency => self.last_log(job).map(|log| sql::parse_findings(&log)),
             _ => None,
         };
-        Ok(Verdict {
+        let verdict = Verdict {
             filled: there.minus(&empty),
             missing: wanted.minus(&days),
             empty,
             compared: compared.unwrap_or_default(),
             ..Verdict::default()
-        })
+        };
+        Ok(other_form::judged(asset, &snapshot, verdict))
     }
 
-    fn explain(&self, _job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
-        retrying::explain(log, outcome)
+    fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
+        retrying::explain(log, outcome).or_else(|| {
+            let asset = self.asset(job).ok()?;
+            let column = asset.day_column.iter().cloned().collect();
+            let look = || self.observe(&[(asset.table.clone(), column)]).ok();
+            other_form::explain(asset, outcome, look)
+        })
     }
 
     fn settle(&self, job: &Job, log: &Path, _outcome: &Outcome) -> Result<(), String> {
