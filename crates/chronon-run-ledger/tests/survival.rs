@@ -1,9 +1,11 @@
-//! What was recorded is there after a kill at any write, power loss, damage, and beside other processes.
+//! What was recorded is there after damage and beside other processes; `writes.rs` has kills and power losses.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test fails by panicking"
 )]
+
+mod common;
 
 use std::{
     fs,
@@ -14,74 +16,12 @@ use std::{
     thread,
 };
 
-use chronon_run_core::{
-    PartitionRange, RangeSet,
-    event::{Event, Outcome, StepInfo, What},
-};
 use chronon_run_ledger::{Ledger, inspect};
+use common::{run, tell};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
 const DAMAGED: &str = "damaged";
-
-fn day() -> PartitionRange {
-    let ds = "2026-01-01".parse().unwrap();
-    PartitionRange::new(ds, ds).unwrap()
-}
-
-/// One run of `steps` steps, all of them well.
-fn run(id: &str, steps: u32) -> Vec<What> {
-    let info = |step| StepInfo {
-        step,
-        asset: format!("group_by/team.a{step}/backfill").parse().unwrap(),
-        range: day(),
-    };
-    let mut events = vec![What::RunStarted {
-        run: id.to_owned(),
-        steps: (0..steps).map(info).collect(),
-        jobs: 1,
-    }];
-    for step in 0..steps {
-        events.push(What::AttemptStarting {
-            step,
-            attempt: 1,
-            range: day(),
-            argv: vec!["x".repeat(200)],
-            log: "a.log".into(),
-        });
-        events.push(What::AttemptFinished {
-            step,
-            attempt: 1,
-            outcome: Outcome::Succeeded,
-            millis: 5,
-            message: None,
-            retry_in: None,
-            next: None,
-            may_write: false,
-        });
-        events.push(What::StepFinished {
-            step,
-            outcome: Outcome::Succeeded,
-            filled: RangeSet::from(day()),
-            empty: RangeSet::new(),
-            bad: RangeSet::new(),
-            compared: Vec::new(),
-            checked: Vec::new(),
-        });
-    }
-    events.push(What::RunFinished {
-        succeeded: true,
-        millis: 9,
-    });
-    events
-}
-
-fn tell(ledger: &mut Ledger, events: Vec<What>) {
-    for what in events {
-        ledger.record(&Event { at: 7, what });
-    }
-    ledger.flush();
-}
 
 fn file(folder: &TempDir) -> PathBuf {
     folder.path().join("ledger.db")
@@ -89,47 +29,6 @@ fn file(folder: &TempDir) -> PathBuf {
 
 fn log(path: &Path) -> PathBuf {
     path.with_extension("db-wal")
-}
-
-/// Opens a copy of the two files (no shared memory: the machine has lost its power) and returns the runs
-/// that are finished and the notices.
-fn after_power_loss(database: &[u8], log_bytes: &[u8]) -> (Vec<String>, Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(file(&folder), database).unwrap();
-    fs::write(log(&file(&folder)), log_bytes).unwrap();
-    let mut ledger = Ledger::open(&file(&folder));
-    let runs = ledger.runs(1_000).into_iter();
-    let runs = runs.filter(|run| run.finished.is_some());
-    let mut runs: Vec<String> = runs.map(|run| run.run).collect();
-    runs.sort();
-    (runs, ledger.take_notices())
-}
-
-fn names(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("r{number:03}")).collect()
-}
-
-#[test]
-fn every_transaction_survives_a_kill_after_it_and_a_torn_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = file(&folder);
-    let mut ledger = Ledger::open(&path);
-    for number in 0..12 {
-        tell(&mut ledger, run(&format!("r{number:03}"), 6));
-        let (database, log_bytes) = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
-        let (runs, notices) = after_power_loss(&database, &log_bytes);
-        assert_eq!((runs, notices), (names(number + 1), Vec::new()));
-    }
-    let (database, log_bytes) = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
-    let mut before = 0;
-    for cut in (0..log_bytes.len()).step_by(6_007).chain([log_bytes.len()]) {
-        let (runs, notices) = after_power_loss(&database, &log_bytes[..cut]);
-        assert_eq!(notices, Vec::<String>::new(), "cut at {cut}");
-        assert_eq!(runs, names(runs.len()), "a prefix, cut at {cut}");
-        assert!(runs.len() >= before, "never less with more, cut at {cut}");
-        before = runs.len();
-    }
-    assert_eq!(before, 12);
 }
 
 /// On a small disk steps need the room for their logs.
@@ -143,30 +42,6 @@ fn the_write_ahead_log_of_a_run_stays_small() {
     }
     let written = fs::metadata(log(&path)).unwrap().len();
     assert!(written < 600_000, "{written} bytes");
-}
-
-#[test]
-fn a_checkpoint_that_stops_at_any_page_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = file(&folder);
-    let mut ledger = Ledger::open(&path);
-    tell(&mut ledger, run("r000", 8));
-    let copy = |name: &Path| fs::read(name).unwrap_or_default();
-    let (old, log_bytes) = (copy(&path), copy(&log(&path)));
-    let raw = Connection::open(&path).unwrap();
-    raw.query_row("PRAGMA wal_checkpoint(FULL)", [], |_| Ok(()))
-        .unwrap();
-    let new = copy(&path);
-    assert!(
-        new.len() > old.len() + 8 * 4096,
-        "there is something to copy back"
-    );
-    for pages in 0..=new.len() / 4096 {
-        let mut now = new[..pages * 4096].to_vec();
-        now.extend(old.get(now.len()..).unwrap_or_default());
-        let (runs, notices) = after_power_loss(&now, &log_bytes);
-        assert_eq!((runs, notices), (names(1), Vec::new()), "{pages} pages");
-    }
 }
 
 #[test]
