@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::staged::Staged;
+use chronon_run_testkit::scripted::{Fault, Output};
+
+use crate::staged::{Staged, fault_of};
 
 /// Settings whose value holds a secret: names that tell, and values that do.
 const SETTINGS: [(&str, &str); 30] = [
@@ -228,5 +230,108 @@ fn files_that_were_added_to_a_spark_home_are_named() {
         info.stdout.contains("jars/evil.jar (added)"),
         "{}",
         info.text()
+    );
+}
+
+/// What a job prints when it fails; each `{}` is a secret.
+const PRINTED: &str = "\
+26/01/01 00:00:00 WARN Jdbc: retrying jdbc:postgresql://admin:{}@db:5432/sales
+26/01/01 00:00:00 WARN Rest: sent Proxy-Authorization: Bearer {}
+26/01/01 00:00:00 INFO Conf: (fs.s3a.secret.key -> {}, a -> b)
+26/01/01 00:00:00 INFO Conf: fs.azure.sas.c.acme.blob.core.windows.net = sv=2022-11-02&sig={}
+-----BEGIN RSA PRIVATE KEY-----
+{}
+-----END RSA PRIVATE KEY-----
+Error in query: 401 of https://h/c?sv=2022&sig={} and jdbc:sqlserver://h;user=u;password={a;{}};encrypt=true
+";
+
+/// The same with numbered secrets.
+fn printed() -> String {
+    let mut parts = PRINTED.split("{}");
+    let first = parts.next().unwrap().to_owned();
+    let secret = |number| format!("hunter2SECRET{number:02}");
+    let all = parts.enumerate();
+    all.fold(first, |text, (number, part)| text + &secret(number) + part)
+}
+
+#[test]
+fn secrets_that_a_program_prints_are_masked_wherever_they_are_shown() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    staged.faults(&[Fault {
+        output: Output::None,
+        exit: Some(1),
+        says: printed(),
+        ..fault_of("one")
+    }]);
+    let mut file = staged.workspace.read("workspace.toml");
+    file.push_str(
+        "\n[hooks]\non_failure = [\"sh\", \"-c\", \"cat > payload.json; echo token=hunter2SECRET99; exit 1\"]\n",
+    );
+    staged.workspace.write("workspace.toml", &file);
+    let one = "staging_query/team.one/backfill";
+    let shown = |args: &[&str], code: i32| {
+        let screen = staged.run(args).expect(code);
+        let text = screen.text();
+        assert!(!text.contains("hunter2"), "{args:?}: {text}");
+        screen
+    };
+    let failed = shown(&["materialize"], 1).stderr;
+    assert!(
+        failed.contains("401 of https://h/c?sv=2022&sig=***"),
+        "{failed}"
+    );
+    shown(&["materialize", "--output", "json"], 1);
+    let runs = shown(&["runs", "--output", "json"], 0).stdout;
+    let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
+    let run = runs[0]["run"].as_str().unwrap().to_owned();
+    shown(&["runs", "show", &run], 0);
+    shown(&["runs", "show", &run, "--output", "json"], 0);
+    let log = shown(&["logs", one], 0).stdout;
+    assert!(log.contains("user=u;password={***};encrypt=true"), "{log}");
+    shown(&["logs", one, "--grep", "KEY|hunter2|sig="], 0);
+    shown(&["logs", one, "--output", "json"], 0);
+    shown(&["status"], 0);
+    shown(&["status", "--output", "json"], 0);
+    shown(&["report", "--out", "page.html"], 0);
+    shown(&["report", "--site", "site"], 0);
+    let root = staged.workspace.root();
+    let mut seen = 0;
+    for path in files(root) {
+        let named = path.strip_prefix(root).unwrap().display().to_string();
+        // What the programs themselves wrote, and what told them to.
+        let is_log = named.ends_with(".log") && named.contains("/runs/");
+        if is_log || ["workspace.toml", "faults.json"].contains(&named.as_str()) {
+            continue;
+        }
+        seen += 1;
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!text.contains("hunter2"), "{named}");
+    }
+    assert!(seen > 20 && staged.workspace.path("payload.json").exists());
+}
+
+#[test]
+fn a_finding_does_not_show_the_line_of_a_secret() {
+    let staged = staged();
+    staged.workspace.edit(
+        "workspace.toml",
+        "\"spark.acme.passphrase\" = \"",
+        "\"spark.acme.password\" = [\"hunter2SECRET98\"]\n\"spark.acme.passphrase\" = \"",
+    );
+    for output in ["text", "json"] {
+        let screen = staged.run(&["check", "--output", output]).expect(2);
+        let text = screen.text();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("spark.acme.password"), "{text}");
+    }
+    let place = staged.run(&["check"]).stderr;
+    let line = staged.workspace.read("workspace.toml");
+    let line = 1 + line
+        .lines()
+        .position(|line| line.contains("SECRET98"))
+        .unwrap();
+    assert!(
+        place.contains(&format!("workspace.toml:{line}:")),
+        "{place}"
     );
 }

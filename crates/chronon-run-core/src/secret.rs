@@ -3,16 +3,20 @@
 //! Everything that is shown or stored goes through [`mask`] or [`mask_text`]. What stays secret by neither
 //! name nor form (a password in a free text) cannot be known; such a setting needs a name that marks it as secret.
 
+#[path = "secret_keys.rs"]
+mod keys;
 #[path = "secret_tokens.rs"]
 mod tokens;
 
+pub use keys::LogMask;
+use keys::mask_keys;
 use tokens::mask_tokens;
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
 
 /// Parts of a name, in lower case and without separators, of which each makes its value secret.
-const SECRET_PARTS: [&str; 21] = [
+const SECRET_PARTS: [&str; 22] = [
     "password",
     "passwd",
     "passphrase",
@@ -34,10 +38,11 @@ const SECRET_PARTS: [&str; 21] = [
     "authorization",
     "basic.auth.user.info",
     "pemprivate",
+    "pvtkey",
 ];
 
 /// Ends of a name, likewise; in the middle they may begin `keystore` and `keytab`.
-const SECRET_ENDS: [&str; 7] = [
+const SECRET_ENDS: [&str; 9] = [
     "authkey",
     "hmackey",
     "licensekey",
@@ -45,7 +50,12 @@ const SECRET_ENDS: [&str; 7] = [
     "storagekey",
     "subscriptionkey",
     "functionkey",
+    "authparams",
+    "redisauth",
 ];
+
+/// Ends of a name, likewise, whatever its last word says.
+const ALWAYS_SECRET_ENDS: [&str; 2] = ["accesskeyid", "sasljaasconfig"];
 
 /// Whole words of a name that make its value secret.
 const SECRET_WORDS: [&str; 8] = [
@@ -100,23 +110,21 @@ const ABOUT: [&str; 42] = [
 ];
 
 /// Names that the rules above would take for secret, or for harmless, and are not.
-const EXCEPTIONS: [(&str, bool); 10] = [
+const EXCEPTIONS: [(&str, bool); 8] = [
     ("kerberos.renewal.credentials", false),
-    ("sasl.jaas.config", true),
     ("fs.s3a.aws.credentials.provider", false),
     ("fs.s3a.access.key", true),
-    ("aws_access_key_id", true),
     ("fs.azure.account.oauth2.client.id", false),
     ("spark.authenticate", false),
-    ("awsaccesskeyid", true),
     ("spark.kerberos.access.hadoopfilesystems", false),
     ("basic.auth.credentials.source", false),
+    ("google_application_credentials", false),
 ];
 
 /// Whether a variable or property of this name holds a secret.
 #[must_use]
 pub fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    let name = name.to_ascii_lowercase().replace("tokeniz", "");
     let exception = EXCEPTIONS.iter().find(|(known, _)| name.ends_with(known));
     if let Some((_, secret)) = exception {
         return *secret;
@@ -127,17 +135,20 @@ pub fn looks_secret(name: &str) -> bool {
     if azure {
         return !name.ends_with("keyprovider") && !name.ends_with(".type");
     }
+    let joined: String = words.concat();
+    if ALWAYS_SECRET_ENDS.iter().any(|end| joined.ends_with(end)) {
+        return true;
+    }
     if words.last().is_some_and(|last| is_about(last)) {
         return false;
     }
-    let joined: String = words.concat();
     SECRET_PARTS
         .iter()
         .any(|part| name.contains(part) || joined.contains(part))
         || SECRET_ENDS.iter().any(|end| joined.ends_with(end))
-        || words
-            .iter()
-            .any(|word| SECRET_WORDS.contains(word) || word.ends_with("pwd"))
+        || words.iter().any(|word| {
+            SECRET_WORDS.contains(word) || word.ends_with("pwd") || word.ends_with("pw")
+        })
 }
 
 fn is_about(word: &str) -> bool {
@@ -148,7 +159,7 @@ fn is_about(word: &str) -> bool {
     exact
         || [
             "provider", "path", "file", "location", "endpoint", "enabled", "lifetime", "length",
-            "type", "name", "ratio",
+            "type", "name", "ratio", "bits",
         ]
         .iter()
         .any(|about| word.len() > about.len() && word.ends_with(about))
@@ -174,33 +185,127 @@ pub fn holds_secret(name: &str, value: &str) -> bool {
 /// keys, and tokens of well-known services.
 #[must_use]
 pub fn mask_text(text: &str) -> String {
-    if text.contains("PRIVATE KEY") && text.contains("-----BEGIN") {
-        return mask_text(&mask_pem(text));
-    }
-    let quoted = mask_quoted(text);
-    let text = quoted.as_str();
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
+    let keyless = match text.contains("PRIVATE KEY") {
+        true => mask_keys(text),
+        false => text.to_owned(),
+    };
+    let quoted = mask_quoted(&mask_braced(&keyless));
+    let mut shown = String::with_capacity(quoted.len());
+    let mut rest = quoted.as_str();
+    let mut due = Due::Nothing;
+    let mut before = "";
     while !rest.is_empty() {
         let word_end = rest.find(is_gap).unwrap_or(rest.len());
         let (word, after) = rest.split_at(word_end);
         let gap_end = after.find(|c| !is_gap(c)).unwrap_or(after.len());
         let (gap, next) = after.split_at(gap_end);
-        let is_scheme = ["bearer", "basic"]
-            .contains(&word.trim_matches(is_quote).to_ascii_lowercase().as_str())
-            || ends_with_scheme(word)
-            || announces(word);
-        shown.push_str(&mask_word(word));
+        shown.push_str(&masked_where_due(due, word));
         shown.push_str(gap);
-        rest = next;
-        if is_scheme && !gap.is_empty() {
-            let end = rest.find(is_gap).unwrap_or(rest.len());
-            let (token, tail) = rest.split_at(end);
-            let is_known = token.len() < 6 || token.starts_with("--");
-            shown.push_str(if is_known { token } else { MASK });
-            rest = tail;
+        due = due.after(before, word);
+        (before, rest) = (word, next);
+    }
+    shown
+}
+
+/// What the words before say of the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// It is a secret.
+    Value,
+    /// It is the scheme of an `Authorization` header, or the secret.
+    Scheme,
+    /// It is a secret, unless it is too short for one.
+    Token,
+    /// It is `user:password`.
+    UserAndPassword,
+}
+
+impl Due {
+    /// What is due after `word`, for which `self` was due and before which is `before`.
+    fn after(self, before: &str, word: &str) -> Self {
+        let bare = word.trim_matches(is_quote).to_ascii_lowercase();
+        if self == Self::Scheme && is_scheme(&bare) {
+            return Self::Value;
+        }
+        if self == Self::Value {
+            return Self::Nothing;
+        }
+        let is_assigned =
+            ["=", "->", "=>", ":"].contains(&word) && names_secret(&format!("{before}="));
+        match bare.as_str() {
+            _ if bare.ends_with("authorization:") => Self::Scheme,
+            "bearer" | "basic" => Self::Token,
+            "-u" | "--user" | "--proxy-user" => Self::UserAndPassword,
+            _ if ends_with_scheme(&bare) => Self::Token,
+            _ if is_assigned || announces(word) => Self::Value,
+            _ => Self::Nothing,
         }
     }
+}
+
+fn masked_where_due(due: Due, word: &str) -> String {
+    let is_option = word.starts_with("--") || word.is_empty();
+    match due {
+        Due::Value | Due::Token | Due::Scheme if is_option => word.to_owned(),
+        Due::Scheme if is_scheme(&word.to_ascii_lowercase()) => word.to_owned(),
+        Due::Token if word.len() < 6 => word.to_owned(),
+        Due::Value | Due::Scheme | Due::Token => {
+            let value = word.trim_end_matches([',', ';', ')', '}', ']', '"', '\'']);
+            let value = if value.is_empty() { word } else { value };
+            format!("{MASK}{}", &word[value.len()..])
+        }
+        Due::UserAndPassword => match word.split_once(':') {
+            Some((user, password)) if !password.chars().all(|c| c.is_ascii_digit()) => {
+                format!("{user}:{MASK}")
+            }
+            _ => mask_word(word),
+        },
+        Due::Nothing => mask_word(word),
+    }
+}
+
+/// Whether a word in lower case may be the scheme of an `Authorization` header.
+fn is_scheme(word: &str) -> bool {
+    [
+        "basic",
+        "bearer",
+        "token",
+        "apikey",
+        "sharedkey",
+        "sharedkeylite",
+        "digest",
+        "negotiate",
+        "snowflake",
+    ]
+    .contains(&word)
+        || word.starts_with("aws4-")
+}
+
+/// `password={value}` of SQL Server, whose value may have any character.
+fn mask_braced(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("={") {
+        let (before, value) = rest.split_at(at + 2);
+        shown.push_str(before);
+        rest = value;
+        if !names_secret(&shown[..shown.len() - 1]) {
+            continue;
+        }
+        // A brace in it is doubled.
+        let mut end = 0;
+        while let Some(found) = rest.get(end..).and_then(|rest| rest.find('}')) {
+            end += found + 1;
+            if !rest[end..].starts_with('}') {
+                shown.push_str(MASK);
+                rest = &rest[end - 1..];
+                break;
+            }
+            end += 1;
+        }
+    }
+    shown.push_str(rest);
     shown
 }
 
@@ -225,7 +330,9 @@ fn mask_quoted(text: &str) -> String {
             }
             continue;
         }
-        let hide = !value.is_empty() && value != MASK && names_secret(&shown[..shown.len() - 1]);
+        let named = &shown[..shown.len() - 1];
+        let hide =
+            !value.is_empty() && value != MASK && (names_secret(named) || precedes_secret(named));
         shown.push_str(if hide { MASK } else { "" });
         rest = if hide { &inside[length..] } else { inside };
         if hide && let Some(closed) = rest.strip_prefix(quote) {
@@ -273,6 +380,23 @@ fn names_secret(text: &str) -> bool {
     looks_secret(name.trim_start_matches("-D"))
 }
 
+/// Whether a text ends with the name of a secret and a blank, as an option of a SQL statement does:
+/// `password 'x'`.
+fn precedes_secret(text: &str) -> bool {
+    let name = text.trim_end();
+    if name.len() == text.len() {
+        return false;
+    }
+    let begin = name.rfind(|c: char| !(c.is_alphanumeric() || "._-".contains(c)));
+    let name = begin.map_or(name, |at| name.get(at..).unwrap_or_default());
+    let name = name.trim_start_matches(|c: char| !c.is_alphanumeric());
+    looks_secret(name)
+        && (ALONE.contains(&name.to_ascii_lowercase().as_str()) || name.contains(['.', '_']))
+}
+
+/// Names that no message uses for anything but a secret.
+const ALONE: [&str; 4] = ["password", "passwd", "passphrase", "cookie"];
+
 /// `--password` and `X-Api-Key:`, after which the value is the next word. Of single words before a colon only
 /// those that no message uses otherwise: `bad token: …` stays.
 fn announces(word: &str) -> bool {
@@ -284,17 +408,16 @@ fn announces(word: &str) -> bool {
     };
     let name = name.trim_start_matches(is_quote);
     let is_word = name.chars().all(char::is_alphanumeric);
-    let alone = ["password", "passwd", "passphrase", "cookie"];
     let is_name = name
         .chars()
         .all(|c| c.is_alphanumeric() || "._-".contains(c));
     is_name
         && looks_secret(name)
-        && (!is_word || alone.contains(&name.to_ascii_lowercase().as_str()))
+        && (!is_word || ALONE.contains(&name.to_ascii_lowercase().as_str()))
 }
 
+/// Whether a word in lower case ends with a scheme after which a token follows.
 fn ends_with_scheme(word: &str) -> bool {
-    let word = word.trim_start_matches(is_quote).to_ascii_lowercase();
     [
         ":bearer", "=bearer", ":basic", "=basic", "\"bearer", "'bearer",
     ]
@@ -308,18 +431,6 @@ fn is_gap(c: char) -> bool {
 
 fn is_quote(c: char) -> bool {
     c == '"' || c == '\''
-}
-
-fn mask_pem(text: &str) -> String {
-    let Some(begin) = text.find("-----BEGIN") else {
-        return text.to_owned();
-    };
-    let end = text[begin..].rfind("-----END").and_then(|at| {
-        let at = begin + at + 8;
-        Some(at + text.get(at..)?.find("-----")? + 5)
-    });
-    let after = end.and_then(|end| text.get(end..)).unwrap_or_default();
-    format!("{}{MASK}{after}", &text[..begin])
 }
 
 /// One word without blanks: user and password of a URL, then every `name=value` in it, then tokens.
@@ -411,7 +522,11 @@ fn mask_user_info(word: &str) -> String {
         if let Some(at) = at
             && let Some(colon) = authority[..at].find(':')
         {
-            let (user, host) = (authority[..colon].to_owned(), authority[at..].to_owned());
+            let (mut user, host) = (&authority[..colon], &authority[at..]);
+            // GitHub's way to give a token.
+            if &authority[colon + 1..at] == "x-oauth-basic" {
+                user = MASK;
+            }
             shown = format!("{}{user}:{MASK}{host}", &shown[..begin]);
         }
         from = begin;

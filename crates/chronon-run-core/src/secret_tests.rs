@@ -233,6 +233,171 @@ const SECRET: &[(&str, &str)] = &[
         "url",
         "https://hooks.slack.com/services/T000/B000/hunter2SECRET",
     ),
+    (
+        "spark.hadoop.fs.s3a.server-side-encryption-key",
+        "hunter2SECRET",
+    ),
+    ("fs.oss.accessKeySecret", "hunter2SECRET"),
+    ("fs.oss.accessKeyId", "hunter2SECRET"),
+    ("fs.obs.secret.key", "hunter2SECRET"),
+    ("fs.cosn.userinfo.secretKey", "hunter2SECRET"),
+    ("fs.swift.service.acme.apikey", "hunter2SECRET"),
+    ("fs.ftp.password.localhost", "hunter2SECRET"),
+    ("spark.sql.catalog.rest.credential", "client:hunter2SECRET"),
+    ("spark.sql.catalog.rest.token", "hunter2SECRET"),
+    (
+        "spark.sql.catalog.rest.s3.secret-access-key",
+        "hunter2SECRET",
+    ),
+    ("spark.sql.catalog.rest.s3.access-key-id", "hunter2SECRET"),
+    ("spark.sql.catalog.rest.s3.session-token", "hunter2SECRET"),
+    (
+        "spark.sql.catalog.rest.header.Authorization",
+        "Bearer hunter2SECRET",
+    ),
+    (
+        "spark.sql.catalog.rest.adls.sas-token.acme",
+        "hunter2SECRET",
+    ),
+    (
+        "spark.sql.catalog.rest.adls.auth.shared-key.account.key",
+        "hunter2SECRET",
+    ),
+    ("spark.sql.catalog.rest.gcs.oauth2.token", "hunter2SECRET"),
+    ("spark.sql.catalog.jdbc.jdbc.password", "hunter2SECRET"),
+    ("dfs.adls.oauth2.credential", "hunter2SECRET"),
+    ("hive.server2.authentication.ldap.bindpw", "hunter2SECRET"),
+    ("neo4j.authentication.basic.password", "hunter2SECRET"),
+    ("es.net.ssl.keystore.pass", "hunter2SECRET"),
+    ("spark.redis.auth", "hunter2SECRET"),
+    ("spark.cosmos.accountKey", "hunter2SECRET"),
+    ("spark.eventhubs.connectionString", "hunter2SECRET"),
+    ("sasl.password", "hunter2SECRET"),
+    ("bearer.auth.token", "hunter2SECRET"),
+    ("spark.pulsar.authParams", "token:hunter2SECRET"),
+    ("snowflake.private_key_file_pwd", "hunter2SECRET"),
+    ("VAULT_TOKEN", "hunter2SECRET"),
+    ("DATABASE_URL", "postgres://u:hunter2SECRET@h/d"),
+    ("SNOWFLAKE_PASSWORD", "hunter2SECRET"),
+    ("PRIVATE_KEY_PASSPHRASE", "hunter2SECRET"),
+    ("KAFKA_SASL_JAAS_CONFIG", "hunter2SECRET"),
+    (
+        "kafka.sasl.jaas.config",
+        "OAuthBearerLoginModule required clientId=\"u\" clientSecret=\"hunter2SECRET\" scope=\"s\";",
+    ),
+    (
+        "url",
+        "jdbc:sqlserver://h;user=u;password={a;hunter2SECRET};encrypt=true",
+    ),
+    (
+        "url",
+        "jdbc:sqlserver://h;user=u;password={hunter2SECRET};encrypt=true",
+    ),
+    (
+        "url",
+        "jdbc:teradata://h/DATABASE=d,USER=u,PASSWORD=hunter2SECRET",
+    ),
+    ("url", "jdbc:db2://h:50000/d:user=u;password=hunter2SECRET;"),
+    (
+        "url",
+        "jdbc:hive2://h:10000/default;user=u;password=hunter2SECRET",
+    ),
+    (
+        "url",
+        "jdbc:databricks://h:443;AuthMech=3;UID=token;PWD=hunter2SECRET",
+    ),
+    ("url", "jdbc:trino://h/c?accessToken=hunter2SECRET"),
+    (
+        "url",
+        "jdbc:bigquery://h;OAuthType=0;OAuthPvtKey=hunter2SECRET;",
+    ),
+    (
+        "url",
+        "jdbc:snowflake://h/?private_key_file_pwd=hunter2SECRET",
+    ),
+    (
+        "url",
+        "jdbc:oracle:thin:scott/hunter2SECRET@(DESCRIPTION=(HOST=h))",
+    ),
+    ("url", "jdbc:mysql://u:hunter2SECRET@h/d"),
+    ("header", "Proxy-Authorization: Basic hunter2SECRET"),
+    ("header", "Proxy-Authorization: Bearer hunter2SECRET"),
+    ("header", "Authorization: Token hunter2SECRET"),
+    ("header", "authorization: bearer hunter2SECRET"),
+    ("header", "X-Vault-Token: hunter2SECRET"),
+    ("header", "Authorization: ApiKey hunter2SECRET"),
+    ("header", "Authorization: SharedKey acct:hunter2SECRET"),
+    (
+        "header",
+        "Authorization: AWS4-HMAC-SHA256 Credential=AKIAX/2026/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=hunter2SECRET",
+    ),
+    ("command", "curl -u admin:hunter2SECRET https://h/x"),
+    ("command", "curl --user admin:hunter2SECRET https://h/x"),
+    ("text", "{'user': 'u', 'password': 'hunter2SECRET'}"),
+    ("text", "Map(user -> u, password -> hunter2SECRET)"),
+    ("text", "{password=hunter2SECRET, user=u}"),
+    (
+        "sql",
+        "CREATE TABLE t USING jdbc OPTIONS (url 'jdbc:x', user 'u', password 'hunter2SECRET')",
+    ),
+    (
+        "sql",
+        "CREATE TABLE t USING jdbc OPTIONS (url = 'jdbc:x', password = 'hunter2SECRET')",
+    ),
+    ("sql", "SET spark.hadoop.fs.s3a.secret.key=hunter2SECRET;"),
+    ("yaml", "  api_key: hunter2SECRET"),
+    ("yaml", "password: hunter2SECRET"),
+    ("innocent", "AKIAhunter2SECRETaaaaaaaaa"),
+    (
+        "innocent",
+        "sig is https://acme.blob.core.windows.net/c?sv=2022-11-02&ss=b&srt=sco&sp=rl&se=2027&spr=https&sig=hunter2SECRET%3D",
+    ),
+    (
+        "innocent",
+        "SharedAccessSignature sr=n&sig=hunter2SECRET&se=1&skn=r",
+    ),
+    (
+        "spark.executorEnv.SLACK_URL",
+        "https://hooks.slack.com/services/T/B/hunter2SECRET",
+    ),
+    ("url", "https://discord.com/api/webhooks/1/hunter2SECRET"),
+    (
+        "spark.hadoop.fs.gs.x",
+        "{\"type\": \"authorized_user\", \"refresh_token\": \"hunter2SECRET\"}",
+    ),
+    (
+        "key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nhunter2SECRET\n-----END ENCRYPTED PRIVATE KEY-----",
+    ),
+    (
+        "key",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2SECRET\n-----END OPENSSH PRIVATE KEY-----",
+    ),
+    (
+        "key",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nhunter2SECRET\n-----END PGP PRIVATE KEY BLOCK-----",
+    ),
+    (
+        "text",
+        "failed: -----BEGIN PRIVATE KEY-----\\nhunter2SECRET",
+    ),
+    (
+        "spark.driver.extraJavaOptions",
+        "-Djavax.net.ssl.keyStorePassword='a b hunter2SECRET' -Xmx1g",
+    ),
+    (
+        "spark.driver.extraJavaOptions",
+        "\"-Djavax.net.ssl.keyStorePassword=a b hunter2SECRET\" -Xmx1g",
+    ),
+    (
+        "spark.driver.extraJavaOptions",
+        "-Doracle.net.wallet_password=hunter2SECRET",
+    ),
+    ("redis", "rediss://default:hunter2SECRET@h:6379"),
+    (
+        "spark.jars.packages.repo",
+        "https://hunter2SECRET:x-oauth-basic@github.com/r",
+    ),
 ];
 
 /// What must stay readable.
@@ -302,6 +467,20 @@ const HARMLESS: &[(&str, &str)] = &[
     ("command", "tool --password-file /etc/p --user u"),
     ("text", "it's 'a=b c' and 'x y=z'"),
     ("path", "s3://bucket/hf_models/npm_cache/x.parquet"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/etc/key.json"),
+    ("spark.io.encryption.keygen.algorithm", "HmacSHA1"),
+    ("spark.io.encryption.keySizeBits", "128"),
+    ("spark.hadoop.fs.s3a.encryption.algorithm", "SSE-KMS"),
+    (
+        "spark.redaction.regex",
+        "(?i)secret|password|token|access[.]key",
+    ),
+    ("spark.acme.tokenizer", "simple"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token"),
+    ("command", "docker run -u 1000:1000 image"),
+    ("text", "mismatched input 'x' expecting token 'SELECT'"),
+    ("text", "basic or bearer of news"),
+    ("text", "a = b and key -> value"),
 ];
 
 #[test]
@@ -341,7 +520,7 @@ fn what_surrounds_a_secret_stays() {
         ("-Da.password=p -Xmx1g", "-Da.password=*** -Xmx1g"),
         (
             "Authorization: Bearer abcdefgh, x",
-            "Authorization: Bearer *** x",
+            "Authorization: Bearer ***, x",
         ),
     ] {
         assert_eq!(mask_text(text), shown);

@@ -33,7 +33,12 @@ const FORMS: [(&str, usize); 26] = [
 ];
 
 /// Addresses whose path is the secret.
-const HOOKS: [&str; 2] = ["hooks.slack.com/services/", ".webhook.office.com/"];
+const HOOKS: [&str; 4] = [
+    "hooks.slack.com/services/",
+    ".webhook.office.com/",
+    "discord.com/api/webhooks/",
+    "discordapp.com/api/webhooks/",
+];
 
 /// The word with every token in it masked.
 pub(super) fn mask_tokens(word: &str) -> String {

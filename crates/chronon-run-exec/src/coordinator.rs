@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::event::{CancelReason, Outcome, SkipReason, StepIndex, StepInfo, What};
+use chronon_run_core::{
+    event::{CancelReason, Outcome, SkipReason, StepIndex, StepInfo, What},
+    secret::mask_text,
+};
 use chronon_run_process::{Tail, Target, Watchdog};
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
@@ -322,7 +325,10 @@ impl Coordinator<'_> {
     fn on_message(&mut self, message: Message) {
         let Message { slot, news } = message;
         match news {
-            SlotEvent::Notice(message) => self.sinks.emit(What::Notice { message }),
+            SlotEvent::Notice(message) => {
+                let message = mask_text(&message);
+                self.sinks.emit(What::Notice { message });
+            }
             SlotEvent::Closed => {
                 // Slots are only counted from here on.
                 self.slots.pop();

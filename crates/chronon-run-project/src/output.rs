@@ -5,7 +5,7 @@ use std::{
     sync::OnceLock,
 };
 
-use chronon_run_core::{Diagnostic, shown::shown};
+use chronon_run_core::{Diagnostic, secret::mask_text, shown::shown};
 use chronon_run_export::{
     FEW_ASSETS, SUMMARY_COLUMNS, plan_text, summary_reasons, summary_rows, target_text, totals_text,
 };
@@ -155,8 +155,9 @@ fn with_target(text: &str, target: &str) -> String {
 }
 
 /// Writes a line to stderr, which may have no reader; several in the columns of a terminal if it is too long.
+/// Secrets are masked: it may quote a program, a log or a setting.
 pub fn note(text: &str) {
-    let text = wrapped(&addressed(&shown(text)), error_columns());
+    let text = wrapped(&addressed(&shown(&mask_text(text))), error_columns());
     above(|| {
         let _ = writeln!(anstream::stderr(), "{text}");
     });

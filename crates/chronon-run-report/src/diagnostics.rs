@@ -5,7 +5,7 @@ use std::{fs, ops::Range, path::Path};
 use annotate_snippets::{
     AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
-use chronon_run_core::{Diagnostic, Location, Severity, shown::shown};
+use chronon_run_core::{Diagnostic, Location, Severity, secret::mask_text, shown::shown};
 use serde_json::{Map, Value, json};
 
 use crate::wrapping::broken;
@@ -72,13 +72,18 @@ fn render_one(
         .id(diagnostic.code);
     let mut group = Group::with_title(title);
     if let Some(location) = &diagnostic.location {
+        let path = path_text(location);
         group = match spanned_source(location, read) {
+            Some((source, span)) if shows_secret(&source, &span) => {
+                let (line, column) = line_and_column(&source, span.start);
+                group.element(Origin::path(path).line(line).char_column(column))
+            }
             Some((source, span)) => group.element(
                 Snippet::source(source)
-                    .path(path_text(location))
+                    .path(path)
                     .annotation(AnnotationKind::Primary.span(span)),
             ),
-            None => group.element(Origin::path(path_text(location))),
+            None => group.element(Origin::path(path)),
         };
     }
     if let Some(hint) = &diagnostic.hint {
@@ -94,7 +99,8 @@ const HELP: usize = 13;
 
 /// A text in the columns that are left of `width`; the renderer indents its later lines itself.
 fn within(text: &str, width: Option<usize>, before: usize) -> String {
-    let text = shown(text);
+    let text = mask_text(text);
+    let text = shown(&text);
     match width {
         Some(width) => broken(&text, width.saturating_sub(before).max(LEAST), 0),
         None => text.into_owned(),
@@ -115,6 +121,15 @@ fn spanned_source(location: &Location, read: &ReadSource<'_>) -> Option<(String,
     let start = floor_char(&source, span.start);
     let end = floor_char(&source, span.end).max(start);
     Some((source, start..end))
+}
+
+/// Whether the lines of a span hold a secret: then only their number is shown.
+fn shows_secret(source: &str, span: &Range<usize>) -> bool {
+    let start = source[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = source[span.end..].find('\n');
+    let end = end.map_or(source.len(), |at| span.end + at);
+    let lines = &source[start..end];
+    mask_text(lines) != lines
 }
 
 /// The nearest character boundary at or before `at`.
@@ -152,7 +167,7 @@ fn one_to_json(diagnostic: &Diagnostic, read: &ReadSource<'_>) -> Value {
     let mut object = Map::new();
     object.insert("severity".to_owned(), json!(diagnostic.severity));
     object.insert("code".to_owned(), json!(diagnostic.code));
-    object.insert("message".to_owned(), json!(diagnostic.message));
+    object.insert("message".to_owned(), json!(mask_text(&diagnostic.message)));
     if let Some(location) = &diagnostic.location {
         let path = location.path.to_string_lossy();
         object.insert("path".to_owned(), json!(path));
@@ -164,7 +179,7 @@ fn one_to_json(diagnostic: &Diagnostic, read: &ReadSource<'_>) -> Value {
         }
     }
     if let Some(hint) = &diagnostic.hint {
-        object.insert("hint".to_owned(), json!(hint));
+        object.insert("hint".to_owned(), json!(mask_text(hint)));
     }
     Value::Object(object)
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anstream::adapter::strip_str;
-use chronon_run_core::shown::shown_log;
+use chronon_run_core::{secret::LogMask, shown::shown_log};
 
 /// Bytes of a piece.
 pub(crate) const PIECE: u64 = 48 << 10;
@@ -90,7 +90,11 @@ pub(crate) fn piece(log: &Path, from: Option<u64>) -> io::Result<Piece> {
         from: begin,
         to: begin + whole.len() as u64,
         size,
-        lines: text.lines().map(shortened).collect(),
+        lines: LogMask::default()
+            .mask(&text)
+            .lines()
+            .map(shortened)
+            .collect(),
     })
 }
 

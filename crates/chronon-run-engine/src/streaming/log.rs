@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chronon_run_core::secret::mask_text;
 use serde::{Deserialize, Serialize};
 
 use super::progress::{Arrivals, Progress};
@@ -154,7 +155,7 @@ impl AppLog {
 const MINUTE: i64 = 60_000;
 
 fn shortened(text: &str) -> String {
-    text.trim().chars().take(MESSAGE).collect()
+    mask_text(text).trim().chars().take(MESSAGE).collect()
 }
 
 /// How an app whose process lives is.

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use chronon_run_core::event::Outcome;
+use chronon_run_core::{event::Outcome, secret::mask_text};
 use chronon_run_exec::{Job, RetryDecision, StageProgress};
 use chronon_run_plan::AssetIndex;
 use chronon_run_spark::{Cause, cause, log};
@@ -37,14 +37,15 @@ pub fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
         | Outcome::OutputPartial { .. }
         | Outcome::EmptyUpload
         | Outcome::ChecksFailed => None,
-        _ => log::quote_error(&tail(log)?),
+        // Before it is shortened: what is left of a token would not be known as one.
+        _ => log::quote_error(&mask_text(&tail(log)?)),
     }
 }
 
 /// The same for programs of all sorts: without a line that looks like an error, the last one.
 pub fn explain_any(log: &Path, outcome: &Outcome) -> Option<String> {
     explain(log, outcome).or_else(|| {
-        let text = tail(log)?;
+        let text = mask_text(&tail(log)?);
         let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
         Some(line.trim().chars().take(LINE).collect())
     })

@@ -1,7 +1,7 @@
 //! `chronon-run logs`.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     path::Path,
     thread,
@@ -11,6 +11,7 @@ use std::{
 use chronon_run_core::{
     AssetId, CommandLine,
     event::{SkipReason, StepIndex},
+    secret::LogMask,
     shown::shown_log,
 };
 use chronon_run_ledger::{AttemptRecord, Ledger, RunState, StepRecord};
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
         Output::Text if args.follow => follow(&mut ledger, found),
         Output::Text => match &args.grep {
             Some(pattern) => matching(&found.log, pattern),
-            None => copy(&found.log, 0, true).map(|_| ()),
+            None => Copying::of(&found.log).on(true),
         },
     }
 }
@@ -131,14 +132,19 @@ fn script(attempt: &AttemptRecord) -> Result<(), Failure> {
             "only engine kind = \"sql\" has; `--command` prints the command line",
         ));
     }
-    copy(&script, 0, true).map(|_| ())
+    let failed = |error| unreadable(&script, &error);
+    print(&fs::read_to_string(&script).map_err(failed)?)
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    Failure::setup(format!("cannot read {}: {error}", file.display()))
 }
 
 /// Prints the lines of a log in which `pattern` is found.
 fn matching(log: &Path, pattern: &Regex) -> Result<(), Failure> {
-    let failed =
-        |error: io::Error| Failure::setup(format!("cannot read {}: {error}", log.display()));
+    let failed = |error| unreadable(log, &error);
     let mut lines = BufReader::new(File::open(log).map_err(failed)?);
+    let mut mask = LogMask::default();
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -148,9 +154,9 @@ fn matching(log: &Path, pattern: &Regex) -> Result<(), Failure> {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&line);
+        let shown = mask.mask(text.trim_end_matches(['\r', '\n']));
         if pattern.is_match(&text) {
-            print(&shown_log(text.trim_end_matches(['\r', '\n'])))?;
-            print("\n")?;
+            print(&(shown_log(&shown) + "\n"))?;
         }
     }
 }
@@ -158,39 +164,73 @@ fn matching(log: &Path, pattern: &Regex) -> Result<(), Failure> {
 /// How much of a log is held at one time.
 const PIECE: usize = 1 << 16;
 
-/// Prints what a log has from byte `from` on, a piece at a time; returns where it ended. The end of what
-/// is there may be within a character, which the next call then begins with, unless it is the `last`.
-fn copy(log: &Path, from: u64, last: bool) -> Result<u64, Failure> {
-    let failed =
-        |error: io::Error| Failure::setup(format!("cannot read {}: {error}", log.display()));
-    let mut file = File::open(log).map_err(failed)?;
-    file.seek(SeekFrom::Start(from)).map_err(failed)?;
-    let mut printed = from;
-    let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
-    loop {
-        let room = (PIECE - piece.len()) as u64;
-        let read = Read::by_ref(&mut file).take(room).read_to_end(&mut piece);
-        let is_end = read.map_err(failed)? == 0;
-        let whole = match is_end && last {
-            true => piece.len(),
-            false => whole_characters(&piece),
-        };
-        print(&shown_log(&String::from_utf8_lossy(&piece[..whole])))?;
-        printed += whole as u64;
-        piece.drain(..whole);
-        if is_end {
-            return Ok(printed);
+/// Printing a log, with secrets masked, a piece at a time, also while it grows.
+struct Copying<'a> {
+    log: &'a Path,
+    /// The bytes that are printed.
+    printed: u64,
+    mask: LogMask,
+}
+
+impl<'a> Copying<'a> {
+    fn of(log: &'a Path) -> Self {
+        Self {
+            log,
+            printed: 0,
+            mask: LogMask::default(),
+        }
+    }
+
+    /// Prints what is there and not printed. A line that has no end waits for it, unless this is the `last`
+    /// call.
+    fn on(&mut self, last: bool) -> Result<(), Failure> {
+        let failed = |error| unreadable(self.log, &error);
+        let mut file = File::open(self.log).map_err(failed)?;
+        file.seek(SeekFrom::Start(self.printed)).map_err(failed)?;
+        let mut piece: Vec<u8> = Vec::with_capacity(PIECE);
+        loop {
+            let room = (PIECE - piece.len()) as u64;
+            let read = Read::by_ref(&mut file).take(room).read_to_end(&mut piece);
+            let is_end = read.map_err(failed)? == 0 && piece.len() < PIECE;
+            let whole = match is_end && last {
+                true => piece.len(),
+                false => whole_lines(&piece),
+            };
+            let text = shown_log(&self.mask.mask(&String::from_utf8_lossy(&piece[..whole])));
+            print(&text)?;
+            self.printed += whole as u64;
+            piece.drain(..whole);
+            if is_end {
+                return Ok(());
+            }
         }
     }
 }
 
-/// How many bytes end with a whole character, and not between the two characters of a line end. What is
-/// no UTF-8 counts as whole.
+/// How many bytes are whole lines; programs that show progress end them with carriage returns. A full piece
+/// without a line's end is cut at a blank, so that no secret is cut, and else between characters.
+fn whole_lines(bytes: &[u8]) -> usize {
+    let after = |wanted: &dyn Fn(&u8) -> bool| bytes.iter().rposition(wanted).map(|at| at + 1);
+    let is_last = |byte: &u8| *byte == b'\n';
+    let lines = after(&is_last).or_else(|| {
+        // The last may be the first half of a line's end.
+        let ended = bytes.split_last().map_or(bytes, |(_, before)| before);
+        ended
+            .iter()
+            .rposition(|byte| *byte == b'\r')
+            .map(|at| at + 1)
+    });
+    match lines {
+        Some(lines) => lines,
+        None if bytes.len() < PIECE => 0,
+        None => after(&u8::is_ascii_whitespace).unwrap_or_else(|| whole_characters(bytes)),
+    }
+}
+
+/// How many bytes end with a whole character. What is no UTF-8 counts as whole.
 fn whole_characters(bytes: &[u8]) -> usize {
     let begun = (1..=3.min(bytes.len())).find(|back| {
-        let byte = bytes[bytes.len() - back];
-        let length = match byte {
-            b'\r' => 2,
+        let length = match bytes[bytes.len() - back] {
             0xc0..=0xdf => 2,
             0xe0..=0xef => 3,
             0xf0..=0xf7 => 4,
@@ -206,12 +246,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Prints a log as it grows, until its attempt is over.
 fn follow(ledger: &mut Ledger, attempt: &AttemptRecord) -> Result<(), Failure> {
-    let mut at = 0;
+    let mut copying = Copying::of(&attempt.log);
     loop {
         // Asked before reading, so that the last words are not missed.
         let over = is_over(ledger, attempt);
         if over || attempt.log.exists() {
-            at = copy(&attempt.log, at, over)?;
+            copying.on(over)?;
         }
         if over {
             return Ok(());
