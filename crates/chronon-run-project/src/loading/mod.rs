@@ -2,7 +2,9 @@
 
 pub mod compiling;
 pub mod days;
+mod excluded;
 pub mod formats;
+mod graph;
 pub mod holdings;
 pub mod installing;
 pub mod iso_macros;
