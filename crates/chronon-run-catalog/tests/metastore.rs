@@ -119,6 +119,42 @@ fn other_users_are_refused() {
     let port = uri.rsplit(':').next().unwrap();
     assert!(answers(port, 0));
     assert!(!answers(port, 65534));
+    assert_eq!(answers_at_ports_of_root(port), 0);
+}
+
+/// How many connections of another user are answered that have the ports of a connection of root, and an
+/// address of their own.
+fn answers_at_ports_of_root(port: &str) -> usize {
+    let script = "
+import os, socket, sys
+port = int(sys.argv[1])
+root = socket.create_connection(('127.0.0.1', port))
+os.setuid(65534)
+for last in range(2, 42):
+    other = socket.socket()
+    other.settimeout(20)
+    other.bind((f'127.0.0.{last}', root.getsockname()[1]))
+    other.connect(('127.0.0.1', port))
+    other.sendall(b'\\x80\\x01\\x00\\x01\\x00\\x00\\x00\\x11get_all_databases\\x00\\x00\\x00\\x01\\x00')
+    try:
+        if other.recv(1):
+            print('answered')
+    except ConnectionError:
+        pass
+print('done')
+";
+    let output = Command::new("python3")
+        .args(["-c", script, port])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.ends_with("done\n"),
+        "{text} {:?}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text.matches("answered").count()
 }
 
 #[test]

@@ -7,6 +7,8 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.sql.DriverManager;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.hadoop.hive.conf.HiveConf;
@@ -124,6 +126,8 @@ public class EmbeddedMetastore {
      */
     private static class Peers {
         private static final String[] TABLES = {"/proc/net/tcp", "/proc/net/tcp6"};
+        /** What stands before the address of IPv4 in the two: addresses are words of 32 bits in this machine's order. */
+        private static final String[] MAPPED = {"", "0000000000000000" + word(new byte[] {0, 0, -1, -1})};
         private final String own;
 
         Peers() throws IOException {
@@ -136,7 +140,7 @@ public class EmbeddedMetastore {
             }
             try {
                 for (int i = 0; i < TABLES.length; i++) {
-                    String owner = owner(TABLES[i], socket.getPort(), socket.getLocalPort());
+                    String owner = owner(TABLES[i], MAPPED[i], socket);
                     if (owner != null) {
                         return owner.equals(own) || owner.equals("0");
                     }
@@ -147,18 +151,21 @@ public class EmbeddedMetastore {
             }
         }
 
-        /** The user of the socket whose own port and remote port are these; null if there is none. */
-        private static String owner(String table, int ownPort, int remotePort) throws IOException {
+        /**
+         * The user of the other end of a connection; null if there is none. Both addresses count, not the ports
+         * alone: another user may connect from another loopback address and the port of a connection of this one.
+         */
+        private static String owner(String table, String mapped, Socket socket) throws IOException {
             if (!new File(table).exists()) {
                 return null;
             }
-            String local = String.format(":%04X", new Object[] {Integer.valueOf(ownPort)});
-            String remote = String.format(":%04X", new Object[] {Integer.valueOf(remotePort)});
+            String local = mapped + place(socket.getInetAddress(), socket.getPort());
+            String remote = mapped + place(socket.getLocalAddress(), socket.getLocalPort());
             BufferedReader lines = new BufferedReader(new FileReader(table));
             try {
                 for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                     String[] fields = line.trim().split("\\s+");
-                    if (fields.length > 9 && fields[1].endsWith(local) && fields[2].endsWith(remote)) {
+                    if (fields.length > 9 && fields[1].equals(local) && fields[2].equals(remote)) {
                         // A socket that its process has closed has no inode and shows root as owner.
                         return fields[9].equals("0") ? "closed" : fields[7];
                     }
@@ -167,6 +174,16 @@ public class EmbeddedMetastore {
                 lines.close();
             }
             return null;
+        }
+
+        /** An address of IPv4 and a port as the table writes them. */
+        private static String place(InetAddress address, int port) {
+            return word(address.getAddress()) + String.format(":%04X", new Object[] {Integer.valueOf(port)});
+        }
+
+        private static String word(byte[] four) {
+            int word = ByteBuffer.wrap(four).order(ByteOrder.nativeOrder()).getInt();
+            return String.format("%08X", new Object[] {Integer.valueOf(word)});
         }
 
         /** The effective user of this process. */
