@@ -1,6 +1,12 @@
 //! Nonsense in, a clear message out: exit code 2, file, line, column, and what to do next.
 
-use std::{fs, io::Write, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use insta::assert_snapshot;
 
@@ -302,6 +308,22 @@ fn a_full_disk() {
         assert!(after.stdout.contains(run), "{run}: {}", after.text());
     }
     assert!(!after.stderr.contains("damaged"), "{}", after.text());
+    // Pruning makes room, as logs of Spark do.
+    let known = folders(&state.join("runs"));
+    staged
+        .run(&["materialize", "--recompute", "--yes"])
+        .expect(0);
+    let newest = folders(&state.join("runs"));
+    let newest = newest.difference(&known).next().unwrap();
+    fs::write(newest.join("spark.log"), vec![b'x'; 256 << 10]).unwrap();
+    disk.fill(0);
+    let pruned = staged.run(&["runs", "prune", "--keep", "0"]).expect(0);
+    assert_eq!(pruned.stdout, "forgot 1 run\n", "{}", pruned.text());
+}
+
+fn folders(folder: &Path) -> BTreeSet<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
 }
 
 /// `check` of any workspace.toml and any conf ends with a verdict, never with a panic.

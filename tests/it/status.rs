@@ -98,6 +98,18 @@ fn old_runs_are_pruned_with_their_logs() {
     // Nothing is done again because of it.
     staged.run(&["materialize", "-s", "team.one"]).expect(0);
     assert_eq!(staged.calls().len(), 3);
+    // A ledger of a newer version is not written, and keeps its logs.
+    let ledger = staged.workspace.path(".chronon-run/ledger.db");
+    let mut bytes = fs::read(&ledger).unwrap();
+    bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    fs::write(&ledger, bytes).unwrap();
+    let screen = staged.run(&["runs", "prune", "--keep", "0"]).expect(2);
+    assert!(
+        screen.stderr.contains("no run was forgotten"),
+        "{}",
+        screen.text()
+    );
+    assert_eq!(folders(), before[2..]);
 }
 
 /// The example before its first run: nothing is started to look at it.

@@ -470,11 +470,11 @@ impl Ledger {
         all.into_iter().collect()
     }
 
-    /// Forgets all but the newest `keep` runs, and returns the ids of the forgotten ones, whose
-    /// logs the caller may delete. Kept: runs whose process lives, runs with an attempt whose end is
-    /// not recorded, the last runs of every upload and load (they tell which day is there), and what
-    /// is known of empty days.
-    pub fn prune(&mut self, keep: u32) -> Vec<String> {
+    /// Forgets all but the newest `keep` runs, and returns the ids of the forgotten ones; `None` if the file
+    /// cannot be written. `delete_logs` gets each id before anything is forgotten: a full disk has room
+    /// afterwards. Kept: runs whose process lives, runs with an attempt whose end is not recorded, the last
+    /// runs of every upload and load (they tell which day is there), and what is known of empty days.
+    pub fn prune(&mut self, keep: u32, mut delete_logs: impl FnMut(&str)) -> Option<Vec<String>> {
         let all = self.runs(u32::MAX);
         let old = all.into_iter().skip(keep as usize);
         let mut old: Vec<String> = old
@@ -485,26 +485,43 @@ impl Ledger {
         let survivors = self.survivors().into_iter();
         needed.extend(survivors.map(|survivor| survivor.attempt.run));
         old.retain(|run| !needed.contains(run));
-        let mut forgotten = Vec::new();
+        if old.is_empty() {
+            return Some(old);
+        }
+        if !self.is_writable() && !self.is_disk_full {
+            return None;
+        }
+        old.iter().for_each(|run| delete_logs(run));
+        if !self.is_writable_now() {
+            return None;
+        }
+        let mut forgotten = false;
         self.change("prune the runs", |connection| {
-            let transaction = connection.transaction()?;
-            for run in &old {
-                for table in ["attempts", "steps", "runs"] {
-                    let sql = format!("DELETE FROM {table} WHERE run = ?1");
-                    transaction.prepare_cached(&sql)?.execute(params![run])?;
-                }
-            }
-            forget_unused(&transaction)?;
-            state::rebuild(&transaction)?;
-            transaction.commit()?;
-            forgotten.clone_from(&old);
+            forgotten = false;
+            forget(connection, &old)?;
+            forgotten = true;
             Ok(())
         });
-        if !forgotten.is_empty() {
-            self.change("give back the space of pruned runs", give_back);
+        if !forgotten {
+            return None;
         }
-        forgotten
+        self.change("give back the space of pruned runs", give_back);
+        Some(old)
     }
+}
+
+/// Forgets these runs, all or none.
+fn forget(connection: &mut Connection, runs: &[String]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for run in runs {
+        for table in ["attempts", "steps", "runs"] {
+            let sql = format!("DELETE FROM {table} WHERE run = ?1");
+            transaction.prepare_cached(&sql)?.execute(params![run])?;
+        }
+    }
+    forget_unused(&transaction)?;
+    state::rebuild(&transaction)?;
+    transaction.commit()
 }
 
 /// Forgets attempts of which no day is left (their run was killed), and confs of which no attempt is.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, ToSql};
 
 use crate::{
     damage::{self, Aside},
-    open::{self, Readable, explain, is_damage, is_transient},
+    open::{self, Readable, explain, is_damage, is_disk_full, is_transient},
     record::{Begin, insert},
     schema::Access,
 };
@@ -34,6 +34,8 @@ pub struct Ledger {
     unwritable: Option<String>,
     /// When opening for writing failed last.
     failed_at: Option<Instant>,
+    /// Whether it failed because the disk is full.
+    pub(crate) is_disk_full: bool,
     /// The current run's beginning, to be recorded again in a file that replaces a damaged one.
     run: Option<(String, Event)>,
     /// Taken and not yet written.
@@ -70,6 +72,7 @@ impl Ledger {
             notices: Vec::new(),
             unwritable: None,
             failed_at: None,
+            is_disk_full: false,
             run: None,
             pending: Vec::new(),
             replaced: 0,
@@ -211,7 +214,7 @@ impl Ledger {
 
     /// Whether something can be written now. A file that could not be written is tried again after a
     /// while: space or access may be back.
-    fn is_writable(&mut self) -> bool {
+    pub(crate) fn is_writable(&mut self) -> bool {
         if matches!(self.file, Some((_, Access::Write))) {
             return true;
         }
@@ -223,6 +226,14 @@ impl Ledger {
             self.notice(why);
         }
         matches!(self.file, Some((_, Access::Write)))
+    }
+
+    /// The same after something was done about it.
+    pub(crate) fn is_writable_now(&mut self) -> bool {
+        if self.is_disk_full {
+            self.connect(false);
+        }
+        self.is_writable()
     }
 
     /// Opens the file. One that is `suspect` (SQLite has reported damage) is checked as a whole.
@@ -260,6 +271,7 @@ impl Ledger {
             ));
         }
         self.failed_at = None;
+        self.is_disk_full = false;
         self.unwritable = None;
         self.copy = None;
         self.file = Some((connection, access));
@@ -308,6 +320,7 @@ impl Ledger {
         if is_transient(error) {
             self.failed_at = Some(Instant::now());
         }
+        self.is_disk_full = is_disk_full(error);
         match open::readable(&self.path) {
             Ok(Readable { connection, copy }) => {
                 self.file = Some((connection, Access::ReadOnly));

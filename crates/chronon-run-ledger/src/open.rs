@@ -237,6 +237,15 @@ fn is_busy(error: &Error) -> bool {
     )
 }
 
+/// Whether the disk has no room.
+pub(crate) fn is_disk_full(error: &Error) -> bool {
+    let Error::SqliteFailure(failure, _) = error else {
+        return false;
+    };
+    let full = [ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_WRITE];
+    failure.code == ErrorCode::DiskFull || full.contains(&failure.extended_code)
+}
+
 /// Whether writing may be possible later.
 pub(crate) fn is_transient(error: &Error) -> bool {
     is_busy(error)
@@ -268,7 +277,7 @@ pub(crate) fn explain(error: &Error) -> String {
             "{error}: its file system has no locks (a network file system?); set `state_dir` to a \
              folder on a local disk"
         ),
-        ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_WRITE => {
+        _ if extended != ffi::SQLITE_FULL && is_disk_full(error) => {
             format!("{error}; is the disk full?")
         }
         _ => error.to_string(),

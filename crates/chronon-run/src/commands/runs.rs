@@ -88,13 +88,10 @@ fn without_ledger(args: &RunsArgs) -> Result<(), Failure> {
 
 /// Forgets old runs and deletes their folders.
 fn prune(context: &Project, ledger: &mut Ledger, keep: u32, output: Output) -> Result<(), Failure> {
-    let forgotten = ledger.prune(keep);
     let runs = context.history_dir().join("runs");
-    for run in &forgotten {
+    let delete_logs = |run: &str| {
         // A run's id is a plain name; anything else was not written by us.
-        let plain = Path::new(run)
-            .file_name()
-            .is_some_and(|name| name == run.as_str());
+        let plain = Path::new(run).file_name().is_some_and(|name| name == run);
         let folder = runs.join(run);
         if plain
             && folder.exists()
@@ -102,7 +99,15 @@ fn prune(context: &Project, ledger: &mut Ledger, keep: u32, output: Output) -> R
         {
             note(&format!("cannot delete {}: {error}", folder.display()));
         }
-    }
+    };
+    let forgotten = ledger.prune(keep, delete_logs);
+    tell(ledger);
+    let Some(forgotten) = forgotten else {
+        return Err(Failure::hinted(
+            "no run was forgotten",
+            "the ledger must be writable and its disk must have room",
+        ));
+    };
     match output {
         Output::Text => print(&format!(
             "forgot {}\n",
