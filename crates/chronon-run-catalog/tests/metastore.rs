@@ -8,11 +8,11 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, BufRead, BufReader},
     net::TcpListener,
     os::unix::process::CommandExt,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -155,6 +155,44 @@ print('done')
         String::from_utf8_lossy(&output.stderr)
     );
     text.matches("answered").count()
+}
+
+#[test]
+#[ignore = "needs root, to be another user"]
+fn a_server_of_another_user_is_not_joined() {
+    let workspace = tempfile::tempdir().unwrap();
+    let embedded = embedded(&spark(), workspace.path());
+    // It answers every question with the token, which is in the state file that a killed server has left.
+    let script = "
+import os, socket
+os.setuid(65534)
+server = socket.create_server(('127.0.0.1', 0))
+print(server.getsockname()[1], flush=True)
+answer = b'\\x80\\x01\\x00\\x02\\x00\\x00\\x00\\x10get_config_value\\x00\\x00\\x00\\x01\\x0b\\x00\\x00\\x00\\x00\\x00\\x01x\\x00'
+kept = []
+while True:
+    kept.append(server.accept()[0])
+    kept[-1].recv(100)
+    kept[-1].sendall(answer)
+";
+    let mut impostor = Command::new("python3")
+        .args(["-c", script])
+        .current_dir("/")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    let mut lines = BufReader::new(impostor.stdout.take().unwrap());
+    lines.read_line(&mut port).unwrap();
+    let port = port.trim();
+    fs::create_dir_all(&embedded.directory).unwrap();
+    let stale = format!("{{\"port\":{port},\"pid\":1,\"token\":\"x\"}}");
+    fs::write(embedded.directory.join("metastore.json"), stale).unwrap();
+    let lease = embedded.join().unwrap();
+    impostor.kill().unwrap();
+    impostor.wait().unwrap();
+    assert!(lease.started());
+    assert!(!lease.uri().ends_with(port), "{}", lease.uri());
 }
 
 #[test]

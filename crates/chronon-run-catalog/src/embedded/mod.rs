@@ -19,6 +19,7 @@
 //! creation was cut short is put aside, see [`Lease::replaced`].
 
 mod database;
+mod peer;
 mod rehearsal;
 mod relocate;
 mod watch;
@@ -28,6 +29,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::TcpStream,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -237,6 +239,11 @@ impl Embedded {
     fn attach(&self) -> Option<Lease> {
         let state = self.read_state()?;
         let (connection, token) = probe::token(state.port, ANSWER).ok()?;
+        let writer = fs::metadata(self.state()).ok()?.uid();
+        let users: Vec<u32> = peer::own_user().into_iter().chain([writer]).collect();
+        if !peer::is_of(&connection, &users) {
+            return None;
+        }
         // The server removes its state file before it decides to end: if the file is still there
         // now, this connection was counted.
         let current = self.read_state()?;
