@@ -6,17 +6,19 @@ use std::{fs, path::Path};
 
 use chronon_run_conf::{ConfRepo, Teams};
 use chronon_run_core::{
-    AssetId, Diagnostic, Ds, PartitionFormat, Schedule, TableName, TableSpec, event::Outcome,
-    secret::mask_text, shown::shown,
+    AssetId, Diagnostic, Ds, PartitionFormat, Schedule, TableName, TableSpec,
+    event::Outcome,
+    secret::{LogMask, mask_text},
+    shown::shown,
 };
 use chronon_run_engine::seeds::{Format, Partitioning, Seed, prepare};
 use chronon_run_plan::{Plan, Selection};
 use chronon_run_report::diagnostics::{Colour, from_disk, render};
 use chronon_run_spark::{cause, log};
 use chronon_run_workspace::{Pins, Workspace};
-use proptest::{prelude::*, sample::select};
+use proptest::{prelude::*, sample::select, strategy::ValueTree};
 
-use crate::support;
+use crate::{staged::Staged, support};
 
 /// Values and pieces that have been trouble somewhere.
 const NASTY: [&str; 24] = [
@@ -200,5 +202,108 @@ proptest! {
         let _ = log::parse_progress(&text);
         let _ = log::quote_error(&text);
         let _ = cause(&Outcome::Failed { code: 1 }, &text);
+    }
+
+    /// A log that is masked in parts keeps its lines.
+    #[test]
+    fn any_masked_log(
+        lines in prop::collection::vec("(\\PC|\\pC|-----BEGIN |-----END |RSA PRIVATE KEY-----|password[=: ]|Bearer |[{}'\"=@:/]){0,12}", 0..12),
+        parts in 1..5_usize,
+    ) {
+        let text: String = lines.iter().map(|line| line.replace('\n', " ") + "\n").collect();
+        let _ = mask_text(&text);
+        let all: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut mask = LogMask::default();
+        let shown: String = all.chunks(parts).map(|part| mask.mask(&part.concat())).collect();
+        prop_assert_eq!(shown.matches('\n').count(), text.matches('\n').count());
+    }
+}
+
+/// Runs every command: each ends with a verdict, and no name or file reaches the terminal as it is.
+fn run_all(staged: &Staged, commands: &[&[&str]], what: &str) {
+    for command in commands {
+        let screen = staged.run(command);
+        let text = screen.text();
+        let is_well = matches!(screen.code, Some(0..=2)) && !text.contains("panicked");
+        assert!(
+            is_well && !text.contains(['\u{1b}', '\u{202e}', '\0']),
+            "{what}: {command:?}: {text}"
+        );
+    }
+}
+
+#[test]
+fn names_of_any_kind_stay_in_their_folder() {
+    let long = "y".repeat(10_000);
+    let names = [
+        "a/../../../evil",
+        "..",
+        "a\u{1b}[2Jb",
+        &long,
+        "a'b",
+        "a\u{202e}b",
+        "a\nb",
+        "a\0b",
+        "$(touch x)",
+    ];
+    for name in names {
+        let staged = Staged::new(&[("ok", &["lake.a"])]);
+        let conf = staged.workspace.read("production/staging_queries/team/ok");
+        let name = serde_json::to_string(&format!("team.{name}")).unwrap();
+        let odd = conf.replace("\"team.ok\"", &name);
+        assert_ne!(odd, conf);
+        staged
+            .workspace
+            .write("production/staging_queries/team/odd", &odd);
+        let commands: [&[&str]; 6] = [
+            &["check"],
+            &["plan"],
+            &["materialize"],
+            &["runs"],
+            &["report", "--site", "site"],
+            &["export", "dot"],
+        ];
+        run_all(&staged, &commands, &name);
+        for place in [
+            "../evil",
+            "evil",
+            ".chronon-run/evil",
+            ".chronon-run/runs/evil",
+            "x",
+        ] {
+            assert!(!staged.workspace.path(place).exists(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn any_file_of_the_state_folder_and_any_saved_plan_ends_with_a_verdict() {
+    let staged = Staged::chain();
+    staged.run(&["materialize"]).expect(0);
+    staged
+        .run(&["plan", "--recompute", "-o", "saved.json"])
+        .expect(0);
+    let files = [
+        ".chronon-run/workspace.json",
+        ".chronon-run/spark-home.json",
+        ".chronon-run/filled/out.team_one.json",
+        "saved.json",
+    ];
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for file in files {
+        let original = staged.workspace.read(file);
+        for _ in 0..8 {
+            let tree = changes().new_tree(&mut runner).unwrap();
+            let path = staged.workspace.path(file);
+            fs::write(path, changed(original.as_bytes(), &tree.current())).unwrap();
+            let commands: [&[&str]; 4] = [
+                &["plan"],
+                &["status"],
+                &["doctor"],
+                &["materialize", "--plan", "saved.json"],
+            ];
+            run_all(&staged, &commands, file);
+        }
+        staged.workspace.write(file, &original);
     }
 }
