@@ -93,6 +93,25 @@ fn a_query_without_dependencies_waits_for_the_tables_of_its_sql() {
 }
 
 #[test]
+fn a_query_of_the_newest_day_says_that_it_waits_for_no_day() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let newest = "SELECT * FROM lake.a WHERE ds = '{{ max_date(table=lake.a) }}'";
+    staged.set_source("lake.a", days(FIRST, "2026-01-02"));
+    queries(&staged, newest);
+    shows(
+        &staged.run(&["check"]).expect(0),
+        "no day of lake.a is waited for, of which it reads the newest (`max_date`)",
+    );
+    shows(&staged.run(&["plan"]).expect(0), "days: 3 run");
+    let both = format!("{newest} UNION ALL SELECT * FROM lake.a WHERE ds = '{{{{ end_date }}}}'");
+    queries(&staged, &both);
+    shows(
+        &staged.run(&["plan"]).expect(0),
+        "waits for lake.a (read by the query) 2026-01-03",
+    );
+}
+
+#[test]
 fn what_a_query_waits_for_can_be_said_otherwise() {
     let staged = Staged::new(&[("one", &["lake.a"])]);
     queries(&staged, "SELECT * FROM ice.db.x JOIN lake.a JOIN lake.gone");
@@ -159,6 +178,63 @@ fn airflows_templates_and_sub_partitions_gate() {
     assert_eq!(staged.filled("one"), days(FIRST, LAST));
 }
 
+/// A GroupBy over `lake.a` with these dependencies.
+fn group_by(staged: &Staged, dependencies: &[&str]) {
+    let conf = json!({
+        "metaData": {
+            "name": "team.g", "team": "team", "outputNamespace": "out", "dependencies": dependencies,
+        },
+        "sources": [{"events": {"table": "lake.a", "query": {
+            "selects": {"x": "x"}, "startPartition": FIRST, "timeColumn": "ts",
+        }}}],
+        "keyColumns": ["x"],
+        "aggregations": [{"inputColumn": "x", "operation": 7, "windows": [{"length": 1, "timeUnit": 1}]}],
+        "accuracy": 1,
+        "backfillStartDate": FIRST,
+    });
+    let path = "production/group_bys/team/g";
+    staged.workspace.write(path, &conf.to_string());
+}
+
+#[test]
+fn a_dependency_with_a_derived_name_and_a_partition_of_its_own_gates() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let derived = |spec: &str| {
+        let entry = json!({"name": "wait_for_lake.a_ds", "spec": spec, "start": null, "end": null});
+        entry.to_string()
+    };
+    group_by(&staged, &[&derived("lake.a/ds={{ ds }}")]);
+    let plan = staged.run(&["plan", "team.g"]).expect(0);
+    shows(&plan, "days: 3 run");
+    group_by(&staged, &[&derived("lake.a/ds={{ ds }}/hr=23")]);
+    let plan = staged.run(&["plan", "team.g"]).expect(0);
+    shows(&plan, "days: 3 waiting");
+    group_by(&staged, &["ops.signals/ds={{ ds }}"]);
+    shows(
+        &staged.run(&["plan", "team.g"]).expect(0),
+        "waits for ops.signals (dependency) 2026-01-01..2026-01-03, which does not exist",
+    );
+}
+
+#[test]
+fn a_template_in_another_form_than_the_partitions_stops_nobody() {
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.a"])]);
+    depends(&staged, &["lake.a/ds={{ ds.replace('-', '') }}"]);
+    staged.set_source("lake.a", days(FIRST, "2026-01-02"));
+    let text = "the template of a dependency on lake.a writes yyyyMMdd";
+    shows(&staged.run(&["check"]).expect(0), text);
+    shows(&staged.run(&["plan"]).expect(0), text);
+    staged.run(&["materialize"]).expect(3);
+    assert_eq!(staged.filled("one"), days(FIRST, "2026-01-02"));
+    assert_eq!(staged.filled("two"), days(FIRST, "2026-01-02"));
+    // Where partitions are written like that, the template tells so.
+    set_values(&staged, "lake.a", &["20260101", "20260102", "20260103"]);
+    let checked = staged.run(&["check"]).expect(0);
+    assert!(!checked.text().contains(text), "{}", checked.text());
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("two"), all_days());
+}
+
 #[test]
 fn a_dependency_that_is_not_understood_excludes_its_conf_at_its_place() {
     let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.b"])]);
@@ -166,7 +242,7 @@ fn a_dependency_that_is_not_understood_excludes_its_conf_at_its_place() {
         ("ice.lake.a/ds={{ ds }}", "is in the catalog `ice`"),
         ("s3://bucket/a/ds={{ ds }}", "names a path"),
         ("lake.a/ds={{ dag_run.conf }}", "is not known"),
-        ("lake.a/ds={{ ds }},hr=23", "is more than one template"),
+        ("lake.a/ds={{ ds }},hr=23", "is a template with other text"),
         ("lake.a/ds=${ds}", "template of another kind"),
         ("lake.a ds={{ ds }}", "a template that is not known"),
     ] {
@@ -520,6 +596,8 @@ fn a_day_that_will_never_be_is_not_ready_and_not_done() {
     shows(&ended, "excluded staging_query/team.one/backfill");
     shows(&ended, "none of the days that were asked for can be filled");
     staged.run(&["materialize", "--ds", "2026-01-04"]).expect(2);
+    let ended = staged.run(&["materialize", "--start-ds", "2026-01-04"]);
+    shows(&ended.expect(2), "after the last closed day");
     let ended = staged
         .run(&["materialize", "--end-ds", "2026-01-04"])
         .expect(0);
@@ -596,6 +674,10 @@ fn fields_of_another_meaning_are_not_passed_over() {
             checked.text()
         );
     }
+    let settings = "\"metaData\": {\"executionInfo\": {\"scheduleCron\": \"0 3 * * *\"},";
+    let with_settings = text.replacen("\"metaData\": {", settings, 1);
+    staged.workspace.write(ONE, &with_settings);
+    shows(&staged.run(&["check"]).expect(0), "foreign-settings");
     let empty = crate::support::Workspace::empty();
     empty.write("teams.py", "");
     empty.write("compiled/joins/team/x", "{}");

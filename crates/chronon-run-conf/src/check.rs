@@ -323,7 +323,7 @@ fn check_foreign_fields<T>(file: &ConfFile<T>) -> Vec<Diagnostic> {
         .into_iter()
         .filter(|field| file.text.contains(&format!("\"{field}\"")));
     let named: Vec<&str> = named.collect();
-    if named.is_empty() {
+    if named.is_empty() && !file.text.contains("\"executionInfo\"") {
         return Vec::new();
     }
     let tree: serde_json::Value = serde_json::from_str(&file.text).unwrap_or_default();
@@ -335,7 +335,16 @@ fn check_foreign_fields<T>(file: &ConfFile<T>) -> Vec<Diagnostic> {
             .at(place(file, field, None))
             .hint("compile the conf with Chronon's compile.py, or run it with Zipline")
     };
-    named.into_iter().filter(changes).map(finding).collect()
+    let settings = tree.pointer("/metaData/executionInfo");
+    let settings = settings.filter(|found| found.as_object().is_some_and(|all| !all.is_empty()));
+    let unused = settings.map(|_| {
+        let message = "`executionInfo` is a field of Zipline's fork of Chronon: its schedule, environment and Spark properties are not used";
+        Diagnostic::warning("foreign-settings", message)
+            .at(place(file, "executionInfo", None))
+            .hint("set them in the conf's `metaData`, in teams.json or in workspace.toml")
+    });
+    let fields = named.into_iter().filter(changes).map(finding);
+    fields.chain(unused).collect()
 }
 
 /// Whether the tree has the field with a value other than nothing and Chronon's own.
@@ -418,15 +427,17 @@ fn check_query_inputs(file: &ConfFile<StagingQuery>) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
-    let tables: Vec<&str> = read.tables.iter().map(TableName::as_str).collect();
+    let is_newest = |table: &&TableName| read.newest.contains(*table);
+    let (newest, daily): (Vec<&TableName>, Vec<&TableName>) =
+        read.tables.iter().partition(is_newest);
     let unclear: Vec<&str> = read.unclear.iter().map(String::as_str).collect();
     let hint = "say what to wait for in `metaData.dependencies`, or with `dependencies` of an `[[override]]` in workspace.toml (an empty list waits for nothing)";
     let at = || place(file, "query", None);
-    let found = (!tables.is_empty()).then(|| {
+    let found = (!read.tables.is_empty()).then(|| {
         let message = format!(
-            "`{}` declares no dependencies: each day waits for that day of {}, which its SQL reads",
+            "`{}` declares no dependencies: {}",
             meta.name,
-            tables.join(", ")
+            waits(&daily, &newest)
         );
         Diagnostic::warning("derived-dependencies", message)
             .at(at())
@@ -443,6 +454,24 @@ fn check_query_inputs(file: &ConfFile<StagingQuery>) -> Vec<Diagnostic> {
             .hint(hint)
     });
     found.into_iter().chain(open).collect()
+}
+
+/// What a query without dependencies waits for, by how its SQL reads its tables.
+fn waits(daily: &[&TableName], newest: &[&TableName]) -> String {
+    let names = |tables: &[&TableName]| {
+        let names: Vec<&str> = tables.iter().map(|table| table.as_str()).collect();
+        names.join(", ")
+    };
+    let of_day = (!daily.is_empty()).then(|| {
+        let tables = names(daily);
+        format!("each day waits for that day of {tables}, which its SQL reads")
+    });
+    let of_any = (!newest.is_empty()).then(|| {
+        let tables = names(newest);
+        format!("no day of {tables} is waited for, of which it reads the newest (`max_date`)")
+    });
+    let both: Vec<String> = of_day.into_iter().chain(of_any).collect();
+    both.join("; ")
 }
 
 /// The Driver compares dates as text and accepts any (engine-semantics 1, [5.1]).

@@ -87,11 +87,17 @@ impl Dependency {
                     );
                 }
                 Some(expression) => {
-                    let value = day_of(expression, daily)?;
+                    let of_template = day_of(expression, daily);
+                    // The expression alone may be found in the table's name first.
+                    let DayValue { offset, format, .. } =
+                        of_template.map_err(|error| DependencyError {
+                            fragment: value.trim().to_owned(),
+                            ..error
+                        })?;
                     day = Some(DayPartition {
                         column,
-                        offset: value.offset,
-                        format: value.format,
+                        offset,
+                        format,
                     });
                 }
                 None => sub_partitions.push((column, literal(value, piece)?)),
@@ -246,7 +252,10 @@ fn template<'a>(value: &'a str, piece: &str) -> Result<Option<&'a str>, Dependen
         .and_then(|rest| rest.strip_suffix("}}"));
     match inside.filter(|inside| !inside.contains("{{")) {
         Some(inside) => Ok(Some(inside.trim())),
-        None => wrong(piece, format!("`{}` is more than one template", value)),
+        None => wrong(
+            piece,
+            format!("`{value}` is a template with other text; one template names the day"),
+        ),
     }
 }
 
@@ -283,6 +292,22 @@ struct DayValue {
     format: PartitionFormat,
     /// An instant that is not yet written as text.
     instant: bool,
+}
+
+impl DayValue {
+    /// Whether it is text of the form yyyy-MM-dd.
+    fn is_iso_text(&self) -> bool {
+        self.format.is_iso() && !self.instant
+    }
+}
+
+/// `replace('-', '')` of a day.
+fn without_dashes(mut value: DayValue, arguments: &[&str]) -> Option<DayValue> {
+    let [dash, nothing] = two(arguments)?;
+    let removes = unquoted(dash) == Some("-") && unquoted(nothing) == Some("");
+    (removes && value.is_iso_text()).then_some(())?;
+    value.format = "yyyyMMdd".parse().ok()?;
+    Some(value)
 }
 
 fn day_of(expression: &str, daily: bool) -> Result<DayValue, DependencyError> {
@@ -322,9 +347,10 @@ impl Expression {
         if let Some(arguments) = call(text, "macros.ds_add") {
             let [day, days] = two(&arguments)?;
             let mut value = self
-                .read(day)
-                .filter(|value| value.format.is_iso() && !value.instant)?;
-            value.offset = value.offset.checked_add(days.trim().parse().ok()?)?;
+                .read(argument(day, "ds"))
+                .filter(DayValue::is_iso_text)?;
+            let days: i32 = argument(days, "days").parse().ok()?;
+            value.offset = value.offset.checked_add(days)?;
             return Some(value);
         }
         if let Some(arguments) = call(text, "macros.ds_format") {
@@ -346,7 +372,9 @@ impl Expression {
             "next_ds" => (1, false, false, false),
             "next_ds_nodash" => (1, true, false, false),
             "data_interval_start" | "execution_date" | "logical_date" => (0, false, true, true),
-            "data_interval_end" => (1, false, true, false),
+            "dag_run.logical_date" | "dag_run.execution_date" => (0, false, true, true),
+            "prev_execution_date" => (-1, false, true, false),
+            "data_interval_end" | "next_execution_date" => (1, false, true, false),
             _ => return None,
         };
         let format = match nodash {
@@ -361,6 +389,9 @@ impl Expression {
     }
 
     fn filtered(&self, mut value: DayValue, filter: &str) -> Option<DayValue> {
+        if let Some(arguments) = call(filter.trim(), "replace") {
+            return without_dashes(value, &arguments);
+        }
         if !value.instant {
             return None;
         }
@@ -374,10 +405,13 @@ impl Expression {
     }
 
     /// `x.strftime('…')`, `x.format('…')`, `x.to_date_string()`, `x.date()`, `x.add(days=1)`,
-    /// `x.subtract(days=1)` of an instant.
+    /// `x.subtract(days=1)` of an instant; `x.replace('-', '')` of a day.
     fn method(&self, text: &str) -> Option<DayValue> {
         let (object, rest) = rsplit(text, '.')?;
         let (method, arguments) = rest.strip_suffix(')')?.split_once('(')?;
+        if let Some(arguments) = call(rest, "replace") {
+            return without_dashes(self.read(object)?, &arguments);
+        }
         let mut value = self.read(object).filter(|value| value.instant)?;
         match method.trim() {
             "strftime" => value.format = PartitionFormat::of_strftime(unquoted(arguments)?)?,
@@ -407,7 +441,12 @@ impl Expression {
             .find_map(|(operator, sign)| Some((rsplit(text, operator)?, sign)))?;
         let (left, right) = at;
         let right = right.trim();
-        let arguments = call(right, "macros.timedelta").or_else(|| call(right, "timedelta"))?;
+        let spans = [
+            "macros.timedelta",
+            "timedelta",
+            "macros.dateutil.relativedelta.relativedelta",
+        ];
+        let arguments = spans.into_iter().find_map(|name| call(right, name))?;
         let [days] = arguments.as_slice() else {
             return None;
         };
@@ -476,6 +515,13 @@ fn call<'a>(text: &'a str, name: &str) -> Option<Vec<&'a str>> {
     arguments.push(rest.trim());
     arguments.reverse();
     Some(arguments)
+}
+
+/// The value of an argument that may be written as `name=value`.
+fn argument<'a>(text: &'a str, name: &str) -> &'a str {
+    let named = text.trim().strip_prefix(name).map(str::trim_start);
+    let value = named.and_then(|rest| rest.strip_prefix('='));
+    value.unwrap_or(text).trim()
 }
 
 fn two<'a>(arguments: &[&'a str]) -> Option<[&'a str; 2]> {
@@ -551,6 +597,20 @@ mod tests {
                 "-1 yyyyMMdd",
             ),
             ("execution_date.to_date_string()", "0 yyyy-MM-dd"),
+            ("macros.ds_add(ds, days=-1)", "-1 yyyy-MM-dd"),
+            ("macros.ds_add(ds=ds, days = 2)", "2 yyyy-MM-dd"),
+            ("ds.replace('-', '')", "0 yyyyMMdd"),
+            (
+                "macros.ds_add(ds, -1) | replace(\"-\", \"\")",
+                "-1 yyyyMMdd",
+            ),
+            ("prev_execution_date.strftime('%Y-%m-%d')", "-1 yyyy-MM-dd"),
+            ("next_execution_date | ds", "1 yyyy-MM-dd"),
+            ("dag_run.logical_date | ds", "0 yyyy-MM-dd"),
+            (
+                "(execution_date + macros.dateutil.relativedelta.relativedelta(days=-2)) | ds",
+                "-2 yyyy-MM-dd",
+            ),
         ] {
             assert_eq!(day(template, true), meaning, "{template}");
         }
@@ -570,6 +630,8 @@ mod tests {
             "macros.ds_add(ds_nodash, -1)",
             "macros.datetime.now()",
             "ds | upper",
+            "ds.replace('-', '/')",
+            "ds_nodash.replace('-', '')",
             "var.value.x",
             "",
             "macros.ds_format(ds, '%Y%m%d', '%Y')",

@@ -29,6 +29,6 @@ pub use model::{
     ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
 };
 pub use repo::{BYTE_ORDER_MARK, ConfFile, ConfRepo, Loaded};
-pub use tables_read::{TablesRead, tables_read};
+pub use tables_read::{TablesRead, max_date_tables, tables_read};
 pub use teams::{Env, Teams};
 pub use view::{AnyConf, ConfView};

@@ -4,7 +4,7 @@
 //! dialect, while no parser knows all of Spark's syntax. Names of common table expressions count within
 //! their scope only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::TableName;
 use sqlparser::{
@@ -17,8 +17,12 @@ use sqlparser::{
 pub struct TablesRead {
     /// The tables, each once.
     pub tables: BTreeSet<TableName>,
+    /// Those of them of which only the newest day is read, that of a `max_date` macro.
+    pub newest: BTreeSet<TableName>,
     /// What cannot be told, in words: names with macros, other catalogs, files, text that is no SQL.
     pub unclear: BTreeSet<String>,
+    /// How often each table is read.
+    reads: BTreeMap<TableName, usize>,
 }
 
 /// Stands for a macro. No table has such a name.
@@ -65,7 +69,27 @@ pub fn tables_read(query: &str, setups: &[String]) -> TablesRead {
         scan.run();
         views.extend(temporary_view(&tokens));
     }
+    let mut macros: BTreeMap<TableName, usize> = BTreeMap::new();
+    for table in max_date_tables(query) {
+        *macros.entry(table).or_default() += 1;
+    }
+    let only_newest = |(table, reads): &(&TableName, &usize)| macros.get(*table) >= Some(*reads);
+    let newest = found.reads.iter().filter(only_newest);
+    found.newest = newest.map(|(table, _)| table.clone()).collect();
     found
+}
+
+/// The table of each `{{ max_date(table=db.t) }}` (§4.4), as often as it is named.
+pub fn max_date_tables(query: &str) -> impl Iterator<Item = TableName> {
+    query.split("{{").skip(1).filter_map(|rest| {
+        let inside = rest.split_once("}}")?.0.trim();
+        let arguments = inside.strip_prefix("max_date")?.trim();
+        let arguments = arguments.strip_prefix('(')?.strip_suffix(')')?;
+        let table = arguments
+            .split(',')
+            .find_map(|argument| argument.trim().strip_prefix("table="))?;
+        table.trim().parse().ok()
+    })
 }
 
 /// The tokens that count: no white space, no comments. `None` if a string or comment does not end.
@@ -404,6 +428,7 @@ impl<'a> Scan<'a> {
             [name] if self.is_known(name) => return,
             [name] => match TableName::new("default", name) {
                 Ok(table) => {
+                    *self.found.reads.entry(table.clone()).or_default() += 1;
                     self.found.tables.insert(table);
                     return;
                 }
@@ -414,6 +439,7 @@ impl<'a> Scan<'a> {
             }
             [namespace, name] => match TableName::new(namespace, name) {
                 Ok(table) => {
+                    *self.found.reads.entry(table.clone()).or_default() += 1;
                     self.found.tables.insert(table);
                     return;
                 }
@@ -551,6 +577,21 @@ mod tests {
         let found = tables_read("SELECT * FROM v JOIN b.b", &setups);
         let tables: Vec<&str> = found.tables.iter().map(TableName::as_str).collect();
         assert_eq!(tables, ["a.a", "b.b"]);
+    }
+
+    #[test]
+    fn tables_of_max_date_are_read_for_any_day_unless_they_are_read_otherwise_too() {
+        let newest = |query: &str| {
+            let found = tables_read(query, &[]);
+            let names: Vec<&str> = found.newest.iter().map(TableName::as_str).collect();
+            names.join(" ")
+        };
+        let once = "SELECT * FROM a.a JOIN b.b WHERE a.a.ds = '{{ max_date(table=a.a) }}'";
+        assert_eq!(newest(once), "a.a");
+        let twice = format!("{once} UNION ALL SELECT * FROM a.a WHERE ds = '{{{{ ds }}}}'");
+        assert_eq!(newest(&twice), "");
+        assert_eq!(newest(&format!("{once} UNION ALL {once}")), "a.a");
+        assert_eq!(newest("SELECT '{{ max_date(table=c.c) }}' FROM a.a"), "");
     }
 
     #[test]

@@ -190,6 +190,18 @@ pub struct TableState {
     pub stamps: BTreeMap<Ds, i64>,
 }
 
+impl TableState {
+    /// Whether its partitions are plain days, none of them in this format, so that a guess of it is wrong.
+    #[must_use]
+    pub fn contradicts(&self, format: &PartitionFormat) -> bool {
+        let mut listed = self.partitions.values();
+        let mut odd = self.partitions.values().flat_map(Partitions::odd_values);
+        self.day_format.is_none()
+            && listed.any(|partitions| !partitions.days().is_empty())
+            && !odd.any(|value| format.read(value).is_some())
+    }
+}
+
 /// What a catalog showed at one moment.
 ///
 /// A table that was asked for and is not there is `Some(None)`; one that was not asked for is `None`.

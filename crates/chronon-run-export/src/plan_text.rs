@@ -655,9 +655,12 @@ fn blames(inputs: &[MissingInput]) -> String {
         if blame.missing.is_empty() {
             format!("{who} ({role}), which does not exist")
         } else {
-            let check = blame.check.as_ref();
-            let check = check.map_or(String::new(), |check| format!(": {check}"));
-            format!("{who} ({role}) {}{check}", blame.missing)
+            let why = match (&blame.check, blame.no_table) {
+                (Some(check), _) => format!(": {check}"),
+                (None, true) => ", which does not exist".to_owned(),
+                (None, false) => String::new(),
+            };
+            format!("{who} ({role}) {}{why}", blame.missing)
         }
     };
     inputs.iter().map(one).collect::<Vec<_>>().join("; ")

@@ -92,7 +92,7 @@ impl Graph {
                 Err(error) => diagnostics.push(
                     Diagnostic::error("bad-table-name", error.to_string())
                         .at(Location::file(conf.path))
-                        .hint("check `outputNamespace` here or `namespace` in teams.json, and the source tables"),
+                        .hint("check `outputNamespace` here or `namespace` in teams.json, and the source tables; tables of other catalogs (`catalog.namespace.table`) are not supported"),
                 ),
             }
         }

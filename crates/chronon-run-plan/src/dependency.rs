@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_conf::{Dependency, MetaData, StagingQuery, tables_read};
+use chronon_run_conf::{Dependency, MetaData, StagingQuery, max_date_tables, tables_read};
 use chronon_run_core::{Ds, PartitionFormat, TableName, TableSpec};
 
 use crate::{
@@ -42,7 +42,12 @@ pub(crate) fn overriding(
         let daily = meta.is_daily();
         let texts = meta.dependencies.iter().flatten();
         for found in texts.filter_map(|text| Dependency::parse(text, daily).ok()) {
-            let is_source = inputs.iter().any(|input| input.spec.table == found.table);
+            // What chronon-ai derives names the partitions of the source and no others.
+            let is_source = inputs.iter().any(|input| {
+                let own = &input.spec.sub_partitions;
+                let mut named = found.sub_partitions.iter();
+                input.spec.table == found.table && named.all(|wanted| own.contains(wanted))
+            });
             if found.derived && is_source {
                 continue;
             }
@@ -112,10 +117,8 @@ pub(crate) fn read_by_query(
     partition_column: &str,
 ) -> Vec<Input> {
     let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
-    let newest: Vec<Input> = macro_tables(&conf.query, partition_column).collect();
-    let some_day = |table: &TableName| newest.iter().any(|input| input.spec.table == *table);
     let daily = read.tables.into_iter();
-    let daily = daily.filter(|table| table != output && !some_day(table));
+    let daily = daily.filter(|table| table != output && !read.newest.contains(table));
     daily
         .map(|table| Input {
             spec: TableSpec {
@@ -139,23 +142,19 @@ pub(crate) fn macro_tables<'a>(
     query: &'a str,
     partition_column: &'a str,
 ) -> impl Iterator<Item = Input> + 'a {
-    query.split("{{").skip(1).filter_map(move |rest| {
-        let inside = rest.split_once("}}")?.0.trim();
-        let arguments = inside.strip_prefix("max_date(")?.strip_suffix(')')?;
-        let table = arguments
-            .split(',')
-            .find_map(|argument| argument.trim().strip_prefix("table="))?;
-        Some(Input {
-            spec: table.trim().parse().ok()?,
-            day_column: partition_column.to_owned(),
-            role: Role::Dependency,
-            need: Need::Table,
-            from: None,
-            until: None,
-            gates: false,
-            follows_times: false,
-            producer: None,
-        })
+    max_date_tables(query).map(move |table| Input {
+        spec: TableSpec {
+            table,
+            sub_partitions: Vec::new(),
+        },
+        day_column: partition_column.to_owned(),
+        role: Role::Dependency,
+        need: Need::Table,
+        from: None,
+        until: None,
+        gates: false,
+        follows_times: false,
+        producer: None,
     })
 }
 

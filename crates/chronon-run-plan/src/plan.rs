@@ -233,6 +233,9 @@ pub struct MissingInput {
     pub missing: RangeSet,
     /// What the input is to the asset, e.g. `left` or `source of part x`.
     pub role: String,
+    /// Whether the table does not exist, and no asset fills it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_table: bool,
     /// Which data check one of these days did not pass, if they are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,

@@ -210,7 +210,11 @@ impl Planner<'_> {
             (after, Reason::AfterAsOf),
         ];
         if days.is_empty() && outside.iter().all(|(days, _)| days.is_empty()) {
-            return Err(outside_conf);
+            let begins_later = asset.from.is_some_and(|from| from > end);
+            return Err(match self.request.start_ds {
+                Some(asked) if asked > closed && !begins_later => Reason::AfterAsOf,
+                _ => outside_conf,
+            });
         }
         Ok(Target {
             days,
@@ -680,6 +684,7 @@ impl Planner<'_> {
                 .producer
                 .and_then(|producer| self.check_failed(producer, &missing));
             let missing = MissingInput {
+                no_table: asset.is_none() && !available.table,
                 check,
                 table: input.spec.table.clone(),
                 asset,

@@ -1,7 +1,7 @@
 //! What some inputs wait for and no partition is, though the table has days: values of other partition
 //! columns, and days in another format than the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName, TableState};
 
@@ -34,6 +34,26 @@ pub fn unmet<'a>(
         no_value(input, state).or_else(|| other_format(input, state))
     });
     found.collect()
+}
+
+/// Tables of which a dependency writes the days in a format that its partitions do not have.
+#[must_use]
+pub fn misread(
+    formats: &BTreeMap<TableName, PartitionFormat>,
+    snapshot: &CatalogSnapshot,
+) -> BTreeSet<Unmet> {
+    let wrong = formats.iter().filter(|(table, format)| {
+        let state = snapshot.table(table);
+        state.is_some_and(|state| state.contradicts(format))
+    });
+    let unmet = |(table, format): (&TableName, &PartitionFormat)| Unmet {
+        table: table.clone(),
+        text: format!(
+            "the template of a dependency on {table} writes {format}, and its partitions are days of the form yyyy-MM-dd: those are waited for"
+        ),
+        hint: "correct the template, e.g. `ds={{ ds }}`".to_owned(),
+    };
+    wrong.map(unmet).collect()
 }
 
 /// Of the sub-partitions of an input the first one that no partition has.

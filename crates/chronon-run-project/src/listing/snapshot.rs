@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
 use chronon_run_plan::{
-    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns,
+    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, misread, other_columns,
     undated_view_text, undated_views, unmet,
 };
 
@@ -36,7 +36,8 @@ impl Looked {
         let read = selected
             .iter()
             .flat_map(|&index| &graph.assets[index].inputs);
-        let unmet = unmet(read.clone(), &snapshot);
+        let mut unmet = unmet(read.clone(), &snapshot);
+        unmet.extend(misread(&graph.formats, &snapshot));
         let mut inputs = Tables::new();
         for input in read {
             if input.producer.is_none() && input.need != chronon_run_plan::Need::Table {
@@ -112,7 +113,7 @@ fn extended(
         known.extend(more);
         found = bases(&snapshot, &declared);
     }
-    snapshot.read_with(&formats(context));
+    snapshot.read_with(&formats_of(context, &snapshot));
     Ok((snapshot, found))
 }
 
@@ -139,9 +140,26 @@ pub fn resolved(
 
 /// The same snapshot, for a step's script: days of sources in other formats are read.
 pub fn read(context: &Project, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
+    let formats = formats_of(context, snapshot);
     let mut snapshot = snapshot.clone();
-    snapshot.read_with(&formats(context));
+    snapshot.read_with(&formats);
     snapshot
+}
+
+/// [`formats`] without those that a dependency tells and the table's partitions contradict: a mistake in one
+/// conf must not make the table's days unreadable for all.
+pub fn formats_of(context: &Project, snapshot: &CatalogSnapshot) -> Formats {
+    let settings = &context.workspace.sources;
+    let declared = |table: &TableName| {
+        let found = settings.get(table);
+        found.is_some_and(|found| found.partition_format.is_some())
+    };
+    let mut formats = formats(context);
+    formats.retain(|table, (format, _)| {
+        let state = snapshot.table(table);
+        declared(table) || !state.is_some_and(|state| state.contradicts(format))
+    });
+    formats
 }
 
 /// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a

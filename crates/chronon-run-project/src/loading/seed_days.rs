@@ -156,8 +156,9 @@ fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> O
     let iso = PartitionFormat::iso();
     let is_day = |value: &str| format.unwrap_or(&iso).read(value).is_some();
     if let Some((path, line, value)) = prepared.no_day(column, &is_day) {
+        let form = format.map_or("YYYY-MM-DD".to_owned(), PartitionFormat::to_string);
         let message = format!(
-            "{}:{line}: `{value}` in column `{column}` is no day of the form YYYY-MM-DD (seed {})",
+            "{}:{line}: `{value}` in column `{column}` is no day of the form {form} (seed {})",
             path.display(),
             seed.table
         );
@@ -176,7 +177,7 @@ fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> O
             )
         });
         return Some(finding.hint(format!(
-            "no day of this seed is found, so everything that reads it waits; write the days as YYYY-MM-DD{}",
+            "no day of this seed is found, so everything that reads it waits; write the days as {form}{}",
             other.unwrap_or_default()
         )));
     }

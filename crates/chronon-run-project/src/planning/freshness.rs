@@ -17,7 +17,7 @@ use crate::{
     listing::{
         left_times,
         session::CatalogSession,
-        snapshot::{formats, resolved},
+        snapshot::{formats_of, resolved},
     },
     loading::project::Project,
     planning::filled::conf_of,
@@ -35,7 +35,8 @@ pub fn read(
     let (assets, slices) = memory_wanted(world.graph, selected);
     let memory = ledger.memory(&assets, &slices);
     let wanted = evidence_wanted(world, selected, &memory, depth);
-    let now = warehouse.evidence(&context.workspace, &wanted, None, &formats(context));
+    let formats = formats_of(context, world.snapshot);
+    let now = warehouse.evidence(&context.workspace, &wanted, None, &formats);
     let mut freshness = Freshness {
         memory,
         now,
@@ -114,7 +115,7 @@ impl Recording<'_> {
         let (asset, snapshot) = &resolved(self.context, self.warehouse, asset, snapshot);
         let wanted = inputs_seen(asset, &RangeSet::from(job.range), snapshot);
         let workspace = &self.context.workspace;
-        let formats = formats(self.context);
+        let formats = formats_of(self.context, snapshot);
         let mut seen = self
             .warehouse
             .evidence(workspace, &wanted, Some(snapshot), &formats);
