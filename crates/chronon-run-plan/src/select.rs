@@ -44,6 +44,14 @@ pub enum SelectionError {
     /// The glob does not parse, or nothing follows the method.
     #[error("`{0}` is not a selector")]
     Malformed(String),
+    /// What matches are not tables that backfills fill.
+    #[error("`{term}` matches no table that a backfill fills, only {}: name one of these", .assets.join(", "))]
+    OtherModes {
+        /// The selector.
+        term: String,
+        /// The assets that match, and with more than [`NAMED`] of them how many more there are.
+        assets: Vec<String>,
+    },
     /// Nothing in the workspace matches.
     #[error("`{term}` matches no asset{}", .nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default())]
     MatchesNothing {
@@ -162,7 +170,7 @@ impl Selection {
         for terms in &self.include {
             let matched = intersection(graph, terms, every_mode, true, states)?;
             if matched.is_empty() && !terms.iter().any(Term::is_state) {
-                return Err(nothing(graph, terms));
+                return Err(nothing(graph, terms, states));
             }
             selected.extend(matched);
         }
@@ -216,8 +224,25 @@ impl Selection {
     }
 }
 
-fn nothing(graph: &Graph, terms: &[Term]) -> SelectionError {
+/// How many assets an error names.
+const NAMED: usize = 5;
+
+fn nothing(graph: &Graph, terms: &[Term], states: &States) -> SelectionError {
     let texts: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
+    let others = intersection(graph, terms, true, true, states).unwrap_or_default();
+    if !others.is_empty() {
+        let named = others.iter().take(NAMED);
+        let mut assets: Vec<String> = named
+            .map(|&index| format!("`{}`", graph.assets[index].id))
+            .collect();
+        if others.len() > NAMED {
+            assets.push(format!("{} more", others.len() - NAMED));
+        }
+        return SelectionError::OtherModes {
+            term: texts.join(","),
+            assets,
+        };
+    }
     let wanted = texts.first().map_or("", |text| text.trim_matches('+'));
     let names = graph.assets.iter().map(|asset| asset.id.conf.name.as_str());
     let nearest = names

@@ -593,6 +593,7 @@ fn a_wrong_selector_says_what_is_right() {
         error("stays.sesions.v1"),
         "`stays.sesions.v1` matches no asset; did you mean `stays.sessions.v1`?"
     );
+    assert_eq!(error("stays.bookings.guest_rt_v1"), "");
     assert_eq!(
         error("colour:blue"),
         "`colour:blue`: there is no selection method `colour` (known: team, type, mode, tag, path, source, table, state)"
