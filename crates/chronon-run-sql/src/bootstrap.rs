@@ -9,10 +9,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     day::DayColumn,
+    derive,
     order::java_map_order,
     script::{Script, ident, indent, list, text},
     source,
 };
+
+/// What the feature of a contextual source has before the name of the column that it repeats.
+const CONTEXTUAL: &str = "ext_contextual_";
 
 /// One bootstrap part.
 pub(super) struct Bootstrap {
@@ -36,8 +40,8 @@ pub(super) struct Additions {
     parts: Vec<Bootstrap>,
     /// `(column, SQL type)` of external sources, with those that only feed a contextual one.
     external: Vec<(String, String)>,
-    /// The left columns by which external sources are asked.
-    external_keys: Vec<String>,
+    /// The left columns by which external sources are asked, with their SQL types.
+    external_keys: Vec<(String, String)>,
     /// The external columns that end up in the output.
     pub(super) external_features: Vec<String>,
 }
@@ -78,8 +82,12 @@ impl Additions {
         }
         let mapping = part.key_mapping.as_ref();
         let keys = schema(part.source.key_schema.as_ref()).into_iter();
-        let left = keys.map(|(key, _)| left_column(mapping, &key).to_owned());
-        self.external_keys.extend(left);
+        let keys = keys.map(|(key, kind)| (left_column(mapping, &key).to_owned(), kind));
+        let keys: Vec<(String, String)> = keys.collect();
+        if !is_contextual(part) {
+            self.external.extend(keys.clone());
+        }
+        self.external_keys.extend(keys);
         if is_contextual(part) {
             let values = schema(part.source.value_schema.as_ref());
             self.external.extend(values);
@@ -89,8 +97,28 @@ impl Additions {
 
     /// The columns of external sources, with the names that they are asked by.
     pub(super) fn external_columns(&self) -> Vec<String> {
-        let columns = self.external.iter().map(|(name, _)| name.clone());
-        columns.chain(self.external_keys.iter().cloned()).collect()
+        let columns = self.external.iter().chain(&self.external_keys);
+        columns.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The keys of external sources that are no left columns: columns of the output that are NULL.
+    pub(super) fn lacking_keys(&self, left: &[String]) -> Vec<String> {
+        let asked = self.external.iter().map(|(name, _)| name);
+        let asked = asked.filter(|name| self.external_keys.iter().any(|(key, _)| key == *name));
+        let mut lacking: Vec<String> = Vec::new();
+        for name in asked {
+            let value = self.external_features.contains(name) || self.own_of_contextual(name);
+            if !left.contains(name) && !lacking.contains(name) && !value {
+                lacking.push(name.clone());
+            }
+        }
+        lacking
+    }
+
+    /// Whether the column is the one that a contextual feature repeats.
+    fn own_of_contextual(&self, name: &str) -> bool {
+        let feature = format!("{CONTEXTUAL}{name}");
+        self.external.iter().any(|(column, _)| *column == feature)
     }
 
     /// The types of the columns of external sources.
@@ -149,13 +177,27 @@ impl Additions {
         names.collect()
     }
 
-    /// A field of each part that has it.
-    fn values(&self, field: &String) -> Vec<String> {
-        let parts = self.parts.iter().enumerate();
-        let having = parts.filter(|(_, part)| part.fields.contains(field));
-        having
-            .map(|(index, _)| format!("b{}.{}", index + 1, ident(field)))
-            .collect()
+    /// The value of a column: the left's own, else that of the first part that has one. A contextual
+    /// feature and the column of its own name have one value. `None` if nothing has the column.
+    fn value(&self, name: &str, left: &[String]) -> Option<String> {
+        let own = name.strip_prefix(CONTEXTUAL).unwrap_or(name);
+        let names = match self.own_of_contextual(own) {
+            true => vec![own.to_owned(), format!("{CONTEXTUAL}{own}")],
+            false => vec![name.to_owned()],
+        };
+        let mut values = Vec::new();
+        for name in &names {
+            let of_left = left.contains(name).then(|| format!("l.{}", ident(name)));
+            let parts = self.parts.iter().enumerate();
+            let having = parts.filter(|(_, part)| part.fields.contains(name));
+            let ready = having.map(|(index, _)| format!("b{}.{}", index + 1, ident(name)));
+            values.extend(of_left.into_iter().chain(ready));
+        }
+        match values.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            many => Some(format!("COALESCE({})", many.join(", "))),
+        }
     }
 
     /// The fields of the parts, as `(field of the conf, name)`.
@@ -167,30 +209,17 @@ impl Additions {
     /// The added columns as `(name, expression)`, over the left row `l` and the parts' aliases.
     fn columns(&self, left: &[String]) -> Vec<(String, String)> {
         let mut columns: Vec<(String, String)> = Vec::new();
-        for field in self.parts.iter().flat_map(|part| &part.fields) {
-            if left.contains(field) || columns.iter().any(|(name, _)| name == field) {
+        let fields = self.parts.iter().flat_map(|part| &part.fields);
+        let external = self.external.iter();
+        let external = external.map(|(name, kind)| (name, format!("CAST(NULL AS {kind})")));
+        let all = fields
+            .map(|field| (field, "NULL".to_owned()))
+            .chain(external);
+        for (name, nothing) in all {
+            if left.contains(name) || columns.iter().any(|(column, _)| column == name) {
                 continue;
             }
-            let values = self.values(field);
-            let value = match values.len() {
-                1 => values.concat(),
-                _ => format!("COALESCE({})", values.join(", ")),
-            };
-            columns.push((field.clone(), value));
-        }
-        for (name, data_type) in &self.external {
-            let known = columns.iter().any(|(column, _)| column == name);
-            if known || left.contains(name) {
-                continue;
-            }
-            // A contextual feature is the column of its own name, if there is one.
-            let own = name.strip_prefix("ext_contextual_").unwrap_or_default();
-            let found = columns.iter().find(|(column, _)| column == own);
-            let value = match found {
-                Some((_, value)) => value.clone(),
-                None if left.iter().any(|column| column == own) => format!("l.{}", ident(own)),
-                None => format!("CAST(NULL AS {data_type})"),
-            };
+            let value = self.value(name, left).unwrap_or(nothing);
             columns.push((name.clone(), value));
         }
         columns
@@ -222,9 +251,9 @@ impl Additions {
         // What the left has comes before what is ready.
         let mut lines: Vec<String> = left
             .iter()
-            .map(|name| match self.values(name).join(", ") {
-                ready if ready.is_empty() => format!("l.{}", ident(name)),
-                ready => format!("COALESCE(l.{0}, {ready}) AS {0}", ident(name)),
+            .map(|name| match self.value(name, left) {
+                Some(value) if value != format!("l.{}", ident(name)) => derive::line(name, &value),
+                _ => format!("l.{}", ident(name)),
             })
             .collect();
         lines.push(format!("{} AS matched_hashes", self.matched()));
@@ -344,7 +373,7 @@ impl Bootstrap {
         let is_field = |name: &String| !keys.contains(name) && *name != ds && *name != "ts";
         let mut fields: Vec<String> = columns.into_iter().filter(is_field).collect();
         fields.sort();
-        if fields.is_empty() {
+        if !source::has_selects(&query) && source::raw_columns(&table, tables).is_empty() {
             let why = format!("the columns of {table} are not known");
             return Err((format!("{title}.query.selects"), why));
         }

@@ -11,7 +11,7 @@ use super::{
     derive,
     group_by::{self, Target, Use, Values},
     script::{Output, Script, ident},
-    source::{self, LEFT_DAYS, Reach, Scan, Span},
+    source::{self, LeftOf, Reach, Scan, Span},
     types::{self, Shape},
 };
 
@@ -235,7 +235,7 @@ impl<'a> Steps<'a> {
         );
         if self.timed {
             script.cached(
-                LEFT_DAYS,
+                &LeftOf::Step.view(),
                 "left: the days of the rows own times, which late and early rows widen",
                 &format!("SELECT MIN(ts_ds) AS first_ds, MAX(ts_ds) AS last_ds FROM {LEFT_ROWS}"),
             );
@@ -325,19 +325,14 @@ impl<'a> Steps<'a> {
         }
         let instants = self.at_instants(part);
         let prefix = format!("part_{}", part.full_prefix);
-        let span = match (self.timed, instants) {
-            (false, _) => Span::Days(self.request.range),
-            (true, true) => Span::LeftDays(0),
-            (true, false) => Span::LeftDays(0).shifted(-1),
-        };
         group_by::setups(part.group_by, script);
-        let left = match instants {
-            true => self.uncovered(part, &prefix, LEFT_ROWS, script),
-            false => {
-                let rows = self.rows_with_keys(script);
-                self.uncovered(part, &prefix, rows, script)
-            }
+        let rows = match instants {
+            true => LEFT_ROWS,
+            false => self.rows_with_keys(script),
         };
+        let covered = self.additions.covers(&self.made_of(part), "");
+        let left = Self::uncovered(covered.as_deref(), &prefix, rows, script);
+        let span = self.part_span(part, covered.as_deref(), script);
         if instants {
             self.instants(&prefix, &left, &keys, script);
         }
@@ -453,13 +448,12 @@ impl<'a> Steps<'a> {
     /// The view of the left rows that a part is computed for: not those for which all of its
     /// features are bootstrapped.
     fn uncovered(
-        &self,
-        part: &OfflinePart<'_>,
+        covered: Option<&str>,
         prefix: &str,
         rows: &str,
         script: &mut Script<'_>,
     ) -> String {
-        let Some(covered) = self.additions.covers(&self.made_of(part), "") else {
+        let Some(covered) = covered else {
             return rows.to_owned();
         };
         let view = format!("{prefix}_left");
@@ -469,6 +463,37 @@ impl<'a> Steps<'a> {
             &format!("SELECT * FROM {rows} WHERE NOT {covered}"),
         );
         view
+    }
+
+    /// The days that a part is computed for: those of the left rows that need something of it.
+    fn part_span(
+        &self,
+        part: &OfflinePart<'_>,
+        covered: Option<&str>,
+        script: &mut Script<'_>,
+    ) -> Span {
+        let shift = i32::from(self.timed && !self.at_instants(part));
+        let Some(covered) = covered else {
+            return match self.timed {
+                true => Span::LeftDays(LeftOf::Step, -shift),
+                false => Span::Days(self.request.range),
+            };
+        };
+        let mut parts = self.conf.offline_parts();
+        let index = parts.position(|other| other.full_prefix == part.full_prefix);
+        let days = LeftOf::Part(index.unwrap_or_default());
+        let day = match self.timed {
+            true => "ts_ds".to_owned(),
+            false => ident(self.ds()),
+        };
+        script.cached(
+            &days.view(),
+            "bootstrapParts: the days of the rows that need something of this part",
+            &format!(
+                "SELECT MIN({day}) AS first_ds, MAX({day}) AS last_ds FROM {LEFT_ROWS} WHERE NOT {covered}"
+            ),
+        );
+        Span::LeftDays(days, -shift)
     }
 
     /// The distinct keys and times of the left; rows with a NULL key have no features.
@@ -540,6 +565,7 @@ impl<'a> Steps<'a> {
         let ds = ident(self.ds());
         // A join moves its keys to the front, one part after the other.
         let mut order = self.left_columns.clone();
+        order.extend(self.additions.lacking_keys(&self.left_columns));
         let mut features: Vec<(String, String)> = Vec::new();
         let mut joins = String::new();
         for (index, (part, values)) in parts.iter().enumerate() {
@@ -633,7 +659,7 @@ impl<'a> Steps<'a> {
         // The days of the rows' own times, also where the parts were filled by steps of their own. The
         // Driver's join-final reads those of the step only (hazard 3).
         let days = match self.timed && !instants {
-            true => Span::LeftDays(-1),
+            true => Span::LeftDays(LeftOf::Step, -1),
             false => Span::Days(self.part_range(part)),
         };
         Ok(format!(

@@ -36,6 +36,8 @@ mod upload;
 mod tests;
 
 #[cfg(test)]
+mod additions_tests;
+#[cfg(test)]
 mod followers_tests;
 
 use std::collections::BTreeMap;

@@ -19,20 +19,35 @@ use super::{
 pub(super) enum Span {
     /// These days.
     Days(PartitionRange),
-    /// From the first to the last day of the left rows, moved by so many days.
-    /// Read from the view [`LEFT_DAYS`].
-    LeftDays(i32),
+    /// From the first to the last day of left rows, moved by so many days.
+    LeftDays(LeftOf, i32),
 }
 
-/// One row: `first_ds` and `last_ds` of the left rows' times.
-pub(super) const LEFT_DAYS: &str = "left_days";
+/// Which left rows: a view has one row with `first_ds` and `last_ds` of their times.
+#[derive(Clone, Copy)]
+pub(super) enum LeftOf {
+    /// All of the step.
+    Step,
+    /// Those that the part at this place is computed for, where bootstraps have values for the others.
+    Part(usize),
+}
+
+impl LeftOf {
+    /// The name of the view.
+    pub(super) fn view(self) -> String {
+        match self {
+            Self::Step => "left_days".to_owned(),
+            Self::Part(index) => format!("left_days_of_part_{}", index + 1),
+        }
+    }
+}
 
 impl Span {
     /// The first day moved by `days`, as SQL of type string.
     pub(super) fn first(self, days: i32) -> String {
         match self {
             Self::Days(range) => text(&range.start.plus(days).to_string()),
-            Self::LeftDays(shift) => left_day("first_ds", shift + days),
+            Self::LeftDays(rows, shift) => left_day(rows, "first_ds", shift + days),
         }
     }
 
@@ -40,7 +55,7 @@ impl Span {
     pub(super) fn last(self, days: i32) -> String {
         match self {
             Self::Days(range) => text(&range.end.plus(days).to_string()),
-            Self::LeftDays(shift) => left_day("last_ds", shift + days),
+            Self::LeftDays(rows, shift) => left_day(rows, "last_ds", shift + days),
         }
     }
 
@@ -51,15 +66,16 @@ impl Span {
                 start: range.start.plus(days),
                 end: range.end.plus(days),
             }),
-            Self::LeftDays(shift) => Self::LeftDays(shift + days),
+            Self::LeftDays(rows, shift) => Self::LeftDays(rows, shift + days),
         }
     }
 }
 
-fn left_day(column: &str, days: i32) -> String {
+fn left_day(rows: LeftOf, column: &str, days: i32) -> String {
+    let view = rows.view();
     match days {
-        0 => format!("(SELECT {column} FROM {LEFT_DAYS})"),
-        _ => format!("(SELECT CAST(DATE_ADD({column}, {days}) AS STRING) FROM {LEFT_DAYS})"),
+        0 => format!("(SELECT {column} FROM {view})"),
+        _ => format!("(SELECT CAST(DATE_ADD({column}, {days}) AS STRING) FROM {view})"),
     }
 }
 
