@@ -9,11 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::random::Random;
 
 /// 2026-03-10; clocks change on 2026-03-29 in Europe.
-const FIRST: i64 = 20_522;
+pub(crate) const FIRST: i64 = 20_522;
 const LAST: i64 = FIRST + 23;
 /// The left's first day: half a month of events is before it.
 pub(crate) const LEFT_FIRST: i64 = FIRST + 17;
 pub(crate) const LEFT_LAST: i64 = LAST - 1;
+
+/// The first day of joins that others read.
+pub(crate) const PARENT_FIRST: i64 = FIRST + 8;
 
 const HOUR: i64 = 3_600_000;
 
@@ -45,16 +48,20 @@ pub(crate) fn case(name: &str, seed: u64) -> Case {
     };
     // The first numbers of nearby seeds are alike.
     maker.random.next();
-    maker.key_types =
-        [0, 1].map(|_| (*maker.random.of(&["string", "string", "bigint", "int"])).into());
+    maker.key_types = [0, 1].map(|_| (*maker.random.of(&KEY_TYPES)).into());
     maker.case()
 }
 
-struct Maker {
-    random: Random,
+pub(crate) struct Maker {
+    pub(crate) random: Random,
     name: String,
-    key_types: [String; 2],
+    pub(crate) key_types: [String; 2],
 }
+
+/// Types of keys.
+const KEY_TYPES: [&str; 7] = [
+    "string", "string", "string", "bigint", "int", "double", "boolean",
+];
 
 /// Columns of events that are aggregated, and their types.
 const INPUTS: [(&str, &str); 6] = [
@@ -88,7 +95,7 @@ const NUMBERS: [&str; 20] = [
     "COUNT",
     "SUM",
 ];
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "MIN",
     "MAX",
     "FIRST",
@@ -99,6 +106,7 @@ const TEXTS: [&str; 13] = [
     "LAST_K",
     "FIRST_K",
     "TOP_K",
+    "BOTTOM_K",
     "HISTOGRAM",
     "APPROX_HISTOGRAM_K",
     "BOUNDED_UNIQUE_COUNT",
@@ -143,38 +151,58 @@ const OPERATIONS: [&str; 20] = [
 impl Maker {
     fn case(&mut self) -> Case {
         let mut tables = BTreeMap::new();
-        for table in ["events", "more", "dim", "left", "panel"] {
+        for table in ["events", "more", "dim", "left", "panel", "visits"] {
             let made = match table {
                 "events" | "more" => self.events(),
                 "dim" => self.dim(),
-                _ => self.left(table == "left"),
+                "visits" => self.left(true, PARENT_FIRST),
+                _ => self.left(table == "left", LEFT_FIRST),
             };
             tables.insert(self.table(table), made);
         }
         let snapshot = self.group_by("day", false);
         let temporal = self.group_by("now", true);
         let dim = self.entities();
+        let mut group_bys = vec![snapshot.clone(), dim.clone()];
+        let mut joins = Vec::new();
         let mut parts = vec![snapshot.clone(), temporal, dim.clone()];
         while parts.len() > 1 && self.random.once_in(3) {
             let at = self.random.below(parts.len());
             parts.remove(at);
         }
-        let mut joins = vec![self.join("train", &parts)];
-        if self.random.once_in(2) {
-            joins.push(self.join("panel", &[snapshot.clone(), dim.clone()]));
+        let mut panel_parts = vec![snapshot, dim.clone()];
+        if self.random.once_in(3) {
+            let (parent, child) = self.chain(true, &dim);
+            joins.push(parent);
+            group_bys.push(child.clone());
+            let mut part = child;
+            part["accuracy"] = json!(self.random.below(2));
+            parts.push(part);
+        }
+        if self.random.once_in(4) {
+            let (parent, child) = self.chain(false, &dim);
+            joins.push(parent);
+            group_bys.push(child.clone());
+            panel_parts.push(child);
+        }
+        let mut train = self.join("train", &parts);
+        self.extend_join(&mut train, &mut tables);
+        joins.push(train);
+        if panel_parts.len() > 2 || self.random.once_in(2) {
+            joins.push(self.join("panel", &panel_parts));
         }
         Case {
             tables,
-            group_bys: vec![snapshot, dim],
+            group_bys,
             joins,
         }
     }
 
-    fn table(&self, kind: &str) -> String {
+    pub(crate) fn table(&self, kind: &str) -> String {
         format!("src.{}_{kind}", self.name)
     }
 
-    fn meta(&self, kind: &str) -> Value {
+    pub(crate) fn meta(&self, kind: &str) -> Value {
         json!({ "name": format!("dif.{}_{kind}.v1", self.name), "team": "dif", "outputNamespace": "dif" })
     }
 
@@ -188,6 +216,8 @@ impl Maker {
         match self.key_types[at].as_str() {
             "string" => json!(TEXTS[(pick * 3 + self.name.len()) % TEXTS.len()]),
             "bigint" => json!([7_i64, -7, 9_007_199_254_740_993, 0][pick]),
+            "double" => json!([1.5, -7.25, 0.1, 1e300][pick]),
+            "boolean" => json!(pick % 2 == 0),
             _ => json!([7, -7, i32::MAX, 0][pick]),
         }
     }
@@ -306,25 +336,26 @@ impl Maker {
     }
 
     /// Early and late rows are as far off as the left's days allow.
-    fn left(&mut self, timed: bool) -> Table {
+    fn left(&mut self, timed: bool, first: i64) -> Table {
         let mut rows = Vec::new();
         for at in 0..30 {
-            let day = self.random.between(LEFT_FIRST, LEFT_LAST);
+            let day = self.random.between(first, LEFT_LAST);
             let off = *self.random.of(&[0, 0, 0, 0, 0, 1, -1, -2]);
-            let of_time = (day + off).clamp(LEFT_FIRST - 2, LEFT_LAST);
+            let of_time = (day + off).clamp(first - 2, LEFT_LAST);
             let mut row = Row::from([
                 ("id".to_owned(), json!(format!("r{at}"))),
                 ("ds".to_owned(), json!(day_text(day))),
             ]);
             row.insert("lk".into(), self.key(0));
             row.insert("n".into(), self.key(1));
+            row.insert("cx".into(), self.input("s"));
             if timed {
                 row.insert("ts".into(), json!(self.instant(of_time)));
             }
             let copies = 1 + usize::from(self.random.once_in(15));
             rows.extend(std::iter::repeat_n(row, copies));
         }
-        for day in LEFT_FIRST..=LEFT_LAST {
+        for day in first..=LEFT_LAST {
             let mut row = Row::from([
                 ("id".to_owned(), json!(format!("d{day}"))),
                 ("ds".to_owned(), json!(day_text(day))),
@@ -335,7 +366,12 @@ impl Maker {
             rows.push(row);
         }
         let [key, second] = self.key_types.clone();
-        let mut columns = vec![("id", "string".to_owned()), ("lk", key), ("n", second)];
+        let mut columns = vec![
+            ("id", "string".to_owned()),
+            ("lk", key),
+            ("n", second),
+            ("cx", "int".to_owned()),
+        ];
         columns.extend(timed.then(|| ("ts", "bigint".to_owned())));
         columns.push(("ds", "string".to_owned()));
         Table {
@@ -347,7 +383,7 @@ impl Maker {
         }
     }
 
-    fn source(&mut self, table: &str) -> Value {
+    pub(crate) fn source(&mut self, table: &str) -> Value {
         let mut selects: Map<String, Value> = ["k", "n"]
             .into_iter()
             .chain(INPUTS.map(|(name, _)| name))
@@ -426,7 +462,8 @@ impl Maker {
                 "APPROX_HISTOGRAM_K",
                 "BOUNDED_UNIQUE_COUNT",
             ];
-            let arguments = match k.contains(&operation) {
+            let some_k = operation == "HISTOGRAM" && self.random.once_in(3);
+            let arguments = match some_k || k.contains(&operation) {
                 true => json!({ "k": (1 + self.random.below(4)).to_string() }),
                 false => json!({}),
             };
@@ -457,7 +494,7 @@ impl Maker {
     }
 
     /// Snapshots: as they are, or aggregated.
-    fn entities(&mut self) -> Value {
+    pub(crate) fn entities(&mut self) -> Value {
         let aggregated = self.random.once_in(2);
         let mut query = json!({ "selects": { "k": "k", "a": "a", "c": "c" }, "startPartition": day_text(FIRST), "setups": [] });
         let mut conf = json!({ "metaData": self.meta("dim"), "keyColumns": ["k"], "accuracy": 1,

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, reason = "the comparison is what the test shows")]
 
 mod differences;
+mod extras;
 mod generate;
 mod random;
 mod shrink;
@@ -23,14 +24,18 @@ use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path};
 
 use chronon_run_conf::{GroupBy, Join};
 use chronon_run_core::{Ds, TableName};
-use chronon_run_testkit::oracle::{
-    confs::{self, Comparison, Tables},
-    expression::Row,
+use chronon_run_testkit::{
+    golden::Rows,
+    oracle::{
+        confs::{self, Comparison, Expected, Tables},
+        expression::{Row, Unknown},
+        joins, labels,
+    },
 };
 use serde_json::{Value, json};
 
 use crate::{
-    generate::{Case, LEFT_FIRST, LEFT_LAST, case, day_text},
+    generate::{Case, LEFT_LAST, case, day_text},
     support::{Workspace, repository},
 };
 
@@ -124,56 +129,83 @@ pub(crate) fn run(cases: &[&Case]) -> Vec<Vec<Outcome>> {
     if screen.code != Some(0) {
         println!("{}", screen.text());
     }
-    let names: Vec<TableName> = cases
-        .iter()
-        .flat_map(|case| case.group_bys.iter().chain(&case.joins))
-        .map(|conf| table_of(conf).parse().unwrap())
-        .collect();
+    let has_labels = |case: &&&Case| case.joins.iter().any(|conf| !conf["labelPart"].is_null());
+    if cases.iter().any(|case| has_labels(&case)) {
+        for day in LABEL_DAYS {
+            let screen =
+                workspace.run(&["materialize", "mode:label-join", "--as-of", &day_text(day)]);
+            if screen.code != Some(0) {
+                println!("{}", screen.text());
+            }
+        }
+    }
+    let expected: Vec<Vec<(String, Vec<Expected>)>> =
+        cases.iter().map(|case| expected(case).unwrap()).collect();
+    let names = expected.iter().flatten().map(|(name, _)| name);
+    let names: Vec<TableName> = names.map(|name| name.parse().unwrap()).collect();
     let found = tables::read(&workspace, &names);
-    let rows_of = |conf: &Value| -> Vec<Row> {
-        let table = found.get(&table_of(conf).parse::<TableName>().unwrap());
-        let content = table.map(|table| &table.content);
-        let names = || {
-            content
-                .iter()
-                .flat_map(|content| content.columns.iter().map(|(name, _)| name.clone()))
-        };
-        let rows = content
-            .into_iter()
-            .flat_map(|content| content.rows.iter().flatten());
-        rows.map(|row| names().zip(row.iter().cloned()).collect())
-            .collect()
+    let outcomes = |tables: Vec<(String, Vec<Expected>)>| {
+        let tables = tables.into_iter().map(|(name, rows)| {
+            let found = found.get(&name.parse::<TableName>().unwrap());
+            let found = found.map_or_else(Vec::new, |table| rows_of(&table.content));
+            let comparison = confs::compare(&rows, &found);
+            Outcome {
+                name,
+                rows: found.len(),
+                comparison,
+            }
+        });
+        tables.collect()
     };
-    cases.iter().map(|case| compared(case, &rows_of)).collect()
+    expected.into_iter().map(outcomes).collect()
 }
 
-fn compared(case: &Case, rows_of: &dyn Fn(&Value) -> Vec<Row>) -> Vec<Outcome> {
-    let sources = sources(case);
-    let (first, last): (Ds, Ds) = (
-        day_text(LEFT_FIRST).parse().unwrap(),
-        day_text(LEFT_LAST).parse().unwrap(),
-    );
-    let mut outcomes = Vec::new();
-    let mut add = |conf: &Value, expected: Vec<confs::Expected>| {
-        let found = rows_of(conf);
-        outcomes.push(Outcome {
-            name: table_of(conf),
-            rows: found.len(),
-            comparison: confs::compare(&expected, &found),
-        });
-    };
-    for conf in &case.group_bys {
-        let typed: GroupBy = serde_json::from_value(conf.clone()).unwrap();
-        add(
-            conf,
-            confs::group_by(&typed, &sources, first, last).unwrap(),
-        );
-    }
+/// The days on which labels are known.
+const LABEL_DAYS: [i64; 2] = [LEFT_LAST - 1, LEFT_LAST];
+
+fn rows_of(content: &Rows) -> Vec<Row> {
+    let names = || content.columns.iter().map(|(name, _)| name.clone());
+    let rows = content.rows.iter().flatten();
+    rows.map(|row| names().zip(row.iter().cloned()).collect())
+        .collect()
+}
+
+/// What every table of a case must be, by its name.
+fn expected(case: &Case) -> Result<Vec<(String, Vec<Expected>)>, Unknown> {
+    let mut sources = sources(case);
+    let last: Ds = day_text(LEFT_LAST).parse().unwrap();
+    let mut tables = Vec::new();
     for conf in &case.joins {
-        let typed: Join = serde_json::from_value(conf.clone()).unwrap();
-        add(conf, confs::join(&typed, &sources, first, last).unwrap());
+        let name = table_of(conf);
+        let conf: Join = serde_json::from_value(conf.clone()).unwrap();
+        let first = conf.left.query().start_partition.as_ref().unwrap();
+        let first: Ds = first.parse().unwrap();
+        let rows = joins::join(&conf, &sources, first, last)?;
+        tables.push((
+            format!("{name}_bootstrap"),
+            joins::left_table(&conf, &sources, first, last)?,
+        ));
+        for (suffix, rows) in joins::part_tables(&conf, &sources, first, last)? {
+            tables.push((format!("{name}_{suffix}"), rows));
+        }
+        if conf.label_part.is_some() {
+            let days = LABEL_DAYS.map(|day| day_text(day).parse().unwrap());
+            tables.push((
+                format!("{name}_labels"),
+                labels::table(&conf, &sources, &days)?,
+            ));
+        }
+        sources.insert(name.clone(), rows.iter().map(Expected::row).collect());
+        tables.push((name, rows));
     }
-    outcomes
+    for conf in &case.group_bys {
+        let name = table_of(conf);
+        let conf: GroupBy = serde_json::from_value(conf.clone()).unwrap();
+        let first = conf.backfill_start_date.as_ref().unwrap().parse().unwrap();
+        tables.push((name, confs::group_by(&conf, &sources, first, last)?));
+    }
+    // A part of which nothing is computed may have no table, or one without rows.
+    Ok(tables)
 }
 
 /// The tables as the oracle reads them: every row has every column.

@@ -4,8 +4,11 @@
 //! The rules are those observed on the real engine. It says where its answer is not defined (which
 //! of two events at the same instant comes first), instead of guessing.
 
+mod additions;
 pub mod confs;
 pub mod expression;
+pub mod joins;
+pub mod labels;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use chronon_run_conf::{
-    Accuracy, Aggregation as AggregationConf, DataModel, Derivation, GroupBy, Join, OfflinePart,
-    Operation as OperationConf, Query, Source, TimeUnit,
+    Aggregation as AggregationConf, DataModel, Derivation, GroupBy, Operation as OperationConf,
+    Query, Source, TimeUnit,
 };
 use chronon_run_core::Ds;
 use serde_json::{Value, json};
@@ -25,6 +25,20 @@ pub struct Expected {
     pub key: Row,
     /// Every other column.
     pub cells: BTreeMap<String, Answer>,
+}
+
+impl Expected {
+    /// The row as others read it: the columns whose value is certain.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        let mut row = self.key.clone();
+        for (name, answer) in &self.cells {
+            if let Answer::Exactly(value) = answer {
+                row.insert(name.clone(), value.clone());
+            }
+        }
+        row
+    }
 }
 
 /// The rows of a GroupBy's table for the days `first..=last`, filled in one step.
@@ -53,110 +67,11 @@ pub fn group_by(
     Ok(rows)
 }
 
-/// The rows of a join's table for the days `first..=last` of its left, filled in one step.
-///
-/// # Errors
-/// [`Unknown`] for a conf that the oracle does not understand.
-pub fn join(conf: &Join, tables: &Tables, first: Ds, last: Ds) -> Result<Vec<Expected>, Unknown> {
-    let (first, last) = (i64::from(first.epoch_days()), i64::from(last.epoch_days()));
-    let left = read(&conf.left, &[], tables, first, last)?;
-    let timed = conf.left.data_model() == DataModel::Events;
-    let days = left.iter().map(|row| match timed {
-        true => row.ts.unwrap_or_default().div_euclid(DAY),
-        false => row.partition,
-    });
-    let hull = days.clone().min().zip(days.max());
-    let Some((from, to)) = hull else {
-        return Ok(Vec::new());
-    };
-    let mut parts = Vec::new();
-    for part in conf.offline_parts() {
-        let instants = timed && part.group_by.accuracy() == Accuracy::Temporal;
-        let shift = i64::from(timed && !instants);
-        let values = Values::new(part.group_by, tables, from - shift, to - shift)?;
-        parts.push((part, values, instants));
-    }
-    let mut rows = Vec::new();
-    for row in &left {
-        let mut key = row.columns.clone();
-        key.insert("ds".to_owned(), json!(text(row.partition)));
-        if timed {
-            key.insert("ts".to_owned(), json!(row.ts));
-        }
-        for cells in joined(&parts, row, timed)? {
-            rows.push(Expected {
-                key: key.clone(),
-                cells: derived(conf.derivations.as_deref(), &key, cells)?,
-            });
-        }
-    }
-    Ok(rows)
-}
-
-type Cells = BTreeMap<String, Answer>;
-
-/// What all parts say of a left row; several rows where a snapshot has a key several times.
-fn joined(
-    parts: &[(OfflinePart<'_>, Values<'_>, bool)],
-    row: &Event,
-    timed: bool,
-) -> Result<Vec<Cells>, Unknown> {
-    let mut all = vec![Cells::new()];
-    for (part, values, instants) in parts {
-        let keys: Vec<Value> = part
-            .group_by
-            .key_columns
-            .iter()
-            .map(|key| row.get(&left_column(part, key)).clone())
-            .collect();
-        let day = match timed {
-            true => row.ts.unwrap_or_default().div_euclid(DAY) - 1,
-            false => row.partition,
-        };
-        let found = match (keys.iter().any(Value::is_null), instants) {
-            (true, _) => Vec::new(),
-            (false, true) => vec![values.instant(&keys, row.ts.unwrap_or_default())],
-            (false, false) => values.of_key(&keys, day),
-        };
-        let derive = |cells| {
-            let derivations = part.group_by.derivations.as_deref();
-            derived(derivations, &Row::new(), cells)
-        };
-        let mut own: Vec<Cells> = Vec::new();
-        for cells in found {
-            own.push(derive(cells)?);
-        }
-        if own.is_empty() {
-            // Derivations are in the part's table, which has no such row.
-            let names = derive(values.nothing())?.into_keys();
-            own.push(
-                names
-                    .map(|name| (name, Answer::Exactly(Value::Null)))
-                    .collect(),
-            );
-        }
-        let mut longer = Vec::new();
-        for cells in &all {
-            for more in &own {
-                let prefixed = more
-                    .iter()
-                    .map(|(name, cell)| (format!("{}_{name}", part.full_prefix), cell.clone()));
-                longer.push(cells.clone().into_iter().chain(prefixed).collect());
-            }
-        }
-        all = longer;
-    }
-    Ok(all)
-}
-
-fn left_column(part: &OfflinePart<'_>, key: &str) -> String {
-    let mut mapped = part.key_mapping.into_iter().flatten();
-    let found = mapped.find(|(_, right)| *right == key);
-    found.map_or_else(|| key.to_owned(), |(left, _)| left.clone())
-}
+/// The columns of a row, by name.
+pub(super) type Cells = BTreeMap<String, Answer>;
 
 /// The aggregated or plain values of a GroupBy.
-struct Values<'a> {
+pub(super) struct Values<'a> {
     conf: &'a GroupBy,
     /// Name, input, and how.
     features: Vec<Feature>,
@@ -173,7 +88,12 @@ struct Feature {
 }
 
 impl<'a> Values<'a> {
-    fn new(conf: &'a GroupBy, tables: &Tables, first: i64, last: i64) -> Result<Self, Unknown> {
+    pub(super) fn new(
+        conf: &'a GroupBy,
+        tables: &Tables,
+        first: i64,
+        last: i64,
+    ) -> Result<Self, Unknown> {
         let features = features(conf)?;
         let entities = conf.data_model() == DataModel::Entities;
         let from = match entities {
@@ -206,7 +126,7 @@ impl<'a> Values<'a> {
         })
     }
 
-    fn nothing(&self) -> Cells {
+    pub(super) fn nothing(&self) -> Cells {
         let null = || Answer::Exactly(Value::Null);
         let features = self.features.iter().map(|feature| feature.name.clone());
         let names: Vec<String> = match self.features.is_empty() {
@@ -217,7 +137,7 @@ impl<'a> Values<'a> {
     }
 
     /// TEMPORAL values just before an instant.
-    fn instant(&self, keys: &[Value], instant: i64) -> Cells {
+    pub(super) fn instant(&self, keys: &[Value], instant: i64) -> Cells {
         let events = self.of_keys.get(&json!(keys).to_string());
         let events = events.map_or(&[][..], |(_, events)| events.as_slice());
         let cells = self.features.iter().map(|feature| {
@@ -233,7 +153,7 @@ impl<'a> Values<'a> {
     }
 
     /// The rows of a key at the end of a day.
-    fn of_key(&self, keys: &[Value], day: i64) -> Vec<Cells> {
+    pub(super) fn of_key(&self, keys: &[Value], day: i64) -> Vec<Cells> {
         match self.of_keys.get(&json!(keys).to_string()) {
             Some((_, events)) => self.rows(events, day),
             None => Vec::new(),
@@ -241,7 +161,7 @@ impl<'a> Values<'a> {
     }
 
     /// All rows at the end of a day.
-    fn day(&self, day: i64) -> Vec<(Vec<Value>, Cells)> {
+    pub(super) fn day(&self, day: i64) -> Vec<(Vec<Value>, Cells)> {
         let mut all = Vec::new();
         for (keys, events) in self.of_keys.values() {
             let rows = self.rows(events, day);
@@ -335,7 +255,7 @@ fn scanned_from(features: &[Feature], first: i64) -> i64 {
 }
 
 /// The rows of a source in partitions `from..=to`.
-fn read(
+pub(super) fn read(
     source: &Source,
     keys: &[String],
     tables: &Tables,
@@ -343,18 +263,37 @@ fn read(
     to: i64,
 ) -> Result<Vec<Event>, Unknown> {
     let name = match source {
-        Source::Events(events) if events.is_cumulative != Some(true) => &events.table,
-        Source::Entities(entities) if entities.mutation_table.is_none() => &entities.snapshot_table,
+        Source::Events(events) if events.is_cumulative != Some(true) => events.table.clone(),
+        Source::Entities(entities) if entities.mutation_table.is_none() => {
+            entities.snapshot_table.clone()
+        }
+        // The parent's output, which the caller has computed before.
+        Source::JoinSource(_) => {
+            let table = source.table().map_err(|error| Unknown(error.to_string()))?;
+            table.table.to_string()
+        }
         _ => return Err(Unknown("this kind of source".to_owned())),
     };
     let query = source.query();
-    let rows = tables.get(name).ok_or_else(|| Unknown(name.clone()))?;
+    rows_of(&name, query, keys, source.data_model(), tables, (from, to))
+}
+
+/// What a query selects of a table, in the partitions `from..=to`.
+pub(super) fn rows_of(
+    table: &str,
+    query: &Query,
+    keys: &[String],
+    model: DataModel,
+    tables: &Tables,
+    (from, to): (i64, i64),
+) -> Result<Vec<Event>, Unknown> {
+    let rows = tables.get(table).ok_or_else(|| Unknown(table.to_owned()))?;
     let bound = |text: &Option<String>| -> Option<i64> {
         Some(i64::from(text.as_ref()?.parse::<Ds>().ok()?.epoch_days()))
     };
     let from = from.max(bound(&query.start_partition).unwrap_or(from));
     let to = to.min(bound(&query.end_partition).unwrap_or(to));
-    let selection = Selection::new(query, keys, source.data_model())?;
+    let selection = Selection::new(query, keys, model)?;
     let mut events = Vec::new();
     for row in rows {
         let day = row
@@ -559,7 +498,11 @@ fn percents(text: Option<String>) -> Result<&'static [u8], Unknown> {
 }
 
 /// The columns after derivations: with `*` all that were there, but for those that are only renamed.
-fn derived(derivations: Option<&[Derivation]>, key: &Row, cells: Cells) -> Result<Cells, Unknown> {
+pub(super) fn derived(
+    derivations: Option<&[Derivation]>,
+    key: &Row,
+    cells: Cells,
+) -> Result<Cells, Unknown> {
     let Some(all) = derivations.filter(|all| !all.is_empty()) else {
         return Ok(cells);
     };
@@ -583,7 +526,11 @@ fn derived(derivations: Option<&[Derivation]>, key: &Row, cells: Cells) -> Resul
 }
 
 /// Undefined if one of its columns may be several values.
-fn evaluated(expression: &Expression, key: &Row, cells: &Cells) -> Result<Answer, Unknown> {
+pub(super) fn evaluated(
+    expression: &Expression,
+    key: &Row,
+    cells: &Cells,
+) -> Result<Answer, Unknown> {
     let mut row = key.clone();
     for name in expression.names() {
         match cells.get(name) {
@@ -595,7 +542,7 @@ fn evaluated(expression: &Expression, key: &Row, cells: &Cells) -> Result<Answer
     expression.of(&row).map(Answer::Exactly)
 }
 
-fn text(day: i64) -> String {
+pub(super) fn text(day: i64) -> String {
     i32::try_from(day).map_or_else(
         |_| day.to_string(),
         |day| Ds::from_epoch_days(day).to_string(),
@@ -683,7 +630,10 @@ pub fn compare(expected: &[Expected], found: &[Row]) -> Comparison {
 
 #[cfg(test)]
 mod tests {
+    use chronon_run_conf::Join;
+
     use super::*;
+    use crate::oracle::joins::join;
 
     fn row(cells: &[(&str, Value)]) -> Row {
         let cells = cells.iter().cloned();
