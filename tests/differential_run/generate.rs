@@ -41,21 +41,20 @@ pub(crate) fn day_text(day: i64) -> String {
 
 /// The case of a number.
 pub(crate) fn case(name: &str, seed: u64) -> Case {
-    let mut maker = Maker {
-        random: Random(seed),
-        name: name.to_owned(),
-        key_types: ["string".into(), "bigint".into()],
-    };
-    // The first numbers of nearby seeds are alike.
-    maker.random.next();
-    maker.key_types = [0, 1].map(|_| (*maker.random.of(&KEY_TYPES)).into());
-    maker.case()
+    Maker::new(name, seed, false).case()
+}
+
+/// A case whose events are in the partition of their day.
+pub(crate) fn punctual(name: &str, seed: u64) -> Case {
+    Maker::new(name, seed, true).case()
 }
 
 pub(crate) struct Maker {
     pub(crate) random: Random,
     name: String,
     pub(crate) key_types: [String; 2],
+    /// Whether events land on their own day.
+    punctual: bool,
 }
 
 /// Types of keys.
@@ -149,6 +148,19 @@ const OPERATIONS: [&str; 20] = [
 ];
 
 impl Maker {
+    fn new(name: &str, seed: u64, punctual: bool) -> Self {
+        let mut random = Random(seed);
+        // The first numbers of nearby seeds are alike.
+        random.next();
+        let key_types = [0, 1].map(|_| (*random.of(&KEY_TYPES)).into());
+        Self {
+            random,
+            name: name.to_owned(),
+            key_types,
+            punctual,
+        }
+    }
+
     fn case(&mut self) -> Case {
         let mut tables = BTreeMap::new();
         for table in ["events", "more", "dim", "left", "panel", "visits"] {
@@ -274,6 +286,7 @@ impl Maker {
         for _ in 0..*self.random.of(&[6, 60, 150]) {
             let day = self.random.between(FIRST, LAST);
             let late = *self.random.of(&[0, 0, 0, 0, 0, 0, 1, 2, -1]);
+            let late = if self.punctual { 0 } else { late };
             let partition = (day + late).clamp(FIRST, LAST);
             let mut row = Row::new();
             row.insert("k".into(), self.key(0));

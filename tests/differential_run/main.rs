@@ -11,6 +11,7 @@
 mod differences;
 mod extras;
 mod generate;
+mod histories;
 mod random;
 mod shrink;
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
@@ -39,7 +40,7 @@ use crate::{
     support::{Workspace, repository},
 };
 
-const FIXED_SEED: u64 = 20_260_310;
+pub(crate) const FIXED_SEED: u64 = 20_260_310;
 
 #[test]
 fn random_confs_have_the_values_of_the_oracle() {
@@ -96,7 +97,7 @@ fn random_confs_have_the_values_of_the_oracle() {
     );
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
@@ -116,7 +117,7 @@ impl Outcome {
 /// Fills all cases in one workspace and compares their tables, case by case.
 pub(crate) fn run(cases: &[&Case]) -> Vec<Vec<Outcome>> {
     let workspace = Workspace::empty();
-    write(cases, &|path, text| workspace.write(path, text));
+    write(cases, ONE_STEP, &|path, text| workspace.write(path, text));
     let last = day_text(LEFT_LAST);
     let screen = workspace.run(&[
         "materialize",
@@ -139,12 +140,19 @@ pub(crate) fn run(cases: &[&Case]) -> Vec<Vec<Outcome>> {
             }
         }
     }
-    let expected: Vec<Vec<(String, Vec<Expected>)>> =
-        cases.iter().map(|case| expected(case).unwrap()).collect();
+    let expected = cases.iter().map(|case| expected(case).unwrap());
+    compared(&workspace, expected.collect())
+}
+
+/// What the tables of each case must be, by their names.
+type ExpectedTables = Vec<(String, Vec<Expected>)>;
+
+/// Compares the tables of all cases with those of a workspace.
+pub(crate) fn compared(workspace: &Workspace, expected: Vec<ExpectedTables>) -> Vec<Vec<Outcome>> {
     let names = expected.iter().flatten().map(|(name, _)| name);
     let names: Vec<TableName> = names.map(|name| name.parse().unwrap()).collect();
-    let found = tables::read(&workspace, &names);
-    let outcomes = |tables: Vec<(String, Vec<Expected>)>| {
+    let found = tables::read(workspace, &names);
+    let outcomes = |tables: ExpectedTables| {
         let tables = tables.into_iter().map(|(name, rows)| {
             let found = found.get(&name.parse::<TableName>().unwrap());
             let found = found.map_or_else(Vec::new, |table| rows_of(&table.content));
@@ -171,7 +179,7 @@ fn rows_of(content: &Rows) -> Vec<Row> {
 }
 
 /// What every table of a case must be, by its name.
-fn expected(case: &Case) -> Result<Vec<(String, Vec<Expected>)>, Unknown> {
+pub(crate) fn expected(case: &Case) -> Result<ExpectedTables, Unknown> {
     let mut sources = sources(case);
     let last: Ds = day_text(LEFT_LAST).parse().unwrap();
     let mut tables = Vec::new();
@@ -204,7 +212,6 @@ fn expected(case: &Case) -> Result<Vec<(String, Vec<Expected>)>, Unknown> {
         let first = conf.backfill_start_date.as_ref().unwrap().parse().unwrap();
         tables.push((name, confs::group_by(&conf, &sources, first, last)?));
     }
-    // A part of which nothing is computed may have no table, or one without rows.
     Ok(tables)
 }
 
@@ -228,9 +235,9 @@ fn table_of(conf: &Value) -> String {
     format!("dif.{}", name.replace('.', "_"))
 }
 
-/// The files of a workspace.
-fn write(cases: &[&Case], file: &dyn Fn(&str, &str)) {
-    let mut toml = TOML.to_owned();
+/// The files of a workspace, with these settings after `[run]`.
+pub(crate) fn write(cases: &[&Case], settings: &str, file: &dyn Fn(&str, &str)) {
+    let mut toml = TOML.to_owned() + settings;
     for case in cases {
         for (name, table) in &case.tables {
             let columns: Vec<String> = table
@@ -266,6 +273,8 @@ fn write(cases: &[&Case], file: &dyn Fn(&str, &str)) {
     file("workspace.toml", &toml);
 }
 
+const ONE_STEP: &str = "step_days = 10000\n";
+
 const TOML: &str = r#"
 [workspace]
 repo = "."
@@ -283,7 +292,6 @@ kind = "embedded"
 [run]
 jobs = 1
 retries = 0
-step_days = 10000
 "#;
 
 /// Writes a case that fails where it can be looked at.
@@ -295,7 +303,7 @@ fn keep(seed: u64, case: &Case) {
         fs::write(path, text).unwrap();
     };
     let _ = fs::remove_dir_all(&folder);
-    write(&[case], &put);
+    write(&[case], ONE_STEP, &put);
     let outcomes: Vec<Outcome> = run(&[case]).into_iter().flatten().collect();
     let mut readme = format!(
         "# Case {seed}\n\n`chronon-run materialize mode:backfill --as-of {}` in this folder.\n",

@@ -75,6 +75,8 @@ pub enum Operation {
     First,
     Last,
     UniqueCount,
+    /// By a sketch, which does not see empty texts.
+    ApproxUniqueCount,
     Count,
     Sum,
     Average,
@@ -253,6 +255,10 @@ fn aggregate(inputs: &[&Event], aggregation: &Aggregation) -> Answer {
         Operation::BottomK(k) => sorted(&values).into_iter().take(k).cloned().collect(),
         Operation::TopK(k) => sorted(&values).into_iter().rev().take(k).cloned().collect(),
         Operation::UniqueCount => json!(distinct(&values)),
+        Operation::ApproxUniqueCount => {
+            let seen = values.iter().copied().filter(|value| **value != json!(""));
+            json!(distinct(&seen.collect::<Vec<_>>()))
+        }
         Operation::BoundedUniqueCount(bound) => json!(distinct(&values).min(bound)),
         Operation::Histogram => {
             let mut counts: BTreeMap<&str, i64> = BTreeMap::new();

@@ -19,7 +19,7 @@ use chronon_run_testkit::{
     oracle::{
         confs::{self, Comparison, Expected, Tables},
         expression::{Row, Unknown},
-        joins,
+        joins, labels,
     },
 };
 use serde_json::{Value, json};
@@ -148,9 +148,74 @@ fn is_estimate(wrong: &str) -> bool {
     wrong.contains("_approx_unique_count") || wrong.contains("_approx_histogram_k")
 }
 
+/// What was compared of all tables.
+#[derive(Default, Debug)]
+struct Total(Comparison);
+
+impl Total {
+    fn take(&mut self, table: &str, result: Comparison) {
+        self.0.cells += result.cells;
+        self.0.filled += result.filled;
+        self.0.undefined += result.undefined;
+        let wrong = result.wrong.into_iter().filter(|wrong| !is_estimate(wrong));
+        self.0
+            .wrong
+            .extend(wrong.map(|wrong| format!("{table}: {wrong}")));
+    }
+}
+
+/// The tables of the left and of the parts that a whole join wrote in one step.
+fn made_on_the_way(
+    conf: &Value,
+    root: &Path,
+    table: &str,
+    tables: &Tables,
+    step: PartitionRange,
+) -> Result<Vec<(String, Comparison)>, Unknown> {
+    let conf: Join = serde_json::from_value(conf.clone()).unwrap();
+    let mut expected = joins::part_tables(&conf, tables, step.start, step.end)?;
+    let left = joins::left_table(&conf, tables, step.start, step.end)?;
+    expected.insert("bootstrap".to_owned(), left);
+    let of_table = |(suffix, rows): (String, Vec<Expected>)| {
+        let name = format!("{table}_{suffix}");
+        let days = rows
+            .iter()
+            .filter_map(|row| row.key["ds"].as_str()?.parse().ok());
+        let days: Vec<PartitionRange> = days
+            .map(|day: Ds| PartitionRange::new(day, day).unwrap())
+            .collect();
+        let found = recorded(root, &name, &days);
+        (name, confs::compare(&rows, &found))
+    };
+    let is_recorded = |suffix: &String| {
+        let file = format!("expected/{table}_{suffix}.schema");
+        root.join(file).exists()
+    };
+    expected.retain(|suffix, _| is_recorded(suffix));
+    Ok(expected.into_iter().map(of_table).collect())
+}
+
+/// The table of labels of the day of a run.
+fn labels_of(root: &Path, run: &Value, tables: &Tables) -> (String, Comparison) {
+    let conf = json_of(&root.join("repo").join(option(run, "--conf-path").unwrap()));
+    let conf: Join = serde_json::from_value(conf).unwrap();
+    let day = option(run, "--end-date").unwrap();
+    let table = conf.meta_data.output_table().unwrap().suffixed("_labels");
+    let expected = labels::table(&conf, tables, &[day.parse().unwrap()]).unwrap();
+    let content = Recorded::read(&root.join("expected"), &table.to_string())
+        .unwrap()
+        .content;
+    let rows = content.rows.iter().flatten().map(|row| {
+        let names = content.columns.iter().map(|(name, _)| name.clone());
+        names.zip(row.iter().cloned()).collect::<Row>()
+    });
+    let found: Vec<Row> = rows.filter(|row| row["label_ds"] == *day).collect();
+    (table.to_string(), confs::compare(&expected, &found))
+}
+
 #[test]
 fn the_oracle_says_what_the_driver_wrote() {
-    let mut total = Comparison::default();
+    let mut total = Total::default();
     let mut compared = Vec::new();
     for name in ["a", "b", "c"] {
         let root = corpus(name);
@@ -161,6 +226,13 @@ fn the_oracle_says_what_the_driver_wrote() {
             .map(|line| serde_json::from_str::<Value>(line).unwrap())
         {
             let mode = run["argv"][0].as_str().unwrap_or_default();
+            if mode == "label-join" && run["exit"] == 0 {
+                let (table, result) = labels_of(&root, &run, &tables);
+                println!("{name} {table}: {} cells", result.cells);
+                total.take(&table, result);
+                compared.push(table);
+                continue;
+            }
             if run["exit"] != 0
                 || !["group-by-backfill", "join"].contains(&mode)
                 || option(&run, "--selected-join-parts").is_some()
@@ -186,22 +258,21 @@ fn the_oracle_says_what_the_driver_wrote() {
                 Err(unknown) => println!("{name} {table}: {unknown}"),
                 Ok(rows) if rows.is_empty() => {}
                 Ok(rows) => {
-                    let mut result = confs::compare(&rows, &found);
-                    result.wrong.retain(|wrong| !is_estimate(wrong));
+                    let result = confs::compare(&rows, &found);
                     println!(
                         "{name} {table}: {} rows, {} cells",
                         rows.len(),
                         result.cells
                     );
-                    total.cells += result.cells;
-                    total.filled += result.filled;
-                    total.undefined += result.undefined;
-                    total.wrong.extend(
-                        result
-                            .wrong
-                            .into_iter()
-                            .map(|wrong| format!("{table}: {wrong}")),
-                    );
+                    total.take(&table, result);
+                    compared.push(table.clone());
+                }
+            }
+            if mode == "join" && steps.len() == 1 {
+                let found = made_on_the_way(&conf, &root, &table, &tables, steps[0]);
+                for (table, result) in found.unwrap_or_default() {
+                    println!("{name} {table}: {} cells", result.cells);
+                    total.take(&table, result);
                     compared.push(table);
                 }
             }
@@ -210,13 +281,13 @@ fn the_oracle_says_what_the_driver_wrote() {
     println!(
         "{} tables, {} cells, {} filled, {} undefined",
         compared.len(),
-        total.cells,
-        total.filled,
-        total.undefined
+        total.0.cells,
+        total.0.filled,
+        total.0.undefined
     );
-    assert_eq!(total.wrong, Vec::<String>::new());
+    assert_eq!(total.0.wrong, Vec::<String>::new());
     assert!(
-        compared.len() >= 8 && total.filled > 5_000,
+        compared.len() >= 20 && total.0.filled > 20_000,
         "{compared:?} {total:?}"
     );
 }

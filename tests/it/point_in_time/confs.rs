@@ -165,6 +165,7 @@ pub(super) fn column(aggregation: &Aggregation) -> String {
         Operation::Kurtosis => "kurtosis".to_owned(),
         Operation::ApproxPercentile(_) => "approx_percentile".to_owned(),
         Operation::ApproxHistogram(_) => "approx_histogram_k".to_owned(),
+        Operation::ApproxUniqueCount => "approx_unique_count".to_owned(),
     };
     let window = match aggregation.window {
         Some(Window::Hours(hours)) => format!("_{hours}h"),
@@ -204,6 +205,7 @@ pub(super) fn aggregation_conf(aggregation: &Aggregation) -> Value {
         Operation::Kurtosis => (11, None),
         Operation::ApproxPercentile(_) => (12, None),
         Operation::ApproxHistogram(k) => (18, Some(k)),
+        Operation::ApproxUniqueCount => (5, None),
     };
     let arguments = k.map_or_else(|| json!({}), |k| json!({ "k": k.to_string() }));
     let mut conf =

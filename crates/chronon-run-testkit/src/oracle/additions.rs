@@ -96,9 +96,7 @@ impl Additions {
                 None if column.is_key && event.columns.contains_key(&column.name) => continue,
                 None => own(&column.name, added).unwrap_or_else(null),
             };
-            if let Some(name) = &column.repeats
-                && (event.columns.contains_key(name) || added.contains_key(name))
-            {
+            if let Some(name) = &column.repeats {
                 added.insert(name.clone(), value.clone());
             }
             added.insert(column.name.clone(), value);

@@ -442,7 +442,9 @@ fn operation(aggregation: &AggregationConf) -> Result<(String, Operation), Unkno
         OperationConf::First => (word("first"), Operation::First),
         OperationConf::Last => (word("last"), Operation::Last),
         OperationConf::UniqueCount => (word("unique_count"), Operation::UniqueCount),
-        OperationConf::ApproxUniqueCount => (word("approx_unique_count"), Operation::UniqueCount),
+        OperationConf::ApproxUniqueCount => {
+            (word("approx_unique_count"), Operation::ApproxUniqueCount)
+        }
         OperationConf::Count => (word("count"), Operation::Count),
         OperationConf::Sum => (word("sum"), Operation::Sum),
         OperationConf::Average => (word("average"), Operation::Average),

@@ -1,0 +1,150 @@
+//! Random histories: days are filled in pieces, rows arrive after their day was filled and the stale days
+//! are filled again, in one flow or the other. The tables in the end are those of one backfill.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Outcome, compared, expected,
+    generate::{Case, LEFT_FIRST, LEFT_LAST, day_text, punctual},
+    number,
+    random::Random,
+    support::Workspace,
+    write,
+};
+
+#[test]
+fn random_histories_end_as_one_backfill() {
+    let first = number("CHRONON_RUN_SEED", crate::FIXED_SEED);
+    let mut wrong = Vec::new();
+    let (mut runs, mut rows, mut tables) = (0, 0, 0);
+    for seed in first..first + number("CHRONON_RUN_HISTORIES", 1) {
+        let mut case = punctual(&format!("h{seed}"), seed);
+        for conf in &mut case.joins {
+            // What a bootstrap covers depends on the rows of the step; labels are of their own days.
+            let conf = conf.as_object_mut().unwrap();
+            conf.remove("bootstrapParts");
+            conf.remove("labelPart");
+        }
+        let mut history = History::new(case, seed);
+        history.live();
+        runs += history.runs.len();
+        let outcomes = history.outcomes();
+        tables += outcomes.len();
+        for outcome in &outcomes {
+            rows += outcome.rows;
+            for line in outcome.comparison.wrong.iter().take(3) {
+                println!("{seed} {}: {line}", outcome.name);
+            }
+        }
+        if outcomes.iter().any(Outcome::is_wrong) {
+            println!("{seed}: {}", history.runs.join("\n  "));
+            wrong.push(seed);
+        }
+    }
+    println!("{runs} runs, {tables} tables, {rows} rows; these differ: {wrong:?}");
+    assert!(wrong.is_empty() && rows > 0, "{wrong:?}");
+}
+
+/// A workspace, and what was done to it.
+struct History {
+    case: Case,
+    random: Random,
+    workspace: Workspace,
+    /// Settings of this history.
+    settings: String,
+    /// For each table, which rows have not arrived.
+    late: BTreeMap<String, Vec<usize>>,
+    runs: Vec<String>,
+}
+
+impl History {
+    fn new(case: Case, seed: u64) -> Self {
+        let mut random = Random(!seed);
+        random.next();
+        let mut late: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (name, table) in &case.tables {
+            let last = name.rsplit('_').next();
+            if !matches!(last, Some("events" | "more" | "left")) {
+                continue;
+            }
+            // Rows without a key keep the partitions of their days.
+            let has_key = |row: &usize| table.rows[*row].contains_key("n");
+            let rows = (0..table.rows.len()).filter(has_key);
+            let rows = rows.filter(|_| random.once_in(8)).collect();
+            late.insert(name.clone(), rows);
+        }
+        let mut settings = format!("step_days = {}\n", 1 + random.below(4));
+        for conf in &case.joins {
+            if random.once_in(2) {
+                let name = conf["metaData"]["name"].as_str().unwrap();
+                settings +=
+                    &format!("\n[[override]]\nselect = \"{name}\"\njoin_flow = \"modular\"\n");
+            }
+        }
+        Self {
+            case,
+            random,
+            workspace: Workspace::empty(),
+            settings,
+            late,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Fills all days, in pieces.
+    fn live(&mut self) {
+        self.write();
+        let mut day = LEFT_FIRST;
+        while day < LEFT_LAST {
+            self.run(&[], day);
+            if self.random.once_in(2) {
+                self.arrive(2);
+                self.run(&["--stale"], day);
+            }
+            day += 1 + i64::try_from(self.random.below(3)).unwrap();
+        }
+        self.run(&[], LEFT_LAST);
+        self.arrive(1);
+        self.run(&["--stale"], LEFT_LAST);
+    }
+
+    /// One of so many late rows arrives.
+    fn arrive(&mut self, of: usize) {
+        for rows in self.late.values_mut() {
+            rows.retain(|_| !self.random.once_in(of));
+        }
+        self.write();
+    }
+
+    /// The workspace with the rows that have arrived.
+    fn write(&self) {
+        let mut case = self.case.clone();
+        for (name, late) in &self.late {
+            let rows = &mut case.tables.get_mut(name).unwrap().rows;
+            let mut index = 0..;
+            rows.retain(|_| !late.contains(&index.next().unwrap()));
+        }
+        write(&[&case], &self.settings, &|path, text| {
+            self.workspace.write(path, text);
+        });
+    }
+
+    fn run(&mut self, what: &[&str], day: i64) {
+        let day = day_text(day);
+        let args = [&["materialize", "--as-of", &day], what].concat();
+        let screen = self.workspace.run(&args);
+        self.runs
+            .push(format!("{}: {:?}", args.join(" "), screen.code));
+        if screen.code != Some(0) {
+            println!("{}\n{}", args.join(" "), screen.text());
+        }
+    }
+
+    /// The outputs; the keys in tables of parts are those of the steps.
+    fn outcomes(&self) -> Vec<Outcome> {
+        let is_output = |name: &str| name.matches("_v1").count() == 1 && name.ends_with("_v1");
+        let mut tables = expected(&self.case).unwrap();
+        tables.retain(|(name, _)| is_output(name));
+        compared(&self.workspace, vec![tables]).remove(0)
+    }
+}
