@@ -6,7 +6,7 @@ use chronon_run_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Conf, Request, compile};
+use super::{Conf, Refusal, Request, compile};
 
 /// A join with a ready value `a` of its only part, and these external sources.
 fn join(selects: Value, ready: Value, external: Value) -> Join {
@@ -65,6 +65,10 @@ fn catalog() -> CatalogSnapshot {
 }
 
 fn script(conf: &Join) -> String {
+    made(conf, &catalog()).unwrap()
+}
+
+fn made(conf: &Join, tables: &CatalogSnapshot) -> Result<String, Vec<Refusal>> {
     let day = |text: &str| text.parse().unwrap();
     let request = Request {
         conf: Conf::Join(conf),
@@ -72,9 +76,9 @@ fn script(conf: &Join) -> String {
         range: PartitionRange::new(day("2026-01-05"), day("2026-01-08")).unwrap(),
         latest_date: day("2026-01-08"),
         partition_column: "ds",
-        tables: &catalog(),
+        tables,
     };
-    compile(&request).unwrap()
+    compile(&request)
 }
 
 /// The schemas of an external source whose keys and values are one column of type int.
@@ -141,4 +145,34 @@ fn a_bootstrap_of_keys_alone_is_made() {
     let selects = json!({ "id": "id", "k": "k" });
     let script = script(&join(selects, json!({ "id": "id" }), json!([])));
     assert!(script.contains("LEFT JOIN bootstrap_1 b1 ON"), "{script}");
+}
+
+/// `bootstrap_from_log`: the Driver makes it, by the schema of each row.
+#[test]
+fn a_log_as_bootstrap_is_refused_unless_features_are_selected() {
+    let selects = json!({ "id": "id", "k": "k" });
+    let mut conf = join(
+        selects,
+        json!({ "id": "id", "t_g_v_count": "b" }),
+        json!([]),
+    );
+    let mut tables = catalog();
+    let ready = tables
+        .tables
+        .get_mut(&"s.ready".parse::<TableName>().unwrap());
+    let info = &mut ready.unwrap().as_mut().unwrap().info;
+    info.properties
+        .insert("chronon_log_table".to_owned(), "true".to_owned());
+    assert!(made(&conf, &tables).is_ok());
+    conf.bootstrap_parts.as_mut().unwrap()[0].query = None;
+    let refused = made(&conf, &tables).unwrap_err();
+    assert_eq!(refused[0].field, "bootstrapParts[0].table");
+    assert!(
+        refused[0].why.ends_with("use engine kind = \"chronon\""),
+        "{refused:?}"
+    );
+    assert!(
+        !refused[0].why.contains("the Driver fails too"),
+        "{refused:?}"
+    );
 }

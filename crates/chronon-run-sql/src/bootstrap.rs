@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use chronon_run_conf::{BootstrapPart, ExternalPart, Join, Query, left_column};
-use chronon_run_core::{CatalogSnapshot, PartitionRange, TableSpec};
+use chronon_run_core::{CatalogSnapshot, PartitionRange, TableName, TableSpec};
 use serde_json::{Map, Value, json};
 
 use super::{
+    BY_DRIVER,
     day::DayColumn,
     derive,
     order::java_map_order,
@@ -366,6 +367,13 @@ impl Bootstrap {
             return Err((format!("{title}.keyColumns"), why.to_owned()));
         }
         let query = part.query.clone().unwrap_or_default();
+        if !source::has_selects(&query) && is_log(&table, tables) {
+            let why = format!(
+                "{table} is a flattened log, of which each row has values for the features of its own \
+                 schema; select the features that all rows have, or {BY_DRIVER}"
+            );
+            return Err((format!("{title}.table"), why));
+        }
         let day = DayColumn::of(&query, &table, tables, ds);
         let implicit = source::implicit(&day, ds, None);
         let scan = source::Scan::days(&query, &day, range);
@@ -387,6 +395,13 @@ impl Bootstrap {
             title,
         })
     }
+}
+
+/// Whether the Driver takes the table for a flattened log, in which NULL may mean that a feature was not
+/// logged yet (`BootstrapInfo.from`).
+fn is_log(table: &TableName, tables: &CatalogSnapshot) -> bool {
+    let state = tables.table(table);
+    state.is_some_and(|state| state.info.properties.contains_key("chronon_log_table"))
 }
 
 /// The part as the engine writes it before it hashes it: JSON without `metaData`, in the order
