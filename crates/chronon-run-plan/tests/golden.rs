@@ -593,7 +593,10 @@ fn a_wrong_selector_says_what_is_right() {
         error("stays.sesions.v1"),
         "`stays.sesions.v1` matches no asset; did you mean `stays.sessions.v1`?"
     );
-    assert_eq!(error("stays.bookings.guest_rt_v1"), "");
+    assert_eq!(
+        error("stays.bookings.guest_rt_v1"),
+        "`stays.bookings.guest_rt_v1` matches no table that a backfill fills, only `group_by/stays.bookings.guest_rt_v1/upload`, `group_by/stays.bookings.guest_rt_v1/kv`, `group_by/stays.bookings.guest_rt_v1/streaming`: name one of these"
+    );
     assert_eq!(
         error("colour:blue"),
         "`colour:blue`: there is no selection method `colour` (known: team, type, mode, tag, path, source, table, state)"
