@@ -1,12 +1,20 @@
 //! Left rows whose time is on the day after their partition, on a real Spark: all days at once, a day
-//! at a time, and in steps of one day give the same features, in both flows.
+//! at a time, in steps of one day or two, and by a run that is killed give the same features, in both flows.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    process::Stdio,
+};
 
 use chronon_run_core::TableName;
 use serde_json::{Value, json};
 
-use crate::{support::Workspace, tables};
+use crate::{
+    support::{Workspace, wait_until},
+    tables,
+};
 
 /// Loads of each bird and day, and the calls: petrel and auk are early.
 const LOADS: &str = "bird,load,at_ms,ds
@@ -34,7 +42,7 @@ const CALLS: &str = "call,bird,at_ms,ds
 const RIGHT: [(i64, i64); 5] = [(1, 10), (2, 40), (3, 60), (4, 30), (5, 120)];
 /// The flows, and the ways in which they are filled.
 const FLOWS: [&str; 2] = ["whole", "modular"];
-const WAYS: [&str; 3] = ["once", "daily", "steps"];
+const WAYS: [&str; 5] = ["once", "daily", "steps", "pairs", "killed"];
 
 #[test]
 fn a_day_at_a_time_is_one_backfill() {
@@ -44,6 +52,7 @@ fn a_day_at_a_time_is_one_backfill() {
         let run = [&["materialize"], &daily[..], &["--as-of", day]].concat();
         workspace.run(&run).expect(0);
     }
+    kill_a_run(&workspace);
     workspace
         .run(&["materialize", "--as-of", "2026-03-04"])
         .expect(0);
@@ -60,6 +69,33 @@ fn a_day_at_a_time_is_one_backfill() {
     let again = workspace.run(&["materialize", "--as-of", "2026-03-04"]);
     let again = again.expect(0).text();
     assert!(again.contains("nothing to do"), "{again}");
+}
+
+/// A run of two joins is killed when a step of it has run some statements.
+fn kill_a_run(workspace: &Workspace) {
+    let runs = || {
+        let folders = fs::read_dir(workspace.path(".chronon-run/runs")).unwrap();
+        folders.flatten().map(|entry| entry.path()).collect()
+    };
+    let before: BTreeSet<PathBuf> = runs();
+    let mut command = workspace.command(&["materialize", "*_killed", "--as-of", "2026-03-03"]);
+    let mut run = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let has_begun = || {
+        let new: BTreeSet<PathBuf> = runs().difference(&before).cloned().collect();
+        let steps = new.iter().filter_map(|run| fs::read_dir(run).ok());
+        let logs = steps.flatten().flatten();
+        let logs = logs.map(|step| step.path().join("attempt-1.log"));
+        let texts = logs.filter_map(|log| fs::read_to_string(log).ok());
+        let mut counts = texts.map(|log| log.matches("Time taken: ").count());
+        counts.any(|count| count > 12)
+    };
+    wait_until("statements have run", has_begun);
+    run.kill().unwrap();
+    run.wait().unwrap();
 }
 
 fn names() -> impl Iterator<Item = String> {
@@ -115,8 +151,11 @@ fn workspace() -> Workspace {
         if name.starts_with("modular") {
             toml += "join_flow = \"modular\"\n";
         }
-        if name.ends_with("steps") {
+        if name.ends_with("steps") || name.ends_with("killed") {
             toml += "step_days = 1\n";
+        }
+        if name.ends_with("pairs") {
+            toml += "step_days = 2\n";
         }
     }
     workspace.write("workspace.toml", &toml);
