@@ -24,7 +24,7 @@ const TESTED: [(&str, &str); 11] = [
     ("consistency and statistics percentiles", "here"),
     (
         "AVERAGE, VARIANCE, SKEW, KURTOSIS",
-        "crates/chronon-run-testkit/src/golden.rs: order_last_bits_and_widened_singles_do_not_count",
+        "crates/chronon-run-testkit/src/golden/tests.rs: order_last_bits_and_widened_singles_do_not_count",
     ),
     ("HISTOGRAM with k", "here"),
     ("NaN in TOP_K, BOTTOM_K", "here"),
@@ -81,6 +81,8 @@ fn approximations(found: &Found) {
         |key: &str, column: &str| found.cell("odd_v1", &[("k", key), ("ds", "2026-04-01")], column);
     // APPROX_UNIQUE_COUNT: a CPC sketch of 2^8 rows is 3.7 % off in one case of three.
     assert_eq!(odd("many", "i_approx_unique_count"), json!(3000));
+    // An empty string is not counted.
+    assert_eq!(odd("blank", "w_approx_unique_count"), json!(1));
     // APPROX_PERCENTILE: a KLL sketch holds about 128 of the 3000 values.
     assert_eq!(odd("many", "i_approx_percentile"), json!([1500.0, 2970.0]));
     // APPROX_HISTOGRAM_K: 61 values, k = 2.
@@ -279,6 +281,7 @@ fn workspace() -> Workspace {
         json!([
             one("i", 5, none()),
             one("i", 12, json!({ "percentiles": "[0.5, 0.99]" })),
+            one("w", 5, none()),
             one("w", 18, k("2")),
             one("w", 17, k("1")),
             one("x", 15, k("2")),
@@ -351,6 +354,8 @@ fn write_rows(workspace: &Workspace) {
         with(event("nan", 1), json!({ "v": 1.0 })),
         with(event("nan", 2), json!({ "v": 9.0, "w": "nan" })),
         with(event("nan", 3), json!({ "v": 5.0 })),
+        with(event("blank", 1), json!({ "w": "" })),
+        with(event("blank", 2), json!({ "w": "a" })),
         with(event("empty", 1), json!({ "v": 1.0, "m": {} })),
         with(event("tie", 1), json!({ "v": 2.0, "w": "b" })),
         with(event("tie", 1), json!({ "v": 1.0, "w": "a" })),
