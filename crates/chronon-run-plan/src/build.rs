@@ -249,6 +249,10 @@ impl Builder<'_> {
         asset.schedule = Some(self.upload_schedule(&conf.meta_data));
         // Offline, an upload reads the snapshot of its day and no mutations (§4.2).
         asset.inputs = self.sources(conf, &scan_of_backfill(conf), None)?;
+        // Before that day it has nothing to hold.
+        let starts = asset.inputs.iter().map(|input| input.from);
+        let starts: Option<Vec<_>> = starts.collect();
+        asset.from = starts.and_then(|starts| starts.into_iter().min());
         self.add_overriding(&mut asset, &[&conf.meta_data]);
         self.compute_parents(&mut asset, conf)?;
         if conf.is_incremental == Some(true) {

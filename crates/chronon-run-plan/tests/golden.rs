@@ -649,6 +649,31 @@ fn a_cell_is_explained_by_its_inputs() {
 }
 
 #[test]
+fn an_upload_before_the_start_of_its_sources_is_not_run() {
+    let graph = graph(JoinFlow::Whole);
+    let sources = sources();
+    let asset = AssetId::new(
+        ConfType::GroupBy,
+        "stays.listings.dim_v1",
+        AssetKind::Upload,
+    );
+    let planned = |as_of: &str| {
+        let as_of = as_of.parse().unwrap();
+        let snapshot = snapshot(&sources, &BTreeMap::new());
+        let plan = plan_of(&graph, &asset, as_of, &snapshot, &BTreeMap::new());
+        let asset = &plan.assets[0];
+        (plan.steps.len(), asset.excluded.clone())
+    };
+    let (steps, reason) = planned("2025-12-20");
+    assert_eq!(steps, 0);
+    assert!(
+        matches!(reason, Some(Reason::OutsideConf { .. })),
+        "{reason:?}"
+    );
+    assert_eq!(planned("2026-01-20"), (1, None));
+}
+
+#[test]
 fn a_saved_plan_knows_what_has_changed() {
     let graph = graph(JoinFlow::Whole);
     let sources = sources();
