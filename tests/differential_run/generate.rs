@@ -229,7 +229,7 @@ impl Maker {
             "string" => json!(TEXTS[(pick * 3 + self.name.len()) % TEXTS.len()]),
             "bigint" => json!([7_i64, -7, 9_007_199_254_740_993, 0][pick]),
             "double" => json!([1.5, -7.25, 0.1, 1e300][pick]),
-            "boolean" => json!(pick % 2 == 0),
+            "boolean" => json!(pick.is_multiple_of(2)),
             _ => json!([7, -7, i32::MAX, 0][pick]),
         }
     }
