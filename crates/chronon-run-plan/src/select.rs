@@ -49,7 +49,7 @@ pub enum SelectionError {
     OtherModes {
         /// The selector.
         term: String,
-        /// The assets that match, and with more than [`NAMED`] of them how many more there are.
+        /// The assets that match, and with more than five of them how many more there are.
         assets: Vec<String>,
     },
     /// Nothing in the workspace matches.

@@ -78,7 +78,7 @@ fn records(columns: &[Column], cells: &[Vec<String>], width: usize) -> String {
     for (index, row) in cells.iter().enumerate() {
         out.push_str(&format!("row {}\n", index + 1));
         for (column, text) in columns.iter().zip(row) {
-            let name = cut(&column.name, names);
+            let name = cut_inside(&column.name, names);
             let pad = " ".repeat(names - length(&name));
             let text = cut(text, width.saturating_sub(names + 2 + GAP).max(8));
             out.push_str(format!("  {name}{pad}  {text}").trim_end());
@@ -86,6 +86,25 @@ fn records(columns: &[Column], cells: &[Vec<String>], width: usize) -> String {
         }
     }
     out
+}
+
+/// The name of a column, with `…` for its middle if it is wider than that: the end of a feature's name tells its
+/// operation and window.
+fn cut_inside(name: &str, most: usize) -> String {
+    if length(name) <= most {
+        return name.to_owned();
+    }
+    let first = cut(name, most / 4);
+    let mut last: Vec<char> = Vec::new();
+    let mut room = most.saturating_sub(length(&first));
+    for c in name.chars().rev() {
+        room = match room.checked_sub(width_of(c)) {
+            Some(left) => left,
+            None => break,
+        };
+        last.push(c);
+    }
+    first + &last.iter().rev().collect::<String>()
 }
 
 /// The text, cut to so many columns; `…` says that there is more.
@@ -158,11 +177,11 @@ mod tests {
         insta::assert_snapshot!(shown, @r#"
         row 1
           listing_id                      L01
-          stays_bookings_guest_v1_price…  1.0
+          stays_…s_guest_v1_price_sum_7d  1.0
           note                            "long long long long long…
         row 2
           listing_id                      日本
-          stays_bookings_guest_v1_price…  NULL
+          stays_…s_guest_v1_price_sum_7d  NULL
           note                            "\u001b[2J"
         "#);
         assert!(shown.lines().all(|line| length(line) <= 60));
