@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_catalog::{CatalogError, Hive, NewTable, Timeouts};
+use chronon_run_catalog::{CatalogError, Hive, NewTable, Timeouts, local_path};
 use chronon_run_core::{CatalogSnapshot, Column, TableName};
 use serde_json::Value;
 
@@ -152,15 +152,44 @@ fn apply_to_hive(hive: &Hive, write: &Write) -> Result<(), BackendError> {
             column: day,
             days,
         } => {
-            let names = others.iter().map(|(name, _)| name).chain([day]);
-            hive.create_table(&create(table, names.map(|name| column(name)).collect()))?;
+            let names: Vec<&String> = others.iter().map(|(name, _)| name).chain([day]).collect();
+            let columns = names.iter().map(|name| column(name)).collect();
+            hive.create_table(&create(table, columns))?;
             let prefix: Vec<String> = others.iter().map(|(_, value)| value.clone()).collect();
             let row = |ds: chronon_run_core::Ds| {
                 let mut row = prefix.clone();
                 row.push(ds.to_string());
                 row
             };
-            hive.add_partitions(table, &days.iter().map(row).collect::<Vec<_>>())?;
+            let rows: Vec<Vec<String>> = days.iter().map(row).collect();
+            hive.add_partitions(table, &rows)?;
+            write_files(hive, table, &names, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file in the folder of each partition, where that is on this machine: a folder without one tells of a day
+/// without rows.
+fn write_files(
+    hive: &Hive,
+    table: &TableName,
+    names: &[&String],
+    rows: &[Vec<String>],
+) -> Result<(), BackendError> {
+    let listed = hive.snapshot(&[(table.clone(), Vec::new())])?;
+    let location = listed
+        .table(table)
+        .and_then(|state| state.info.location.clone());
+    let Some(folder) = location.and_then(|location| local_path(&location)) else {
+        return Ok(());
+    };
+    for row in rows {
+        let pairs = names.iter().zip(row);
+        let parts = pairs.map(|(name, value)| format!("{name}={value}"));
+        let file = folder.join(parts.collect::<PathBuf>()).join("part-00000");
+        if file.parent().is_some_and(Path::exists) && !file.exists() {
+            std::fs::write(&file, "rows\n").map_err(failed(&file))?;
         }
     }
     Ok(())
