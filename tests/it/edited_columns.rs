@@ -131,7 +131,7 @@ fn added_features_are_added(workspace: &Workspace) {
 }
 
 fn what_does_not_fit_is_rebuilt_after_asking(workspace: &Workspace) {
-    // Nobody is there to be asked, and the days of the table stay open.
+    // Cron has no user who could answer, and the days of the table stay open.
     let cron = workspace.run(&["frontfill"]).expect(2).stderr;
     let why = "left out, everything else is done: staging_query/shop.clean.v1/backfill";
     assert!(cron.contains(why), "{cron}");

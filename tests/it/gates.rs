@@ -217,7 +217,7 @@ fn a_dependency_with_a_derived_name_and_a_partition_of_its_own_gates() {
 }
 
 #[test]
-fn a_template_in_another_form_than_the_partitions_stops_nobody() {
+fn a_template_in_another_form_than_the_partitions_stops_no_reader() {
     let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.a"])]);
     depends(&staged, &["lake.a/ds={{ ds.replace('-', '') }}"]);
     staged.set_source("lake.a", days(FIRST, "2026-01-02"));

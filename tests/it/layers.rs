@@ -172,10 +172,7 @@ fn every_dependency_is_used() {
     for entry in fs::read_dir(repository().join("crates")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let manifest: Table = fs::read_to_string(path.join("Cargo.toml"))
-            .unwrap()
-            .parse()
-            .unwrap();
+        let manifest = manifest(&name).unwrap();
         let src = path.join("src");
         let mut all = vec![src.clone(), path.join("tests"), path.join("benches")];
         if name == "chronon-run" {

@@ -348,9 +348,7 @@ fn mask_quoted(text: &str) -> String {
 fn option_with_blanks(quoted: &str) -> Option<&str> {
     let (name, value) = quoted.split_once('=')?;
     let bare = name.strip_prefix("-D").unwrap_or(name);
-    let is_name = bare
-        .chars()
-        .all(|c| c.is_alphanumeric() || "._-".contains(c));
+    let is_name = bare.chars().all(is_of_name);
     let is_option = is_name && value.contains(is_gap) && looks_secret(bare);
     is_option.then(|| quoted.split_at(name.len() + 1).0)
 }
@@ -374,10 +372,18 @@ fn names_secret(text: &str) -> bool {
     let Some(text) = text.trim_end().strip_suffix(['=', ':']) else {
         return false;
     };
-    let text = text.trim_end().trim_end_matches(is_quote);
-    let begin = text.rfind(|c: char| !(c.is_alphanumeric() || "._-".contains(c)));
-    let name = begin.map_or(text, |at| text.get(at..).unwrap_or_default());
+    let name = last_name(text.trim_end().trim_end_matches(is_quote));
     looks_secret(name.trim_start_matches("-D"))
+}
+
+/// The name with which a text ends, and what separates it from the text before.
+fn last_name(text: &str) -> &str {
+    let begin = text.rfind(|c| !is_of_name(c));
+    begin.map_or(text, |at| text.get(at..).unwrap_or_default())
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || "._-".contains(c)
 }
 
 /// Whether a text ends with the name of a secret and a blank, as an option of a SQL statement does:
@@ -387,9 +393,7 @@ fn precedes_secret(text: &str) -> bool {
     if name.len() == text.len() {
         return false;
     }
-    let begin = name.rfind(|c: char| !(c.is_alphanumeric() || "._-".contains(c)));
-    let name = begin.map_or(name, |at| name.get(at..).unwrap_or_default());
-    let name = name.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let name = last_name(name).trim_start_matches(|c: char| !c.is_alphanumeric());
     looks_secret(name)
         && (ALONE.contains(&name.to_ascii_lowercase().as_str()) || name.contains(['.', '_']))
 }
@@ -408,9 +412,7 @@ fn announces(word: &str) -> bool {
     };
     let name = name.trim_start_matches(is_quote);
     let is_word = name.chars().all(char::is_alphanumeric);
-    let is_name = name
-        .chars()
-        .all(|c| c.is_alphanumeric() || "._-".contains(c));
+    let is_name = name.chars().all(is_of_name);
     is_name
         && looks_secret(name)
         && (!is_word || ALONE.contains(&name.to_ascii_lowercase().as_str()))

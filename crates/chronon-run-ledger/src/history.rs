@@ -495,14 +495,7 @@ impl Ledger {
         if !self.is_writable_now() {
             return None;
         }
-        let mut forgotten = false;
-        self.change("prune the runs", |connection| {
-            forgotten = false;
-            forget(connection, &old)?;
-            forgotten = true;
-            Ok(())
-        });
-        if !forgotten {
+        if !self.change("prune the runs", |connection| forget(connection, &old)) {
             return None;
         }
         self.change("give back the space of pruned runs", give_back);

@@ -201,15 +201,13 @@ impl Ledger {
         self.file.as_ref().map(|(connection, _)| connection)
     }
 
-    /// The same, but nothing happens to a file that must not be written.
+    /// Changes something, and whether it did: nothing happens to a file that must not be written.
     pub(crate) fn change(
         &mut self,
         what: &str,
         action: impl FnMut(&mut Connection) -> rusqlite::Result<()>,
-    ) {
-        if self.is_writable() {
-            self.attempt(what, action);
-        }
+    ) -> bool {
+        self.is_writable() && self.attempt(what, action).is_some()
     }
 
     /// Whether something can be written now. A file that could not be written is tried again after a

@@ -49,6 +49,6 @@ pub use resolve::{
 };
 pub use select::{Selection, SelectionError, States};
 pub use target::{Origin, PlanTarget, origins};
-pub use unmet::{Unmet, misread, unmet};
+pub use unmet::{Unmet, unmet};
 pub use upstream::upstream_days;
 pub use waits::{Wait, usual_landing};

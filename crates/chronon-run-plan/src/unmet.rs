@@ -21,11 +21,12 @@ pub struct Unmet {
     pub hint: String,
 }
 
-/// What `inputs` wait for and no partition of their tables is. Inputs that assets fill are left out: those
-/// days are still to come.
+/// What `inputs` wait for and no partition of their tables is, and the `formats` of dependencies that the
+/// partitions of their tables do not have. Inputs that assets fill are left out: those days are still to come.
 #[must_use]
 pub fn unmet<'a>(
     inputs: impl IntoIterator<Item = &'a Input>,
+    formats: &BTreeMap<TableName, PartitionFormat>,
     snapshot: &CatalogSnapshot,
 ) -> BTreeSet<Unmet> {
     let sources = inputs.into_iter().filter(|input| input.producer.is_none());
@@ -33,15 +34,14 @@ pub fn unmet<'a>(
         let state = snapshot.table(&input.spec.table)?;
         no_value(input, state).or_else(|| other_format(input, state))
     });
-    found.collect()
+    found.chain(misread(formats, snapshot)).collect()
 }
 
 /// Tables of which a dependency writes the days in a format that its partitions do not have.
-#[must_use]
-pub fn misread(
+fn misread(
     formats: &BTreeMap<TableName, PartitionFormat>,
     snapshot: &CatalogSnapshot,
-) -> BTreeSet<Unmet> {
+) -> impl Iterator<Item = Unmet> {
     let wrong = formats.iter().filter(|(table, format)| {
         let state = snapshot.table(table);
         state.is_some_and(|state| state.contradicts(format))
@@ -53,7 +53,7 @@ pub fn misread(
         ),
         hint: "correct the template, e.g. `ds={{ ds }}`".to_owned(),
     };
-    wrong.map(unmet).collect()
+    wrong.map(unmet)
 }
 
 /// Of the sub-partitions of an input the first one that no partition has.
@@ -154,7 +154,7 @@ mod tests {
             follows_times: false,
             producer: None,
         };
-        unmet([&input], &snapshot)
+        unmet([&input], &BTreeMap::new(), &snapshot)
             .into_iter()
             .map(|unmet| unmet.text)
             .collect()

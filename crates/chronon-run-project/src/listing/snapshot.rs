@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
 use chronon_run_plan::{
-    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, misread, other_columns,
+    Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns,
     undated_view_text, undated_views, unmet,
 };
 
@@ -36,8 +36,7 @@ impl Looked {
         let read = selected
             .iter()
             .flat_map(|&index| &graph.assets[index].inputs);
-        let mut unmet = unmet(read.clone(), &snapshot);
-        unmet.extend(misread(&graph.formats, &snapshot));
+        let unmet = unmet(read.clone(), &graph.formats, &snapshot);
         let mut inputs = Tables::new();
         for input in read {
             if input.producer.is_none() && input.need != chronon_run_plan::Need::Table {

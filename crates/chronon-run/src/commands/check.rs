@@ -6,7 +6,7 @@ use chronon_run_core::{AssetKind, CatalogSnapshot, Diagnostic, Ds, Location, Sch
 use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{
     Asset, AssetColumns, AssetIndex, Dayless, Graph, History, Need, PlanInput, Role, Tables, Unmet,
-    dayless, misread, times_seen, undated_view_text, undated_views, unmet,
+    dayless, times_seen, undated_view_text, undated_views, unmet,
 };
 use chronon_run_project::{
     engines::{
@@ -185,8 +185,7 @@ fn missing_inputs(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
     };
     let graph = context.graph.resolved(&snapshot, &bases);
     let inputs = graph.assets.iter().flat_map(|asset| &asset.inputs);
-    let mut unmet = unmet(inputs, &snapshot);
-    unmet.extend(misread(&graph.formats, &snapshot));
+    let unmet = unmet(inputs, &graph.formats, &snapshot);
     let dayless = dayless(&snapshot, &daily_sources(&graph), &bases);
     let without_days = |(table, why): (&TableName, &Dayless)| {
         let (path, names) = readers.get(table)?;

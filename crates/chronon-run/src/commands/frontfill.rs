@@ -238,8 +238,8 @@ impl Frontfill<'_> {
     }
 }
 
-/// The assets whose tables cannot take the columns of their edited confs: nothing is filled until somebody
-/// rebuilds them.
+/// The assets whose tables cannot take the columns of their edited confs: nothing is filled until the
+/// user rebuilds them.
 fn needing_rebuild(plan: &Plan) -> impl Iterator<Item = String> {
     let needs = |note: &Note| {
         let fate = ColumnsFate::NeedsRebuild;
