@@ -230,7 +230,7 @@ impl Recording {
         for (key, value) in [
             ("spark.sql.catalogImplementation", "hive".to_owned()),
             ("spark.sql.warehouse.dir", path("warehouse")),
-            ("spark.hadoop.hive.exec.scratchdir", path("scratch")),
+            ("spark.hadoop.hive.exec.scratchdir", path("hive")),
             ("spark.hadoop.hive.exec.local.scratchdir", path("local")),
             (
                 "spark.hadoop.hive.exec.dynamic.partition.mode",

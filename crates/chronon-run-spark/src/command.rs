@@ -405,6 +405,32 @@ mod tests {
         insta::assert_snapshot!(options, @r#"-Da=b -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "-Dlog4j2.configurationFile=/w/my logs/log4j2.properties" -Dfile.encoding=UTF-8 -Dsun.jnu.encoding=UTF-8 -Dsun.stdout.encoding=UTF-8 -Dsun.stderr.encoding=UTF-8 -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Duser.timezone=UTC -XX:-UsePerfData -Djava.io.tmpdir=/w/scratch/tmp"#);
     }
 
+    /// Hive looks whether a folder is there and then fails if it cannot create it, so that two
+    /// sessions that start at once must find it. What it creates by itself has the session's id
+    /// (`<id>_resources` below `java.io.tmpdir`).
+    #[test]
+    fn every_folder_that_sessions_share_exists_before_they_start() {
+        let root = tempfile::tempdir().unwrap();
+        let jvm = Jvm {
+            native: Some(root.path().join("native")),
+            home: Some(root.path().join("home")),
+            ..Jvm::below(root.path().join("scratch"))
+        };
+        jvm.create_folders().unwrap();
+        let conf = machine_conf("local[2]", None, &jvm, &[]);
+        let values = conf.into_iter().map(|(_, value)| value);
+        let options = jvm.options().into_iter();
+        let options = options.filter_map(|option| Some(option.split_once('=')?.1.to_owned()));
+        let all = values.chain(options).chain(jvm.env().1);
+        let named: Vec<PathBuf> = all
+            .map(PathBuf::from)
+            .filter(|path| path.starts_with(root.path()))
+            .collect();
+        let missing: Vec<&PathBuf> = named.iter().filter(|path| !path.is_dir()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(named.len() > 5, "{named:?}");
+    }
+
     #[test]
     fn a_path_in_a_uri() {
         assert_eq!(percent_encoded("/w/a, b%/ü.x"), "/w/a%2C%20b%25/%C3%BC.x");
