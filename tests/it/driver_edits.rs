@@ -60,6 +60,18 @@ fn tables_are_renamed_only_with_consent(driven: &Driven) {
         driven.days(OUTPUT).unwrap().minus(&before).days() <= 1,
         "nothing was touched"
     );
+    let other = "stays.listings.dim_v1";
+    let others = driven.run(&["materialize", JOIN, other, "--end-ds", "2026-01-27"]);
+    let others = others.expect(2).stderr;
+    let left_out = format!("left out, everything else is done: join/{JOIN}/backfill");
+    assert!(others.contains(&left_out), "{others}");
+    assert!(
+        others.contains("`materialize --accept-archive` lets it"),
+        "{others}"
+    );
+    driven
+        .run(&["ready", other, "--ds", "2026-01-27"])
+        .expect(0);
 
     run(driven, &["--accept-archive"]).expect(0);
     let after = driven.days(OUTPUT).unwrap();

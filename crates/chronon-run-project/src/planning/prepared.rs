@@ -40,6 +40,8 @@ pub struct Wanted {
     pub rebuild: bool,
     /// Whether a selection stands for uploads, label joins and the rest too.
     pub every_mode: bool,
+    /// Assets to leave out, because they would replace tables and the user has not agreed to it.
+    pub without: BTreeSet<AssetId>,
     /// The days to which assets are limited.
     pub only: BTreeMap<AssetIndex, DayLimit>,
 }
@@ -91,6 +93,10 @@ pub struct Planned<'a> {
     accept_archive: bool,
     /// There is no user to answer questions.
     unattended: bool,
+    /// Assets that are left out for want of the user's consent, see [`Wanted::without`].
+    without: BTreeSet<AssetId>,
+    /// Of these and, where there is no user, of all others: what is left out, and why.
+    left_out: BTreeMap<AssetId, String>,
     /// Assets at which the Driver would stop because of an edit, and why.
     stopped: BTreeMap<AssetId, String>,
     /// Assets whose tables have other columns than the conf.
@@ -124,6 +130,8 @@ impl<'a> Planned<'a> {
             driver: driver_world(context)?,
             accept_archive: wanted.accept_archive,
             unattended: wanted.every_mode,
+            without: wanted.without.clone(),
+            left_out: BTreeMap::new(),
             stopped: BTreeMap::new(),
             columns: BTreeMap::new(),
             plan: empty_plan(as_of),
@@ -161,19 +169,59 @@ impl<'a> Planned<'a> {
         let mut found = columns::differing(self.context, selected, &self.snapshot, day);
         if rebuild {
             columns::rebuild(self.context, &mut found, &mut self.snapshot);
-        } else if self.unattended {
-            let blocked = found
-                .iter()
-                .filter(|(_, found)| found.fate == ColumnsFate::NeedsRebuild);
-            for (asset, found) in blocked {
+        } else {
+            let blocked = found.iter().filter(|(asset, found)| {
+                found.fate == ColumnsFate::NeedsRebuild && self.goes_without(asset)
+            });
+            let why = |(asset, found): (&AssetId, &AssetColumns)| {
                 let text = found.text();
                 let why = format!(
                     "the table has other columns than the conf ({text}); `materialize --rebuild` makes it anew"
                 );
-                self.refused.insert(asset.clone(), why);
-            }
+                (asset.clone(), why)
+            };
+            let blocked: BTreeMap<AssetId, String> = blocked.map(why).collect();
+            self.leave_out(blocked);
         }
         self.columns = found;
+    }
+
+    /// Whether an asset whose tables would be replaced is left out instead.
+    fn goes_without(&self, asset: &AssetId) -> bool {
+        self.unattended || self.without.contains(asset)
+    }
+
+    fn leave_out(&mut self, assets: BTreeMap<AssetId, String>) {
+        self.refused.extend(assets.clone());
+        self.left_out.extend(assets);
+    }
+
+    /// What is left out for want of the user's consent, and why.
+    pub fn left_out(&self) -> &BTreeMap<AssetId, String> {
+        &self.left_out
+    }
+
+    /// The assets that this plan cannot run as it is: their tables would be replaced, which the user has
+    /// not agreed to, or the Driver would stop.
+    pub fn needing_consent(&self) -> BTreeSet<AssetId> {
+        let steps: BTreeSet<&AssetId> = self.plan.steps.iter().map(|step| &step.asset).collect();
+        let columns = self.columns.iter().filter(|(asset, found)| {
+            found.fate == ColumnsFate::NeedsRebuild && steps.contains(asset)
+        });
+        let columns = columns.map(|(asset, _)| asset);
+        let archived = self.archiving().into_iter().map(|asset| &asset.asset);
+        let archived = archived.filter(|_| !self.accept_archive);
+        let stopped = self.stopped.keys();
+        columns.chain(archived).chain(stopped).cloned().collect()
+    }
+
+    /// The planned assets for which the Driver would rename tables.
+    fn archiving(&self) -> Vec<&AssetPlan> {
+        let archives = |asset: &&AssetPlan| {
+            let mut notes = asset.notes.iter();
+            notes.any(|note| matches!(note, Note::Archives { .. }))
+        };
+        self.plan.assets.iter().filter(archives).collect()
     }
 
     /// The tables that a run of this plan sets aside, with their days.
@@ -255,23 +303,33 @@ impl<'a> Planned<'a> {
     /// What the Driver would do about confs that were edited. Where no user is there to accept that tables
     /// are renamed, those assets are left alone.
     fn add_edits(&mut self, selected: &BTreeSet<AssetIndex>) {
-        let Some(driver) = &mut self.driver else {
+        if self.driver.is_none() {
             return;
-        };
+        }
         let mut edits = EditEffects::of(self.context, selected, &self.snapshot);
         self.stopped = edits.refused.clone();
-        self.refused.append(&mut edits.refused);
-        if self.unattended && !self.accept_archive {
-            for (asset, archived) in std::mem::take(&mut edits.archived) {
+        let mut left_out = std::mem::take(&mut edits.refused);
+        if !self.accept_archive {
+            let without = |asset: &AssetId| self.goes_without(asset);
+            let (skipped, archived) = std::mem::take(&mut edits.archived)
+                .into_iter()
+                .partition(|(asset, _)| without(asset));
+            edits.archived = archived;
+            let skipped: BTreeMap<AssetId, ArchivedTables> = skipped;
+            left_out.extend(skipped.into_iter().map(|(asset, archived)| {
                 let why = format!(
                     "the conf was edited ({}), so the Driver would rename {} and compute again; `materialize --accept-archive` lets it",
                     archived.because.join("; "),
                     tables(archived.tables.keys())
                 );
-                self.refused.insert(asset, why);
-            }
+                (asset, why)
+            }));
         }
+        self.leave_out(left_out);
         edits.hide_archived(&mut self.snapshot);
+        let Some(driver) = &mut self.driver else {
+            return;
+        };
         driver.archived = edits.archived;
         driver.unnoticed = edits.unnoticed;
     }
@@ -282,14 +340,11 @@ impl<'a> Planned<'a> {
         if self.unattended {
             return Ok(());
         }
-        if let Some((asset, why)) = self.stopped.first_key_value() {
+        let mut stopped = self.stopped.iter();
+        if let Some((asset, why)) = stopped.find(|(asset, _)| !self.without.contains(asset)) {
             return Err(Failure::setup(format!("{asset}: {why}")));
         }
-        let archives = |asset: &&AssetPlan| {
-            let mut notes = asset.notes.iter();
-            notes.any(|note| matches!(note, Note::Archives { .. }))
-        };
-        let found: Vec<&AssetPlan> = self.plan.assets.iter().filter(archives).collect();
+        let found = self.archiving();
         if found.is_empty() || self.accept_archive {
             return Ok(());
         }

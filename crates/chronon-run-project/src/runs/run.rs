@@ -82,7 +82,7 @@ impl<'a> Running<'a> {
     ) -> Result<Ended, Failure> {
         if planned.plan.steps.is_empty() {
             rebuild::finish(self.context, self.warehouse, ledger, &planned.plan);
-            return Ok(Ended::without_run(planned.plan));
+            return Ok(Ended::without_run(planned));
         }
         let doing = Activity::start("preparing the run");
         self.warehouse.start_host(&self.context.workspace);
@@ -104,11 +104,13 @@ impl<'a> Running<'a> {
         rebuild::set_aside(self.warehouse, &planned.rebuilds(), &folders.id)?;
         seeding::load(self.context, self.warehouse, &folders.seeds, self.control)?;
         leftovers::remove(self.context, self.warehouse, &planned.plan, &folders.id);
-        let plan = replan(ledger)?.plan;
-        targets::write_confs(self.context, &plan)?;
-        if plan.steps.is_empty() {
-            return Ok(Ended::without_run(plan));
+        let planned = replan(ledger)?;
+        targets::write_confs(self.context, &planned.plan)?;
+        if planned.plan.steps.is_empty() {
+            return Ok(Ended::without_run(planned));
         }
+        let left_out = left_out(&planned);
+        let plan = planned.plan;
         doing.say("preparing the first steps");
         let ran = self.execute(ledger, &plan, &folders, &applications, doing)?;
         let _ending = Activity::start("ending the run");
@@ -116,6 +118,7 @@ impl<'a> Running<'a> {
         self.record_tables(&plan);
         Ok(Ended {
             plan,
+            left_out,
             ran: Some(ran),
         })
     }
@@ -359,6 +362,8 @@ struct Engine<'w> {
 pub struct Ended {
     /// What was planned, last of all.
     pub plan: Plan,
+    /// What was left out for want of the user's consent.
+    left_out: BTreeSet<String>,
     /// What was run, if there was anything to run.
     pub ran: Option<CompletedRun>,
 }
@@ -372,8 +377,12 @@ pub struct CompletedRun {
 }
 
 impl Ended {
-    fn without_run(plan: Plan) -> Self {
-        Self { plan, ran: None }
+    fn without_run(planned: Planned<'_>) -> Self {
+        Self {
+            left_out: left_out(&planned),
+            plan: planned.plan,
+            ran: None,
+        }
     }
 
     /// Whether days stay open because something is missing that this run could not fill.
@@ -429,13 +438,15 @@ impl Ended {
         )
     }
 
-    /// The command's exit, if these were asked for and left out because something is wrong with them.
-    pub fn outcome_without(&self, left_out: &BTreeSet<String>) -> Result<(), Failure> {
+    /// The command's exit, if these were asked for and left out because something is wrong with them,
+    /// besides what was left out for want of the user's consent.
+    pub fn outcome_without(&self, not_filled: &BTreeSet<String>) -> Result<(), Failure> {
         let outcome = self.outcome();
+        let left_out: BTreeSet<&String> = not_filled.union(&self.left_out).collect();
         if left_out.is_empty() || !matches!(outcome, Ok(()) | Err(Failure::Waiting)) {
             return outcome;
         }
-        let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
+        let names: Vec<&str> = left_out.into_iter().map(String::as_str).collect();
         Err(Failure::hinted(
             format!("left out, everything else is done: {}", names.join(", ")),
             "`chronon-run check` shows why; `--exclude` leaves them out without this error",
@@ -459,6 +470,10 @@ impl Ended {
         }
         Ok(())
     }
+}
+
+fn left_out(planned: &Planned<'_>) -> BTreeSet<String> {
+    planned.left_out().keys().map(ToString::to_string).collect()
 }
 
 /// What to say when there is no step: all is filled, or the rest waits.

@@ -9,7 +9,7 @@ use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, event::CancelRea
 use chronon_run_exec::{Control, signals};
 use chronon_run_export::waits_text;
 use chronon_run_ledger::Ledger;
-use chronon_run_plan::{AssetIndex, AssetPlan, ColumnsFate, DayLimit, Note, Plan, Reason, Wait};
+use chronon_run_plan::{AssetIndex, AssetPlan, DayLimit, Reason, Wait};
 use chronon_run_project::{
     failure::Failure,
     listing::{landing::expect_landings, session::CatalogSession},
@@ -62,8 +62,7 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     running.tell_waiting(&ended)?;
     frontfill.tell(&ended)?;
     let selected = context.select(&args.select, true)?;
-    let mut not_filled = context.not_filled(&args.select, &selected, false)?;
-    not_filled.extend(needing_rebuild(&ended.plan));
+    let not_filled = context.not_filled(&args.select, &selected, false)?;
     let outcome = ended.outcome_without(&not_filled);
     metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
@@ -236,18 +235,6 @@ impl Frontfill<'_> {
         } = *self.running;
         expect_landings(context, warehouse, ended.plan.waits(), self.simulated)
     }
-}
-
-/// The assets whose tables cannot take the columns of their edited confs: nothing is filled until the
-/// user rebuilds them.
-fn needing_rebuild(plan: &Plan) -> impl Iterator<Item = String> {
-    let needs = |note: &Note| {
-        let fate = ColumnsFate::NeedsRebuild;
-        matches!(note, Note::Columns { fate: found, .. } if *found == fate)
-    };
-    let excluded = plan.assets.iter().filter(|asset| asset.excluded.is_some());
-    let stuck = excluded.filter(move |asset| asset.notes.iter().any(needs));
-    stuck.map(|asset| asset.asset.to_string())
 }
 
 /// What the engine cannot fill is not asked for by name here, so it is no error; but it is said.

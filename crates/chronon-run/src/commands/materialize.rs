@@ -59,8 +59,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     }
     planned.dayless.iter().for_each(|text| note(text));
     compiling::tell_stale_and_see(&context.workspace);
-    planned.check_edits()?;
-    planned.check_columns()?;
+    let planned = without_consent(&context, &mut wanted, &warehouse, &mut ledger, planned)?;
     // A question is asked without a moving line below it.
     drop(opening);
     confirm_unfounded(&planned.unfounded_lines(), args.yes)?;
@@ -85,6 +84,30 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let outcome = outcome.and_then(|()| ended.check_asked());
     metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
+}
+
+/// The plan without the assets whose tables would be replaced and for which the user has not agreed to
+/// that. Fails if nothing else is to be done.
+fn without_consent<'a>(
+    context: &'a Project,
+    wanted: &mut Wanted,
+    warehouse: &CatalogSession,
+    ledger: &mut Ledger,
+    planned: Planned<'a>,
+) -> Result<Planned<'a>, Failure> {
+    wanted.without = planned.needing_consent();
+    if wanted.without.is_empty() {
+        return Ok(planned);
+    }
+    let rest = Planned::make(context, wanted, warehouse, Some(ledger))?;
+    if rest.plan.steps.is_empty() {
+        planned.check_edits()?;
+        planned.check_columns()?;
+    }
+    for (asset, why) in rest.left_out() {
+        note(&format!("left out: {asset}: {why}"));
+    }
+    Ok(rest)
 }
 
 /// The context of the target that is named, or that a saved plan is for.
