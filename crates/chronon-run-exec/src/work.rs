@@ -38,7 +38,8 @@ pub trait Work: Sync {
     /// [`WorkError`]: wait and ask again, or the outcome is unknown.
     fn verify(&self, job: &Job) -> Result<Verdict, WorkError>;
 
-    /// The one line that tells why an attempt failed, e.g. from the end of its log.
+    /// The one line that tells why an attempt failed, e.g. from the end of its log. Not asked of
+    /// interrupted attempts.
     fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
         self.inner()?.explain(job, log, outcome)
     }

@@ -326,8 +326,10 @@ impl Worker<'_> {
         let mut report = Report::of(outcome, message);
         if let Some(log) = log {
             let settled = self.work.settle(job, log, &report.outcome);
-            let explain = || self.work.explain(job, log, &report.outcome);
-            report.message = report.message.or_else(explain);
+            // What a job logs of its own end is not the cause of an interruption.
+            if report.message.is_none() && report.outcome != Outcome::Interrupted {
+                report.message = self.work.explain(job, log, &report.outcome);
+            }
             if let Err(why) = settled {
                 report.may_write = true;
                 let said = report

@@ -246,6 +246,32 @@ fn ctrl_c_ends_what_runs_and_starts_nothing() {
     assert_eq!(result, wanted);
 }
 
+/// The message of the attempt at the first step.
+fn message(events: &[What]) -> Option<&str> {
+    events.iter().find_map(|what| match what {
+        What::AttemptFinished { message, .. } => message.as_deref(),
+        _ => None,
+    })
+}
+
+#[test]
+fn the_cause_of_a_failure_is_told_and_an_interrupted_attempt_has_none() {
+    let line = "IllegalStateException: Cannot call methods on a stopped SparkContext.";
+    let folder = folder();
+    let failing = format!("echo '{line}'; exit 1");
+    let work = Scripts::new(folder.path(), &[(0, &failing)]);
+    let (events, _) = simply(&[job(0, &[])], &work, &options(1));
+    assert_eq!(message(&events), Some(line));
+    let polite = format!(
+        r#"exec 9>"$PIPE"; trap 'echo "{line}"; exit 1' TERM; printf x >&9
+        while :; do sleep 0.01; done"#
+    );
+    let stop = Control::Stop(CancelReason::Interrupt);
+    let (events, _) = interrupted(&polite, &[stop], Duration::from_secs(60));
+    assert_eq!(outcomes(&events, 0), [Outcome::Interrupted]);
+    assert_eq!(message(&events), None);
+}
+
 #[test]
 fn the_grace_ends_and_a_second_ctrl_c_does_not_wait_for_it() {
     let stop = Control::Stop(CancelReason::Interrupt);

@@ -37,8 +37,6 @@ pub fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
         | Outcome::OutputPartial { .. }
         | Outcome::EmptyUpload
         | Outcome::ChecksFailed => None,
-        // What a job says of its own end is no cause.
-        Outcome::Interrupted => None,
         // Before it is shortened: what is left of a token would not be known as one.
         _ => log::quote_error(&mask_text(&tail(log)?)),
     }
@@ -46,9 +44,6 @@ pub fn explain(log: &Path, outcome: &Outcome) -> Option<String> {
 
 /// The same for programs of all sorts: without a line that looks like an error, the last one.
 pub fn explain_any(log: &Path, outcome: &Outcome) -> Option<String> {
-    if *outcome == Outcome::Interrupted {
-        return None;
-    }
     explain(log, outcome).or_else(|| {
         let text = mask_text(&tail(log)?);
         let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
@@ -109,22 +104,4 @@ pub fn tail(log: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_interrupted_attempt_has_no_cause() {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("attempt-1.log");
-        let line =
-            "java.lang.IllegalStateException: Cannot call methods on a stopped SparkContext.";
-        std::fs::write(&log, format!("Exception in thread \"main\" {line}\n")).unwrap();
-        let failed = explain(&log, &Outcome::Failed { code: 1 });
-        assert!(failed.is_some_and(|cause| cause.contains("stopped SparkContext")));
-        assert_eq!(explain(&log, &Outcome::Interrupted), None);
-        assert_eq!(explain_any(&log, &Outcome::Interrupted), None);
-    }
 }
