@@ -28,7 +28,7 @@ use crate::{
     corpus::{Corpus, texts},
     jars,
     staged::scripted_spark_submit,
-    support::{Screen, Workspace, cache, repository},
+    support::{Screen, Workspace, cache, files_below, repository},
 };
 
 /// The metastore that every test of this process shares: starting one takes seconds.
@@ -256,7 +256,7 @@ retries = 0
 
     /// `lake.searches` → `t1_lake.searches` in every conf.
     fn rename_databases(&self) {
-        for path in files(self.workspace.root()) {
+        for path in files_below(self.workspace.root()) {
             let text = fs::read_to_string(&path).unwrap();
             fs::write(&path, self.renamed(&text)).unwrap();
         }
@@ -500,17 +500,4 @@ fn driver_line(argv: &[&str]) -> String {
         .iter()
         .position(|word| *word == "ai.chronon.spark.Driver");
     argv[class.unwrap() + 2..].join(" ")
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found
 }

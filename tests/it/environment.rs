@@ -142,7 +142,7 @@ pub(crate) fn give_to(folder: &Path, uid: u32) {
     }
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().path()).collect()
 }
@@ -198,8 +198,8 @@ fn a_run_without_locale_home_and_usable_tmp() {
     if rights {
         assert!(screen.stdout.ends_with("left: \n"), "{}", screen.text());
     }
-    assert!(files_below(&here).is_empty(), "{:?}", files_below(&here));
-    let scratch = files_below(&workspace.path(".chronon-run/scratch"));
+    assert!(entries(&here).is_empty(), "{:?}", entries(&here));
+    let scratch = entries(&workspace.path(".chronon-run/scratch"));
     assert_eq!(scratch, [workspace.path(".chronon-run/scratch/lock")]);
     check_rows(&workspace);
 }

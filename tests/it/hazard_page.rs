@@ -1,8 +1,8 @@
 //! `docs/hazards.md`: every hazard has a decision, and every test that it names exists.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
-use crate::support::repository;
+use crate::support::{files_with, repository};
 
 /// One row of the page.
 struct Row {
@@ -46,28 +46,22 @@ fn named(cell: &str) -> Vec<String> {
         .collect()
 }
 
-/// The names of all functions below a folder.
-fn functions(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            functions(&path, found);
-        } else if path.extension().is_some_and(|end| end == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let names = text.lines().filter_map(|line| {
-                let (name, _) = line.trim_start().strip_prefix("fn ")?.split_once('(')?;
-                Some(name.to_owned())
-            });
-            found.extend(names);
-        }
-    }
+/// The names of all functions of the sources.
+fn functions() -> BTreeSet<String> {
+    let folders = ["crates", "tests"].map(|folder| repository().join(folder));
+    let sources = folders.iter().flat_map(|folder| files_with("rs", folder));
+    let texts = sources.map(|path| fs::read_to_string(path).unwrap());
+    let names = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim_start);
+        let names = lines.filter_map(|line| line.strip_prefix("fn ")?.split_once('('));
+        names.map(|(name, _)| name.to_owned()).collect()
+    };
+    texts.flat_map(|text| names(&text)).collect()
 }
 
 #[test]
 fn every_hazard_has_a_decision_and_every_named_test_exists() {
-    let mut known = BTreeSet::new();
-    functions(&repository().join("crates"), &mut known);
-    functions(&repository().join("tests"), &mut known);
+    let known = functions();
     let rows = rows();
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let points = (1..=30).map(|number| format!("P{number}"));

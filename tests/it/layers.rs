@@ -1,15 +1,11 @@
 //! Which crate may use which: what ARCHITECTURE.md says of each crate is held here.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use regex::Regex;
 use toml::{Table, Value};
 
-use crate::support::repository;
+use crate::support::{files_with, repository};
 
 /// The crates of this project that each crate may use, in its code and in its tests.
 const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
@@ -138,25 +134,12 @@ fn pure_crates_use_no_crate_that_does_io() {
     }
 }
 
-/// The Rust files below a folder, and none if there is no such folder.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut found = Vec::new();
-    for entry in entries.map(|entry| entry.unwrap().path()) {
-        if entry.is_dir() {
-            found.extend(sources(&entry));
-        } else if entry.extension().is_some_and(|end| end == "rs") {
-            found.push(entry);
-        }
-    }
-    found
-}
-
 /// Those of the names in a section of a manifest that no source in these folders has.
 fn unused(manifest: &Table, section: &str, folders: &[PathBuf]) -> Vec<String> {
     let text: String = folders
         .iter()
-        .flat_map(|folder| sources(folder))
+        .filter(|folder| folder.exists())
+        .flat_map(|folder| files_with("rs", folder))
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let named = |name: &String| {

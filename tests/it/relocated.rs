@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     environment,
     staged::Staged,
-    support::{Screen, Workspace, wait_until},
+    support::{Screen, Workspace, files_below, wait_until},
     tables,
 };
 
@@ -21,20 +21,10 @@ const CONF: &str = "production/staging_queries/shop/clean.v1";
 
 /// Every file of the warehouse with its checksum.
 fn files(workspace: &Workspace) -> BTreeMap<PathBuf, String> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![workspace.path(".chronon-run/warehouse")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false => {
-                    let hash = format!("{:x}", Sha256::digest(fs::read(&path).unwrap()));
-                    found.insert(path, hash);
-                }
-            }
-        }
-    }
+    let files = files_below(&workspace.path(".chronon-run/warehouse"));
+    let hash = |path: &PathBuf| format!("{:x}", Sha256::digest(fs::read(path).unwrap()));
+    let hashed = files.into_iter().map(|path| (path.clone(), hash(&path)));
+    let found: BTreeMap<PathBuf, String> = hashed.collect();
     assert!(!found.is_empty());
     found
 }

@@ -1,14 +1,13 @@
 //! Secrets of settings are in no output, no file of the state folder and no argument of a process.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use chronon_run_testkit::scripted::{Fault, Output};
 
-use crate::staged::{Staged, fault_of};
+use crate::{
+    staged::{Staged, fault_of},
+    support::files_below,
+};
 
 /// Settings whose value holds a secret: names that tell, and values that do.
 const SETTINGS: [(&str, &str); 30] = [
@@ -111,19 +110,6 @@ fn staged() -> Staged {
     staged
 }
 
-/// Every file below `folder`.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&path)),
-            false => found.push(path),
-        }
-    }
-    found
-}
-
 #[test]
 fn secrets_are_in_no_output_no_file_and_no_argument() {
     let staged = staged();
@@ -150,7 +136,7 @@ fn secrets_are_in_no_output_no_file_and_no_argument() {
     shown(&["check", "--output", "json"]);
     shown(&["engine", "info"]);
     let root = staged.workspace.root();
-    for path in files(root) {
+    for path in files_below(root) {
         let named = path.strip_prefix(root).unwrap();
         // The one place where they are written, and the record of what processes were given.
         if named == Path::new("workspace.toml") {
@@ -192,7 +178,7 @@ fn a_job_gets_its_secrets_by_files_that_only_the_user_can_read() {
     assert!(arguments.contains("trustStorePassword"), "{arguments}");
     let modes = staged.workspace.read("seen.modes");
     assert!(modes.lines().all(|mode| mode == "600"), "{modes}");
-    let left = files(&staged.workspace.path(".chronon-run"));
+    let left = files_below(&staged.workspace.path(".chronon-run"));
     let left = left
         .iter()
         .filter(|path| path.to_string_lossy().contains("secrets-"));
@@ -296,7 +282,7 @@ fn secrets_that_a_program_prints_are_masked_wherever_they_are_shown() {
     shown(&["report", "--site", "site"], 0);
     let root = staged.workspace.root();
     let mut seen = 0;
-    for path in files(root) {
+    for path in files_below(root) {
         let named = path.strip_prefix(root).unwrap().display().to_string();
         // What the programs themselves wrote, and what told them to.
         let is_log = named.ends_with(".log") && named.contains("/runs/");

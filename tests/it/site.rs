@@ -8,7 +8,7 @@ use std::{
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-use crate::support::repository;
+use crate::support::{files_with, repository};
 
 /// A page: the places that links can point to, and its links.
 #[derive(Default)]
@@ -55,21 +55,8 @@ fn anchor(heading: &str) -> String {
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
-/// Every Markdown file below a folder.
-fn below(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            below(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            found.push(path);
-        }
-    }
-}
-
 fn pages() -> BTreeMap<PathBuf, Page> {
-    let mut paths = Vec::new();
-    below(&repository().join("docs"), &mut paths);
+    let mut paths = files_with("md", &repository().join("docs"));
     for file in [
         "README.md",
         "ARCHITECTURE.md",
@@ -146,9 +133,7 @@ fn the_table_of_contents_lists_every_page_once() {
     let count = listed.len();
     listed.dedup();
     assert_eq!(listed.len(), count, "a page is listed twice");
-    let mut found = Vec::new();
-    below(&docs, &mut found);
-    let mut found: Vec<String> = found
+    let mut found: Vec<String> = files_with("md", &docs)
         .iter()
         .map(|path| path.strip_prefix(&docs).unwrap().display().to_string())
         .filter(|path| path != "SUMMARY.md")
@@ -189,18 +174,10 @@ fn every_figure_of_the_dashboard_is_written() {
 
 /// The texts of the program's source, with continued strings joined.
 fn sources() -> String {
-    let mut folders = vec![repository().join("crates")];
-    let mut text = String::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                text.push_str(&fs::read_to_string(&path).unwrap());
-            }
-        }
-    }
+    let files = files_with("rs", &repository().join("crates")).into_iter();
+    let text: String = files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
     let lines = text.split("\\\n").map(str::trim_start);
     lines.collect::<Vec<_>>().concat()
 }

@@ -183,6 +183,24 @@ pub(crate) fn signal(pid: u32, name: &str) {
     assert!(kill.status().unwrap().success());
 }
 
+/// Every file below a folder that exists; links are not followed.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => found.extend(files_below(&entry.path())),
+            false => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+/// Those whose names end with `.` and this extension.
+pub(crate) fn files_with(extension: &str, folder: &Path) -> Vec<PathBuf> {
+    let has = |path: &PathBuf| path.extension().is_some_and(|end| end == extension);
+    files_below(folder).into_iter().filter(has).collect()
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,9 +1,9 @@
 //! The last listing of a catalog, kept in a file for users who may read the file and may not use the
 //! catalog. [`crate::Catalog::fixture`] reads it.
 
-use std::{fs, io, path::Path, time::UNIX_EPOCH};
+use std::{fs, io, path::Path};
 
-use chronon_run_core::CatalogSnapshot;
+use chronon_run_core::{CatalogSnapshot, epoch_millis};
 
 /// Adds what was listed now to what was listed before; what was listed before and is not part of `listed`
 /// is kept.
@@ -31,8 +31,7 @@ pub fn add(path: &Path, listed: &CatalogSnapshot) -> io::Result<()> {
 #[must_use]
 pub fn time(path: &Path) -> Option<i64> {
     let modified = fs::metadata(path).ok()?.modified().ok()?;
-    let since = modified.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_millis()).ok()
+    Some(epoch_millis(modified))
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! `ds`: one calendar day. Only this module and `schedule` know `chrono`.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeZone};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -99,6 +103,13 @@ pub(crate) fn parse_timezone(timezone: &str) -> Result<chrono_tz::Tz, DsError> {
     timezone
         .parse()
         .map_err(|_| DsError::NotATimeZone(timezone.to_owned()))
+}
+
+/// Milliseconds since the epoch of a time of a clock or a file; 0 for times before it.
+#[must_use]
+pub fn epoch_millis(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// `millis` since the epoch as `YYYY-MM-DDTHH:MM:SSZ`, for logs and reports.

@@ -2,10 +2,13 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
-use chronon_run_core::event::{Event, Sink, What};
+use chronon_run_core::{
+    epoch_millis,
+    event::{Event, Sink, What},
+};
 
 /// Every sink of a run; one that panics is left out from then on.
 pub(crate) struct Sinks<'a, 'b> {
@@ -28,7 +31,7 @@ impl<'a, 'b> Sinks<'a, 'b> {
 
     pub(crate) fn emit(&mut self, what: What) {
         let event = Event {
-            at: now_millis(),
+            at: epoch_millis(SystemTime::now()),
             what,
         };
         self.unflushed_since.get_or_insert_with(Instant::now);
@@ -50,12 +53,4 @@ impl<'a, 'b> Sinks<'a, 'b> {
         self.sinks
             .retain_mut(|sink| catch_unwind(AssertUnwindSafe(|| call(&mut **sink))).is_ok());
     }
-}
-
-/// Milliseconds since the epoch.
-pub(crate) fn now_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }

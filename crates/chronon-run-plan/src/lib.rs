@@ -20,6 +20,8 @@ mod resolve;
 mod scan;
 mod select;
 mod target;
+#[cfg(test)]
+mod testing;
 mod unmet;
 mod upstream;
 mod waits;

@@ -10,10 +10,11 @@ use std::{
         mpsc::{self, RecvTimeoutError, Sender},
     },
     thread::{self, JoinHandle},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use chronon_run_core::{
+    epoch_millis,
     event::{Event, Sink, StepIndex},
     shown::shown,
 };
@@ -224,10 +225,7 @@ impl Drop for Bars {
 
 impl Live {
     fn redraw(&mut self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let now = epoch_millis(SystemTime::now());
         let (rows, columns) = (self.size)();
         let texts = live_lines(&self.view, &self.expected, now, (rows, columns));
         while self.lines.len() > texts.len() {

@@ -4,7 +4,7 @@ use std::{
     io,
     net::TcpListener,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use axum::{
@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use chronon_run_core::epoch_millis;
 use chronon_run_ledger::{RunRecord, RunState};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -221,10 +222,7 @@ struct Asked<'a> {
 
 /// Milliseconds since the epoch.
 pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
+    epoch_millis(SystemTime::now())
 }
 
 /// Renders a page on another thread, unless the browser or the cache has it.

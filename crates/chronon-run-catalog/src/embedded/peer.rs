@@ -3,17 +3,11 @@
 use std::{
     fs,
     net::{SocketAddr, TcpStream},
-    os::unix::fs::MetadataExt,
     path::Path,
 };
 
 /// Sockets of IPv4, and those of IPv6, among which are Java's, whatever they are used for.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
-
-/// The user of this process, where the system tells it.
-pub(super) fn own_user() -> Option<u32> {
-    fs::metadata("/proc/self").ok().map(|found| found.uid())
-}
 
 /// Whether the other end is of one of `users`, or the system does not list sockets. State file and token do
 /// not tell: other users may read them, and listen at the port of a server that has died.
@@ -69,6 +63,8 @@ fn word(four: [u8; 4]) -> String {
 mod tests {
     use std::net::TcpListener;
 
+    use chronon_run_process::User;
+
     use super::*;
 
     #[test]
@@ -76,7 +72,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
-        let own = own_user().unwrap();
+        let own = User::current().uid;
         assert!(is_of(&connection, &[own]));
         assert!(!is_of(&connection, &[own + 1]));
         assert!(is_of(&accepted, &[7, own]));

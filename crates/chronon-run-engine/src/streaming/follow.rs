@@ -5,9 +5,9 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 
+use chronon_run_core::epoch_millis;
 use memchr::{memchr, memmem, memrchr};
 use serde::{Deserialize, Serialize};
 
@@ -146,8 +146,7 @@ impl Followed {
     /// Reads a file from the offset to its end.
     fn read(&mut self, file: &mut File, now: i64, started: i64) -> io::Result<()> {
         // What was written before now was seen before now.
-        let written = file.metadata()?.modified()?.duration_since(UNIX_EPOCH);
-        let written = written.map_or(now, |at| i64::try_from(at.as_millis()).unwrap_or(now));
+        let written = epoch_millis(file.metadata()?.modified()?);
         let seen = now.min(written.max(started));
         let result = self.read_blocks(file, seen, started);
         self.anchor = anchor(file, self.offset)?;

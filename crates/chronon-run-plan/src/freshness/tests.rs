@@ -6,8 +6,8 @@ mod lab;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, AssetKind, CatalogSnapshot, ConfType, DayEvidence, Ds, Evidence, PartitionRange,
-    Partitions, RangeSet, Slice, TableName, TableSpec, TableState,
+    AssetId, CatalogSnapshot, DayEvidence, Ds, Evidence, PartitionRange, Partitions, RangeSet,
+    Slice, TableName, TableSpec, TableState,
     event::{Event, Outcome, Sink, StepInfo, What},
 };
 use chronon_run_ledger::{Ledger, Look, Provenance};
@@ -17,19 +17,12 @@ use lab::*;
 
 use super::*;
 use crate::{
-    AssetSettings, Cause, DriverInput, Fill, Graph, History, Plan, Reason, Request, Role, State,
-    Step, plan,
+    AssetSettings, Cause, DriverInput, Graph, History, Plan, Reason, Request, Role, State, Step,
+    plan,
+    testing::{asset, day, table},
 };
 
 const LAST: i32 = 8;
-
-fn day(n: i32) -> Ds {
-    Ds::from_epoch_days(n)
-}
-
-fn table(name: &str) -> TableName {
-    TableName::new("db", name).unwrap()
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]

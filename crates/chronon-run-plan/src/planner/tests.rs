@@ -3,24 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, Partitions, RangeSet,
-    TableName, TableSpec, TableState,
+    CatalogSnapshot, Ds, PartitionRange, Partitions, RangeSet, TableName, TableSpec, TableState,
 };
 use proptest::prelude::*;
 
 use super::*;
 use crate::graph::Role;
 use crate::need::Bounds;
+use crate::testing::{self, day, table};
 
 const LAST: i32 = 24;
-
-fn day(n: i32) -> Ds {
-    Ds::from_epoch_days(n)
-}
-
-fn table(name: &str) -> TableName {
-    TableName::new("db", name).unwrap()
-}
 
 /// One input of a random asset: a source or an earlier asset, and a need.
 #[derive(Clone, Debug)]
@@ -169,7 +161,6 @@ impl RandomWorld {
     }
 
     fn asset(&self, number: usize, asset: &RandomAsset) -> Asset {
-        let name = format!("a{number}");
         let inputs = asset.inputs.iter().map(|input| Input {
             spec: TableSpec {
                 table: self.table_of(input, number),
@@ -184,28 +175,7 @@ impl RandomWorld {
             follows_times: false,
             producer: self.producer(input, number),
         });
-        Asset {
-            id: AssetId::new(ConfType::StagingQuery, &name, AssetKind::Backfill),
-            path: name.clone().into(),
-            digest: String::new(),
-            team: String::new(),
-            tags: BTreeSet::new(),
-            schedule: None,
-            table: table(&name),
-            sub_partitions: Vec::new(),
-            day_column: Some("ds".to_owned()),
-            also_writes: Vec::new(),
-            shift: 0,
-            fill: Fill::Daily,
-            from: Some(day(0)),
-            until: None,
-            inputs: inputs.collect(),
-            embedded_group_bys: BTreeSet::new(),
-            embeds: BTreeSet::new(),
-            also_locks: Vec::new(),
-            final_table: None,
-            family: name,
-        }
+        testing::asset(number, inputs.collect())
     }
 
     fn snapshot(&self) -> CatalogSnapshot {

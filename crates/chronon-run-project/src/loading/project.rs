@@ -5,11 +5,11 @@ use std::{
     env,
     path::PathBuf,
     sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use chronon_run_conf::{ConfRepo, target::Retarget};
-use chronon_run_core::{AssetId, ConfType, Diagnostic, Ds, RangeSet, TableName};
+use chronon_run_core::{AssetId, ConfType, Diagnostic, Ds, RangeSet, TableName, epoch_millis};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Asset, AssetIndex, AssetSettings, BuildOptions, Graph, States};
 use chronon_run_report::Activity;
@@ -430,10 +430,7 @@ pub fn own_program() -> std::io::Result<PathBuf> {
 
 /// Milliseconds since the epoch.
 pub fn now_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
+    epoch_millis(SystemTime::now())
 }
 
 /// The workspace around here, if there is one: it may name a Spark.

@@ -415,29 +415,3 @@ pub(super) fn input(name: &str, need: Need, producer: Option<usize>, gates: bool
         producer,
     }
 }
-
-pub(super) fn asset(number: usize, inputs: Vec<Input>) -> Asset {
-    let name = format!("a{number}");
-    Asset {
-        id: AssetId::new(ConfType::StagingQuery, &name, AssetKind::Backfill),
-        path: name.clone().into(),
-        digest: String::new(),
-        team: String::new(),
-        tags: BTreeSet::new(),
-        schedule: None,
-        table: table(&name),
-        sub_partitions: Vec::new(),
-        day_column: Some("ds".to_owned()),
-        also_writes: Vec::new(),
-        shift: 0,
-        fill: Fill::Daily,
-        from: Some(day(0)),
-        until: None,
-        inputs,
-        embedded_group_bys: BTreeSet::new(),
-        embeds: BTreeSet::new(),
-        also_locks: Vec::new(),
-        final_table: None,
-        family: name,
-    }
-}
