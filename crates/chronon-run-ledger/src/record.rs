@@ -49,35 +49,11 @@ fn insert_one(
     event: &Event,
     how: Begin,
 ) -> rusqlite::Result<()> {
-    let at = event.at;
     match &event.what {
-        What::RunStarted { run, steps, jobs } => begin(connection, run, at, *jobs, steps, how),
-        What::AttemptStarting {
-            step,
-            attempt,
-            range,
-            argv,
-            log,
-        } => {
-            let log = log.to_string_lossy();
-            execute(
-                connection,
-                "INSERT OR REPLACE INTO attempts
-                    (run, step, attempt, started, argv, log, first, last)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                params![
-                    run,
-                    step,
-                    attempt,
-                    at,
-                    json(argv)?,
-                    log,
-                    range.start.epoch_days(),
-                    range.end.epoch_days()
-                ],
-            )?;
-            state::begin(connection, run, *step, *attempt)
+        What::RunStarted { run, steps, jobs } => {
+            begin(connection, run, event.at, *jobs, steps, how)
         }
+        What::AttemptStarting { .. } => attempt_starting(connection, run, event),
         What::AttemptSpawned {
             step,
             attempt,
@@ -104,70 +80,12 @@ fn insert_one(
              WHERE run = ?1 AND step = ?2 AND attempt = ?3 AND finished IS NULL",
             params![run, step, attempt, event.what.stuck_text()],
         ),
-        What::AttemptFinished {
-            step,
-            attempt,
-            outcome,
-            millis,
-            message,
-            may_write,
-            ..
-        } => {
-            execute(
-                connection,
-                // There is no row yet if the attempt could not even be prepared.
-                "INSERT INTO attempts
-                (run, step, attempt, started, finished, millis, outcome, message, may_write)
-             VALUES (?1, ?2, ?3, ?4 - ?5, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT DO UPDATE SET
-                finished = excluded.finished, millis = excluded.millis,
-                outcome = excluded.outcome, message = excluded.message,
-                may_write = excluded.may_write",
-                params![
-                    run,
-                    step,
-                    attempt,
-                    at,
-                    millis,
-                    json(outcome)?,
-                    message,
-                    may_write
-                ],
-            )?;
-            state::end(connection, run, *step, *attempt, outcome)
-        }
-        What::StepFinished {
-            step,
-            outcome,
-            filled,
-            empty,
-            bad,
-            compared,
-            checked,
-        } => {
-            execute(
-                connection,
-                "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6, bad = ?7,
-                 compared = ?8, checked = ?9
-                 WHERE run = ?1 AND step = ?2",
-                params![
-                    run,
-                    step,
-                    at,
-                    json(outcome)?,
-                    json(filled)?,
-                    json(empty)?,
-                    json(bad)?,
-                    (!compared.is_empty()).then(|| json(compared)).transpose()?,
-                    (!checked.is_empty()).then(|| json(checked)).transpose()?
-                ],
-            )?;
-            keep_empty_days(connection, run, *step, filled, empty)
-        }
+        What::AttemptFinished { .. } => attempt_finished(connection, run, event),
+        What::StepFinished { .. } => step_finished(connection, run, event),
         What::StepSkipped { step, reason } => execute(
             connection,
             "UPDATE steps SET finished = ?3, skipped = ?4 WHERE run = ?1 AND step = ?2",
-            params![run, step, at, json(reason)?],
+            params![run, step, event.at, json(reason)?],
         ),
         What::Cancelling { reason } => execute(
             connection,
@@ -177,10 +95,110 @@ fn insert_one(
         What::RunFinished { succeeded, .. } => execute(
             connection,
             "UPDATE runs SET finished = ?2, succeeded = ?3 WHERE run = ?1",
-            params![run, at, succeeded],
+            params![run, event.at, succeeded],
         ),
         What::Progress { .. } | What::Notice { .. } => Ok(()),
     }
+}
+
+fn attempt_starting(connection: &Connection, run: &str, event: &Event) -> rusqlite::Result<()> {
+    let What::AttemptStarting {
+        step,
+        attempt,
+        range,
+        argv,
+        log,
+    } = &event.what
+    else {
+        return Ok(());
+    };
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO attempts
+            (run, step, attempt, started, argv, log, first, last)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            run,
+            step,
+            attempt,
+            event.at,
+            json(argv)?,
+            log.to_string_lossy(),
+            range.start.epoch_days(),
+            range.end.epoch_days()
+        ],
+    )?;
+    state::begin(connection, run, *step, *attempt)
+}
+
+fn attempt_finished(connection: &Connection, run: &str, event: &Event) -> rusqlite::Result<()> {
+    let What::AttemptFinished {
+        step,
+        attempt,
+        outcome,
+        millis,
+        message,
+        may_write,
+        ..
+    } = &event.what
+    else {
+        return Ok(());
+    };
+    execute(
+        connection,
+        // There is no row yet if the attempt could not even be prepared.
+        "INSERT INTO attempts
+            (run, step, attempt, started, finished, millis, outcome, message, may_write)
+         VALUES (?1, ?2, ?3, ?4 - ?5, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT DO UPDATE SET
+            finished = excluded.finished, millis = excluded.millis,
+            outcome = excluded.outcome, message = excluded.message,
+            may_write = excluded.may_write",
+        params![
+            run,
+            step,
+            attempt,
+            event.at,
+            millis,
+            json(outcome)?,
+            message,
+            may_write
+        ],
+    )?;
+    state::end(connection, run, *step, *attempt, outcome)
+}
+
+fn step_finished(connection: &Connection, run: &str, event: &Event) -> rusqlite::Result<()> {
+    let What::StepFinished {
+        step,
+        outcome,
+        filled,
+        empty,
+        bad,
+        compared,
+        checked,
+    } = &event.what
+    else {
+        return Ok(());
+    };
+    execute(
+        connection,
+        "UPDATE steps SET finished = ?3, outcome = ?4, filled = ?5, empty = ?6, bad = ?7,
+         compared = ?8, checked = ?9
+         WHERE run = ?1 AND step = ?2",
+        params![
+            run,
+            step,
+            event.at,
+            json(outcome)?,
+            json(filled)?,
+            json(empty)?,
+            json(bad)?,
+            (!compared.is_empty()).then(|| json(compared)).transpose()?,
+            (!checked.is_empty()).then(|| json(checked)).transpose()?
+        ],
+    )?;
+    keep_empty_days(connection, run, *step, filled, empty)
 }
 
 fn begin(

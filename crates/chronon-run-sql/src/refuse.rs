@@ -1,6 +1,6 @@
 //! What this engine does not do, by field.
 
-use chronon_run_conf::{Accuracy, DataModel, GroupBy, Join, Source, TimeUnit};
+use chronon_run_conf::{Accuracy, Aggregation, DataModel, GroupBy, Join, Source, TimeUnit};
 use chronon_run_core::{AssetKind, CatalogSnapshot};
 
 use super::{
@@ -84,35 +84,8 @@ pub(super) fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
 
 fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Findings<'_>) {
     for (index, source) in conf.sources.iter().enumerate() {
-        let field = |name: &str| format!("{path}sources[{index}].{name}");
-        let query = source.query();
-        if source.data_model() != conf.data_model() {
-            findings.add(
-                field(""),
-                format!("events and entities cannot be mixed; {DRIVER_TOO}"),
-            );
-        }
-        if let Source::JoinSource(parent) = source
-            && parent.join.has_model_transforms()
-        {
-            findings.add(
-                field("joinSource.join.modelTransforms"),
-                format!("models cannot run in SQL; {BY_DRIVER}"),
-            );
-        }
-        let texts = query.selects.iter().flat_map(|selects| selects.values());
-        let texts = texts.map(|text| source::with_run_day(text, ""));
-        if texts
-            .chain(query.wheres.iter().flatten().cloned())
-            .any(|text| text.contains("CHRONON_RUN_DS"))
-        {
-            findings.add(
-                field("query.selects"),
-                format!(
-                    "the macro CHRONON_RUN_DS can only be a text of its own, in a select; {BY_DRIVER}"
-                ),
-            );
-        }
+        let path = format!("{path}sources[{index}].");
+        check_source(source, conf.data_model(), &path, findings);
     }
     let aggregations = conf.aggregations.as_deref().unwrap_or_default();
     let entities = conf.data_model() == DataModel::Entities;
@@ -123,19 +96,7 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         );
     }
     if entities && inputs::needs_time(conf) {
-        for (index, source) in conf.sources.iter().enumerate() {
-            let query = source.query();
-            let selected = query
-                .selects
-                .as_ref()
-                .is_some_and(|all| !all.contains_key("ts"));
-            if query.time_column.is_none() && selected {
-                findings.add(
-                    format!("{path}sources[{index}].query.timeColumn"),
-                    format!("windows, and the first and last rows, need a time; {DRIVER_TOO}"),
-                );
-            }
-        }
+        check_entities_time(conf, path, findings);
     }
     if aggregations.is_empty() && conf.accuracy() == Accuracy::Temporal && instants {
         findings.add(
@@ -144,25 +105,89 @@ fn check_group_by(conf: &GroupBy, path: &str, instants: bool, findings: &mut Fin
         );
     }
     for (index, aggregation) in aggregations.iter().enumerate() {
-        let field = |name: &str| format!("{path}aggregations[{index}].{name}");
-        let hours = |window: &chronon_run_conf::Window| window.time_unit == TimeUnit::Hours;
-        let windows = aggregation.windows.as_deref().unwrap_or_default();
-        // The Driver takes no hours here, 24 of them neither; but any window over the rows of a
-        // snapshot (`DailyResolution`, `snapshotEntitiesBase`).
-        if windows.iter().any(hours) && !instants && !entities {
-            findings.add(
-                field("windows"),
-                format!("end-of-day values need windows in days; {DRIVER_TOO}"),
-            );
-        }
-        if windows.iter().any(|window| window.length <= 0) {
-            findings.add(field("windows"), "the window must be at least one hour");
-        }
+        let path = format!("{path}aggregations[{index}].windows");
+        check_windows(aggregation, path, instants || entities, findings);
     }
     // What expressions tell without the catalog.
     if let Some((field, why)) = inputs::rejected(conf, &CatalogSnapshot::default()) {
         findings.add(format!("{path}{field}"), why);
     }
+    check_features(conf, path, findings);
+}
+
+/// One source of a GroupBy of this data model.
+fn check_source(source: &Source, model: DataModel, path: &str, findings: &mut Findings<'_>) {
+    let query = source.query();
+    if source.data_model() != model {
+        findings.add(
+            path,
+            format!("events and entities cannot be mixed; {DRIVER_TOO}"),
+        );
+    }
+    if let Source::JoinSource(parent) = source
+        && parent.join.has_model_transforms()
+    {
+        findings.add(
+            format!("{path}joinSource.join.modelTransforms"),
+            format!("models cannot run in SQL; {BY_DRIVER}"),
+        );
+    }
+    let texts = query.selects.iter().flat_map(|selects| selects.values());
+    let texts = texts.map(|text| source::with_run_day(text, ""));
+    if texts
+        .chain(query.wheres.iter().flatten().cloned())
+        .any(|text| text.contains("CHRONON_RUN_DS"))
+    {
+        findings.add(
+            format!("{path}query.selects"),
+            format!(
+                "the macro CHRONON_RUN_DS can only be a text of its own, in a select; {BY_DRIVER}"
+            ),
+        );
+    }
+}
+
+/// Sources of entities whose rows have no time, of a GroupBy that needs it.
+fn check_entities_time(conf: &GroupBy, path: &str, findings: &mut Findings<'_>) {
+    for (index, source) in conf.sources.iter().enumerate() {
+        let query = source.query();
+        let selected = query
+            .selects
+            .as_ref()
+            .is_some_and(|all| !all.contains_key("ts"));
+        if query.time_column.is_none() && selected {
+            findings.add(
+                format!("{path}sources[{index}].query.timeColumn"),
+                format!("windows, and the first and last rows, need a time; {DRIVER_TOO}"),
+            );
+        }
+    }
+}
+
+/// The windows of one aggregation, at `path`; of hours only if `hours_allowed`.
+fn check_windows(
+    aggregation: &Aggregation,
+    path: String,
+    hours_allowed: bool,
+    findings: &mut Findings<'_>,
+) {
+    let windows = aggregation.windows.as_deref().unwrap_or_default();
+    let hours = |window: &chronon_run_conf::Window| window.time_unit == TimeUnit::Hours;
+    // The Driver takes no hours for values at the end of a day, 24 of them neither; but any window
+    // over the rows of a snapshot (`DailyResolution`, `snapshotEntitiesBase`).
+    if windows.iter().any(hours) && !hours_allowed {
+        findings.add(
+            path.clone(),
+            format!("end-of-day values need windows in days; {DRIVER_TOO}"),
+        );
+    }
+    if windows.iter().any(|window| window.length <= 0) {
+        findings.add(path, "the window must be at least one hour");
+    }
+}
+
+/// Features without `k`, and names that two features have.
+fn check_features(conf: &GroupBy, path: &str, findings: &mut Findings<'_>) {
     let features = aggregate::features(conf, &|_| Shape::Scalar(None));
     for (index, feature) in features.iter().enumerate() {
         if feature.partial.lacks_k() {

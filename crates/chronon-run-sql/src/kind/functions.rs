@@ -2,33 +2,51 @@
 
 use super::{Kind, reader::Argument};
 
+/// The types of a call's arguments.
+struct Arguments<'a>(&'a [Argument]);
+
+impl Arguments<'_> {
+    fn kind(&self, at: usize) -> Kind {
+        let argument = self.0.get(at);
+        argument.map_or(Kind::Unknown, |argument| argument.kind.clone())
+    }
+
+    fn kinds(&self) -> Vec<Kind> {
+        self.0.iter().map(|a| a.kind.clone()).collect()
+    }
+
+    /// Of the items of a list.
+    fn item(&self, at: usize) -> Kind {
+        match self.kind(at) {
+            Kind::List(item) => *item,
+            _ => Kind::Unknown,
+        }
+    }
+
+    /// Of the keys and the values of a map.
+    fn entry(&self, at: usize) -> (Kind, Kind) {
+        match self.kind(at) {
+            Kind::Map(key, value) => (*key, *value),
+            _ => (Kind::Unknown, Kind::Unknown),
+        }
+    }
+}
+
 /// The type of a call; the name is in upper case.
 pub(super) fn kind(function: &str, arguments: &[Argument]) -> Kind {
-    let kind = |at: usize| arguments.get(at).map_or(Kind::Unknown, |a| a.kind.clone());
-    let kinds = || -> Vec<Kind> { arguments.iter().map(|a| a.kind.clone()).collect() };
-    let item = |at: usize| match kind(at) {
-        Kind::List(item) => *item,
-        _ => Kind::Unknown,
-    };
-    let key = |at: usize| match kind(at) {
-        Kind::Map(key, _) => *key,
-        _ => Kind::Unknown,
-    };
-    let value = |at: usize| match kind(at) {
-        Kind::Map(_, value) => *value,
-        _ => Kind::Unknown,
-    };
-    // A function of lists, or of maps, is one even if its arguments do not tell.
-    let list = |found: Kind| match found {
-        Kind::List(_) => found,
-        _ => Kind::list(Kind::Unknown),
-    };
-    let map = |found: Kind| match found {
-        Kind::Map(..) => found,
-        _ => map_of(Kind::Unknown, Kind::Unknown),
-    };
-    match function {
-        "COALESCE" | "NVL" | "IFNULL" | "GREATEST" | "LEAST" => common(&kinds()),
+    let given = Arguments(arguments);
+    let found = of_plain(function, &given)
+        .or_else(|| of_list(function, &given))
+        .or_else(|| of_map(function, &given))
+        .or_else(|| of_struct(function, &given));
+    found.unwrap_or_else(|| fixed(function).map_or(Kind::Unknown, Kind::plain))
+}
+
+/// Functions whose type is that of one or all of their arguments.
+fn of_plain(function: &str, given: &Arguments<'_>) -> Option<Kind> {
+    let kind = |at| given.kind(at);
+    Some(match function {
+        "COALESCE" | "NVL" | "IFNULL" | "GREATEST" | "LEAST" => common(&given.kinds()),
         "IF" | "IFF" | "NVL2" => common(&[kind(1), kind(2)]),
         "NULLIF" | "REVERSE" | "ABS" | "NEGATIVE" | "POSITIVE" | "SHIFTLEFT" | "SHIFTRIGHT" => {
             kind(0)
@@ -41,41 +59,68 @@ pub(super) fn kind(function: &str, arguments: &[Argument]) -> Kind {
         },
         "FLOOR" | "CEIL" | "CEILING" => match kind(0) {
             Kind::Plain(name) if name.starts_with("decimal") => Kind::plain("decimal"),
-            Kind::Plain(_) if arguments.len() == 1 => Kind::plain("bigint"),
+            Kind::Plain(_) if given.0.len() == 1 => Kind::plain("bigint"),
             _ => Kind::Unknown,
         },
-        "CONCAT" => concatenated(&kinds()),
+        "CONCAT" => concatenated(&given.kinds()),
+        "ARRAY_MIN" | "ARRAY_MAX" | "GET" => given.item(0),
+        "ELEMENT_AT" | "TRY_ELEMENT_AT" => kind(0).item(),
+        "AGGREGATE" | "REDUCE" => kind(if given.0.len() > 3 { 3 } else { 1 }),
+        _ => return None,
+    })
+}
+
+/// Functions that make lists.
+fn of_list(function: &str, given: &Arguments<'_>) -> Option<Kind> {
+    let kind = |at| given.kind(at);
+    // They do so even if their arguments do not tell.
+    let list = |found: Kind| match found {
+        Kind::List(_) => found,
+        _ => Kind::list(Kind::Unknown),
+    };
+    Some(match function {
         "ARRAY_DISTINCT" | "ARRAY_REMOVE" | "SORT_ARRAY" | "ARRAY_SORT" | "SLICE" | "FILTER"
         | "SHUFFLE" | "ARRAY_EXCEPT" | "ARRAY_INTERSECT" => list(kind(0)),
-        "ARRAY_UNION" => list(common(&kinds())),
-        "ARRAY" => Kind::list(common(&kinds())),
+        "ARRAY_UNION" => list(common(&given.kinds())),
+        "ARRAY" => Kind::list(common(&given.kinds())),
         "SEQUENCE" => Kind::list(common(&[kind(0), kind(1)])),
         "ARRAY_REPEAT" => Kind::list(kind(0)),
-        "FLATTEN" => list(item(0)),
+        "FLATTEN" => list(given.item(0)),
         "SPLIT" | "REGEXP_EXTRACT_ALL" => Kind::list(Kind::plain("string")),
         "SENTENCES" => Kind::list(Kind::list(Kind::plain("string"))),
         "TRANSFORM" => Kind::list(kind(1)),
         "ZIP_WITH" => Kind::list(kind(2)),
-        "ARRAYS_ZIP" => Kind::list(Kind::Struct(named(arguments, &item))),
-        "MAP_KEYS" => Kind::list(key(0)),
-        "MAP_VALUES" => Kind::list(value(0)),
-        "MAP_ENTRIES" => Kind::list(Kind::Struct(vec![
-            ("key".to_owned(), key(0)),
-            ("value".to_owned(), value(0)),
-        ])),
+        "ARRAYS_ZIP" => Kind::list(Kind::Struct(named(given.0, &|at| given.item(at)))),
+        "MAP_KEYS" => Kind::list(given.entry(0).0),
+        "MAP_VALUES" => Kind::list(given.entry(0).1),
+        "MAP_ENTRIES" => {
+            let (key, value) = given.entry(0);
+            let fields = vec![("key".to_owned(), key), ("value".to_owned(), value)];
+            Kind::list(Kind::Struct(fields))
+        }
         "COLLECT_LIST" | "COLLECT_SET" => Kind::list(kind(0)),
-        "ARRAY_MIN" | "ARRAY_MAX" | "GET" => item(0),
-        "ELEMENT_AT" | "TRY_ELEMENT_AT" => kind(0).item(),
-        "AGGREGATE" | "REDUCE" => kind(if arguments.len() > 3 { 3 } else { 1 }),
+        _ => return None,
+    })
+}
+
+/// Functions that make maps.
+fn of_map(function: &str, given: &Arguments<'_>) -> Option<Kind> {
+    let kind = |at| given.kind(at);
+    // They do so even if their arguments do not tell.
+    let map = |found: Kind| match found {
+        Kind::Map(..) => found,
+        _ => map_of(Kind::Unknown, Kind::Unknown),
+    };
+    Some(match function {
         "MAP" => {
             let every_second = |from: usize| {
-                let kinds = kinds().into_iter().skip(from).step_by(2);
+                let kinds = given.kinds().into_iter().skip(from).step_by(2);
                 common(&kinds.collect::<Vec<_>>())
             };
             map_of(every_second(0), every_second(1))
         }
-        "MAP_FROM_ARRAYS" => map_of(item(0), item(1)),
-        "MAP_FROM_ENTRIES" => match item(0) {
+        "MAP_FROM_ARRAYS" => map_of(given.item(0), given.item(1)),
+        "MAP_FROM_ENTRIES" => match given.item(0) {
             Kind::Struct(fields) => match fields.as_slice() {
                 [(_, key), (_, value)] => map_of(key.clone(), value.clone()),
                 _ => map(Kind::Unknown),
@@ -83,34 +128,38 @@ pub(super) fn kind(function: &str, arguments: &[Argument]) -> Kind {
             _ => map(Kind::Unknown),
         },
         "STR_TO_MAP" => map_of(Kind::plain("string"), Kind::plain("string")),
-        "MAP_CONCAT" => map(common(&kinds())),
+        "MAP_CONCAT" => map(common(&given.kinds())),
         "MAP_FILTER" => map(kind(0)),
-        "TRANSFORM_VALUES" => map_of(key(0), kind(1)),
-        "TRANSFORM_KEYS" => map_of(kind(1), value(0)),
-        "MAP_ZIP_WITH" => map_of(key(0), kind(2)),
-        "STRUCT" => Kind::Struct(named(arguments, &kind)),
+        "TRANSFORM_VALUES" => map_of(given.entry(0).0, kind(1)),
+        "TRANSFORM_KEYS" => map_of(kind(1), given.entry(0).1),
+        "MAP_ZIP_WITH" => map_of(given.entry(0).0, kind(2)),
+        _ => return None,
+    })
+}
+
+/// Functions that make structs, and those that are given the type as a text.
+fn of_struct(function: &str, given: &Arguments<'_>) -> Option<Kind> {
+    Some(match function {
+        "STRUCT" => Kind::Struct(named(given.0, &|at| given.kind(at))),
         "NAMED_STRUCT" => {
-            let pairs = arguments.chunks_exact(2).filter_map(|pair| match pair {
+            let pairs = given.0.chunks_exact(2).filter_map(|pair| match pair {
                 [name, value] => Some((name.literal.clone()?, value.kind.clone())),
                 _ => None,
             });
             Kind::Struct(pairs.collect())
         }
-        "FROM_JSON" | "FROM_CSV" => arguments
-            .get(1)
-            .and_then(|schema| schema.literal.as_deref())
-            .map_or(Kind::Unknown, Kind::of_schema),
-        _ => fixed(function).map_or(Kind::Unknown, Kind::plain),
-    }
+        "FROM_JSON" | "FROM_CSV" => {
+            let schema = given.0.get(1).and_then(|schema| schema.literal.as_deref());
+            schema.map_or(Kind::Unknown, Kind::of_schema)
+        }
+        _ => return None,
+    })
 }
 
 /// The types of the variables of a lambda that comes after these arguments.
 pub(super) fn variables(function: &str, before: &[Argument]) -> Vec<Kind> {
-    let kind = |at: usize| before.get(at).map_or(Kind::Unknown, |a| a.kind.clone());
-    let entry = |at: usize| match kind(at) {
-        Kind::Map(key, value) => (*key, *value),
-        _ => (Kind::Unknown, Kind::Unknown),
-    };
+    let given = Arguments(before);
+    let (kind, entry) = (|at| given.kind(at), |at| given.entry(at));
     match function {
         "TRANSFORM" | "FILTER" => vec![kind(0).item(), Kind::plain("int")],
         "EXISTS" | "FORALL" | "ANY" => vec![kind(0).item()],

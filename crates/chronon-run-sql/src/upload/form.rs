@@ -41,96 +41,95 @@ pub(super) fn engine_form(
 ) -> String {
     let is_float = input == Some("float");
     let c = cells.first().cloned().unwrap_or_default();
-    let wide = |value: String| match is_float {
-        true => format!("CAST({value} AS DOUBLE)"),
-        false => value,
-    };
-    // The names of a structure, and its own.
-    let mut named = |fields: &[(&str, String)], struct_name: &str| {
-        names.add(struct_name);
-        let pairs: Vec<String> = fields
-            .iter()
-            .map(|(name, value)| format!("{}, {value}", text(&names.add(name))))
-            .collect();
-        format!("NAMED_STRUCT({})", pairs.join(", "))
-    };
-    let some = |condition: String, value: String| format!("IF({condition}, {value}, NULL)");
     match partial.operation {
         Operation::Count | Operation::Sum => c,
-        Operation::Min | Operation::Max => wide(c),
+        Operation::Min | Operation::Max => widened(is_float, c),
         Operation::Average => {
             let n = cells.get(1).cloned().unwrap_or_default();
-            let value = named(
-                &[("sum", c.clone()), ("count", format!("CAST({n} AS INT)"))],
-                "average",
-            );
-            some(format!("{n} IS NOT NULL"), value)
+            let fields = [("sum", c), ("count", format!("CAST({n} AS INT)"))];
+            let value = structure(names, "average", &fields);
+            unless_null(&format!("{n} IS NOT NULL"), &value)
         }
         Operation::First | Operation::Last => {
-            let sign = sign(partial.operation);
-            let value = named(
-                &[
-                    ("epochMillis", format!("{sign}{c}.at")),
-                    ("payload", wide(partial.restored(&format!("{c}.value")))),
-                ],
-                "time pair",
-            );
-            some(format!("{c} IS NOT NULL"), value)
+            let value = time_pair(partial, &c, is_float, names);
+            unless_null(&format!("{c} IS NOT NULL"), &value)
         }
         Operation::FirstK | Operation::LastK => {
-            let sign = sign(partial.operation);
-            let value = named(
-                &[
-                    ("epochMillis", format!("{sign}e.at")),
-                    ("payload", wide(partial.restored("e.value"))),
-                ],
-                "time pair",
-            );
-            some(
-                format!("SIZE({c}) > 0"),
-                // The engine's heap has its worst entry first (`MinHeap`).
-                format!("TRANSFORM(REVERSE({c}), e -> {value})"),
-            )
+            let value = time_pair(partial, "e", is_float, names);
+            // The engine's heap has its worst entry first (`MinHeap`).
+            unless_empty(&c, &format!("TRANSFORM(REVERSE({c}), e -> {value})"))
         }
-        Operation::Histogram => some(
-            format!("SIZE({c}) > 0"),
-            format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))"),
-        ),
-        Operation::ApproxPercentile => some(
-            format!("SIZE({c}) > 0"),
-            format!("CAST(SORT_ARRAY({c}) AS ARRAY<DOUBLE>)"),
-        ),
-        Operation::TopK | Operation::BottomK | Operation::UniqueCount => {
-            let list = match partial.operation {
-                Operation::UniqueCount => c.clone(),
-                _ => format!("REVERSE({c})"),
-            };
-            let value = match is_float {
-                true => format!("CAST({list} AS ARRAY<DOUBLE>)"),
-                false => list,
-            };
-            some(format!("SIZE({c}) > 0"), value)
+        Operation::Histogram => {
+            let value = format!("TRANSFORM_VALUES({c}, (word, n) -> CAST(n AS INT))");
+            unless_empty(&c, &value)
         }
+        Operation::ApproxPercentile => {
+            unless_empty(&c, &format!("CAST(SORT_ARRAY({c}) AS ARRAY<DOUBLE>)"))
+        }
+        Operation::TopK | Operation::BottomK => {
+            unless_empty(&c, &widened_list(is_float, format!("REVERSE({c})")))
+        }
+        Operation::UniqueCount => unless_empty(&c, &widened_list(is_float, c.clone())),
         Operation::BoundedUniqueCount => bounded::stored(partial, &c, input),
-        Operation::ApproxUniqueCount | Operation::ApproxHistogramK => {
-            some(format!("SIZE({c}) > 0"), c.clone())
-        }
+        Operation::ApproxUniqueCount | Operation::ApproxHistogramK => unless_empty(&c, &c),
         Operation::Variance => {
-            let value = named(
-                &[
-                    ("count", format!("CAST({c}.n AS INT)")),
-                    ("mean", format!("{c}.mean")),
-                    ("m2", format!("{c}.m2")),
-                ],
-                "variance",
-            );
-            some(format!("{c}.n > 0"), value)
+            let fields = [
+                ("count", format!("CAST({c}.n AS INT)")),
+                ("mean", format!("{c}.mean")),
+                ("m2", format!("{c}.m2")),
+            ];
+            let value = structure(names, "variance", &fields);
+            unless_null(&format!("{c}.n > 0"), &value)
         }
-        Operation::Skew | Operation::Kurtosis => some(
-            format!("{c}.n > 0"),
-            format!("ARRAY({c}.n, {c}.mean, {c}.m2, {c}.m3, {c}.m4)"),
-        ),
+        Operation::Skew | Operation::Kurtosis => {
+            let value = format!("ARRAY({c}.n, {c}.mean, {c}.m2, {c}.m3, {c}.m4)");
+            unless_null(&format!("{c}.n > 0"), &value)
+        }
     }
+}
+
+fn unless_null(is_there: &str, value: &str) -> String {
+    format!("IF({is_there}, {value}, NULL)")
+}
+
+fn unless_empty(list: &str, value: &str) -> String {
+    unless_null(&format!("SIZE({list}) > 0"), value)
+}
+
+/// The engine keeps floats as doubles.
+fn widened(is_float: bool, value: String) -> String {
+    match is_float {
+        true => format!("CAST({value} AS DOUBLE)"),
+        false => value,
+    }
+}
+
+fn widened_list(is_float: bool, list: String) -> String {
+    match is_float {
+        true => format!("CAST({list} AS ARRAY<DOUBLE>)"),
+        false => list,
+    }
+}
+
+/// A struct of the schema; `name` is its own.
+fn structure(names: &mut Names, name: &str, fields: &[(&str, String)]) -> String {
+    names.add(name);
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("{}, {value}", text(&names.add(name))))
+        .collect();
+    format!("NAMED_STRUCT({})", pairs.join(", "))
+}
+
+/// A row of the first or last ones, of which `row` has time and value.
+fn time_pair(partial: &Partial, row: &str, is_float: bool, names: &mut Names) -> String {
+    let sign = sign(partial.operation);
+    let value = widened(is_float, partial.restored(&format!("{row}.value")));
+    let fields = [
+        ("epochMillis", format!("{sign}{row}.at")),
+        ("payload", value),
+    ];
+    structure(names, "time pair", &fields)
 }
 
 /// Merged rows of the newest-first operations are kept by their negative time.
