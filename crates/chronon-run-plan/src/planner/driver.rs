@@ -2,7 +2,7 @@
 
 use chronon_run_core::{Ds, PartitionRange, RangeSet};
 
-use super::{ArchivedTables, Planner, Target, inputs::starved};
+use super::{ArchivedTables, Planner, inputs::starved, target::Target};
 use crate::{
     graph::{Asset, AssetIndex, Input},
     plan::{Archived, Note, Reason, State},

@@ -2,7 +2,7 @@
 
 use chronon_run_core::RangeSet;
 
-use super::{Planner, Target, push};
+use super::{Planner, cells::push, target::Target};
 use crate::{
     freshness::{Assessed, Cause},
     graph::AssetIndex,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::graph::Role;
-use crate::need::Bounds;
 use crate::testing::{self, day, table};
+use crate::{Reason, need::Bounds};
 
 const LAST: i32 = 24;
 
