@@ -611,11 +611,6 @@ impl Partial {
             false => finite(value),
         };
         let kept = |row: &str| self.restored(&format!("{row}.value"));
-        // Too few values to tell: NaN, which only an entry shows.
-        let too_few = match self.entry {
-            true => format!("IF({c}.n > 0, DOUBLE('NaN'), NULL)"),
-            false => "NULL".to_owned(),
-        };
         match self.operation {
             Operation::Count => c,
             Operation::Sum if self.exact => c,
@@ -645,13 +640,7 @@ impl Partial {
             Operation::ApproxUniqueCount => format!(
                 "IF(SIZE({c}) > 0, CAST(SIZE(FILTER({c}, x -> CAST(x AS STRING) <> '')) AS BIGINT), NULL)"
             ),
-            Operation::ApproxPercentile => {
-                let points: Vec<_> = self.percentiles.iter().map(|p| format!("{p}D")).collect();
-                format!(
-                    "IF(SIZE({c}) > 0, TRANSFORM(ARRAY({}), p -> ELEMENT_AT(SORT_ARRAY({c}), LEAST(CAST(FLOOR(p * SIZE({c})) AS INT) + 1, SIZE({c})))), NULL)",
-                    points.join(", ")
-                )
-            }
+            Operation::ApproxPercentile => self.percentiles_of(&c),
             Operation::Histogram => format!(
                 "IF(SIZE({c}) {} 0, TRANSFORM_VALUES({}, (word, n) -> CAST(n AS INT)), NULL)",
                 if self.signed { ">=" } else { ">" },
@@ -660,19 +649,47 @@ impl Partial {
             Operation::ApproxHistogramK => {
                 format!("IF(SIZE({c}) > 0, {}, NULL)", self.most_frequent(&c))
             }
-            Operation::Variance => format!(
-                "IF({c}.n > 0, {}, NULL)",
-                finite(&format!("({c}.m2 / {c}.n)"))
-            ),
-            Operation::Skew => format!(
-                "IF({c}.n >= 3 AND {c}.m2 > 0, {}, {too_few})",
-                finite(&format!("(SQRT({c}.n) * {c}.m3 / POWER({c}.m2, 1.5D))"))
-            ),
-            Operation::Kurtosis => format!(
-                "IF({c}.n >= 4 AND {c}.m2 > 0, {}, {too_few})",
-                finite(&format!("({c}.n * {c}.m4 / ({c}.m2 * {c}.m2) - 3D)"))
-            ),
+            Operation::Variance | Operation::Skew | Operation::Kurtosis => self.moment(&c),
         }
+    }
+
+    /// The value of the moments `c` of all inputs.
+    fn moment(&self, c: &str) -> String {
+        // Too few values to tell: NaN, which only an entry shows.
+        let too_few = match self.entry {
+            true => format!("IF({c}.n > 0, DOUBLE('NaN'), NULL)"),
+            false => "NULL".to_owned(),
+        };
+        let (enough, value, otherwise) = match self.operation {
+            Operation::Skew => (
+                format!("{c}.n >= 3 AND {c}.m2 > 0"),
+                format!("(SQRT({c}.n) * {c}.m3 / POWER({c}.m2, 1.5D))"),
+                too_few,
+            ),
+            Operation::Kurtosis => (
+                format!("{c}.n >= 4 AND {c}.m2 > 0"),
+                format!("({c}.n * {c}.m4 / ({c}.m2 * {c}.m2) - 3D)"),
+                too_few,
+            ),
+            _ => (
+                format!("{c}.n > 0"),
+                format!("({c}.m2 / {c}.n)"),
+                "NULL".to_owned(),
+            ),
+        };
+        let value = match self.entry {
+            true => value,
+            false => finite(&value),
+        };
+        format!("IF({enough}, {value}, {otherwise})")
+    }
+
+    fn percentiles_of(&self, values: &str) -> String {
+        let points: Vec<_> = self.percentiles.iter().map(|p| format!("{p}D")).collect();
+        format!(
+            "IF(SIZE({values}) > 0, TRANSFORM(ARRAY({}), p -> ELEMENT_AT(SORT_ARRAY({values}), LEAST(CAST(FLOOR(p * SIZE({values})) AS INT) + 1, SIZE({values})))), NULL)",
+            points.join(", ")
+        )
     }
 
     /// The k most frequent entries of a count map, or all without k.

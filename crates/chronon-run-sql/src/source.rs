@@ -188,30 +188,7 @@ pub(super) fn select(
     scan: &Scan,
     tables: &CatalogSnapshot,
 ) -> (String, Vec<String>) {
-    let ds = implicit_day(implicit);
-    let day = DayColumn::of(query, table, tables, ds);
-    // The day of a column in another format or of another type is computed.
-    let is_raw_day = |name: &str, expression: &str| {
-        !day.is_plain()
-            && name.eq_ignore_ascii_case(ds)
-            && expression
-                .trim_matches('`')
-                .eq_ignore_ascii_case(day.name())
-    };
-    let everything: Vec<(String, String)> = match &query.selects {
-        Some(selects) if has_selects(query) => selects
-            .iter()
-            .map(|(a, e)| (a.clone(), e.clone()))
-            .collect(),
-        _ => raw_columns(table, tables),
-    };
-    let everything: Vec<(String, String)> = everything
-        .into_iter()
-        .map(|(name, expression)| match is_raw_day(&name, &expression) {
-            true => (name, day.day()),
-            false => (name, expression),
-        })
-        .collect();
+    let everything = explicit(query, table, implicit_day(implicit), tables);
     let implicit_names: Vec<&str> = implicit.iter().map(|(name, _)| name.as_str()).collect();
     let names: Vec<&str> = everything.iter().map(|(name, _)| name.as_str()).collect();
     let order = match &query.selects {
@@ -254,6 +231,35 @@ pub(super) fn select(
     };
     let sql = format!("SELECT\n  {}\nFROM {table}{filter}", lines.join(",\n  "));
     (sql, order)
+}
+
+/// The selects of a source, or all columns of its table.
+fn explicit(
+    query: &Query,
+    table: &chronon_run_core::TableName,
+    ds: &str,
+    tables: &CatalogSnapshot,
+) -> Vec<(String, String)> {
+    let day = DayColumn::of(query, table, tables, ds);
+    // The day of a column in another format or of another type is computed.
+    let is_raw_day = |name: &str, expression: &str| {
+        let expression = expression.trim_matches('`');
+        !day.is_plain()
+            && name.eq_ignore_ascii_case(ds)
+            && expression.eq_ignore_ascii_case(day.name())
+    };
+    let everything: Vec<(String, String)> = match &query.selects {
+        Some(selects) if has_selects(query) => selects
+            .iter()
+            .map(|(a, e)| (a.clone(), e.clone()))
+            .collect(),
+        _ => raw_columns(table, tables),
+    };
+    let dated = |(name, expression): (String, String)| match is_raw_day(&name, &expression) {
+        true => (name, day.day()),
+        false => (name, expression),
+    };
+    everything.into_iter().map(dated).collect()
 }
 
 /// The name of the implicit day.

@@ -2,6 +2,8 @@
 
 use std::{fs, io, path::Path};
 
+use chronon_run_ledger::RunRecord;
+
 use crate::{
     frame::{Frame, whole},
     links::{Links, slug},
@@ -27,87 +29,95 @@ pub fn write_site(folder: &Path, source: &dyn Source, view: &View) -> io::Result
     }
     let runs = source.runs(RUNS);
     let running = Running::of(source, &runs[..runs.len().min(NEWEST as usize)]);
-    let (top, below) = (Links::top().in_site(), Links::below().in_site());
-    let frame = |links| Frame {
-        links,
-        workspace: &view.name,
-        allow_runs: false,
+    let site = Site {
+        folder,
+        source,
+        view,
+        running: &running,
         now: now(),
     };
-    let mut written = 0;
-    let mut write = |name: String, links: Links, page: pages::Page| {
-        written += 1;
-        fs::write(folder.join(name), whole(&frame(links), &page))
-    };
-    write(
-        "index.html".to_owned(),
-        top,
-        pages::overview::page(&frame(top), view, &runs, &running),
-    )?;
-    write(
-        "assets.html".to_owned(),
-        top,
-        pages::assets::page(
-            &frame(top),
-            view,
-            source,
-            &running,
-            &pages::assets::Wanted::default(),
-        ),
-    )?;
-    write(
-        "graph.html".to_owned(),
-        top,
-        pages::graph::page(
-            &frame(top),
-            view,
-            source,
-            &running,
-            &pages::graph::Wanted::default(),
-        ),
-    )?;
-    write(
-        "plan.html".to_owned(),
-        top,
-        pages::plan::page(&frame(top), view, source, &pages::plan::Wanted::default()),
-    )?;
-    write(
-        "diff.html".to_owned(),
-        top,
-        pages::diff::page(&frame(top), source),
-    )?;
-    write(
-        "runs.html".to_owned(),
-        top,
-        pages::runs::page(&frame(top), &runs),
-    )?;
-    for row in &view.rows {
-        let page = pages::asset::page(
-            &frame(below),
-            view,
-            source,
-            &running,
-            &row.asset,
-            &pages::asset::Wanted::default(),
-        );
-        if let Some(page) = page {
-            write(format!("asset/{}.html", slug(&row.asset)), below, page)?;
+    Ok(site.write_top(&runs)? + site.write_assets()? + site.write_runs(&runs)?)
+}
+
+/// What all pages are made of.
+struct Site<'a> {
+    folder: &'a Path,
+    source: &'a dyn Source,
+    view: &'a View,
+    running: &'a Running,
+    now: i64,
+}
+
+impl<'a> Site<'a> {
+    fn frame(&self, links: Links) -> Frame<'a> {
+        Frame {
+            links,
+            workspace: &self.view.name,
+            allow_runs: false,
+            now: self.now,
         }
     }
-    let upstream = pages::upstream(view);
-    for run in runs.iter().filter_map(|run| source.run(&run.run)) {
-        let page = pages::run::page(
-            &frame(below),
-            &run,
-            &upstream,
-            &source.logs(),
-            &pages::run::Wanted::default(),
-        );
-        write(
-            format!("run/{}.html", crate::links::query(&run.record.run)),
-            below,
-            page,
-        )?;
+
+    fn write(&self, name: &str, frame: &Frame<'_>, page: &pages::Page) -> io::Result<()> {
+        fs::write(self.folder.join(name), whole(frame, page))
     }
-    Ok(written)
+
+    /// The pages that are there whatever the workspace holds; returns how many.
+    fn write_top(&self, runs: &[RunRecord]) -> io::Result<usize> {
+        let (view, source, running) = (self.view, self.source, self.running);
+        let frame = &self.frame(Links::top().in_site());
+        let assets = pages::assets::Wanted::default();
+        let graph = pages::graph::Wanted::default();
+        let plan = pages::plan::Wanted::default();
+        let all = [
+            (
+                "index.html",
+                pages::overview::page(frame, view, runs, running),
+            ),
+            (
+                "assets.html",
+                pages::assets::page(frame, view, source, running, &assets),
+            ),
+            (
+                "graph.html",
+                pages::graph::page(frame, view, source, running, &graph),
+            ),
+            ("plan.html", pages::plan::page(frame, view, source, &plan)),
+            ("diff.html", pages::diff::page(frame, source)),
+            ("runs.html", pages::runs::page(frame, runs)),
+        ];
+        for (name, page) in &all {
+            self.write(name, frame, page)?;
+        }
+        Ok(all.len())
+    }
+
+    fn write_assets(&self) -> io::Result<usize> {
+        let frame = &self.frame(Links::below().in_site());
+        let mut written = 0;
+        for asset in self.view.rows.iter().map(|row| &row.asset) {
+            let wanted = pages::asset::Wanted::default();
+            let page =
+                pages::asset::page(frame, self.view, self.source, self.running, asset, &wanted);
+            if let Some(page) = page {
+                self.write(&format!("asset/{}.html", slug(asset)), frame, &page)?;
+                written += 1;
+            }
+        }
+        Ok(written)
+    }
+
+    fn write_runs(&self, runs: &[RunRecord]) -> io::Result<usize> {
+        let frame = &self.frame(Links::below().in_site());
+        let upstream = pages::upstream(self.view);
+        let mut written = 0;
+        for run in runs.iter().filter_map(|run| self.source.run(&run.run)) {
+            let (logs, wanted) = (self.source.logs(), pages::run::Wanted::default());
+            let page = pages::run::page(frame, &run, &upstream, &logs, &wanted);
+            let name = format!("run/{}.html", crate::links::query(&run.record.run));
+            self.write(&name, frame, &page)?;
+            written += 1;
+        }
+        Ok(written)
+    }
 }

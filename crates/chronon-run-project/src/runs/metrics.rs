@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use chronon_run_core::{RangeSet, event::StepIndex};
 use chronon_run_plan::{AssetPlan, State};
-use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use crate::{
     engines::checking,
@@ -12,7 +11,7 @@ use crate::{
     loading::project::{Project, now_millis},
     options::MetricsArgs,
     output::note,
-    runs::run::Ended,
+    runs::{gauges::Gauges, run::Ended},
 };
 
 /// Writes the file, if one is asked for. A figure that cannot be written is reported; the command does not fail.
@@ -58,47 +57,51 @@ struct Figures<'a> {
 #[expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
 impl Figures<'_> {
     fn text(&self) -> prometheus::Result<String> {
-        let registry = Registry::new();
-        let gauge = |name: &str, help: &str, labels: &[&str]| {
-            let gauge = GaugeVec::new(Opts::new(format!("chronon_run_{name}"), help), labels)?;
-            registry.register(Box::new(gauge.clone()))?;
-            prometheus::Result::Ok(gauge)
-        };
-        let help = "When the last run ended.";
-        let end = gauge("last_end_timestamp_seconds", help, &[])?;
-        end.with_label_values::<&str>(&[])
-            .set(self.now as f64 / 1_000.0);
-        let took = gauge("last_duration_seconds", "How long the last run took.", &[])?;
-        took.with_label_values::<&str>(&[])
-            .set(self.millis as f64 / 1_000.0);
-        let code = gauge("last_exit_code", "Exit code of the last run.", &[])?;
-        code.with_label_values::<&str>(&[])
-            .set(f64::from(self.code));
+        let gauges = Gauges::default();
+        self.add_run(&gauges)?;
+        self.add_assets(&gauges)?;
+        self.add_checks(&gauges)?;
+        let help = "Days of a source that something waits for.";
+        let missing = gauges.add("source_missing_days", help, &["table"])?;
+        for wait in self.ended.plan.waits() {
+            let table = wait.table.to_string();
+            let days = wait.missing.days() as f64;
+            missing.with_label_values(&[&table]).set(days);
+        }
+        gauges.text()
+    }
 
-        let steps = gauge(
-            "last_steps",
-            "Steps of the last run by outcome.",
-            &["outcome"],
-        )?;
-        let summary = self.ended.ran.as_ref().map(|ran| &ran.summary);
+    fn add_run(&self, gauges: &Gauges) -> prometheus::Result<()> {
+        let one = |name: &str, help: &str, value: f64| {
+            let gauge = gauges.add(name, help, &[])?;
+            gauge.with_label_values::<&str>(&[]).set(value);
+            prometheus::Result::Ok(())
+        };
+        let seconds = |millis: i64| millis as f64 / 1_000.0;
+        let help = "When the last run ended.";
+        one("last_end_timestamp_seconds", help, seconds(self.now))?;
+        let help = "How long the last run took.";
+        one("last_duration_seconds", help, seconds(self.millis))?;
+        let help = "Exit code of the last run.";
+        one("last_exit_code", help, f64::from(self.code))?;
+        let help = "Steps of the last run by outcome.";
+        let steps = gauges.add("last_steps", help, &["outcome"])?;
+        let ran = self.ended.ran.as_ref().map(|ran| &ran.summary);
         for (outcome, found) in [
-            (
-                "succeeded",
-                summary.map_or(0, |summary| summary.succeeded.len()),
-            ),
-            ("failed", summary.map_or(0, |summary| summary.failed.len())),
-            (
-                "not_run",
-                summary.map_or(0, |summary| summary.skipped.len()),
-            ),
+            ("succeeded", ran.map_or(0, |ran| ran.succeeded.len())),
+            ("failed", ran.map_or(0, |ran| ran.failed.len())),
+            ("not_run", ran.map_or(0, |ran| ran.skipped.len())),
         ] {
             steps.with_label_values(&[outcome]).set(found as f64);
         }
+        Ok(())
+    }
 
+    fn add_assets(&self, gauges: &Gauges) -> prometheus::Result<()> {
         let help = "Days of an asset by state, of those that were asked for.";
-        let days = gauge("asset_days", help, &["asset", "state"])?;
+        let days = gauges.add("asset_days", help, &["asset", "state"])?;
         let help = "End of an asset's newest filled day.";
-        let newest = gauge("asset_newest_timestamp_seconds", help, &["asset"])?;
+        let newest = gauges.add("asset_newest_timestamp_seconds", help, &["asset"])?;
         for asset in &self.ended.plan.assets {
             let id = asset.asset.to_string();
             let done = self.done(asset);
@@ -118,11 +121,15 @@ impl Figures<'_> {
                 newest.with_label_values(&[&id]).set(end as f64 / 1_000.0);
             }
         }
+        Ok(())
+    }
 
+    fn add_checks(&self, gauges: &Gauges) -> prometheus::Result<()> {
+        let labels = ["asset", "check", "on_fail"];
         let help = "Whether the newest day that a data check looked at passed.";
-        let passed = gauge("check_passed", help, &["asset", "check", "on_fail"])?;
+        let passed = gauges.add("check_passed", help, &labels)?;
         let help = "Days that do not pass a data check.";
-        let failed = gauge("check_failed_days", help, &["asset", "check", "on_fail"])?;
+        let failed = gauges.add("check_failed_days", help, &labels)?;
         for result in checking::Records::of(self.context).shown(self.context) {
             let (asset, on_fail) = (result.asset.to_string(), result.on_fail());
             let labels = [asset.as_str(), &result.check, on_fail];
@@ -131,16 +138,7 @@ impl Figures<'_> {
             passed.with_label_values(&labels).set(passed_now);
             failed.with_label_values(&labels).add(1.0 - passed_now);
         }
-
-        let help = "Days of a source that something waits for.";
-        let missing = gauge("source_missing_days", help, &["table"])?;
-        for wait in self.ended.plan.waits() {
-            let table = wait.table.to_string();
-            missing
-                .with_label_values(&[&table])
-                .set(wait.missing.days() as f64);
-        }
-        TextEncoder::new().encode_to_string(&registry.gather())
+        Ok(())
     }
 
     /// What was there before and what the run has filled.

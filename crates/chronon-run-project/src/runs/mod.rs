@@ -1,6 +1,7 @@
 //! A run: seeds, hooks, figures, rebuilt tables.
 
 pub mod archives;
+mod gauges;
 pub mod hooks;
 pub mod metrics;
 pub mod rebuild;

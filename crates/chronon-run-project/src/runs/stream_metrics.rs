@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
-
 use crate::{
     output::note,
     planning::online::Online,
+    runs::gauges::Gauges,
     streaming::{AppStatus, Health},
 };
 
@@ -22,68 +21,90 @@ pub fn write(path: &Path, states: &[AppStatus], paths: &[Online]) {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
 fn text(states: &[AppStatus], paths: &[Online]) -> prometheus::Result<String> {
-    let registry = Registry::new();
-    let gauge = |name: &str, help: &str, labels: &[&str]| {
-        let gauge = GaugeVec::new(Opts::new(format!("chronon_run_{name}"), help), labels)?;
-        registry.register(Box::new(gauge.clone()))?;
-        prometheus::Result::Ok(gauge)
-    };
-    let label = ["group_by"];
-    let up = gauge("stream_up", "1 if the app runs and is not stalled.", &label)?;
-    let stalled = gauge("stream_stalled", "1 if the app makes no progress.", &label)?;
-    let help = "1 if the app was started with another conf, jar, class or settings than today's.";
-    let outdated = gauge("stream_outdated", help, &label)?;
-    let failures = gauge(
-        "stream_failed_starts",
-        "Starts in a row that failed.",
-        &label,
-    )?;
-    let help = "When the app last made progress.";
-    let progress = gauge("stream_last_progress_timestamp_seconds", help, &label)?;
-    let rate = gauge(
-        "stream_rows_per_second",
-        "Rows processed per second.",
-        &label,
-    )?;
-    let help = "Records of the topic that were not read.";
-    let records = gauge("stream_lag_records", help, &label)?;
-    let help = "For how long the brokers have had the oldest of them.";
-    let seconds = gauge("stream_lag_seconds", help, &label)?;
+    let gauges = Gauges::default();
+    add_health(&gauges, states)?;
+    add_progress(&gauges, states)?;
+    add_links(&gauges, paths)?;
+    gauges.text()
+}
+
+/// A figure of each app, where it has one.
+fn add(
+    gauges: &Gauges,
+    states: &[AppStatus],
+    (name, help): (&str, &str),
+    value: impl Fn(&AppStatus) -> Option<f64>,
+) -> prometheus::Result<()> {
+    let gauge = gauges.add(name, help, &["group_by"])?;
     for state in states {
-        let name = [state.asset.conf.name.as_str()];
-        let flag = |gauge: &GaugeVec, is: bool| {
-            gauge.with_label_values(&name).set(f64::from(u8::from(is)));
-        };
-        flag(
-            &up,
-            matches!(state.health, Health::Running | Health::Outdated),
-        );
-        flag(&stalled, state.health == Health::Stalled);
-        flag(&outdated, !state.outdated.is_empty());
-        failures
-            .with_label_values(&name)
-            .set(f64::from(state.failures));
-        let set = |gauge: &GaugeVec, value: Option<f64>| {
-            if let Some(value) = value {
-                gauge.with_label_values(&name).set(value);
-            }
-        };
-        set(&progress, state.alive_at.map(|at| at as f64 / 1_000.0));
-        let report = state.progress.as_ref();
-        set(&rate, report.and_then(|it| it.processed_rows_per_second));
-        set(
-            &records,
-            report.and_then(|it| it.lag.records).map(|it| it as f64),
-        );
-        let lag = report.and_then(|it| it.lag.millis);
-        set(&seconds, lag.map(|it| it as f64 / 1_000.0));
+        if let Some(value) = value(state) {
+            let name = [state.asset.conf.name.as_str()];
+            gauge.with_label_values(&name).set(value);
+        }
     }
+    Ok(())
+}
+
+fn add_health(gauges: &Gauges, states: &[AppStatus]) -> prometheus::Result<()> {
+    let flag = |is: bool| Some(f64::from(u8::from(is)));
+    let up = ("stream_up", "1 if the app runs and is not stalled.");
+    add(gauges, states, up, |state| {
+        flag(matches!(state.health, Health::Running | Health::Outdated))
+    })?;
+    let stalled = ("stream_stalled", "1 if the app makes no progress.");
+    add(gauges, states, stalled, |state| {
+        flag(state.health == Health::Stalled)
+    })?;
+    let outdated = (
+        "stream_outdated",
+        "1 if the app was started with another conf, jar, class or settings than today's.",
+    );
+    add(gauges, states, outdated, |state| {
+        flag(!state.outdated.is_empty())
+    })?;
+    let failures = ("stream_failed_starts", "Starts in a row that failed.");
+    add(gauges, states, failures, |state| {
+        Some(f64::from(state.failures))
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+fn add_progress(gauges: &Gauges, states: &[AppStatus]) -> prometheus::Result<()> {
+    let seconds = |millis: i64| millis as f64 / 1_000.0;
+    let progress = (
+        "stream_last_progress_timestamp_seconds",
+        "When the app last made progress.",
+    );
+    add(gauges, states, progress, |state| {
+        state.alive_at.map(seconds)
+    })?;
+    let rate = ("stream_rows_per_second", "Rows processed per second.");
+    add(gauges, states, rate, |state| {
+        state.progress.as_ref()?.processed_rows_per_second
+    })?;
+    let records = (
+        "stream_lag_records",
+        "Records of the topic that were not read.",
+    );
+    add(gauges, states, records, |state| {
+        Some(state.progress.as_ref()?.lag.records? as f64)
+    })?;
+    let lag = (
+        "stream_lag_seconds",
+        "For how long the brokers have had the oldest of them.",
+    );
+    add(gauges, states, lag, |state| {
+        Some(seconds(state.progress.as_ref()?.lag.millis?))
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are far below 2^52")]
+fn add_links(gauges: &Gauges, paths: &[Online]) -> prometheus::Result<()> {
     let labels = ["group_by", "link"];
     let help = "End of the day that a link of the path has come to, or its last progress.";
-    let link_end = gauge("online_link_timestamp_seconds", help, &labels)?;
-    let late = gauge("online_link_late", "1 if the link is late.", &labels)?;
+    let link_end = gauges.add("online_link_timestamp_seconds", help, &labels)?;
+    let late = gauges.add("online_link_late", "1 if the link is late.", &labels)?;
     for path in paths {
         for link in &path.links {
             let names = [path.group_by.as_str(), link.link];
@@ -94,5 +115,5 @@ fn text(states: &[AppStatus], paths: &[Online]) -> prometheus::Result<String> {
             late.with_label_values(&names).set(is_late);
         }
     }
-    TextEncoder::new().encode_to_string(&registry.gather())
+    Ok(())
 }

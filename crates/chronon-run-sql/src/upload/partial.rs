@@ -317,10 +317,16 @@ impl<'a> Upload<'a> {
     }
 
     fn declare(&self, script: &mut Script<'_>) {
-        let (collapsed, hops, [collapsed_name, hops_name, start_name]) = self.columns();
+        let (collapsed, hops, names) = self.columns();
         let all: Vec<&Ir<'_>> = collapsed.iter().chain(&hops).collect();
+        self.declare_partial(&all, script);
+        self.declare_json(&collapsed, &hops, names, script);
+    }
+
+    /// Declares `upload_partial`: all columns in one row per key, and per whole window or hop.
+    fn declare_partial(&self, all: &[&Ir<'_>], script: &mut Script<'_>) {
         let mut splits: Vec<&Split> = Vec::new();
-        for column in &all {
+        for column in all {
             if !splits.contains(&column.split) {
                 splits.push(column.split);
             }
@@ -329,11 +335,8 @@ impl<'a> Upload<'a> {
         let nothing = |name: &str| format!("NULL AS {}", ident(name));
         let mut pieces = Vec::new();
         for split in splits {
-            let own: Vec<&Ir<'_>> = all
-                .iter()
-                .copied()
-                .filter(|column| column.split == split)
-                .collect();
+            let is_own = |column: &&&Ir<'_>| column.split == split;
+            let own: Vec<&Ir<'_>> = all.iter().filter(is_own).copied().collect();
             let view = self.group(split, &own, script);
             let cells: Vec<String> = all
                 .iter()
@@ -367,15 +370,25 @@ impl<'a> Upload<'a> {
                 pieces.join("\n  UNION ALL\n  ")
             ),
         );
+    }
+
+    /// Declares `upload_json` with the names of both parts of the value and of a hop's start.
+    fn declare_json(
+        &self,
+        collapsed: &[Ir<'_>],
+        hops: &[Ir<'_>],
+        [collapsed_name, hops_name, start_name]: [String; 3],
+        script: &mut Script<'_>,
+    ) {
         let fields = |columns: &[Ir<'_>]| -> Vec<(String, String)> {
             let pairs = columns.iter();
             pairs
                 .map(|column| (column.field.clone(), ident(&column.column)))
                 .collect()
         };
-        let mut hop_fields = fields(&hops);
-        hop_fields.push((start_name.clone(), HOP_START.to_owned()));
+        let mut hop_fields = fields(hops);
         let start = ident(&start_name);
+        hop_fields.push((start_name, HOP_START.to_owned()));
         let tails: Vec<String> = (0..HOPS.len())
             .map(|level| {
                 format!(
@@ -396,7 +409,7 @@ impl<'a> Upload<'a> {
             "keys and partial results as JSON",
             &format!(
                 "WITH formed AS (\nSELECT {keys}, {LEVEL},\n  {} AS whole,\n  {} AS hop\nFROM upload_partial\n)\nSELECT {} AS key_json,\n  {value} AS value_json\nFROM formed\nGROUP BY {keys}",
-                structure(&fields(&collapsed)),
+                structure(&fields(collapsed)),
                 structure(&hop_fields),
                 key_json(self.pipeline.usage.conf),
             ),
@@ -409,8 +422,7 @@ impl<'a> Upload<'a> {
             split,
             features: Vec::new(),
         };
-        let suffix = split.suffix();
-        let view = format!("upload_merged{suffix}");
+        let view = format!("upload_merged{}", split.suffix());
         let mut identity = self.identity();
         if split.has_pieces() {
             identity.push(PIECE.to_owned());
@@ -441,9 +453,20 @@ impl<'a> Upload<'a> {
                 values.join(",\n  ")
             ),
         );
-        if !split.has_pieces() {
-            return view;
+        match split.has_pieces() {
+            true => self.together(split, own, &view, script),
+            false => view,
         }
+    }
+
+    /// Declares the view of the pieces of `view` together again.
+    fn together(
+        &self,
+        split: &Split,
+        own: &[&Ir<'_>],
+        view: &str,
+        script: &mut Script<'_>,
+    ) -> String {
         let identity = list(&self.identity());
         let together: Vec<String> = own
             .iter()
@@ -461,14 +484,14 @@ impl<'a> Upload<'a> {
                 format!("IF(COUNT({name}) > 0, {value}, NULL) AS {name}")
             })
             .collect();
-        let whole = format!("upload_together{suffix}");
+        let whole = format!("upload_together{}", split.suffix());
         script.query(
             &whole,
             "aggregations: the pieces together again",
             &format!(
                 "SELECT {identity},\n  {}\nFROM {}\nGROUP BY {identity}",
                 together.join(",\n  "),
-                ident(&view)
+                ident(view)
             ),
         );
         whole
