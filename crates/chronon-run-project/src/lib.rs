@@ -8,9 +8,11 @@
 
 pub mod comparing;
 pub mod completing;
+pub mod doctor;
 pub mod engines;
 pub mod failure;
 pub mod fetching;
+pub mod findings;
 pub mod listing;
 pub mod loading;
 pub mod options;

@@ -7,6 +7,7 @@ pub mod driver_work;
 pub mod hosts;
 pub mod kv;
 pub mod other_form;
+pub mod rechecking;
 pub mod retrying;
 pub mod spark_sql;
 pub mod sql_work;

@@ -1,8 +1,8 @@
 //! `chronon-run compare`: two tables, days or places, row by row.
 
-use chronon_run_engine::compare::{Comparison, Example};
+use chronon_run_engine::compare::Comparison;
 use chronon_run_project::{
-    comparing::{self, Table},
+    comparing::{self, Table, comparison_text},
     failure::Failure,
     listing::session::CatalogSession,
     loading::{
@@ -11,7 +11,6 @@ use chronon_run_project::{
     },
     output::{json, print},
 };
-use chronon_run_report::{count, table};
 use serde::Serialize;
 
 use crate::cli::{CompareArgs, Output, SelectArgs};
@@ -82,76 +81,4 @@ impl Shown {
         out.push_str(&comparison_text(found, ["left", "right"]));
         out
     }
-}
-/// What a comparison found, in words; `sides` are the words for its two tables.
-pub(super) fn comparison_text(found: &Comparison, sides: [&str; 2]) -> String {
-    let [left, right] = sides;
-    let mut out = format!(
-        "{} on both sides, {} different; {} only {left}, {} only {right}\n",
-        count(found.both, "row"),
-        found.different,
-        found.only_left,
-        found.only_right
-    );
-    for (side, names) in [
-        (left, &found.columns_only_left),
-        (right, &found.columns_only_right),
-    ] {
-        if !names.is_empty() {
-            out.push_str(&format!("columns only {side}: {}\n", names.join(", ")));
-        }
-    }
-    out.push_str(&columns_text(found));
-    if !found.examples.is_empty() {
-        out.push_str("\nexamples\n");
-    }
-    let examples = found.examples.iter();
-    out.extend(examples.map(|example| example_text(example, sides)));
-    out
-}
-
-/// A line for each column that differs.
-fn columns_text(found: &Comparison) -> String {
-    let number = |found: Option<f64>| found.map(|found| found.to_string()).unwrap_or_default();
-    let differing = found.columns.iter().filter(|column| column.different > 0);
-    let rows: Vec<Vec<String>> = differing
-        .map(|column| {
-            vec![
-                column.column.clone(),
-                column.different.to_string(),
-                number(column.mean_difference),
-                number(column.max_difference),
-            ]
-        })
-        .collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    let names = [
-        "column",
-        "different",
-        "mean difference",
-        "greatest difference",
-    ];
-    format!("\n{}", table(&names, &rows))
-}
-
-fn example_text(example: &Example, sides: [&str; 2]) -> String {
-    let keys = example.keys.iter();
-    let keys: Vec<String> = keys
-        .map(|(name, value)| format!("{name}={}", shown(value)))
-        .collect();
-    let values = example.values.iter();
-    let values =
-        values.map(|(name, (left, right))| format!("{name}: {} -> {}", shown(left), shown(right)));
-    let what = match example.side.as_str() {
-        "both" => values.collect::<Vec<_>>().join(", "),
-        "left" => format!("only {}", sides[0]),
-        _ => format!("only {}", sides[1]),
-    };
-    format!("  {}  {what}\n", keys.join(" "))
-}
-
-fn shown(value: &Option<String>) -> &str {
-    value.as_deref().unwrap_or("NULL")
 }

@@ -7,7 +7,7 @@ use chronon_run_engine::compare::Comparison;
 use chronon_run_exec::signals;
 use chronon_run_plan::Asset;
 use chronon_run_project::{
-    comparing::{self, Pairing, Table},
+    comparing::{self, Pairing, Table, comparison_text},
     failure::Failure,
     listing::session::CatalogSession,
     loading::{days::checked, project::Project},
@@ -18,7 +18,7 @@ use chronon_run_project::{
 };
 use serde::Serialize;
 
-use super::{compare::comparison_text, diff::diff};
+use super::diff::diff;
 use crate::cli::{DiffArgs, Output, SelectArgs};
 
 /// One table, as it is and as the conf makes it now.

@@ -1,5 +1,7 @@
 //! Two tables, or days of them, compared row by row: which rows, by which keys, and the answer of Spark.
 
+mod words;
+
 use chronon_run_conf::{AnyConf, Join};
 use chronon_run_core::{AssetId, Column, Ds, RangeSet};
 use chronon_run_engine::compare::{Comparing, Comparison, Side};
@@ -13,6 +15,8 @@ use crate::{
     loading::project::Project,
     rows::{self, Place, Target},
 };
+
+pub use words::comparison_text;
 
 /// One side of a comparison.
 pub struct Table {

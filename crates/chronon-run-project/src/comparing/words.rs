@@ -1,0 +1,113 @@
+//! What a comparison found, in words.
+
+use chronon_run_engine::compare::{Comparison, Example};
+use chronon_run_report::{count, table};
+
+/// What a comparison found, in words; `sides` are the words for its two tables.
+#[must_use]
+pub fn comparison_text(found: &Comparison, sides: [&str; 2]) -> String {
+    let [left, right] = sides;
+    let mut out = format!(
+        "{} on both sides, {} different; {} only {left}, {} only {right}\n",
+        count(found.both, "row"),
+        found.different,
+        found.only_left,
+        found.only_right
+    );
+    for (side, names) in [
+        (left, &found.columns_only_left),
+        (right, &found.columns_only_right),
+    ] {
+        if !names.is_empty() {
+            out.push_str(&format!("columns only {side}: {}\n", names.join(", ")));
+        }
+    }
+    out.push_str(&columns_text(found));
+    if !found.examples.is_empty() {
+        out.push_str("\nexamples\n");
+    }
+    let examples = found.examples.iter();
+    out.extend(examples.map(|example| example_text(example, sides)));
+    out
+}
+
+/// A line for each column that differs.
+fn columns_text(found: &Comparison) -> String {
+    let number = |found: Option<f64>| found.map(|found| found.to_string()).unwrap_or_default();
+    let differing = found.columns.iter().filter(|column| column.different > 0);
+    let rows: Vec<Vec<String>> = differing
+        .map(|column| {
+            vec![
+                column.column.clone(),
+                column.different.to_string(),
+                number(column.mean_difference),
+                number(column.max_difference),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let names = [
+        "column",
+        "different",
+        "mean difference",
+        "greatest difference",
+    ];
+    format!("\n{}", table(&names, &rows))
+}
+
+fn example_text(example: &Example, sides: [&str; 2]) -> String {
+    let keys = example.keys.iter();
+    let keys: Vec<String> = keys
+        .map(|(name, value)| format!("{name}={}", shown(value)))
+        .collect();
+    let values = example.values.iter();
+    let values =
+        values.map(|(name, (left, right))| format!("{name}: {} -> {}", shown(left), shown(right)));
+    let what = match example.side.as_str() {
+        "both" => values.collect::<Vec<_>>().join(", "),
+        "left" => format!("only {}", sides[0]),
+        _ => format!("only {}", sides[1]),
+    };
+    format!("  {}  {what}\n", keys.join(" "))
+}
+
+fn shown(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("NULL")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn example(side: &str) -> Example {
+        let one = |left: Option<&str>, right: Option<&str>| {
+            (left.map(str::to_owned), right.map(str::to_owned))
+        };
+        Example {
+            side: side.to_owned(),
+            keys: BTreeMap::from([("user".to_owned(), Some("7".to_owned()))]),
+            values: BTreeMap::from([("n".to_owned(), one(Some("1"), None))]),
+        }
+    }
+
+    #[test]
+    fn rows_of_one_side_are_named_by_the_words_for_the_tables() {
+        let sides = ["before", "after"];
+        assert_eq!(
+            example_text(&example("both"), sides),
+            "  user=7  n: 1 -> NULL\n"
+        );
+        assert_eq!(
+            example_text(&example("left"), sides),
+            "  user=7  only before\n"
+        );
+        assert_eq!(
+            example_text(&example("right"), sides),
+            "  user=7  only after\n"
+        );
+    }
+}

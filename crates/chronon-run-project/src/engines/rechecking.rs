@@ -1,0 +1,78 @@
+//! Data checks of filled days outside of a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chronon_run_core::{Ds, RangeSet};
+use chronon_run_plan::AssetIndex;
+
+use super::checking::{CheckResult, Checks, Records};
+use crate::{
+    failure::Failure,
+    listing::{session::CatalogSession, snapshot::list},
+    loading::project::Project,
+    output::note,
+};
+
+/// Checks the rows of the selected assets as after a step: on `ds`, or on the newest filled day and on those
+/// that did not pass. Days that pass are not blocked any more.
+///
+/// # Errors
+/// [`Failure`] if the catalog or Spark cannot be asked.
+pub fn recheck(
+    context: &Project,
+    warehouse: &CatalogSession,
+    selected: &BTreeSet<AssetIndex>,
+    ds: Option<Ds>,
+) -> Result<Vec<CheckResult>, Failure> {
+    let checks = Checks::new(context, warehouse);
+    let blocked = Records::of(context).blocked(context);
+    let mut results = Vec::new();
+    for index in checks.assets().intersection(selected).copied() {
+        let asset = &context.graph.assets[index];
+        let tables = context.graph.tables_of(&BTreeSet::from([index]));
+        let (snapshot, _) = list(context, warehouse, &tables)?;
+        let column = asset.day_column.as_deref().unwrap_or_default();
+        let filled = snapshot
+            .days(&asset.table, column, &asset.sub_partitions)
+            .widen(-asset.shift, -asset.shift);
+        if let Some(ds) = ds.filter(|ds| !filled.contains(*ds)) {
+            note(&format!("{} is not filled on {ds}", asset.id));
+        }
+        let failed = blocked.get(&asset.id).into_iter().flat_map(BTreeMap::keys);
+        let days = days_to_check(&filled, ds, failed.copied());
+        results.extend(checks.run(index, days.into_iter())?);
+    }
+    Ok(results)
+}
+
+/// Those of the filled days that are looked at.
+fn days_to_check(
+    filled: &RangeSet,
+    asked: Option<Ds>,
+    failed: impl Iterator<Item = Ds>,
+) -> BTreeSet<Ds> {
+    let days: BTreeSet<Ds> = match asked {
+        Some(ds) => [ds].into(),
+        None => filled.last().into_iter().chain(failed).collect(),
+    };
+    days.into_iter().filter(|ds| filled.contains(*ds)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_day_and_those_that_failed_are_checked_if_they_are_filled() {
+        let day = Ds::from_epoch_days;
+        let filled: RangeSet = [day(1), day(2), day(4)].into_iter().collect();
+        let of = |asked, failed: &[i32]| {
+            let failed = failed.iter().map(|n| day(*n));
+            let days = days_to_check(&filled, asked, failed);
+            days.into_iter().map(Ds::epoch_days).collect::<Vec<_>>()
+        };
+        assert_eq!(of(None, &[1, 3]), [1, 4]);
+        assert_eq!(of(Some(day(2)), &[1]), [2]);
+        assert_eq!(of(Some(day(3)), &[]), [0; 0]);
+    }
+}

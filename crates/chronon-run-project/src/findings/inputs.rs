@@ -1,0 +1,175 @@
+//! Tables that are read and that are not there, or of which no day will ever be seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, TableName};
+use chronon_run_plan::{
+    Dayless, Graph, Need, Role, Tables, Unmet, dayless, undated_view_text, undated_views, unmet,
+};
+
+use crate::{
+    failure::Failure,
+    listing::{session::CatalogSession, snapshot::list},
+    loading::project::Project,
+    output::note,
+};
+
+/// Sources that neither a conf nor a seed fills and that the catalog does not have, and what will be waited
+/// for in vain.
+pub(super) fn missing(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
+    let sources: Tables = context.graph.sources();
+    let warehouse = CatalogSession::look(&context.workspace);
+    let found = warehouse.and_then(|warehouse| list(context, &warehouse, &sources));
+    let (snapshot, bases) = match found {
+        Ok(found) => found,
+        Err(failure) => {
+            note(&format!("the inputs are not checked: {}", failure.text()));
+            return Ok(Vec::new());
+        }
+    };
+    let readers = Readers::of(context);
+    let graph = context.graph.resolved(&snapshot, &bases);
+    let missing = sources
+        .keys()
+        .filter(|table| snapshot.table(table).is_none())
+        .filter(|table| !context.bad_seeds().contains_key(*table))
+        .filter_map(|table| {
+            let finding = readers.finding("missing-input", table, &format!("{table} does not exist"))?;
+            Some(finding.hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait"))
+        });
+    let dayless = dayless(&snapshot, &daily_sources(&graph), &bases);
+    let without_days = dayless.iter().filter_map(|(table, why)| {
+        let text = why.text(table, sources.get(table)?);
+        let finding = readers.finding(code(why), table, &text)?;
+        Some(finding.hint(why.hint(table)))
+    });
+    let inputs = graph.assets.iter().flat_map(|asset| &asset.inputs);
+    let unmet = unmet(inputs, &graph.formats, &snapshot).into_iter();
+    let in_vain = unmet.filter_map(|unmet: Unmet| {
+        let finding = readers.finding("no-such-partition", &unmet.table, &unmet.text)?;
+        Some(finding.hint(unmet.hint))
+    });
+    Ok(missing
+        .chain(without_days)
+        .chain(in_vain)
+        .chain(undated_view_findings(&graph, &readers))
+        .chain(only_existence(context, &graph, &snapshot))
+        .collect())
+}
+
+/// Views of which no table behind has days.
+fn undated_view_findings(graph: &Graph, readers: &Readers) -> Vec<Diagnostic> {
+    let finding = |view: TableName| {
+        let (text, hint) = undated_view_text(&view);
+        Some(readers.finding("view-input", &view, &text)?.hint(hint))
+    };
+    let views = undated_views(&graph.assets).into_iter();
+    views.filter_map(finding).collect()
+}
+
+/// Tables that the SQL of a staging query reads and that have no days, so that nothing of them is waited
+/// for but their existence.
+fn only_existence(context: &Project, graph: &Graph, snapshot: &CatalogSnapshot) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for asset in &graph.assets {
+        let named = asset.inputs.iter();
+        let named = named.filter(|input| input.role == Role::Query && input.need == Need::Table);
+        let tables = named.map(|input| &input.spec.table);
+        let tables: BTreeSet<&str> = tables
+            .filter(|table| {
+                snapshot
+                    .table(table)
+                    .is_some_and(|state| !state.info.is_view)
+            })
+            .map(TableName::as_str)
+            .collect();
+        if tables.is_empty() {
+            continue;
+        }
+        let message = format!(
+            "{} reads {}, without partitions by day: that the table exists is all that is waited for",
+            asset.id.conf.name,
+            tables.into_iter().collect::<Vec<_>>().join(", ")
+        );
+        let at = Location::file(context.workspace.repo.join(&asset.path));
+        findings.push(Diagnostic::warning("input-without-days", message).at(at).hint(
+            "if its rows belong to days, say what to wait for in `metaData.dependencies`, or with `dependencies` of an `[[override]]` in workspace.toml",
+        ));
+    }
+    findings
+}
+
+/// The sources of which days are needed.
+fn daily_sources(graph: &Graph) -> Tables {
+    let mut tables = Tables::new();
+    for input in graph.assets.iter().flat_map(|asset| &asset.inputs) {
+        if input.producer.is_none() && input.need != Need::Table {
+            let columns = tables.entry(input.spec.table.clone()).or_default();
+            columns.insert(input.day_column.clone());
+        }
+    }
+    tables
+}
+
+fn code(why: &Dayless) -> &'static str {
+    match why {
+        Dayless::Format { .. } => "partition-format",
+        Dayless::Iceberg => "iceberg-input",
+        Dayless::Delta => "delta-input",
+        Dayless::View => "view-input",
+        Dayless::NoColumn(_) => "unpartitioned-input",
+        Dayless::Empty => "empty-input",
+    }
+}
+
+/// For each table the confs that read it, and the file of the first.
+struct Readers(BTreeMap<TableName, (PathBuf, BTreeSet<String>)>);
+
+impl Readers {
+    fn of(context: &Project) -> Self {
+        let mut readers = BTreeMap::new();
+        for asset in &context.graph.assets {
+            for input in &asset.inputs {
+                let first = || (context.workspace.repo.join(&asset.path), BTreeSet::new());
+                let (_, names) = readers
+                    .entry(input.spec.table.clone())
+                    .or_insert_with(first);
+                names.insert(asset.id.conf.name.clone());
+            }
+        }
+        Self(readers)
+    }
+
+    /// What is wrong with a table, at the first conf that reads it; `None` if none does.
+    fn finding(&self, code: &'static str, table: &TableName, what: &str) -> Option<Diagnostic> {
+        let (path, names) = self.0.get(table)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let message = format!("{what}; {} read it", names.join(", "));
+        Some(Diagnostic::warning(code, message).at(Location::file(path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_all_readers_and_the_file_of_the_first() {
+        let table: TableName = "lake.a".parse().unwrap();
+        let names = ["team.two", "team.one"].map(str::to_owned);
+        let first = (PathBuf::from("production/x"), BTreeSet::from(names));
+        let readers = Readers(BTreeMap::from([(table.clone(), first)]));
+        let found = readers.finding("missing-input", &table, "lake.a does not exist");
+        let found = found.unwrap();
+        assert_eq!(
+            found.message,
+            "lake.a does not exist; team.one, team.two read it"
+        );
+        assert_eq!(found.location, Some(Location::file("production/x")));
+        let unread: TableName = "lake.b".parse().unwrap();
+        assert_eq!(readers.finding("missing-input", &unread, "x"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! Everything that `check` finds wrong with a workspace and its confs.
+
+mod inputs;
+mod tables;
+
+use chronon_run_core::{AssetId, Diagnostic, Location, Schedule};
+use chronon_run_plan::Asset;
+use chronon_run_spark::{self as spark, Spark};
+use chronon_run_workspace::Catalog;
+
+use crate::{
+    engines::{analyzing, checking},
+    failure::Failure,
+    listing::{leases, session::spark_environment},
+    loading::{compiling, days, iso_macros, jars, project::Project, seed_days},
+    options::SelectArgs,
+    runs::sampling,
+};
+
+/// What is looked at besides the files.
+pub struct Scope<'a> {
+    /// Not the catalog.
+    pub offline: bool,
+    /// Rows of the sources.
+    pub sample: bool,
+    /// The expressions of these assets, by Spark.
+    pub analyze: Option<&'a SelectArgs>,
+}
+
+/// What is wrong besides `found`, which loading has found.
+///
+/// # Errors
+/// [`Failure`] if the catalog or Spark cannot be asked.
+pub fn all(
+    context: &Project,
+    found: Vec<Diagnostic>,
+    scope: &Scope<'_>,
+) -> Result<Vec<Diagnostic>, Failure> {
+    let mut findings = found;
+    if !scope.offline {
+        findings.extend(inputs::missing(context)?);
+        findings.extend(tables::differing_columns(context)?);
+        findings.extend(tables::times_not_joined(context)?);
+    }
+    findings.extend(compiling::stale(&context.workspace));
+    findings.extend(seed_days::findings(context));
+    findings.extend(iso_macros::findings(context));
+    findings.extend(engine_cannot(context));
+    findings.extend(local_locks(context));
+    findings.extend(days::finding(context));
+    findings.extend(checking::findings(context));
+    if !scope.offline && !context.workspace.checks.is_empty() {
+        findings.extend(tables::unknown_columns(context));
+    }
+    findings.extend(bad_schedules(context));
+    if scope.sample {
+        findings.extend(sampling::findings(context)?);
+    }
+    if let Some(select) = scope.analyze {
+        findings.extend(analyzing::findings(context, select)?);
+    }
+    let spark = known_spark(context);
+    findings.extend(jars::findings(&context.workspace, spark.as_ref(), true));
+    Ok(findings)
+}
+
+/// The Spark that would run jobs, if one is found without installing it.
+fn known_spark(context: &Project) -> Option<Spark> {
+    let found = spark::find(&spark_environment(Some(&context.workspace))).ok()?;
+    let (spark, java) = (found.spark?, found.java?);
+    Some(Spark { spark, java })
+}
+
+/// That other checkouts and hosts may write the same tables at the same time.
+fn local_locks(context: &Project) -> Option<Diagnostic> {
+    let workspace = &context.workspace;
+    let why = match &workspace.catalog {
+        Catalog::Hive { .. } => leases::only_local(workspace)?,
+        Catalog::Embedded { .. } | Catalog::Fixture { .. } => return None,
+    };
+    let message = "locks hold for this checkout only: the catalog keeps no claims of runs";
+    let finding = Diagnostic::warning("local-locks", format!("{message}: {why}"));
+    let hint = "let the metastore's user create views in the databases of the tables, or run from one checkout only";
+    Some(finding.at(Location::file(&workspace.file)).hint(hint))
+}
+
+/// Schedules that `frontfill` does not understand.
+fn bad_schedules(context: &Project) -> Vec<Diagnostic> {
+    let finding = |asset: &Asset| {
+        let finding = bad_schedule(asset)?;
+        let path = context.workspace.repo.join(&asset.path);
+        Some(finding.at(Location::file(path)))
+    };
+    context.graph.assets.iter().filter_map(finding).collect()
+}
+
+fn bad_schedule(asset: &Asset) -> Option<Diagnostic> {
+    let parsed: Result<Schedule, _> = asset.schedule.as_deref()?.parse();
+    let message = format!("{}: {}", asset.id, parsed.err()?);
+    let finding = Diagnostic::warning("bad-schedule", message);
+    Some(finding.hint("`frontfill` leaves it out; `materialize` does not need a schedule"))
+}
+
+/// Offline tables of sound confs that the workspace's engine cannot fill.
+fn engine_cannot(context: &Project) -> Vec<Diagnostic> {
+    let offline = (0..context.graph.assets.len())
+        .filter(|&index| context.graph.assets[index].id.step.is_offline_table())
+        .filter(|&index| !context.has_errors(index));
+    let refused = context.refused(&offline.collect());
+    let finding = |(asset, why): (&AssetId, &String)| {
+        let finding = Diagnostic::warning("engine-cannot", format!("{asset}: {why}"));
+        match context.graph.find(asset) {
+            Some(index) => finding.at(Location::file(
+                context
+                    .workspace
+                    .repo
+                    .join(&context.graph.assets[index].path),
+            )),
+            None => finding,
+        }
+    };
+    refused.iter().map(finding).collect()
+}
