@@ -7,11 +7,13 @@
 
 mod alarms;
 mod bad_input;
+mod broken_files;
 mod browser;
 mod clean;
 mod clusters;
 mod compile;
 mod corpus;
+mod dependencies;
 mod docs;
 mod doctor;
 mod driven;

@@ -259,3 +259,12 @@ impl Screen {
         self
     }
 }
+
+/// Fails unless the screen has this text.
+pub(crate) fn shows(screen: &Screen, text: &str) {
+    assert!(
+        screen.text().contains(text),
+        "no {text:?} in\n{}",
+        screen.text()
+    );
+}
