@@ -8,6 +8,9 @@ use crate::{StepView, can_redraw};
 const CUT: &str = "...";
 /// Fewer columns than this are not fitted to.
 const LEAST: usize = 20;
+/// A name with fewer columns loses its beginning, the team, and days beside it their year: what is
+/// left of both ends would be the same for many steps.
+const SHORT: usize = 16;
 
 /// The columns of the terminal that is stderr; `None` if it is none that lines are fitted to.
 #[must_use]
@@ -73,10 +76,38 @@ pub(crate) fn shorten_name(text: &str, width: usize) -> String {
         return shorten(text, width);
     };
     let (name, rest) = text.split_at(at);
-    match width.checked_sub(measure_text_width(rest)) {
-        Some(room) if room >= 8 => shorten(name, room) + rest,
+    let room = |rest: &str| width.checked_sub(measure_text_width(rest));
+    if let Some(room) = room(rest).filter(|&room| room >= SHORT) {
+        return shorten(name, room) + rest;
+    }
+    let rest = without_year(rest);
+    match room(&rest) {
+        Some(room) if room >= 8.min(measure_text_width(name)) => end_of(name, room) + &rest,
         _ => shorten(text, width),
     }
+}
+
+/// `  2026-01-13..01-30` without its year; days of two years as they are.
+fn without_year(rest: &str) -> String {
+    let year = rest.get(2..7).filter(|year| year.ends_with('-'));
+    match year {
+        Some(year) if !rest[7..].contains("..2") => rest.replacen(year, "", 1),
+        _ => rest.to_owned(),
+    }
+}
+
+/// `text` in at most `width` columns: what is at its beginning goes first.
+fn end_of(text: &str, width: usize) -> String {
+    if measure_text_width(text) <= width {
+        return text.to_owned();
+    }
+    let mut end = text;
+    while measure_text_width(end) + CUT.len() > width {
+        let mut rest = end.chars();
+        rest.next();
+        end = rest.as_str();
+    }
+    format!("{CUT}{end}")
 }
 
 /// `text` as lines of at most `width` columns, broken at spaces, each behind `indent`. A word that
@@ -128,6 +159,19 @@ mod tests {
         let short = shorten_name(text, 36);
         assert!(short.ends_with("_v1  2026-01-13..01-30"), "{short}");
         assert_eq!(measure_text_width(&short), 36);
+        assert_eq!(shorten_name(text, 28), "...ng_daily_v1  01-13..01-30");
+        let two_years = "stays.bookings.listing_daily_v1  2026-12-30..2027-01-02";
+        assert_eq!(
+            shorten_name(two_years, 34),
+            "...aily_v1  2026-12-30..2027-01-02"
+        );
+        assert_eq!(
+            shorten_name("a.b  2026-01-13  attempt 2", 22),
+            "a.b  01-13  attempt 2"
+        );
+        for width in 20..40 {
+            assert!(measure_text_width(&shorten_name(text, width)) <= width);
+        }
         assert_eq!(measure_text_width(&shorten_name(text, 20)), 20);
     }
 

@@ -39,7 +39,7 @@ pub fn remove(context: &Project, warehouse: &CatalogSession, plan: &Plan, run: &
         };
         let asset = &context.graph.assets[index];
         doing.say(&format!(
-            "looking for what earlier runs left, step {} of {}: {}",
+            "step {} of {}: looking for what earlier runs left of {}",
             place + 1,
             plan.steps.len(),
             asset.table
@@ -75,7 +75,11 @@ fn remove_all(
         return Ok(());
     }
     let types = table.suffixed(&format!("{TYPES}{}", first.to_string().replace('-', "")));
-    remove_folder(hive, &types).map_err(|error| error.to_string())?;
+    // A folder of this machine is looked for first: asking the metastore takes longest of all.
+    let may_exist = own_warehouse(workspace).is_none_or(|own| folder(&own, &types).exists());
+    if may_exist {
+        remove_folder(hive, &types).map_err(|error| error.to_string())?;
+    }
     set_orphan_aside(workspace, table, run).map_err(|error| error.to_string())
 }
 
