@@ -51,6 +51,8 @@ pub struct RunRecord {
     pub succeeded: u32,
     /// Of these, failed.
     pub failed: u32,
+    /// Of these, ended because the run was stopped.
+    pub interrupted: u32,
     /// Of these, not started.
     pub skipped: u32,
 }
@@ -175,7 +177,9 @@ const RUN_COLUMNS: &str = "r.run, r.started, r.finished, r.succeeded, r.cancelle
     r.boot, r.pid, r.pid_ticks,
     (SELECT count(*) FROM steps s WHERE s.run = r.run),
     (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.outcome = '{\"kind\":\"succeeded\"}'),
-    (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.outcome <> '{\"kind\":\"succeeded\"}'),
+    (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.outcome NOT IN
+        ('{\"kind\":\"succeeded\"}', '{\"kind\":\"interrupted\"}')),
+    (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.outcome = '{\"kind\":\"interrupted\"}'),
     (SELECT count(*) FROM steps s WHERE s.run = r.run AND s.skipped IS NOT NULL)";
 
 impl Ledger {
@@ -553,7 +557,8 @@ fn run_record(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         steps: row.get(9)?,
         succeeded: row.get(10)?,
         failed: row.get(11)?,
-        skipped: row.get(12)?,
+        interrupted: row.get(12)?,
+        skipped: row.get(13)?,
     })
 }
 

@@ -188,6 +188,23 @@ fn a_run_reads_back_as_it_was_told() {
 }
 
 #[test]
+fn an_interrupted_step_is_not_a_failed_one() {
+    let place = Place::new();
+    let mut ledger = place.open_well();
+    let none = || RangeSet::new();
+    tell(
+        &mut ledger,
+        [
+            started("r1"),
+            finished(0, Outcome::Interrupted, none(), none()),
+            finished(1, Outcome::TimedOut, none(), none()),
+        ],
+    );
+    let record = ledger.run("r1").unwrap().record;
+    assert_eq!((record.failed, record.interrupted), (1, 1));
+}
+
+#[test]
 fn an_attempt_that_could_not_be_prepared_is_kept_too() {
     let place = Place::new();
     let mut ledger = place.open_well();

@@ -92,8 +92,12 @@ fn headline(run: &RunDetail) -> String {
         .and_then(|end| u64::try_from(end - record.started).ok())
         .map(|millis| format!(" in {}", duration(millis)))
         .unwrap_or_default();
+    let interrupted = match record.interrupted {
+        0 => String::new(),
+        some => format!("{some} interrupted, "),
+    };
     format!(
-        "{how}; began {}; {} of {} filled {}{took}; {} failed, {} not run",
+        "{how}; began {}; {} of {} filled {}{took}; {} failed, {interrupted}{} not run",
         format_instant(record.started),
         record.succeeded,
         count(record.steps.into(), "step"),
@@ -270,6 +274,7 @@ mod tests {
                 succeeded: 1,
                 failed: 0,
                 skipped: 0,
+                interrupted: 0,
             },
             steps: vec![StepRecord {
                 step: 0,

@@ -245,6 +245,7 @@ mod tests {
                 succeeded: 4,
                 failed: 0,
                 skipped: 0,
+                interrupted: 0,
             },
             steps: vec![
                 step(0, "a", 0, 50),

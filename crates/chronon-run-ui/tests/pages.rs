@@ -217,6 +217,7 @@ impl Source for Fake {
                 succeeded: 0,
                 failed: 1,
                 skipped: 0,
+                interrupted: 0,
             },
             steps: vec![StepRecord {
                 step: 0,

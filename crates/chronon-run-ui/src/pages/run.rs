@@ -77,12 +77,14 @@ fn chosen<'r>(run: &'r RunDetail, wanted: &Wanted) -> Option<&'r StepRecord> {
 fn head(frame: &Frame<'_>, run: &RunDetail) -> Markup {
     let record = &run.record;
     let filled: u64 = run.steps.iter().map(|step| step.filled.days()).sum();
-    let over = record.succeeded + record.failed + record.skipped;
+    let over = record.succeeded + record.failed + record.interrupted + record.skipped;
     html! {
         p.facts {
             (run_badge(record)) " "
             strong { (record.succeeded) } " of " (count(record.steps.into(), "step")) " succeeded, "
-            strong { (record.failed) } " failed, " (record.skipped) " not run; "
+            strong { (record.failed) } " failed, "
+            @if record.interrupted > 0 { (record.interrupted) " interrupted, " }
+            (record.skipped) " not run; "
             (count(filled, "day")) " filled in " (took(record, frame.now)) " with " (count(record.jobs.into(), "job"))
         }
         @if record.state == RunState::Running {

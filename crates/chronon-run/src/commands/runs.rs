@@ -15,15 +15,18 @@ use chronon_run_report::{Column, ago, count, duration, outcome};
 
 use crate::cli::{Output, RunsArgs, RunsCommand, SelectArgs};
 
-const RUNS: [Column; 7] = [
+const RUNS: [Column; 8] = [
     Column::new("run", 0),
     Column::new("started", 3),
     Column::new("took", 2),
     Column::new("state", 0),
     Column::new("succeeded", 1),
     Column::new("failed", 0),
+    INTERRUPTED,
     Column::new("not run", 1),
 ];
+/// Only there if a step of a run that is listed was interrupted.
+const INTERRUPTED: Column = Column::new("interrupted", 0);
 const STEPS: [Column; 7] = [
     Column::new("step", 3),
     Column::new("asset", 0),
@@ -139,11 +142,20 @@ fn runs_text(runs: &[RunRecord]) -> String {
             state(run).to_owned(),
             format!("{} of {}", run.succeeded, run.steps),
             run.failed.to_string(),
+            run.interrupted.to_string(),
             run.skipped.to_string(),
         ]
     };
-    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
-    on_screen(&RUNS, &rows)
+    let mut columns = RUNS.to_vec();
+    let mut rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    let at = columns.iter().position(|column| *column == INTERRUPTED);
+    if let Some(at) = at.filter(|_| runs.iter().all(|run| run.interrupted == 0)) {
+        columns.remove(at);
+        for row in &mut rows {
+            row.remove(at);
+        }
+    }
+    on_screen(&columns, &rows)
 }
 
 fn state(run: &RunRecord) -> &'static str {
