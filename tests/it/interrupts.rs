@@ -206,6 +206,23 @@ fn listed_apps() -> Place {
     }
 }
 
+/// The `kill_cmd` of an app that `list_apps` lists.
+fn kill_of_app() -> Place {
+    let stream = Stream::new("command = [\"sleep\", \"1\"]\nlist_apps = [\"./list\"]");
+    let kill = hanging_program(&stream.0, "kill");
+    let line = serde_json::json!({
+        "app_id": "a1", "app_name": crate::stream::APP, "status": "RUNNING", "kill_cmd": kill,
+    });
+    let list = format!("#!/bin/sh\necho '{line}'\n");
+    stream.0.write("list", &list);
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(stream.0.path("list"), executable).unwrap();
+    Place {
+        command: stream.0.command(&["stream", "--stop"]),
+        workspace: Holder::Stream(stream),
+    }
+}
+
 /// A script that counts the rows of a day that the Driver left out.
 fn counting_query() -> Place {
     let driven = Driven::scripted("interrupted_count", "");
@@ -275,6 +292,50 @@ fn yarn() -> Place {
     place
 }
 
+/// `spark-submit --status` or `--kill` of a driver's pod hangs, after the job that created it failed.
+fn kubernetes(question: &str) -> Place {
+    let prefix = question.replace("--", "interrupted_pod_");
+    let driven = Driven::scripted(&prefix, "");
+    let says = "INFO LoggingPodStatusWatcherImpl: Deployed Spark application one with application ID \
+                spark-1 and submission ID lake:one-driver into Kubernetes";
+    driven.faults(&[Fault {
+        says: says.to_owned(),
+        exit: Some(1),
+        output: chronon_run_testkit::scripted::Output::None,
+        ..Fault::default()
+    }]);
+    let workspace = &driven.workspace;
+    let cluster =
+        "kind = \"chronon\"\nmaster = \"k8s://https://127.0.0.1:1\"\ndeploy_mode = \"cluster\"";
+    workspace.edit("workspace.toml", "kind = \"chronon\"", cluster);
+    let submit = workspace.path("spark/bin/spark-submit");
+    fs::rename(&submit, workspace.path("spark/bin/scripted")).unwrap();
+    hanging_program(workspace, "spark/bin/hangs");
+    workspace.write(
+        "spark/bin/spark-submit",
+        &format!(
+            "#!/bin/sh\nhere=$(dirname \"$0\")\ncase \"$3\" in\n\
+             {question}) exec \"$here/hangs\" ;;\n\
+             --status) echo ' phase: Running'; exit ;;\n\
+             --kill) exit ;;\nesac\nexec \"$here/scripted\" \"$@\"\n"
+        ),
+    );
+    fs::set_permissions(&submit, fs::Permissions::from_mode(0o755)).unwrap();
+    let args = ["materialize", "stays.listings.dim_v1", "--ds", "2026-01-25"];
+    Place {
+        command: driven.command(&args),
+        workspace: Holder::Driven(Box::new(driven)),
+    }
+}
+
+fn pod_status() -> Place {
+    kubernetes("--status")
+}
+
+fn pod_kill() -> Place {
+    kubernetes("--kill")
+}
+
 fn query() -> Place {
     of_staged(staged(false), &["query", "SELECT 1"])
 }
@@ -300,12 +361,83 @@ fn loader() -> Place {
     }
 }
 
+/// Stands for Airflow: enough of it for a file of DAGs to be read.
+const AIRFLOW: &str = "
+class Anything:
+    def __init__(self, *args, **kwargs):
+        import logging
+        self.log = logging.getLogger()
+    def __enter__(self):
+        return self
+    def __exit__(self, *args):
+        pass
+    def __lshift__(self, other):
+        pass
+    def set_upstream(self, others):
+        pass
+DAG = BaseSensorOperator = CronDataIntervalTimetable = Anything
+";
+
+/// A task of an exported DAG, which calls `on_kill` when it is told to end, as Airflow does.
+const TASK: &str = "
+import runpy, signal, sys
+task = runpy.run_path(sys.argv[1])['ChrononRun'](task_id='t', argv=sys.argv[2:], ready=None)
+signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
+class DagRun:
+    conf = {'ds': '2026-01-03'}
+try:
+    task.poke({'dag_run': DagRun})
+except RuntimeError:
+    pass
+sys.exit(task.process.returncode)
+";
+
+fn airflow_task() -> Place {
+    let staged = staged(false);
+    let workspace = &staged.workspace;
+    staged
+        .run(&["export", "airflow", "--out", "dags"])
+        .expect(0);
+    workspace.write("site/airflow/sdk/__init__.py", AIRFLOW);
+    workspace.write(
+        "site/airflow/sdk/exceptions.py",
+        "AirflowException = AirflowSkipException = RuntimeError\n",
+    );
+    workspace.write("site/airflow/__init__.py", "");
+    let files = fs::read_dir(workspace.path("dags")).unwrap();
+    let mut files = files.map(|entry| entry.unwrap().path());
+    let dags = files.find(|path| path.extension().is_some_and(|end| end == "py"));
+    let run = staged.command(&["materialize"]);
+    let mut command = Command::new("python3");
+    command.args(["-c", TASK]).arg(dags.unwrap());
+    command.arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.env_remove("SPARK_HOME");
+    command.env("PYTHONPATH", workspace.path("site"));
+    Place {
+        workspace: Holder::Staged(staged),
+        command,
+    }
+}
+
+/// The other signals end Python, not the run that it started.
+#[test]
+fn a_task_of_an_exported_dag_ends_its_run() {
+    let failure = walk("a task of Airflow", &airflow_task(), ("TERM", 143));
+    assert_eq!(failure, None);
+}
+
+/// It is part of ending a run in order, so only the second signal ends it before its limit.
+const ENDING: &str = "spark-submit --kill";
+
 /// What a place is called, and how it is made.
 type Entry = (&'static str, fn() -> Place);
 
 /// All of them. The Driver is a step, `show --where` and `check --sample` run what `query` does, the
 /// watchdog ends when its pipe does, and streaming apps are meant to outlive the command.
-const PLACES: [Entry; 20] = [
+const PLACES: [Entry; 23] = [
     ("a step", step),
     ("a warm session", warm_session),
     ("a step of frontfill", frontfill),
@@ -319,10 +451,13 @@ const PLACES: [Entry; 20] = [
     ("`engine verify`", verify),
     ("pip", pip),
     ("list_apps", listed_apps),
+    ("kill_cmd", kill_of_app),
     ("a counting query", counting_query),
     ("mvn", maven),
     ("curl", curl),
     ("yarn", yarn),
+    ("spark-submit --status", pod_status),
+    (ENDING, pod_kill),
     ("query", query),
     ("the loader of the key-value store", loader),
     ("the interpreter of `compile`", compiler),
@@ -389,6 +524,10 @@ fn walk(name: &str, place: &Place, (signal_name, code): (&str, i32)) -> Option<S
         return failed(format!("did not hang: {status}"));
     }
     signal(child.id(), signal_name);
+    if name == ENDING {
+        thread::sleep(Duration::from_secs(1));
+        signal(child.id(), signal_name);
+    }
     let sent = Instant::now();
     let status = loop {
         match child.try_wait().unwrap() {

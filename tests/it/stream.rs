@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::spark_cluster::{Spark, master};
 use crate::support::{Screen, Workspace, signal, steady, wait_until};
 
-const APP: &str = "chronon_group_bys_streaming_production_stays.bookings.guest_v1";
+pub(crate) const APP: &str = "chronon_group_bys_streaming_production_stays.bookings.guest_v1";
 pub(crate) const RECORD: &str =
     ".chronon-run/streaming/chronon_group_bys_streaming_production_stays.bookings.guest_v1.json";
 
