@@ -152,20 +152,45 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 /// line.
 #[test]
 fn a_run_without_locale_home_and_usable_tmp() {
-    let rights = has_rights();
+    match has_rights() {
+        true => run_with_tmp("mount -t tmpfs -o noexec,size=32m,mode=1777 tmpfs /tmp", ""),
+        false => drop(run_as_cron("")),
+    }
+}
+
+#[test]
+#[ignore = "needs root, to mount /tmp"]
+fn a_run_with_a_full_tmp() {
+    let mount = "mount -t tmpfs -o size=64k,mode=1777 tmpfs /tmp && \
+                 { head -c 1m /dev/zero > /tmp/filler 2>/dev/null || true; }";
+    run_with_tmp(mount, "filler ");
+}
+
+#[test]
+#[ignore = "needs root, to mount /tmp"]
+fn a_run_with_a_read_only_tmp() {
+    run_with_tmp("mount -t tmpfs -o ro,mode=1777 tmpfs /tmp", "");
+}
+
+/// A run leaves nothing but `left` in the `/tmp` that `mount` makes, where it has the rights to.
+fn run_with_tmp(mount: &str, left: &str) {
+    let screen = run_as_cron(&format!("{mount} && "));
+    let left = format!("left: {left}\n");
+    assert!(screen.stdout.ends_with(&left), "{}", screen.text());
+}
+
+/// Runs the workspace after `mount`, as a user without a home if it is not empty, and compares the rows.
+fn run_as_cron(mount: &str) -> Screen {
+    let rights = !mount.is_empty();
     let workspace = workspace();
     let elsewhere = Workspace::outside_tmp("elsewhere");
     let program = binary(&elsewhere);
     let here = elsewhere.path("cwd");
     fs::create_dir(&here).unwrap();
-    let mount = match rights {
-        true => {
-            give_to(workspace.root(), NOBODY);
-            give_to(&here, NOBODY);
-            "mount -t tmpfs -o noexec,size=32m,mode=1777 tmpfs /tmp && "
-        }
-        false => "",
-    };
+    if rights {
+        give_to(workspace.root(), NOBODY);
+        give_to(&here, NOBODY);
+    }
     let become_nobody = match rights {
         true => format!("{} ", becoming(NOBODY).join(" ")),
         false => String::new(),
@@ -195,13 +220,11 @@ fn a_run_without_locale_home_and_usable_tmp() {
             "-Dfile.encoding=US-ASCII -Duser.timezone=Asia/Kolkata -Djava.io.tmpdir=/nonexistent",
         );
     let screen = Screen::new(command.output().unwrap(), workspace.root()).expect(0);
-    if rights {
-        assert!(screen.stdout.ends_with("left: \n"), "{}", screen.text());
-    }
     assert!(entries(&here).is_empty(), "{:?}", entries(&here));
     let scratch = entries(&workspace.path(".chronon-run/scratch"));
     assert_eq!(scratch, [workspace.path(".chronon-run/scratch/lock")]);
     check_rows(&workspace);
+    screen
 }
 
 pub(crate) fn check_rows(workspace: &Workspace) {
