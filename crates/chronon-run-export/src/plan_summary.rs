@@ -266,7 +266,7 @@ mod tests {
         let reasons = summary_reasons(&all);
         assert_eq!(reasons.lines().count(), 2, "{reasons}");
         assert!(
-            reasons.contains("lake.t1 never has this day\n"),
+            reasons.contains("this day is declared missing in lake.t1\n"),
             "{reasons}"
         );
         let named = "          group_by/team.g0/backfill and 4 more\n";

@@ -545,7 +545,13 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::AlwaysRedone => "redone each time".to_owned(),
         Reason::InputsMissing { inputs } => format!("waits for {}", blames(inputs)),
         Reason::UpstreamNotFilled { inputs } => format!("needs {}", blames(inputs)),
-        Reason::SourceNeverLands { tables } => format!("{} never has this day", names(tables)),
+        Reason::SourceNeverLands { tables } => {
+            format!("this day is declared missing in {}", names(tables))
+        }
+        Reason::UpstreamExcludes { tables } => {
+            let excludes = if tables.len() == 1 { "excludes" } else { "exclude" };
+            format!("{} {excludes} this day", names(tables))
+        }
         Reason::SourceEnds { tables } => {
             let texts: Vec<String> = tables
                 .iter()

@@ -304,7 +304,12 @@ pub enum Reason {
     },
     /// Excluded: the day's own input is declared never to land.
     SourceNeverLands {
-        /// The inputs that decide whether the day exists.
+        /// The sources that are declared never to have it.
+        tables: BTreeSet<TableName>,
+    },
+    /// Excluded: the assets whose tables decide whether the day exists exclude it, too.
+    UpstreamExcludes {
+        /// Their tables.
         tables: BTreeSet<TableName>,
     },
     /// Excluded: the day lies after the `endPartition` of every source that decides whether it exists.

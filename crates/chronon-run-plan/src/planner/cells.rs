@@ -264,34 +264,56 @@ impl<'a> Planner<'a> {
             gates.map(|input| input.spec.table.clone()).collect();
         let (ended, tables) = self.after_the_end(asset, &sorted.never);
         let never = sorted.never.minus(&ended);
-        let tables_never = gate_tables.clone();
+        let [declared, excluded] = self.why_never(asset, &never);
         let begins_later = self.before[index].tables.clone();
         for (days, reason) in [
-            (&ended, Reason::SourceEnds { tables }),
+            (ended, Reason::SourceEnds { tables }),
+            declared,
+            excluded,
             (
-                &never,
-                Reason::SourceNeverLands {
-                    tables: tables_never,
-                },
-            ),
-            (
-                &sorted.without_rows,
+                sorted.without_rows.clone(),
                 Reason::NoRowsThere {
                     tables: gate_tables,
                 },
             ),
             (
-                &sorted.before,
+                sorted.before.clone(),
                 Reason::BeforeHistory {
                     tables: begins_later,
                 },
             ),
         ] {
-            push(cells, days, State::Excluded, &reason);
+            push(cells, &days, State::Excluded, &reason);
         }
         for (days, reason) in &target.outside {
             push(cells, days, State::Excluded, reason);
         }
+    }
+
+    /// Why `days`, which no input that decides about existence will ever have, are excluded: a source
+    /// is declared without them, or all of these inputs are filled by assets that exclude them.
+    fn why_never(&self, asset: &Asset, days: &RangeSet) -> [(RangeSet, Reason); 2] {
+        let gates = || asset.inputs.iter().filter(|input| input.gates);
+        let mut declared = RangeSet::new();
+        let mut sources = BTreeSet::new();
+        for table in gates().map(|input| &input.spec.table) {
+            let of_table = self.world.never.get(table);
+            let of_table = of_table.map(|never| never.intersect(days));
+            if let Some(of_table) = of_table.filter(|of_table| !of_table.is_empty()) {
+                declared = declared.union(&of_table);
+                sources.insert(table.clone());
+            }
+        }
+        let made: Vec<&Input> = gates().filter(|input| input.producer.is_some()).collect();
+        let tables = match made.is_empty() {
+            true => gates().map(|input| input.spec.table.clone()).collect(),
+            false => made.iter().map(|input| input.spec.table.clone()).collect(),
+        };
+        let excluded = days.minus(&declared);
+        [
+            (declared, Reason::SourceNeverLands { tables: sources }),
+            (excluded, Reason::UpstreamExcludes { tables }),
+        ]
     }
 
     fn push_run(&self, cells: &mut Vec<Cells>, asset: &Asset, run: &RangeSet) {
