@@ -63,13 +63,15 @@ const KEY_TYPES: [&str; 7] = [
 ];
 
 /// Columns of events that are aggregated, and their types.
-const INPUTS: [(&str, &str); 6] = [
+const INPUTS: [(&str, &str); 8] = [
     ("v", "double"),
+    ("o", "double"),
     ("i", "bigint"),
     ("s", "int"),
     ("w", "string"),
     ("b", "boolean"),
     ("l", "array<int>"),
+    ("r", "struct<a:int,b:string>"),
 ];
 
 const NUMBERS: [&str; 20] = [
@@ -111,6 +113,7 @@ const TEXTS: [&str; 14] = [
     "BOUNDED_UNIQUE_COUNT",
 ];
 const FLAGS: [&str; 4] = ["FIRST", "LAST", "COUNT", "SUM"];
+const STRUCTS: [&str; 5] = ["FIRST", "LAST", "FIRST_K", "LAST_K", "COUNT"];
 const LISTS: [&str; 9] = [
     "COUNT",
     "SUM",
@@ -199,6 +202,9 @@ impl Maker {
         }
         let mut train = self.join("train", &parts);
         self.extend_join(&mut train, &mut tables);
+        if train["labelPart"].is_null() && self.random.once_in(3) {
+            self.skew(&mut train);
+        }
         joins.push(train);
         if panel_parts.len() > 2 || self.random.once_in(2) {
             joins.push(self.join("panel", &panel_parts));
@@ -253,6 +259,13 @@ impl Maker {
         let draw = self.random.between(-9, 40);
         match name {
             "v" => json!(*self.random.of(&[0.25, 1.0, 0.1, 1e6, 1e-4]) * draw as f64),
+            "o" => match self.random.below(9) {
+                0 => json!("NaN"),
+                1 => json!("Infinity"),
+                2 => json!("-Infinity"),
+                _ => json!(draw as f64 * 0.5),
+            },
+            "r" => json!({ "a": self.input("s"), "b": self.input("w") }),
             "i" => json!(if self.random.once_in(9) {
                 9_007_199_254_740_993 - draw
             } else {
@@ -461,6 +474,7 @@ impl Maker {
                 "w" => self.random.of(&TEXTS),
                 "b" => self.random.of(&FLAGS),
                 "l" => self.random.of(&LISTS),
+                "r" => self.random.of(&STRUCTS),
                 _ => self.random.of(&NUMBERS),
             };
             if !names.insert((input, operation)) {
@@ -571,6 +585,36 @@ impl Maker {
         conf
     }
 
+    /// Some values of the keys are skewed.
+    fn skew(&mut self, conf: &mut Value) {
+        let parts = conf["joinParts"].as_array().into_iter().flatten();
+        let of_n = |part: &Value| {
+            part["groupBy"]["keyColumns"]
+                .as_array()
+                .is_some_and(|keys| keys.contains(&json!("n")))
+        };
+        let both = parts.clone().any(of_n) && self.random.once_in(2);
+        let mut all = Map::new();
+        for (at, column) in [(0, "lk"), (1, "n")] {
+            if at == 1 && !both {
+                continue;
+            }
+            let mut literals = Vec::new();
+            for _ in 0..1 + self.random.below(2) {
+                literals.extend(literal(&self.key(at)));
+            }
+            if !literals.is_empty() && self.random.once_in(3) {
+                literals.push("NULL".to_owned());
+            }
+            if !literals.is_empty() {
+                all.insert(column.to_owned(), json!(literals));
+            }
+        }
+        if !all.is_empty() {
+            conf["skewKeys"] = all.into();
+        }
+    }
+
     /// Derivations of some number columns; with or without all others.
     fn derive(&mut self, conf: &mut Value, numbers: &[String]) {
         if numbers.is_empty() {
@@ -589,6 +633,20 @@ impl Maker {
             all.push(json!({ "name": "*", "expression": "*" }));
         }
         conf["derivations"] = json!(all);
+    }
+}
+
+/// A key as SQL writes it, where that is plain.
+fn literal(key: &Value) -> Option<String> {
+    match key {
+        Value::Null => None,
+        Value::String(text) => {
+            let plain = text
+                .chars()
+                .all(|letter| letter.is_alphanumeric() || letter == ' ');
+            plain.then(|| format!("'{text}'"))
+        }
+        other => Some(other.to_string()),
     }
 }
 

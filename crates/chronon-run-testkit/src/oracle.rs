@@ -240,16 +240,28 @@ fn aggregate(inputs: &[&Event], aggregation: &Aggregation) -> Answer {
     Answer::Exactly(match aggregation.operation {
         Operation::Count => json!(values.len()),
         Operation::Sum => sum(&values),
-        Operation::Average => json!(mean(&values)),
+        Operation::Average => double(mean(&values)),
         Operation::Variance => {
             let mean = mean(&values);
             let squares = values.iter().map(|value| (number(value) - mean).powi(2));
-            json!(squares.sum::<f64>() / count(&values))
+            double(squares.sum::<f64>() / count(&values))
         }
         Operation::Skew => moment(&values, 3),
         Operation::Kurtosis => moment(&values, 4),
-        Operation::ApproxPercentile(percents) => percentiles(&values, percents),
+        Operation::ApproxPercentile(percents) => {
+            let known = values.iter().copied().filter(|value| !is_nan(value));
+            let known: Vec<&Value> = known.collect();
+            if known.is_empty() {
+                return Answer::Undefined;
+            }
+            percentiles(&known, percents)
+        }
         Operation::ApproxHistogram(k) => return most_frequent(&values, k),
+        Operation::TopK(_) | Operation::BottomK(_) if values.iter().any(|value| is_nan(value)) => {
+            return Answer::Undefined;
+        }
+        // One NaN makes the smallest number NaN.
+        Operation::Min if values.iter().any(|value| is_nan(value)) => json!("NaN"),
         Operation::Min => sorted(&values)[0].clone(),
         Operation::Max => sorted(&values)[values.len() - 1].clone(),
         Operation::BottomK(k) => sorted(&values).into_iter().take(k).cloned().collect(),
@@ -290,9 +302,23 @@ fn moment(values: &[&Value], order: u8) -> Value {
         return Value::Null;
     }
     match order {
-        3 => json!(n.sqrt() * sum(3) / second.powf(1.5)),
-        _ => json!(n * sum(4) / (second * second) - 3.0),
+        3 => double(n.sqrt() * sum(3) / second.powf(1.5)),
+        _ => double(n * sum(4) / (second * second) - 3.0),
     }
+}
+
+/// A number as tables of JSON have it.
+fn double(value: f64) -> Value {
+    match value {
+        _ if value.is_nan() => json!("NaN"),
+        f64::INFINITY => json!("Infinity"),
+        f64::NEG_INFINITY => json!("-Infinity"),
+        _ => json!(value),
+    }
+}
+
+fn is_nan(value: &Value) -> bool {
+    *value == json!("NaN")
 }
 
 /// The elements floor(p·n) of the sorted 32-bit values.
@@ -307,7 +333,7 @@ fn percentiles(values: &[&Value], percents: &[u8]) -> Value {
             reason = "that is what the sketch holds"
         )]
         let text = (value as f32).to_string();
-        json!(text.parse::<f64>().unwrap_or(f64::NAN))
+        double(text.parse::<f64>().unwrap_or(f64::NAN))
     });
     chosen.collect()
 }
@@ -362,7 +388,7 @@ fn sum(values: &[&Value]) -> Value {
     let whole: Option<Vec<i64>> = values.iter().map(number_of).collect();
     match whole {
         Some(whole) => json!(whole.iter().sum::<i64>()),
-        None => json!(values.iter().map(|value| number(value)).sum::<f64>()),
+        None => double(values.iter().map(|value| number(value)).sum::<f64>()),
     }
 }
 
@@ -376,13 +402,22 @@ fn count(values: &[&Value]) -> f64 {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or(f64::NAN)
+    let named = || value.as_str().and_then(|text| text.parse::<f64>().ok());
+    value.as_f64().or_else(named).unwrap_or(f64::NAN)
+}
+
+/// NaN or an infinity.
+fn is_odd_number(value: &Value) -> bool {
+    ["NaN", "Infinity", "-Infinity"]
+        .iter()
+        .any(|name| value == name)
 }
 
 /// Numbers by size, text by its bytes.
 fn sorted<'v>(values: &[&'v Value]) -> Vec<&'v Value> {
     let mut values = values.to_vec();
-    values.sort_by(|left, right| match (left.as_str(), right.as_str()) {
+    let text = |value: &&'v Value| value.as_str().filter(|_| !is_odd_number(value));
+    values.sort_by(|left, right| match (text(left), text(right)) {
         (Some(left), Some(right)) => left.cmp(right),
         _ => number(left).total_cmp(&number(right)),
     });

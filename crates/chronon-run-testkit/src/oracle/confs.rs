@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Aggregation, Answer, DAY, Event, Operation, Window, before, between, end_of,
     expression::{Expression, Row, Unknown},
+    is_odd_number,
 };
 
 /// The rows of every source table, with their day in `ds`.
@@ -126,6 +127,11 @@ impl<'a> Values<'a> {
         })
     }
 
+    /// Leaves out the rows of other keys.
+    pub(super) fn retain_keys(&mut self, keep: &dyn Fn(&[Value]) -> bool) {
+        self.of_keys.retain(|_, (keys, _)| keep(keys));
+    }
+
     pub(super) fn nothing(&self) -> Cells {
         let null = || Answer::Exactly(Value::Null);
         let features = self.features.iter().map(|feature| feature.name.clone());
@@ -210,6 +216,14 @@ impl<'a> Values<'a> {
 /// NaN and infinity are no results of an operation.
 fn finite(answer: Answer) -> Answer {
     match answer {
+        Answer::Exactly(value) if is_odd_number(&value) => Answer::Exactly(Value::Null),
+        Answer::OneOf(values) if values.iter().any(is_odd_number) => {
+            let known = values.into_iter().map(|value| match is_odd_number(&value) {
+                true => Value::Null,
+                false => value,
+            });
+            finite(Answer::OneOf(known.collect()))
+        }
         Answer::OneOf(values) if values.iter().all(|value| *value == values[0]) => {
             Answer::Exactly(values[0].clone())
         }

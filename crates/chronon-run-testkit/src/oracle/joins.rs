@@ -79,6 +79,7 @@ fn time_day(row: &Event) -> i64 {
 struct Steps<'a> {
     conf: &'a Join,
     timed: bool,
+    skewed: Skewed,
     additions: Additions,
     left: Vec<LeftRow>,
     parts: Vec<Part<'a>>,
@@ -88,11 +89,14 @@ impl<'a> Steps<'a> {
     fn new(conf: &'a Join, tables: &Tables, first: Ds, last: Ds) -> Result<Self, Unknown> {
         let (first, last) = (i64::from(first.epoch_days()), i64::from(last.epoch_days()));
         let additions = Additions::of(conf, tables, first, last)?;
+        let skewed = Skewed::of(conf)?;
         let left = read(&conf.left, &[], tables, first, last)?.into_iter();
+        let left = left.filter(|event| skewed.keeps_left(event));
         let left: Vec<LeftRow> = left.map(|event| additions.to(event)).collect();
         let mut steps = Self {
             conf,
             timed: conf.left.data_model() == DataModel::Events,
+            skewed,
             additions,
             left,
             parts: Vec::new(),
@@ -140,6 +144,9 @@ impl<'a> Steps<'a> {
         made.none = lacking.is_empty();
         made.days = (from, to);
         made.values = Values::new(made.part.group_by, tables, from, to)?;
+        let columns: Vec<&str> = made.part.left_columns().map(|(_, left)| left).collect();
+        made.values
+            .retain_keys(&|keys| self.skewed.keeps_right(&columns, keys));
         made.take_keys(&lacking);
         Ok(made)
     }
@@ -230,6 +237,54 @@ fn projections(derivations: &[Derivation], base: &Cells) -> Vec<(String, String)
         name => vec![(name.to_owned(), one.expression.clone())],
     };
     derivations.iter().flat_map(of).collect()
+}
+
+/// `skewKeys`: rows whose columns all have one of these values, or NULL, are left out, on the left and of
+/// each part by those of its keys (`JoinUtils.skewFilter`, `partSkewFilter`).
+struct Skewed {
+    columns: Vec<(String, Vec<Value>)>,
+}
+
+impl Skewed {
+    fn of(conf: &Join) -> Result<Self, Unknown> {
+        let mut columns = Vec::new();
+        for (column, texts) in conf.skew_keys.iter().flatten() {
+            let literals = texts
+                .iter()
+                .filter(|text| !text.eq_ignore_ascii_case("null"));
+            let values = literals.map(|text| match text.strip_prefix('\'') {
+                Some(text) => Ok(json!(text.trim_end_matches('\''))),
+                None => serde_json::from_str(text).map_err(|_| Unknown(text.clone())),
+            });
+            let values = values.collect::<Result<Vec<Value>, Unknown>>()?;
+            columns.push((column.clone(), values));
+        }
+        Ok(Self { columns })
+    }
+
+    fn keeps_left(&self, row: &Event) -> bool {
+        let mut columns = self.columns.iter();
+        self.columns.is_empty() || columns.any(|(name, values)| is_other(row.get(name), values))
+    }
+
+    fn keeps_right(&self, left_columns: &[&str], keys: &[Value]) -> bool {
+        let place = |name: &str| left_columns.iter().position(|column| *column == name);
+        let own = self.columns.iter();
+        let mut own = own.filter_map(|(name, values)| Some((&keys[place(name)?], values)));
+        let first = own.next();
+        first.is_none_or(|first| {
+            let mut all = [first].into_iter().chain(own);
+            all.any(|(key, values)| is_other(key, values))
+        })
+    }
+}
+
+fn is_other(key: &Value, values: &[Value]) -> bool {
+    let same = |value: &Value| match (value.as_f64(), key.as_f64()) {
+        (Some(value), Some(key)) => (value - key).abs() < f64::EPSILON,
+        _ => value == key,
+    };
+    !key.is_null() && !values.iter().any(same)
 }
 
 /// A part with its values and the left rows that they are computed for.
