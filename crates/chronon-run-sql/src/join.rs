@@ -746,11 +746,27 @@ pub(super) fn without_skew(conf: &Join) -> String {
         .iter()
         .flatten()
         .filter(|(_, values)| !values.is_empty())
-        .map(|(column, values)| format!("{} NOT IN ({})", ident(column), values.join(", ")))
+        .map(|(column, values)| not_skewed(column, values))
         .collect();
     match skewed.is_empty() {
         true => String::new(),
         false => format!("\nWHERE {}  -- skewKeys", skewed.join(" OR ")),
+    }
+}
+
+/// NULL among the values is no literal that is compared (`generateSkewFilterSql`): it leaves the rows out
+/// whose key is NULL, as every other list of values does.
+fn not_skewed(column: &str, values: &[String]) -> String {
+    let is_null = |value: &&String| ["null", "Null", "NULL"].contains(&value.as_str());
+    let literals: Vec<&str> = values
+        .iter()
+        .filter(|value| !is_null(value))
+        .map(String::as_str)
+        .collect();
+    let column = ident(column);
+    match literals.is_empty() {
+        true => format!("{column} IS NOT NULL"),
+        false => format!("{column} NOT IN ({})", literals.join(", ")),
     }
 }
 
@@ -764,8 +780,7 @@ pub(super) fn part_skew(
     let conditions = skewed.filter(|(_, values)| !values.is_empty());
     let conditions = conditions.filter_map(|(left, values)| {
         let key = mapping.and_then(|map| map.get(left)).unwrap_or(left);
-        keys.contains(key)
-            .then(|| format!("{} NOT IN ({})", ident(key), values.join(", ")))
+        keys.contains(key).then(|| not_skewed(key, values))
     });
     let conditions: Vec<String> = conditions.collect();
     (!conditions.is_empty()).then(|| conditions.join(" OR "))

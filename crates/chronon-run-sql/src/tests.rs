@@ -558,4 +558,11 @@ fn skewed_keys_of_several_columns() {
         Some("guest NOT IN (1, 6)")
     );
     assert_eq!(super::join::part_skew(&join, None, &keys), None);
+    let mut join = join;
+    let nulls = serde_json::from_str(r#"{"item": ["'a'", "NULL"], "user": ["null"]}"#);
+    join.skew_keys = Some(nulls.expect("keys"));
+    assert_eq!(
+        super::join::without_skew(&join),
+        "\nWHERE item NOT IN ('a') OR user IS NOT NULL  -- skewKeys"
+    );
 }
