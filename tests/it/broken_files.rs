@@ -124,6 +124,7 @@ fn the_path_of_a_conf_selects_it() {
         "./production/staging_queries/team/one",
         "staging_queries/team/one",
         "team/one",
+        "path:staging_queries/team/one",
         absolute.to_str().unwrap(),
     ] {
         let plan = staged.run(&["plan", path]).expect(0);

@@ -141,11 +141,42 @@ fn a_view_has_the_days_of_the_tables_behind_it() {
     assert_eq!(staged.filled("one"), days(FIRST, "2026-01-02"));
 }
 
+/// Its days run and have no rows, for good: `plan` says so too.
+#[test]
+fn a_comparison_of_days_in_two_forms_is_said_by_plan() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    set_values(&staged, "lake.a", &["20260101", "20260102", "20260103"]);
+    let toml = staged.workspace.read("workspace.toml");
+    let own = "\n[sources.\"lake.a\"]\npartition_format = \"yyyyMMdd\"\n";
+    staged.workspace.write("workspace.toml", &(toml + own));
+    let text = "a comparison of the two is wrong without an error";
+    queries(
+        &staged,
+        "SELECT a FROM lake.a WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
+    );
+    shows(&staged.run(&["check"]).expect(0), text);
+    let plan = staged.run(&["plan"]).expect(0);
+    shows(&plan, text);
+    shows(&plan, "date_format('{{ start_date }}', 'yyyyMMdd')");
+    queries(
+        &staged,
+        "SELECT a FROM lake.a WHERE ds >= date_format('{{ start_date }}', 'yyyyMMdd')",
+    );
+    let plan = staged.run(&["plan"]).expect(0);
+    assert!(!plan.text().contains(text), "{}", plan.text());
+}
+
 #[test]
 fn tables_of_iceberg_and_delta_are_named() {
     let staged = Staged::new(&[("one", &["lake.a"])]);
     for (key, value, shown) in [
         ("table_type", "ICEBERG", "lake.a is an Iceberg table"),
+        ("TABLE_TYPE", "iceberg", "lake.a is an Iceberg table"),
+        (
+            "storage_handler",
+            "org.apache.iceberg.mr.hive.HiveIcebergStorageHandler",
+            "lake.a is an Iceberg table",
+        ),
         (
             "spark.sql.sources.provider",
             "delta",

@@ -16,7 +16,20 @@ pub(crate) fn is_path_of(word: &str, conf: &Path) -> bool {
     let path = Path::new(word);
     let several = path.components().count() > 1;
     let is_file = several && (path.ends_with(conf) || conf.ends_with(path));
-    is_file || is_folder_of(path, conf) || matches(word, conf)
+    is_file || is_source_of(path, conf) || is_folder_of(path, conf) || matches(word, conf)
+}
+
+/// Whether `path` is the Python file that compile.py makes the conf of: `group_bys/shop/spend.py` has
+/// `group_bys/shop/spend.v1`.
+fn is_source_of(path: &Path, conf: &Path) -> bool {
+    let source = || {
+        let name = conf.file_name()?.to_str()?;
+        let (module, _) = name.rsplit_once('.')?;
+        let file = format!("{}.py", module.replace('.', "/"));
+        let source = conf.parent()?.join(file);
+        starts(&source).last()
+    };
+    source().is_some_and(|source| path.ends_with(&source))
 }
 
 fn is_folder_of(folder: &Path, conf: &Path) -> bool {
@@ -76,6 +89,8 @@ mod tests {
             "production/group_bys/shop/*",
             "production/**/spend.v1",
             "group_bys/*/",
+            "group_bys/shop/spend.py",
+            "/srv/repo/group_bys/shop/spend.py",
         ] {
             assert!(is_path_of(word, conf), "{word}");
         }
@@ -89,6 +104,8 @@ mod tests {
             "other/production",
             "/srv/repo/joins/",
             "production/joins/*",
+            "group_bys/shop/other.py",
+            "shop/spend.py",
             "/",
         ] {
             assert!(!is_path_of(word, conf), "{word}");

@@ -107,6 +107,8 @@ enum Matcher {
     /// The name or id, and the word itself, which may be a path.
     Name(GlobMatcher, String),
     Method(&'static str, GlobMatcher),
+    /// What a path begins with, and the word itself, which may be one without its first folders.
+    Path(GlobMatcher, String),
     State(String),
 }
 
@@ -329,10 +331,10 @@ impl Term {
                 .map_err(|_| malformed())
         };
         let matcher = match method {
-            Some("path") => Matcher::Method(
-                "path",
-                glob(&format!("{}*", value.trim_start_matches("./")))?,
-            ),
+            Some("path") => {
+                let value = value.trim_start_matches("./");
+                Matcher::Path(glob(&format!("{value}*"))?, value.to_owned())
+            }
             Some("state") => Matcher::State(value.to_owned()),
             Some(method) => Matcher::Method(method, glob(value)?),
             None => Matcher::Name(glob(value)?, value.trim_start_matches("./").to_owned()),
@@ -354,7 +356,9 @@ impl Term {
                 names.any(|name| glob.is_match(name))
                     || paths::is_path_of(word, Path::new(path.as_ref()))
             }
-            Matcher::Method("path", glob) => glob.is_match(path.as_ref()),
+            Matcher::Path(glob, word) => {
+                glob.is_match(path.as_ref()) || paths::is_path_of(word, Path::new(path.as_ref()))
+            }
             Matcher::Method("team", glob) => glob.is_match(team),
             Matcher::Method("type", glob) => glob.is_match(conf.conf_type.to_string()),
             Matcher::Method(..) | Matcher::State(_) => false,
@@ -399,6 +403,9 @@ impl Term {
                     [id.as_str(), conf.as_str(), asset.id.conf.name.as_str()].into_iter();
                 names.any(|name| glob.is_match(name)) || paths::is_path_of(word, &asset.path)
             }
+            Matcher::Path(glob, word) => {
+                glob.is_match(&asset.path) || paths::is_path_of(word, &asset.path)
+            }
             Matcher::Method(method, glob) => match *method {
                 "team" => glob.is_match(&asset.team),
                 "type" => glob.is_match(asset.id.conf.conf_type.as_str()),
@@ -407,7 +414,6 @@ impl Term {
                         || glob.is_match(asset.id.step.run_py_mode())
                 }
                 "tag" => asset.tags.iter().any(|tag| glob.is_match(tag)),
-                "path" => glob.is_match(&asset.path),
                 "source" => asset.inputs.iter().any(|input| {
                     input.producer.is_none() && glob.is_match(input.spec.table.as_str())
                 }),
@@ -439,7 +445,7 @@ impl Term {
                     && self.text.contains(asset.id.step.word())
             }
             Matcher::Method("table", glob) => glob.is_match(asset.table.as_str()),
-            Matcher::Method(..) | Matcher::State(_) => false,
+            Matcher::Method(..) | Matcher::Path(..) | Matcher::State(_) => false,
         }
     }
 }

@@ -8,7 +8,11 @@ use chronon_run_plan::{
     undated_view_text, undated_views, unmet,
 };
 
-use crate::{failure::Failure, listing::session::CatalogSession, loading::project::Project};
+use crate::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{iso_macros::comparison, project::Project},
+};
 
 /// How tables write days that are not of the form `yyyy-MM-dd`, and the last hour of a day.
 pub type Formats = BTreeMap<TableName, (PartitionFormat, Option<u32>)>;
@@ -19,7 +23,8 @@ pub struct Looked {
     pub graph: Graph,
     /// Tables and partitions as they were listed.
     pub snapshot: CatalogSnapshot,
-    /// Inputs that are there without any day or any partition that is waited for, and why.
+    /// Inputs that are there without any day or any partition that is waited for, or that are read by a
+    /// comparison with days of another form, and why.
     pub dayless: Vec<String>,
 }
 
@@ -56,7 +61,13 @@ impl Looked {
         let unmet = unmet.into_iter().map(|unmet| (unmet.text, unmet.hint));
         let assets = selected.iter().map(|&index| &graph.assets[index]);
         let views = undated_views(assets).into_iter();
-        let more = unmet.chain(views.map(|view| undated_view_text(&view)));
+        let macros = selected
+            .iter()
+            .filter_map(|&index| comparison(context, &context.graph.assets[index]));
+        let macros = macros.map(|found| (found.text, found.hint));
+        let more = unmet
+            .chain(views.map(|view| undated_view_text(&view)))
+            .chain(macros);
         let more = more.map(|(text, hint)| format!("warning: {text}; {hint}"));
         Ok(Self {
             dayless: found.map(text).chain(more).collect(),

@@ -15,6 +15,24 @@ pub fn findings(context: &Project) -> Vec<Diagnostic> {
 }
 
 fn finding(context: &Project, asset: &Asset) -> Option<Diagnostic> {
+    let found = comparison(context, asset)?;
+    let file = context.workspace.repo.join(&asset.path);
+    let finding = Diagnostic::warning("macro-format", found.text);
+    Some(finding.at(place(&file, &found.written)).hint(found.hint))
+}
+
+/// A comparison of an ISO day with days of another form.
+pub struct Comparison {
+    /// The macro, as the query has it.
+    written: String,
+    /// What is the matter.
+    pub text: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// What a staging query compares wrongly, if it does.
+pub fn comparison(context: &Project, asset: &Asset) -> Option<Comparison> {
     let is_query = asset.id.conf.conf_type == ConfType::StagingQuery;
     if !is_query || asset.id.step != AssetKind::Backfill {
         return None;
@@ -25,16 +43,18 @@ fn finding(context: &Project, asset: &Asset) -> Option<Diagnostic> {
     let written = unconverted_macro(&query.query)?;
     let mut tables = asset.inputs.iter().map(|input| &input.spec.table);
     let (table, format) = tables.find_map(|table| Some((table, other_format(context, table)?)))?;
-    let message = format!(
+    let text = format!(
         "{} reads {table}, whose partitions are days of the form {format}, and `{written}` is a day of the form yyyy-MM-dd: a comparison of the two is wrong without an error",
         asset.id.conf.name
     );
-    let file = context.workspace.repo.join(&asset.path);
     let hint = format!(
         "write the day in that form, e.g. date_format('{written}', '{format}') in a comparison with {table}"
     );
-    let finding = Diagnostic::warning("macro-format", message).at(place(&file, written));
-    Some(finding.hint(hint))
+    Some(Comparison {
+        written: written.to_owned(),
+        text,
+        hint,
+    })
 }
 
 /// The format of a table's days, if it is another one than that of the macros.
