@@ -1,6 +1,8 @@
 //! Private keys: blocks of several lines in a text, in a log, or in one line with `\n` in it.
 
-use super::{MASK, mask_text};
+use std::borrow::Cow;
+
+use super::{MASK, mask_words, scan::suspicious_lines};
 
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
@@ -102,30 +104,40 @@ pub struct LogMask {
 
 impl LogMask {
     /// The next lines, as they may be shown.
-    pub fn mask(&mut self, lines: &str) -> String {
-        let mut shown: Vec<String> = Vec::new();
-        let all: Vec<&str> = lines.split_inclusive('\n').collect();
-        for (number, line) in all.iter().enumerate() {
-            let (text, end) = match line.strip_suffix('\n') {
-                Some(text) => (text, "\n"),
-                None => (*line, ""),
-            };
-            let ends = mark(text, END).is_some();
-            if ends && !self.inside && mark(text, BEGIN).is_none() {
-                let before = all[..number].iter().rev();
-                let count = before.take_while(|line| is_key(line)).count();
-                for line in &mut shown[number - count..] {
-                    *line = masked_line(line);
-                }
-            }
-            let is_part = self.inside && (ends || is_key(text));
-            shown.push(match is_part && !text.trim().is_empty() {
-                true => format!("{MASK}{end}"),
-                false => mask_text(text) + end,
-            });
-            self.inside = !ends && (is_part || mark(text, BEGIN).is_some());
+    pub fn mask<'a>(&mut self, lines: &'a str) -> Cow<'a, str> {
+        let suspicious = suspicious_lines(lines);
+        if suspicious.is_empty() && !self.inside {
+            return Cow::Borrowed(lines);
         }
-        shown.concat()
+        let mut shown: Vec<Cow<'_, str>> = Vec::new();
+        for (number, line) in lines.split_inclusive('\n').enumerate() {
+            let is_clean = !self.inside && !suspicious.contains(&number);
+            let line = match is_clean {
+                true => Cow::Borrowed(line),
+                false => Cow::Owned(self.mask_line(line, &mut shown)),
+            };
+            shown.push(line);
+        }
+        Cow::Owned(shown.concat())
+    }
+
+    /// The next line, as it may be shown after those before it.
+    fn mask_line(&mut self, line: &str, before: &mut [Cow<'_, str>]) -> String {
+        let (text, end) = match line.strip_suffix('\n') {
+            Some(text) => (text, "\n"),
+            None => (line, ""),
+        };
+        let (begins, ends) = (mark(text, BEGIN).is_some(), mark(text, END).is_some());
+        if ends && !self.inside && !begins {
+            let of_key = before.iter_mut().rev().take_while(|line| is_key(line));
+            of_key.for_each(|line| *line = Cow::Owned(masked_line(line)));
+        }
+        let is_part = self.inside && (ends || is_key(text));
+        self.inside = !ends && (is_part || begins);
+        match is_part && !text.trim().is_empty() {
+            true => format!("{MASK}{end}"),
+            false => mask_words(text) + end,
+        }
     }
 }
 
@@ -175,7 +187,7 @@ mod tests {
             let mut mask = LogMask::default();
             let shown: String = lines
                 .chunks(size)
-                .map(|part| mask.mask(&part.concat()))
+                .map(|part| mask.mask(&part.concat()).into_owned())
                 .collect();
             assert_eq!(shown, expected, "{size} lines at a time");
         }

@@ -1,5 +1,7 @@
 //! Real settings of Spark, Hadoop, S3, Azure, GCS, Kafka, JDBC and Snowflake, and near-misses.
 
+use proptest::prelude::*;
+
 use super::*;
 
 const S: &str = "hunter2SECRET";
@@ -542,5 +544,74 @@ fn any_text_is_masked_without_a_panic() {
     ] {
         let _ = mask_text(text);
         let _ = mask(text, text);
+    }
+}
+
+/// What texts with secrets and near-misses are made of.
+fn fragment() -> impl Strategy<Value = String> {
+    let marks = [
+        " ", "\n", ":", "=", "={", "}", "\"", "'", "&", "@", "://", "--", "-D", "é", "\u{a0}", "/",
+    ];
+    let words = [
+        "-u",
+        "--user",
+        "Basic",
+        "bearer",
+        "u:pw",
+        "sig",
+        "X-Amz-Signature",
+        "pin",
+        "to.ken",
+        "pass/word",
+        "tokenizpwd",
+        "jdbc:oracle:thin:u/p@h",
+        "AKIAABCDEFGHIJKLMNOP",
+        "task-12",
+        "sk-abcdefghijklmnopqrstuv",
+        "eyJhbGciOiJIUzI1NiJ9.e30.abcdefghijkl",
+        "hooks.slack.com/services/T1",
+        "Authorization",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "-----END RSA PRIVATE KEY-----",
+        "abc+/=",
+        "path",
+        "hunter2SECRET",
+    ];
+    let known = SECRET.iter().chain(HARMLESS);
+    let known: Vec<&str> = known.flat_map(|(name, value)| [*name, *value]).collect();
+    prop_oneof![
+        4 => prop::sample::select(marks.to_vec()),
+        3 => prop::sample::select(words.to_vec()),
+        2 => prop::sample::select(known),
+    ]
+    .prop_map(str::to_owned)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #[test]
+    fn a_text_that_is_not_looked_at_has_no_secret(
+        text in prop::collection::vec(fragment(), 0..12).prop_map(|all| all.concat()),
+    ) {
+        prop_assert_eq!(mask_text(&text), mask_words(&text));
+        let suspicious = scan::suspicious_lines(&text);
+        for (number, line) in text.split('\n').enumerate() {
+            if !suspicious.contains(&number) {
+                prop_assert_eq!(mask_words(line), line);
+            }
+        }
+    }
+}
+
+/// Nothing is looked at word by word in lines like these, of which logs are made.
+#[test]
+fn lines_of_spark_are_not_looked_at() {
+    for line in [
+        "26/11/29 11:00:00 INFO SparkContext: Running Spark version 3.5.1",
+        "26/11/29 11:00:01 INFO TaskSetManager: Starting task 0.0 in stage 1.0 (TID 1) (host, executor driver, partition 0, PROCESS_LOCAL, 9212 bytes) ",
+        "26/11/29 11:00:01 INFO FileScanRDD: Reading File path: file:///w/lake.db/visits/ds=2026-01-01/part-0.parquet, range: 0-1834, partition values: [20454]",
+        "26/11/29 11:00:02 INFO BlockManagerInfo: Added broadcast_1_piece0 in memory on host:4040 (size: 34.3 KiB, free: 434.4 MiB)",
+    ] {
+        assert!(scan::suspicious_lines(line).is_empty(), "{line}");
     }
 }

@@ -3,7 +3,7 @@
 use super::MASK;
 
 /// How each begins, and how many characters follow at least.
-const FORMS: [(&str, usize); 26] = [
+pub(super) const FORMS: [(&str, usize); 26] = [
     ("AKIA", 16),
     ("ASIA", 16),
     ("ghp_", 20),
@@ -33,7 +33,7 @@ const FORMS: [(&str, usize); 26] = [
 ];
 
 /// Addresses whose path is the secret.
-const HOOKS: [&str; 4] = [
+pub(super) const HOOKS: [&str; 4] = [
     "hooks.slack.com/services/",
     ".webhook.office.com/",
     "discord.com/api/webhooks/",
@@ -58,7 +58,7 @@ pub(super) fn mask_tokens(word: &str) -> String {
 }
 
 /// How long the token is with which the text begins; 0 if there is none.
-fn token(text: &str) -> usize {
+pub(super) fn token(text: &str) -> usize {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_-.+=".contains(c);
     let length = text.find(|c| !is_part(c)).unwrap_or(text.len());
     let (token, _) = text.split_at(length);
