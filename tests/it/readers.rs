@@ -107,6 +107,13 @@ fn a_reader_is_answered_before_and_after_the_first_run() {
         "{}",
         refused.text()
     );
+    // A history that must not be read is not one without runs.
+    set_mode(&staged.workspace.path(".chronon-run"), 0o700);
+    for command in ["runs", "report"] {
+        let refused = reader.run(&[command]).expect(2);
+        let text = "ledger.db: Permission denied";
+        assert!(refused.stderr.contains(text), "{}", refused.text());
+    }
 }
 
 #[test]

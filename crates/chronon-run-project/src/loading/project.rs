@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
+    fs::File,
+    io::ErrorKind,
     path::PathBuf,
     sync::OnceLock,
     time::SystemTime,
@@ -326,6 +328,18 @@ impl Project {
     pub fn existing_ledger(&self) -> Option<Ledger> {
         let path = self.ledger_path();
         path.exists().then(|| Ledger::open(&path))
+    }
+
+    /// Fails if there may be a history that this user must not read.
+    pub fn check_ledger_readable(&self) -> Result<(), Failure> {
+        let path = self.ledger_path();
+        match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(Failure::hinted(
+                format!("cannot read {}: {error}", path.display()),
+                "ask the owner of the state folder for the right to read it",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// How many confs there are.

@@ -64,6 +64,7 @@ fn site(folder: &Path) -> Result<(), Failure> {
 }
 
 fn wanted_run(context: &Project, id: Option<&str>) -> Result<RunDetail, Failure> {
+    context.check_ledger_readable()?;
     let mut ledger = context.existing_ledger();
     let found = ledger.as_mut().and_then(|ledger: &mut Ledger| {
         let newest = ledger.runs(1).into_iter().next().map(|run| run.run);

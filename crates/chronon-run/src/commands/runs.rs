@@ -46,6 +46,7 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
         &SelectArgs::default(),
         Unselected::Built,
     )?;
+    context.check_ledger_readable()?;
     let Some(mut ledger) = context.existing_ledger() else {
         return without_ledger(args);
     };
