@@ -59,6 +59,7 @@ mod spark_archives;
 mod spark_cluster;
 mod spark_daily;
 mod spark_example;
+mod spark_kept;
 mod spark_late_rows;
 mod spark_rows;
 mod spark_shared;

@@ -130,6 +130,8 @@ impl Workspace {
             .env("HOME", &self.root)
             .env("CHRONON_RUN_CACHE", cache())
             .env("NO_COLOR", "1")
+            // No Spark process stays, also where a test has a terminal.
+            .env("CI", "true")
             .env("COLUMNS", "400")
             .env_remove("SPARK_HOME")
             .env_remove("RUST_BACKTRACE");

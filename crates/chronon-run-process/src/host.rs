@@ -1,12 +1,13 @@
-//! A child that runs several scripts side by side, each asked for over a connection of its own.
+//! A process that runs several scripts side by side, each asked for over a connection of its own: a child
+//! of this process, or one that outlives it ([`Kept`]).
 //!
-//! The child writes its port and a token to a state file that only this user can read. A request is a
-//! list of fields; the answer is output for the script's log, then whether the script succeeded.
+//! It writes its port, a token and its process id to a state file that only this user can read. A request
+//! is a list of fields; the answer is output for the script's log, then whether the script succeeded.
 //! Closing the connection cancels the script, so a killed client leaves none running.
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, PipeWriter, Read, Write},
+    io::{self, BufReader, PipeWriter, Read, Seek, SeekFrom, Write},
     net::{Ipv4Addr, Shutdown, TcpStream},
     path::{Path, PathBuf},
     sync::{
@@ -23,6 +24,7 @@ use crate::{
     Child, Exit, Group, HelperError, LogMode, SessionError, SessionOutcome, StartError, Stop,
     Usage, Watchdog,
     child::{Stdin, open_log},
+    kept::Kept,
 };
 
 /// Between two looks at whether the child listens.
@@ -36,30 +38,60 @@ const LOG_TAIL: u64 = 256 << 10;
 /// The largest piece of output in one frame.
 const LONGEST: usize = 64 << 20;
 
-/// A running host. Dropped, it is ended.
+/// A running host. Dropped, it is ended, unless it outlives this process.
 #[derive(Debug)]
 pub struct Host {
-    child: Child,
+    life: Life,
     state: PathBuf,
     log: PathBuf,
-    /// Whose end tells the child to end.
-    _stdin: PipeWriter,
+    /// Where the part of its log begins that is about this use of it, in bytes.
+    log_start: u64,
+}
+
+/// How a host is tied to this process.
+#[derive(Debug)]
+enum Life {
+    /// It ends with this process.
+    Owned {
+        child: Child,
+        /// Whose end tells the child to end.
+        _stdin: PipeWriter,
+    },
+    /// It outlives this process.
+    Kept(Kept),
 }
 
 /// Where a host listens.
-struct Address {
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Address {
     port: u16,
     token: String,
+    /// The number of its process; 0 where the system does not tell.
+    pub(crate) pid: u32,
 }
 
 impl Address {
-    /// `<port> <token>` and the end of the line.
+    /// What the state file at `path` says; `None` if there is none yet.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        Self::read(&fs::read_to_string(path).ok()?)
+    }
+
+    /// `<port> <token> <pid>` and the end of the line.
     fn read(text: &str) -> Option<Self> {
-        let (port, token) = text.strip_suffix('\n')?.split_once(' ')?;
+        let mut words = text.strip_suffix('\n')?.split(' ');
         Some(Self {
-            port: port.parse().ok()?,
-            token: token.to_owned(),
+            port: words.next()?.parse().ok()?,
+            token: words.next()?.to_owned(),
+            pid: words.next()?.parse().ok()?,
         })
+    }
+
+    /// A connection with this request.
+    pub(crate) fn send(&self, fields: &[(String, String)]) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+        stream.set_nodelay(true)?;
+        (&stream).write_all(&request(&self.token, fields))?;
+        Ok(stream)
     }
 }
 
@@ -116,23 +148,48 @@ impl Host {
             Stdin::Pipe(reader),
         )?;
         Ok(Self {
-            child,
+            life: Life::Owned {
+                child,
+                _stdin: writer,
+            },
             state: state.to_owned(),
             log: log.to_owned(),
-            _stdin: writer,
+            log_start: 0,
         })
     }
 
-    /// Whether the child is gone.
+    /// One that outlives this process.
+    pub(crate) fn kept(kept: Kept, state: &Path, log: &Path, log_start: u64) -> Self {
+        Self {
+            life: Life::Kept(kept),
+            state: state.to_owned(),
+            log: log.to_owned(),
+            log_start,
+        }
+    }
+
+    /// Whether it is gone.
     #[must_use]
     pub fn has_exited(&self) -> bool {
-        self.child.has_exited()
+        match &self.life {
+            Life::Owned { child, .. } => child.has_exited(),
+            Life::Kept(kept) => kept.has_exited(),
+        }
+    }
+
+    /// Whether it outlives this process.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        matches!(self.life, Life::Kept(_))
     }
 
     /// Its processes.
     #[must_use]
     pub fn group(&self) -> Group {
-        self.child.group()
+        match &self.life {
+            Life::Owned { child, .. } => child.group(),
+            Life::Kept(kept) => kept.group(),
+        }
     }
 
     /// Asks the host for a script; waits until it listens. `given_up` is asked again and again meanwhile.
@@ -145,9 +202,12 @@ impl Host {
         given_up: &dyn Fn() -> bool,
     ) -> Result<Guest, GuestError> {
         let address = self.address(given_up)?;
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port))?;
-        stream.set_nodelay(true)?;
-        (&stream).write_all(&request(&address.token, fields))?;
+        if let Life::Kept(kept) = &self.life
+            && !kept.hold(&address)?
+        {
+            return Err(GuestError::Unfit);
+        }
+        let stream = address.send(fields)?;
         Ok(Guest {
             host: Arc::clone(self),
             stream,
@@ -158,8 +218,7 @@ impl Host {
     fn address(&self, given_up: &dyn Fn() -> bool) -> Result<Address, GuestError> {
         let deadline = Instant::now() + START;
         loop {
-            let read = fs::read_to_string(&self.state).ok();
-            if let Some(address) = read.and_then(|text| Address::read(&text)) {
+            if let Some(address) = Address::of(&self.state) {
                 return Ok(address);
             }
             if self.has_exited() {
@@ -185,7 +244,10 @@ impl Host {
         if !self.has_exited() {
             self.group().kill();
         }
-        self.child.wait(Duration::ZERO)
+        match &self.life {
+            Life::Owned { child, .. } => child.wait(Duration::ZERO),
+            Life::Kept(kept) => Ok(kept.exit()),
+        }
     }
 
     /// How it ended; the end of its own log, which tells why, is added to `log`.
@@ -197,7 +259,7 @@ impl Host {
             .wait_for_exit()
             .map_err(SessionError::of("wait for the shared process"))?;
         open_log(log, LogMode::Append)
-            .and_then(|mut log| log.write_all(&last_bytes(&self.log)?))
+            .and_then(|mut log| log.write_all(&last_bytes(&self.log, self.log_start)?))
             .map_err(SessionError::of("write the task's log"))?;
         Ok(SessionOutcome::Died(exit))
     }
@@ -215,6 +277,9 @@ pub enum GuestError {
     /// It did not listen in time and was ended.
     #[error("the shared process did not start within {} s", START.as_secs())]
     Slow,
+    /// It says that it serves something else.
+    #[error("the shared process cannot be used: it uses another metastore")]
+    Unfit,
     /// It could not be asked.
     #[error("cannot ask the shared process: {0}")]
     Io(#[from] io::Error),
@@ -386,7 +451,10 @@ fn request(token: &str, fields: &[(String, String)]) -> Vec<u8> {
 }
 
 /// Copies output until the last frame; `None` if the connection ends before.
-fn copy(mut answers: impl Read, log: &mut File) -> Result<Option<bool>, SessionError> {
+pub(crate) fn copy(
+    mut answers: impl Read,
+    log: &mut impl Write,
+) -> Result<Option<bool>, SessionError> {
     let mut head = [0_u8; 5];
     loop {
         if answers.read_exact(&mut head).is_err() {
@@ -410,11 +478,16 @@ fn copy(mut answers: impl Read, log: &mut File) -> Result<Option<bool>, SessionE
     }
 }
 
-/// The end of a log.
-fn last_bytes(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = fs::read(path)?;
-    let keep = usize::try_from(LOG_TAIL).unwrap_or(usize::MAX);
-    Ok(bytes[bytes.len().saturating_sub(keep)..].to_vec())
+/// The end of a log, but nothing before `start`.
+fn last_bytes(path: &Path, start: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(
+        length.saturating_sub(LOG_TAIL).max(start.min(length)),
+    ))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

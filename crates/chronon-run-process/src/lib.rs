@@ -12,7 +12,8 @@
 //! 4. [`end_children_of`] and [`end_group`] let the next run end what is left, told by pid
 //!    *and* start time ([`identify`]), so that a reused number is never killed.
 //!
-//! The one exception: a [`Detached`] process is meant to outlive the one that starts it.
+//! The exceptions are meant to outlive the process that starts them: a [`Detached`] one, and a host that is
+//! kept for the next command ([`Keep`]), which ends by itself when it has not been used for a while.
 //!
 //! No child has a controlling terminal (`launch`), so none can be stopped by one.
 //!
@@ -26,6 +27,7 @@ mod group;
 mod helper;
 mod host;
 mod identity;
+mod kept;
 mod launch;
 mod limits;
 mod machine;
@@ -46,6 +48,7 @@ pub use group::{Group, end_group};
 pub use helper::{Helper, HelperError};
 pub use host::{Guest, GuestError, GuestHandle, Host, Target};
 pub use identity::{ask_to_end, boot_id, identify, is_alive, terminate_self};
+pub use kept::{Keep, KeepError, KeptStatus};
 pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
 pub use machine::{User, allows_execution, is_writable};
 pub use own::{is_ignored, lower_own_priority};

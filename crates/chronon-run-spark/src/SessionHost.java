@@ -52,14 +52,19 @@ import org.apache.spark.sql.execution.SQLExecution;
  * One Spark application that runs scripts side by side, each in a SparkSession of its own.
  *
  * Compiled at start by the Janino compiler that is among Spark's jars (so: no lambdas, no
- * generics). Argument: the state file, which is written with the port and a token once the host
- * listens, readable by its owner only. The host ends when its standard input ends.
+ * generics). Arguments: the state file, which is written with the port, a token and the process id once
+ * the host listens, readable by its owner only; and, of a host that outlives the command that started
+ * it, how many milliseconds it stays without a connection. Without the latter it ends when its standard
+ * input ends.
  *
  * A connection is one script. The client sends frames (a length in four bytes, then UTF-8): the
  * token, the number of fields, and each field's name and value. It is answered by frames with a
  * type: 'o' output to be written to the script's log; 'k' the script ran to its end; 'f' it did
  * not. A client that closes its side cancels the script: its Spark jobs are cancelled, no new one
  * begins, and the answer comes when its thread has left Spark.
+ *
+ * The field "ask" makes a connection without a script: "hold" keeps the host until it is closed, and is
+ * answered by 'f' if the host uses another metastore; "status" is answered by a line about the host.
  */
 public class SessionHost {
     private static final String PROPERTY = "chronon.run.script";
@@ -73,9 +78,14 @@ public class SessionHost {
     private static final long SHOWN_AFTER = 500L;
     private static PrintStream out;
     private static PrintStream err;
-    private static SparkSession base;
-    private static String metastore;
+    private static volatile SparkSession base;
+    private static volatile String metastore;
     private static int numbers;
+    private static int connections;
+    private static int asked;
+    /** How long there was no connection, and how long there may be none, in milliseconds. */
+    private static volatile long idle;
+    private static volatile long idleLimit;
 
     public static void main(String[] args) throws Exception {
         out = System.out;
@@ -90,10 +100,14 @@ public class SessionHost {
         }
         ServerSocket socket = new ServerSocket();
         socket.bind(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), 0), 64);
-        announce(new File(args[0]), socket.getLocalPort(), token.toString());
-        Thread owner = new Thread(new Owner(), "owner");
-        owner.setDaemon(true);
-        owner.start();
+        State state = new State(new File(args[0]), socket.getLocalPort(), token.toString());
+        state.announce();
+        boolean kept = args.length > 1;
+        Thread life = kept
+            ? new Thread(new Idle(state, Long.parseLong(args[1])), "idle")
+            : new Thread(new Owner(), "owner");
+        life.setDaemon(true);
+        life.start();
         Thread accepting = new Thread(new Accepting(socket, token.toString()), "accepting");
         accepting.start();
         Thread warming = new Thread(new Warming(), "warming");
@@ -139,18 +153,106 @@ public class SessionHost {
         }
     }
 
-    /** Written under another name first, so that a client never reads half of it. */
-    private static void announce(File state, int port, String token) throws IOException {
-        File draft = new File(state.getPath() + ".new");
-        draft.delete();
-        Files.createFile(draft.toPath(), new FileAttribute[] {
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))});
-        FileOutputStream stream = new FileOutputStream(draft);
-        stream.write((port + " " + token + "\n").getBytes("UTF-8"));
-        stream.close();
-        if (!draft.renameTo(state)) {
-            throw new IOException("cannot write " + state);
+    /** The file that says where the host listens. */
+    private static class State {
+        private final File file;
+        private final String text;
+
+        State(File file, int port, String token) throws IOException {
+            this.file = file;
+            String pid = new File("/proc/self").getCanonicalFile().getName();
+            text = port + " " + token + " " + (pid.equals("self") ? "0" : pid) + "\n";
         }
+
+        /** Written under another name first, so that a client never reads half of it. */
+        void announce() throws IOException {
+            File draft = new File(file.getPath() + ".new");
+            draft.delete();
+            Files.createFile(draft.toPath(), new FileAttribute[] {
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))});
+            FileOutputStream stream = new FileOutputStream(draft);
+            stream.write(text.getBytes("UTF-8"));
+            stream.close();
+            if (!draft.renameTo(file)) {
+                throw new IOException("cannot write " + file);
+            }
+        }
+
+        boolean isOurs() {
+            try {
+                return new String(Files.readAllBytes(file.toPath()), "UTF-8").equals(text);
+            } catch (IOException gone) {
+                return false;
+            }
+        }
+    }
+
+    /**
+     * Ends a host that outlives its starter: when it had no connection for a while, or for a second if its
+     * end is requested by a file beside its state file; and at once, whoever uses it, when its state file is
+     * gone or another host's: then its folder was removed or moved.
+     */
+    private static class Idle implements Runnable {
+        private final State state;
+        private final File endRequest;
+
+        Idle(State state, long limit) {
+            this.state = state;
+            idleLimit = limit;
+            endRequest = new File(state.file.getPath() + ".end");
+        }
+
+        public void run() {
+            try {
+                long since = System.nanoTime();
+                boolean checked = true;
+                while (true) {
+                    pause();
+                    if (!state.isOurs()) {
+                        Runtime.getRuntime().halt(0);
+                    }
+                    if (connections(0) > 0 || base == null) {
+                        since = System.nanoTime();
+                        checked = false;
+                        idle = 0L;
+                        continue;
+                    }
+                    idle = (System.nanoTime() - since) / 1000000L;
+                    boolean full = !checked && idle > 2000L && isFull();
+                    checked = checked || idle > 2000L;
+                    if (!full && idle < (endRequest.exists() ? Math.min(idleLimit, 1000L) : idleLimit)) {
+                        continue;
+                    }
+                    // A client believes in its connection only if the state file is still there
+                    // afterwards: so remove it first, then look once more.
+                    state.file.delete();
+                    if (connections(0) == 0) {
+                        System.exit(0);
+                    }
+                    state.announce();
+                }
+            } catch (Throwable error) {
+                error.printStackTrace(err);
+                err.flush();
+                Runtime.getRuntime().halt(1);
+            }
+        }
+
+        /** Whether most of the memory is used by what scripts have left behind: a new host is better then. */
+        private static boolean isFull() {
+            Runtime runtime = Runtime.getRuntime();
+            if (runtime.totalMemory() - runtime.freeMemory() < runtime.maxMemory() / 10 * 6) {
+                return false;
+            }
+            System.gc();
+            return runtime.totalMemory() - runtime.freeMemory() > runtime.maxMemory() / 10 * 6;
+        }
+    }
+
+    /** How many connections there are after this change. */
+    private static synchronized int connections(int change) {
+        connections += change;
+        return connections;
     }
 
     /** Ends the host when the process at the other end of its standard input has gone. */
@@ -182,6 +284,7 @@ public class SessionHost {
                 try {
                     Socket client = socket.accept();
                     client.setTcpNoDelay(true);
+                    connections(1);
                     Thread serving = new Thread(null, new Script(client, token), "script", STACK);
                     serving.setDaemon(true);
                     serving.start();
@@ -336,6 +439,8 @@ public class SessionHost {
         private DataOutputStream answers;
         private Thread thread;
         private String shown = "";
+        /** Whether its connection keeps the host. */
+        private boolean counted = true;
         private volatile boolean cancelled;
         private volatile boolean over;
 
@@ -345,6 +450,16 @@ public class SessionHost {
         }
 
         public void run() {
+            try {
+                serve();
+            } finally {
+                if (counted) {
+                    connections(-1);
+                }
+            }
+        }
+
+        private void serve() {
             boolean ok = false;
             try {
                 DataInputStream in = new DataInputStream(new BufferedInputStream(client.getInputStream()));
@@ -356,6 +471,10 @@ public class SessionHost {
                 readFields(in);
                 client.setSoTimeout(0);
                 answers = new DataOutputStream(client.getOutputStream());
+                if (fields.containsKey("ask")) {
+                    ok = answer(in);
+                    return;
+                }
                 thread = Thread.currentThread();
                 SCRIPTS.put(id, this);
                 CURRENT.set(this);
@@ -370,6 +489,27 @@ public class SessionHost {
             } finally {
                 finish(ok);
             }
+        }
+
+        /** A connection without a script. */
+        private boolean answer(DataInputStream in) throws IOException {
+            if (field("ask").equals("status")) {
+                Runtime runtime = Runtime.getRuntime();
+                counted = false;
+                int users = connections(-1);
+                print("users=" + users + " running=" + SCRIPTS.size()
+                    + " scripts=" + asked + " idle=" + idle + " limit=" + idleLimit
+                    + " heap=" + (runtime.totalMemory() - runtime.freeMemory()) + " most=" + runtime.maxMemory() + "\n");
+                return true;
+            }
+            if (metastore != null && !metastore.equals(field("metastore")) && field("metastore").length() > 0) {
+                return false;
+            }
+            frame('k', new byte[0], 0, 0);
+            while (in.read() >= 0) {
+                continue;
+            }
+            return true;
         }
 
         private void start(Runnable what, String name) {
@@ -497,6 +637,7 @@ public class SessionHost {
                     number++;
                 }
                 fields.put("pool", Integer.valueOf(number));
+                asked++;
                 return number;
             }
         }

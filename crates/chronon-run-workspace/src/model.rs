@@ -127,12 +127,21 @@ pub struct Engine {
     pub fast_start: FastStart,
     /// Whether small `sql` steps that are ready together may share one Spark session.
     pub sessions: bool,
-    /// Whether the `sql` steps of a run use one Spark process, each in a session of its own.
-    pub share_spark: bool,
+    /// Whether the `sql` steps of a run use one Spark process, each in a session of its own; `None`: they do
+    /// if it is kept.
+    pub share_spark: Option<bool>,
+    /// How long a shared Spark process stays after the last command that used it; zero: it ends with the
+    /// command that started it. `None`: [`Engine::KEEP`] where a person is at a terminal, else zero.
+    pub keep_spark: Option<Duration>,
     /// The team whose jobs run with `test_chronon_jar`, `TEST_TEAM_NAME` of `airflow/constants.py`.
     pub test_team: String,
     /// The Driver's jar for the jobs of `test_team`; `chronon_jar` if absent.
     pub test_chronon_jar: Option<String>,
+}
+
+impl Engine {
+    /// How long a Spark process that a person has started is kept.
+    pub const KEEP: Duration = Duration::from_secs(5 * 60);
 }
 
 impl Default for Engine {
@@ -153,7 +162,8 @@ impl Default for Engine {
             launcher: Launcher::default(),
             fast_start: FastStart::default(),
             sessions: true,
-            share_spark: false,
+            share_spark: None,
+            keep_spark: None,
             test_team: "chronon_test".to_owned(),
             test_chronon_jar: None,
         }

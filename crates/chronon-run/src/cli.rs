@@ -40,6 +40,10 @@ pub(crate) struct Cli {
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
 
+    /// Neither use a Spark process that an earlier command has left running (`keep_spark`), nor leave one.
+    #[arg(long, global = true)]
+    pub(crate) no_daemon: bool,
+
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -471,6 +475,10 @@ pub(crate) enum Installable {
 pub(crate) enum EngineCommand {
     /// Show which Spark and Java are used, and files of them that are not as they were installed.
     Info,
+    /// Show the processes that earlier commands have left running: Spark (`keep_spark`) and the metastore.
+    Status,
+    /// End them; exit 4 if a command uses one.
+    Stop,
     /// Compare every file of the installed Spark and Java, and the jars that workspace.toml names by
     /// Maven coordinates, with what was installed and what chronon-run.lock pins. Exit 2 if one differs.
     Verify,

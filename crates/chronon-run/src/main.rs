@@ -12,7 +12,7 @@ use std::{env, io, process::ExitCode};
 
 use chronon_run_exec::signals;
 use chronon_run_process::Stop;
-use chronon_run_project::{failure::Failure, output, runs::archives};
+use chronon_run_project::{engines::keeping, failure::Failure, output, runs::archives};
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
@@ -87,6 +87,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         env::set_current_dir(directory).map_err(|error| {
             Failure::setup(format!("cannot go to {}: {error}", directory.display()))
         })?;
+    }
+    if cli.no_daemon {
+        keeping::forbid_keeping();
     }
     if let Some(target) = cli.command.target() {
         output::for_target(target);

@@ -1,19 +1,21 @@
-//! The Spark that the slots of this process share; see [`chronon_run_spark::host`].
+//! The Spark that the slots of this process share; see [`chronon_run_spark::host`]. With `keep_spark` it
+//! outlives this process and serves the next commands of the workspace.
 
 use std::{
     collections::HashMap,
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Host, StartError, Watchdog};
+use chronon_run_process::{Host, Keep, KeepError, StartError, Watchdog};
+use chronon_run_spark::conceal::{Place, conceal, forget};
 
-use crate::{loading::project::own_program, options};
+use crate::{loading::project::own_program, options, output::note};
 
-/// The hosts of this process, by what they were started with. They end with it.
+/// The hosts of this process, by what they were started with. They end with it, unless they are kept.
 #[derive(Debug, Default)]
 pub struct Hosts(Mutex<Known>);
 
@@ -30,7 +32,7 @@ struct Known {
 struct Entry {
     // In this order: the watchdog ends a host whose owner is gone.
     host: Arc<Host>,
-    _watchdog: Watchdog,
+    _watchdog: Option<Watchdog>,
     log: PathBuf,
 }
 
@@ -39,17 +41,38 @@ struct Entry {
 pub struct SharedSpark {
     /// What tells hosts apart.
     pub key: String,
-    /// The command, but for its last argument: the file in which the host says where it listens.
+    /// The command with its secrets, but for its last argument: the file in which the host says where it
+    /// listens.
     pub command: CommandLine,
     /// Where its files are.
     pub folder: PathBuf,
+    /// `$SPARK_HOME`.
+    pub spark_home: PathBuf,
+    /// The feature version of its Java.
+    pub java: u32,
     /// What the watchdog gives it between TERM and KILL.
     pub grace: Duration,
+    /// Where and how long it is kept; `None` if it ends with this process.
+    pub keep: Option<Keep>,
+    /// The metastore that it is to use; empty if that is not known yet.
+    pub metastore: String,
+}
+
+impl SharedSpark {
+    /// The command without secrets among its arguments.
+    fn concealed(&self) -> Result<CommandLine, StartError> {
+        let place = Place {
+            folder: &self.folder,
+            spark_home: &self.spark_home,
+            java: self.java,
+        };
+        conceal(self.command.clone(), place, |name| env::var(name).ok()).map_err(not_started)
+    }
 }
 
 impl Hosts {
     /// The host that was started like this, or a new one if there is none or it has ended.
-    pub fn host(&self, spark: &SharedSpark) -> Result<Arc<Host>, StartError> {
+    pub fn host(&self, spark: &SharedSpark) -> Result<Arc<Host>, KeepError> {
         let mut known = self.known();
         if let Some(entry) = known.hosts.get(&spark.key) {
             if !entry.host.has_exited() {
@@ -57,27 +80,18 @@ impl Hosts {
             }
             known.forget(&spark.key);
         }
-        known.started += 1;
-        let file = |end: &str| {
-            spark
-                .folder
-                .join(format!("sessions-{}.{end}", known.started))
+        let entry = match &spark.keep {
+            Some(keep) => match find_or_keep(keep, spark) {
+                Ok(entry) => entry,
+                Err(error @ (KeepError::Stopped | KeepError::Start(_))) => return Err(error),
+                Err(error) => {
+                    note(&format!("note: {error}; another Spark is started"));
+                    known.start(spark)?
+                }
+            },
+            None => known.start(spark)?,
         };
-        let (state, log) = (file("state"), file("log"));
-        let mut command = spark.command.clone();
-        command.argv.push(state.display().to_string());
-        let program = own_program().map_err(|source| StartError::Program {
-            program: "chronon-run".to_owned(),
-            source,
-        })?;
-        let watchdog = Watchdog::start(&program, &[options::WATCHDOG], spark.grace)?;
-        let host = Host::start(&command, &state, &log, &watchdog)?;
-        let host = Arc::new(host);
-        let entry = Entry {
-            host: Arc::clone(&host),
-            _watchdog: watchdog,
-            log,
-        };
+        let host = Arc::clone(&entry.host);
         known.hosts.insert(spark.key.clone(), entry);
         Ok(host)
     }
@@ -87,7 +101,7 @@ impl Hosts {
         self.known().logs = Some(folder.to_owned());
     }
 
-    /// Ends all hosts.
+    /// Ends all hosts that end with this process.
     pub fn end(&self) {
         let mut known = self.known();
         let keys: Vec<String> = known.hosts.keys().cloned().collect();
@@ -99,17 +113,54 @@ impl Hosts {
     }
 }
 
+/// The kept host, which is started if none runs.
+fn find_or_keep(keep: &Keep, spark: &SharedSpark) -> Result<Entry, KeepError> {
+    let claim: Vec<_> = [("metastore".to_owned(), spark.metastore.clone())].into();
+    let start = || {
+        // Nothing reads what an earlier process of this folder has left.
+        forget(&spark.folder);
+        spark.concealed()
+    };
+    let host = keep.host(&claim, &start)?;
+    Ok(Entry {
+        host: Arc::new(host),
+        _watchdog: None,
+        log: keep.log(),
+    })
+}
+
 impl Known {
-    /// Ends a host; its log is kept where logs are kept, if it says anything.
+    /// Starts a host that ends with this process.
+    fn start(&mut self, spark: &SharedSpark) -> Result<Entry, StartError> {
+        self.started += 1;
+        let file = |end: &str| {
+            let name = format!("sessions-{}-{}.{end}", std::process::id(), self.started);
+            spark.folder.join(name)
+        };
+        let (state, log) = (file("state"), file("log"));
+        let mut command = spark.concealed()?;
+        command.argv.push(state.display().to_string());
+        let program = own_program().map_err(not_started)?;
+        let watchdog = Watchdog::start(&program, &[options::WATCHDOG], spark.grace)?;
+        let host = Host::start(&command, &state, &log, &watchdog)?;
+        Ok(Entry {
+            host: Arc::new(host),
+            _watchdog: Some(watchdog),
+            log,
+        })
+    }
+
+    /// Lets a host go; its log is copied to where logs are kept, if it ends now and says anything.
     fn forget(&mut self, key: &str) {
         let Some(Entry { host, log, .. }) = self.hosts.remove(key) else {
             return;
         };
+        let outlives = host.is_kept();
         drop(host);
-        let says = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
-        if let (Some(folder), Some(name), true) = (&self.logs, log.file_name(), says) {
+        let says = !outlives && fs::metadata(&log).is_ok_and(|log| log.len() > 0);
+        if let (Some(folder), true) = (&self.logs, says) {
             // It only explains.
-            let _ = fs::copy(&log, folder.join(name));
+            let _ = fs::copy(&log, folder.join(format!("sessions-{}.log", self.started)));
         }
     }
 }
@@ -117,5 +168,12 @@ impl Known {
 impl Drop for Hosts {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+fn not_started(source: std::io::Error) -> StartError {
+    StartError::Program {
+        program: "chronon-run".to_owned(),
+        source,
     }
 }

@@ -5,6 +5,7 @@ pub mod checking;
 pub mod driver;
 pub mod driver_work;
 pub mod hosts;
+pub mod keeping;
 pub mod kv;
 pub mod other_form;
 pub mod rechecking;

@@ -1,27 +1,40 @@
 //! How this workspace starts Spark SQL: the one place that puts its settings together.
 
 use std::{
-    env, io,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
 use chronon_run_core::CommandLine;
+use chronon_run_process::{Keep, User};
 use chronon_run_spark::{
     InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{Length, SqlJobs},
     conceal::{Place, conceal},
     host,
+    maven::bytes_sha256,
 };
 use chronon_run_workspace::{Engine, FastStart, Workspace};
 
 use crate::{
-    engines::hosts::SharedSpark,
+    engines::{
+        hosts::SharedSpark,
+        keeping::{is_shared, keep_for},
+    },
     failure::Failure,
     listing::session::{CatalogSession, log_config, own_warehouse},
-    loading::machine::scratch_root,
+    loading::machine::{kept_root, of_kept, scratch_root},
     runs::archives::{Purpose, archive},
 };
+
+/// How the variables begin that Spark, its file systems and its JVM read.
+const ENVIRONMENT: [&str; 14] = [
+    "SPARK_", "HADOOP_", "HIVE_", "YARN_", "JAVA_", "JDK_", "_JAVA_", "AWS_", "AZURE_", "GOOGLE_",
+    "KRB5", "HTTP", "http", "LD_",
+];
+/// Letters of the name of a kept process.
+const NAME: usize = 16;
 
 /// Spark, and what every SQL job of the workspace is started with.
 pub struct SparkSql<'a> {
@@ -122,28 +135,86 @@ impl<'a> SparkSql<'a> {
     /// The Spark that slots share; `None` where each script has a process of its own: on a cluster, where
     /// it is not asked for, and with a Spark without the compiler that the host needs.
     pub fn shared(&self, workspace: &Workspace) -> Result<Option<SharedSpark>, Failure> {
-        let engine = self.engine;
-        if !engine.share_spark || !engine.master.starts_with("local") || !host::runs_on(&self.spark)
-        {
+        if !is_shared(workspace) || !host::runs_on(&self.spark) {
             return Ok(None);
         }
-        let folder = self.jvm.scratch.clone();
-        let source = folder.join("SessionHost.java");
+        let Some(idle) = keep_for(workspace) else {
+            return self.shared_with(workspace, &self.jvm, None).map(Some);
+        };
+        let root = kept_root(workspace);
+        let name = self.kept_name(workspace, &root);
+        let folder = root.join(&name);
+        let jvm = of_kept(workspace, &folder, &name)?;
+        let keep = Keep { folder, idle };
+        self.shared_with(workspace, &jvm, Some(keep)).map(Some)
+    }
+
+    fn shared_with(
+        &self,
+        workspace: &Workspace,
+        jvm: &Jvm,
+        keep: Option<Keep>,
+    ) -> Result<SharedSpark, Failure> {
+        let source = jvm.scratch.join("SessionHost.java");
         chronon_run_process::replace(&source, host::SOURCE).map_err(|error| {
             Failure::setup(format!("cannot write {}: {error}", source.display()))
         })?;
-        let conf = common_conf(engine);
-        let length = match engine.fast_start {
+        let command = self.host_command(workspace, jvm, self.archive.as_ref(), &source);
+        Ok(SharedSpark {
+            key: command.to_string(),
+            command,
+            folder: jvm.scratch.clone(),
+            spark_home: self.spark.spark.home.clone(),
+            java: self.spark.java.major,
+            grace: workspace.run.grace,
+            keep,
+            metastore: self.uri.to_owned(),
+        })
+    }
+
+    fn host_command(
+        &self,
+        workspace: &Workspace,
+        jvm: &Jvm,
+        archive: Option<&Archive>,
+        source: &Path,
+    ) -> CommandLine {
+        let conf = common_conf(self.engine);
+        let length = match self.engine.fast_start {
             FastStart::Never => Length::Long,
             FastStart::Auto | FastStart::Always => Length::Short,
         };
-        let command = self.jobs(&conf).host(&source, workspace.run.jobs, length);
-        Ok(Some(SharedSpark {
-            key: command.to_string(),
-            command: self.concealed(command).map_err(Failure::setup)?,
-            folder,
-            grace: workspace.run.grace,
-        }))
+        let jobs = SqlJobs {
+            jvm,
+            archive,
+            ..self.jobs(&conf)
+        };
+        jobs.host(source, workspace.run.jobs, length)
+    }
+
+    /// The same for the same user, program, settings and environment, so that a later command finds the
+    /// process: not the class-data archive, which changes no result and appears later.
+    fn kept_name(&self, workspace: &Workspace, root: &Path) -> String {
+        let jvm = Jvm::below(root.to_owned());
+        let command = self.host_command(workspace, &jvm, None, root);
+        let relevant = |name: &str| ENVIRONMENT.iter().any(|start| name.starts_with(start));
+        let mut env: Vec<_> = env::vars_os()
+            .filter(|(name, _)| relevant(&name.to_string_lossy()))
+            .collect();
+        env.sort();
+        let user = User::current().uid;
+        let defaults = self.spark_defaults();
+        let text = format!("{user}\n{}\n{command}\n{env:?}\n{defaults:?}", host::SOURCE);
+        let mut name = bytes_sha256(text.as_bytes());
+        name.truncate(NAME);
+        name
+    }
+
+    /// What Spark's own configuration file says.
+    fn spark_defaults(&self) -> Option<Vec<u8>> {
+        let folder = env::var_os("SPARK_CONF_DIR").map(PathBuf::from);
+        let folder = folder.unwrap_or_else(|| self.spark.spark.home.join("conf"));
+        fs::read(folder.join("spark-defaults.conf")).ok()
     }
 
     fn jobs<'b>(&'b self, conf: &'b [(String, String)]) -> SqlJobs<'b> {

@@ -27,7 +27,7 @@ use chronon_run_spark::{
 use chronon_run_workspace::{Catalog as CatalogSettings, EngineKind, Pins, Workspace};
 
 use crate::{
-    engines::{hosts::Hosts, spark_sql::SparkSql},
+    engines::{hosts::Hosts, keeping::is_shared, spark_sql::SparkSql},
     failure::Failure,
     listing::snapshot::Formats,
     loading::{
@@ -256,7 +256,7 @@ impl CatalogSession {
     pub fn start_host(&self, workspace: &Workspace) {
         let engine = &workspace.engine;
         let is_needed = engine.kind == EngineKind::Sql || !workspace.seeds.is_empty();
-        if !engine.share_spark || !is_needed {
+        if !is_needed || !is_shared(workspace) {
             return;
         }
         let shared = SparkSql::new(workspace, self).and_then(|sql| sql.shared(workspace));

@@ -61,16 +61,31 @@ pub fn scratch_root(workspace: &Workspace) -> PathBuf {
 /// The folders of a streaming app, which outlives the process that starts it: its own, and the same
 /// at each start.
 pub fn of_app(workspace: &Workspace, app: &str) -> Result<Jvm, Failure> {
+    let scratch = scratch_root(workspace).join("apps").join(app);
+    lasting(workspace, scratch, &format!("apps/{app}"))
+}
+
+/// Where Spark processes are kept that outlive the commands that start them.
+pub fn kept_root(workspace: &Workspace) -> PathBuf {
+    scratch_root(workspace).join("spark")
+}
+
+/// The folders of such a Spark process, below its own `folder`, which is called `name`.
+pub fn of_kept(workspace: &Workspace, folder: &Path, name: &str) -> Result<Jvm, Failure> {
+    lasting(workspace, folder.join("scratch"), &format!("spark/{name}"))
+}
+
+/// Folders that stay when this process ends.
+fn lasting(workspace: &Workspace, scratch: PathBuf, name: &str) -> Result<Jvm, Failure> {
     state::create(workspace)?;
     check_user(&User::current())?;
-    let scratch = scratch_root(workspace).join("apps").join(app);
     let mut jvm = Jvm {
         home: home(&workspace.state_dir),
         ..Jvm::below(scratch)
     };
     create_folders(&jvm)?;
     if !allows_execution(&jvm.scratch) {
-        jvm.native = Some(executable_folder_of_app(workspace, &jvm.scratch, app)?);
+        jvm.native = Some(lasting_executable_folder(workspace, &jvm.scratch, name)?);
         create_folders(&jvm)?;
     }
     Ok(jvm)
@@ -84,13 +99,13 @@ fn has_hadoop(jars: &Path) -> bool {
 }
 
 /// The same as [`executable_folder`], but it stays when this process ends.
-fn executable_folder_of_app(
+fn lasting_executable_folder(
     workspace: &Workspace,
     scratch: &Path,
-    app: &str,
+    name: &str,
 ) -> Result<PathBuf, Failure> {
     let cache = spark_environment(Some(workspace)).cache;
-    let native = cache.map(|cache| cache.join("native").join("apps").join(app));
+    let native = cache.map(|cache| cache.join("native").join(name));
     native
         .filter(|native| fs::create_dir_all(native).is_ok() && allows_execution(native))
         .ok_or_else(|| nothing_executable(scratch))

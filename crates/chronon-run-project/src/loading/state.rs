@@ -8,6 +8,7 @@ use chronon_run_ledger::Ledger;
 use chronon_run_workspace::{Arrival, Relocation, StateFolder, Workspace};
 
 use crate::{
+    engines::keeping::end_kept,
     failure::Failure,
     listing::session::metastore_directory,
     loading::{machine::scratch_root, project::now_millis},
@@ -102,8 +103,10 @@ fn pairs(changes: &[Relocation]) -> Vec<(PathBuf, PathBuf)> {
 /// A metastore of the former place ends by itself as soon as it sees that its folder is gone; where the
 /// folder is at both places (a mount), it ends on request if no run uses it.
 fn await_metastore(workspace: &Workspace, from: &std::path::Path) -> Result<(), Failure> {
+    // Spark processes that were kept are connected to it.
+    let in_use = !end_kept(workspace)?.is_empty();
     let directory = metastore_directory(workspace);
-    if embedded::end_if_idle(&directory).map_err(|error| unusable(workspace, &error))? {
+    if !in_use && embedded::end_if_idle(&directory).map_err(|error| unusable(workspace, &error))? {
         return Ok(());
     }
     Err(Failure::Locked {

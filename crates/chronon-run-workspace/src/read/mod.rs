@@ -181,7 +181,8 @@ fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
             .choice("fast_start", &settings::FAST_STARTS)
             .unwrap_or(or.fast_start),
         sessions: section.boolean("sessions").unwrap_or(or.sessions),
-        share_spark: section.boolean("share_spark").unwrap_or(or.share_spark),
+        share_spark: section.boolean("share_spark"),
+        keep_spark: section.parsed("keep_spark", "bad-duration", parse::duration),
         test_team: section.word("test_team").unwrap_or(or.test_team),
         test_chronon_jar: paths.jar(section, "test_chronon_jar"),
     };

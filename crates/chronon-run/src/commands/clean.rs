@@ -6,6 +6,7 @@ use chronon_run_catalog::embedded;
 use chronon_run_exec::lock::{self, Closed, LockError};
 use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_project::{
+    engines::keeping,
     failure::Failure,
     listing::{applications::Applications, session::metastore_directory},
     loading::{
@@ -134,6 +135,9 @@ fn close(workspace: &Workspace, tables: bool) -> Result<Closed, Failure> {
             "the streaming app {} (process {}); `chronon-run stream --stop` ends it",
             app.name, app.process.pid
         )));
+    }
+    if let Some(pid) = keeping::end_kept(workspace)?.first() {
+        return Err(used(format!("a command that uses Spark (process {pid})")));
     }
     if tables && !embedded::end_if_idle(&metastore_directory(workspace))? {
         return Err(used(

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use chronon_run_core::Diagnostic;
 use chronon_run_project::{
+    engines::keeping,
     failure::Failure,
     listing::session::{install_spark, spark_environment},
     loading::{installing::Installing, jars, project::workspace, supply},
@@ -38,6 +39,8 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
                 }
             }
         }
+        EngineCommand::Status => print(&keeping::described(&required(workspace)?)),
+        EngineCommand::Stop => print(keeping::stop(&required(workspace)?)?),
         EngineCommand::Verify => {
             let found = spark::find(&environment).map_err(Failure::setup)?;
             verify(workspace.as_ref(), found.spark.zip(found.java))
@@ -75,6 +78,15 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
             )
         }
     }
+}
+
+fn required(workspace: Option<Workspace>) -> Result<Workspace, Failure> {
+    workspace.ok_or_else(|| {
+        Failure::hinted(
+            "there is no workspace.toml here or above",
+            "`-C DIR` runs in another folder",
+        )
+    })
 }
 
 /// Reads every file that was installed, and compares.

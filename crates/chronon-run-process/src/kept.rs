@@ -1,0 +1,360 @@
+//! A host that outlives the command that starts it, and is found again by the next one.
+//!
+//! The operating system guards what has to be true, so nothing has to be cleaned up after a crash:
+//! - *one for each folder*: its standard input is a file on which the starter took an exclusive lock; the
+//!   lock lasts exactly as long as the process;
+//! - *who uses it*: every open connection counts, and the kernel closes those of a killed process. A
+//!   command holds one connection for as long as it may still ask for scripts;
+//! - *its end*: it ends after [`Keep::idle`] without a connection, after a second if the file of
+//!   [`Keep::end`] is there, and at once when its state file is gone or another one's, because its folder
+//!   was removed or moved.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader},
+    net::TcpStream,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use chronon_run_core::{CommandLine, event::ProcessId};
+
+use crate::{
+    Detached, Exit, Group, Host, StartError, Stop, Usage,
+    host::{Address, copy},
+    identify, is_alive,
+};
+
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(10);
+/// How long another command's start of the same host is waited for.
+const START: Duration = Duration::from_secs(120);
+/// How long a host may take to answer that it can be used.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a host without connections may take to end.
+const END: Duration = Duration::from_secs(20);
+/// A log larger than this (in bytes) begins again at the next start.
+const LOG_LIMIT: u64 = 1 << 20;
+const STATE: &str = "state";
+const LOCK: &str = "lock";
+const LOG: &str = "log";
+/// The end of the name of the file that asks a host to end: the host knows the path of its state file.
+const END_REQUEST: &str = "state.end";
+
+/// Where a host is kept, and for how long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keep {
+    /// Its folder: lock, state, log. Absolute.
+    pub folder: PathBuf,
+    /// How long it stays without a connection.
+    pub idle: Duration,
+}
+
+/// A kept host as this process uses it.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    id: ProcessId,
+    group: Group,
+    /// If this process started it.
+    started: Option<Detached>,
+    /// What a connection that only keeps it says.
+    claim: Vec<(String, String)>,
+    connection: Mutex<Option<TcpStream>>,
+}
+
+/// What runs in a folder.
+#[derive(Clone, Debug)]
+pub struct KeptStatus {
+    /// The process.
+    pub process: ProcessId,
+    /// When it was ready for its first script.
+    pub since: Option<SystemTime>,
+    /// What it uses of the machine.
+    pub usage: Option<Usage>,
+    /// What it says about itself; empty if it does not answer.
+    pub says: String,
+}
+
+/// Why there is no kept host.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// A file of its folder cannot be used.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It cannot be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// One runs and does not answer, or serves something else.
+    #[error("the process that runs in {folder} cannot be used: {why}")]
+    Unfit {
+        /// Its folder.
+        folder: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// This process was stopped while it waited.
+    #[error("stopped while waiting for a process that was being started")]
+    Stopped,
+}
+
+impl Keep {
+    /// The host of this folder; `command` makes one if none runs, and gets two more arguments: the state file,
+    /// and the idle time in milliseconds. `claim` is sent by each connection that keeps the host; one that
+    /// answers that it does not fit is not used.
+    ///
+    /// # Errors
+    /// [`KeepError`] if the folder cannot be used, or the host that runs does not fit or cannot be started.
+    pub fn host(
+        &self,
+        claim: &[(String, String)],
+        command: &dyn Fn() -> Result<CommandLine, StartError>,
+    ) -> Result<Host, KeepError> {
+        let deadline = Instant::now() + START;
+        loop {
+            fs::create_dir_all(&self.folder).map_err(|source| file_error(&self.folder, source))?;
+            if let Some(lock) = self.try_lock()? {
+                return self.start(lock, claim, command()?);
+            }
+            if let Some(address) = Address::of(&self.path(STATE)) {
+                let kept = Kept::found(&address, claim);
+                if kept.hold(&address).is_ok_and(|fits| fits) && self.is_current(&address) {
+                    return Ok(self.as_host(kept, self.log_length()));
+                }
+                // Perhaps it was just ending.
+                if self.is_current(&address) && !kept.has_exited() {
+                    return Err(self.unfit("it does not answer, or uses another metastore"));
+                }
+            }
+            if Stop::of_process().reason().is_some() {
+                return Err(KeepError::Stopped);
+            }
+            if Instant::now() > deadline {
+                return Err(self.unfit("it is not ready"));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The log of its hosts.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.path(LOG)
+    }
+
+    /// Whether a host runs in this folder, or is being started.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        File::open(self.path(LOCK))
+            .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+    }
+
+    /// What runs in this folder; `None` if nothing does.
+    #[must_use]
+    pub fn status(&self) -> Option<KeptStatus> {
+        let state = self.path(STATE);
+        let address = Address::of(&state).filter(|_| self.is_running())?;
+        let process = identify(address.pid);
+        let mut says = Vec::new();
+        let asked = ask(&address, &[field("ask", "status")], &mut says);
+        let says = asked.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&says).into());
+        Some(KeptStatus {
+            process,
+            since: fs::metadata(state).and_then(|state| state.modified()).ok(),
+            usage: Usage::of(process),
+            says,
+        })
+    }
+
+    /// Ends the host of this folder if no command uses it; whether none runs now.
+    ///
+    /// # Errors
+    /// An [`io::Error`] if the folder cannot be written.
+    pub fn end(&self) -> io::Result<bool> {
+        if !self.is_running() {
+            return Ok(true);
+        }
+        let request = self.path(END_REQUEST);
+        fs::write(&request, "")?;
+        let deadline = Instant::now() + END;
+        while self.is_running() && Instant::now() < deadline {
+            if self.status().is_some_and(|status| status.is_used()) {
+                break;
+            }
+            thread::sleep(POLL * 10);
+        }
+        // A host that is in use must not end later because of it.
+        match fs::remove_file(&request) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(!self.is_running()),
+        }
+    }
+
+    fn start(
+        &self,
+        lock: File,
+        claim: &[(String, String)],
+        mut command: CommandLine,
+    ) -> Result<Host, KeepError> {
+        // The one that wrote them is dead: it held the lock.
+        for name in [STATE, END_REQUEST] {
+            let path = self.path(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(file_error(&path, error));
+                }
+                _ => {}
+            }
+        }
+        let state = self.path(STATE).display().to_string();
+        command
+            .argv
+            .extend([state, self.idle.as_millis().to_string()]);
+        let log = self.open_log()?;
+        let log_start = log.metadata().map_or(0, |log| log.len());
+        let started = Detached::start_unmarked(&command, Some(lock), Some(log))?;
+        let kept = Kept::of(started.id(), Some(started), claim);
+        Ok(self.as_host(kept, log_start))
+    }
+
+    fn as_host(&self, kept: Kept, log_start: u64) -> Host {
+        Host::kept(kept, &self.path(STATE), &self.path(LOG), log_start)
+    }
+
+    /// Whether the host at `address` still counts on being used: it removes its state file before it decides
+    /// to end, so a connection that was answered before is known to it.
+    fn is_current(&self, address: &Address) -> bool {
+        Address::of(&self.path(STATE)).as_ref() == Some(address)
+    }
+
+    fn try_lock(&self) -> Result<Option<File>, KeepError> {
+        let path = self.path(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|source| file_error(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(source)) => Err(file_error(&path, source)),
+        }
+    }
+
+    fn open_log(&self) -> Result<File, KeepError> {
+        let path = self.path(LOG);
+        let is_long = fs::metadata(&path).is_ok_and(|log| log.len() > LOG_LIMIT);
+        let mut options = OpenOptions::new();
+        match is_long {
+            true => options.write(true).truncate(true),
+            false => options.append(true),
+        };
+        let opened = options.create(true).mode(0o600).open(&path);
+        opened.map_err(|source| file_error(&path, source))
+    }
+
+    fn log_length(&self) -> u64 {
+        fs::metadata(self.path(LOG)).map_or(0, |log| log.len())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn unfit(&self, why: &str) -> KeepError {
+        KeepError::Unfit {
+            folder: self.folder.clone(),
+            why: why.to_owned(),
+        }
+    }
+}
+
+impl Kept {
+    fn of(id: ProcessId, started: Option<Detached>, claim: &[(String, String)]) -> Self {
+        Self {
+            id,
+            group: Group::new(id),
+            started,
+            claim: claim.to_vec(),
+            connection: Mutex::default(),
+        }
+    }
+
+    fn found(address: &Address, claim: &[(String, String)]) -> Self {
+        Self::of(identify(address.pid), None, claim)
+    }
+
+    /// Keeps the host for as long as this value lives; whether it fits.
+    pub(crate) fn hold(&self, address: &Address) -> io::Result<bool> {
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if connection.is_some() {
+            return Ok(true);
+        }
+        let mut fields = vec![field("ask", "hold")];
+        fields.extend_from_slice(&self.claim);
+        let (stream, fits) = ask(address, &fields, &mut io::sink())?;
+        *connection = Some(stream).filter(|_| fits);
+        Ok(fits)
+    }
+
+    pub(crate) fn has_exited(&self) -> bool {
+        !is_alive(self.id)
+    }
+
+    pub(crate) fn group(&self) -> Group {
+        self.group.clone()
+    }
+
+    /// How it ended. The system tells only its parent: of another command's host only the fact is known.
+    pub(crate) fn exit(&self) -> Exit {
+        let own = self.started.as_ref().and_then(|own| own.exit().ok()?);
+        own.unwrap_or(Exit::Code(1))
+    }
+}
+
+impl KeptStatus {
+    /// Whether a command has it, beside the one that asks.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.says.split_whitespace().any(|word| {
+            word.strip_prefix("users=")
+                .is_some_and(|users| users != "0")
+        })
+    }
+}
+
+/// Sends `fields` and reads the answer: the connection, which stays open, and whether it was yes.
+fn ask(
+    address: &Address,
+    fields: &[(String, String)],
+    says: &mut impl io::Write,
+) -> io::Result<(TcpStream, bool)> {
+    let stream = address.send(fields)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    let answer = copy(BufReader::new(&stream), says).map_err(io::Error::other)?;
+    let fits = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok((stream, fits))
+}
+
+fn field(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn file_error(path: &Path, source: io::Error) -> KeepError {
+    KeepError::File {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,135 @@
+//! A Spark process that outlives the command that started it (`keep_spark`): found again, replaced, ended.
+
+use std::{fs, process::Stdio};
+
+use serde_json::json;
+
+use crate::{
+    staged::{anybody, processes},
+    support::{Screen, Workspace, signal, wait_until},
+};
+
+fn workspace(keep: &str) -> Workspace {
+    let workspace = Workspace::empty();
+    workspace.write("teams.json", r#"{"default": {}, "shop": {}}"#);
+    let settings = "[workspace]\nas_of = \"2026-01-02\"\n\n[engine]\nmaster = \"local[1]\"\nkeep_spark = \"KEEP\"\nconf = { \"spark.sql.shuffle.partitions\" = \"1\" }\n";
+    workspace.write("workspace.toml", &settings.replace("KEEP", keep));
+    let query = json!({
+        "metaData": {"name": "shop.days", "outputNamespace": "shop_out", "team": "shop", "dependencies": []},
+        "query": "SELECT 1 AS id, ds FROM (SELECT explode(array('2026-01-01', '2026-01-02')) AS ds) AS d WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
+        "startPartition": "2026-01-01",
+    });
+    workspace.write("production/staging_queries/shop/days", &query.to_string());
+    workspace
+}
+
+/// As outside of continuous integration, where no process is kept.
+fn run(workspace: &Workspace, args: &[&str]) -> Screen {
+    let mut command = workspace.command(args);
+    command.env_remove("CI");
+    Screen::new(command.output().unwrap(), workspace.root())
+}
+
+/// The kept process and how many scripts it has run, as `engine status` says.
+fn status(workspace: &Workspace) -> Option<(u32, u32)> {
+    let text = run(workspace, &["engine", "status"]).expect(0).stdout;
+    let line = text.lines().find(|line| line.starts_with("Spark "))?;
+    let number = |before: &str| {
+        let start = line.find(before)? + before.len();
+        let digits = line[start..].split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    };
+    let scripts = line.split(" script").next()?.rsplit(", ").next()?;
+    Some((number("(process ")?, scripts.parse().ok()?))
+}
+
+fn hosts(workspace: &Workspace) -> usize {
+    let all = processes(workspace.root()).into_iter();
+    all.filter(|(_, line)| line.contains("SessionHost")).count()
+}
+
+const QUERY: [&str; 4] = [
+    "query",
+    "SELECT count(*) AS n FROM shop_out.shop_days",
+    "--output",
+    "csv",
+];
+
+#[test]
+fn the_next_commands_find_it() {
+    let workspace = &workspace("5m");
+    run(workspace, &["materialize", "--ds", "2026-01-01"]).expect(0);
+    let (pid, scripts) = status(workspace).unwrap();
+    assert_eq!(hosts(workspace), 1);
+    run(workspace, &["materialize"]).expect(0);
+    assert_eq!(run(workspace, &QUERY).expect(0).stdout, "n\n2\n");
+    assert_eq!(status(workspace), Some((pid, scripts + 2)));
+
+    // Commands that do without it.
+    let mut alone = QUERY.to_vec();
+    alone.push("--no-daemon");
+    assert_eq!(run(workspace, &alone).expect(0).stdout, "n\n2\n");
+    assert_eq!(workspace.run(&QUERY).expect(0).stdout, "n\n2\n");
+    assert_eq!(status(workspace), Some((pid, scripts + 2)));
+
+    // Killed hard, it is replaced; two commands at once start one.
+    signal(pid, "KILL");
+    let start = || {
+        let mut command = workspace.command(&QUERY);
+        command.env_remove("CI").stdout(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    for command in [start(), start()] {
+        let output = command.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "n\n2\n");
+    }
+    let (other, _) = status(workspace).unwrap();
+    assert_ne!(other, pid);
+    assert_eq!(hosts(workspace), 1);
+
+    // A run that is killed leaves it to others, and its script is not run on.
+    let endless = "SELECT sum(id % 7) FROM range(100000000000000)";
+    let mut command = workspace.command(&["query", endless]);
+    let mut killed = command.env_remove("CI").spawn().unwrap();
+    let line = || run(workspace, &["engine", "status"]).expect(0).stdout;
+    wait_until("the query runs", || line().contains("used by"));
+    let stop = run(workspace, &["engine", "stop"]).expect(4);
+    assert!(
+        stop.stderr.contains("a command uses Spark"),
+        "{}",
+        stop.stderr
+    );
+    signal(killed.id(), "KILL");
+    killed.wait().unwrap();
+    wait_until("the query is cancelled", || line().contains("not used"));
+    assert_eq!(status(workspace).unwrap().0, other);
+
+    assert_eq!(
+        run(workspace, &["engine", "stop"]).expect(0).stdout,
+        "stopped\n"
+    );
+    assert_eq!(line(), "nothing runs\n");
+    assert!(processes(workspace.root()).is_empty());
+    assert_eq!(
+        run(workspace, &["engine", "stop"]).expect(0).stdout,
+        "nothing runs\n"
+    );
+}
+
+#[test]
+fn it_ends_by_itself() {
+    let workspace = &workspace("3s");
+    run(workspace, &["materialize", "--ds", "2026-01-01"]).expect(0);
+    wait_until("it ends without use", || {
+        anybody(workspace.root()).is_empty()
+    });
+
+    // With its folder, even if it would stay longer.
+    workspace.edit("workspace.toml", "\"3s\"", "\"1h\"");
+    run(workspace, &["materialize"]).expect(0);
+    assert_eq!(hosts(workspace), 1);
+    fs::remove_dir_all(workspace.path(".chronon-run")).unwrap();
+    wait_until("it ends with its folder", || {
+        processes(workspace.root()).is_empty()
+    });
+}
