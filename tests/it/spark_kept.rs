@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::{
     staged::{anybody, processes},
     support::{Screen, Workspace, signal, wait_until},
+    terminal::Terminal,
 };
 
 fn workspace(keep: &str) -> Workspace {
@@ -132,4 +133,18 @@ fn it_ends_by_itself() {
     wait_until("it ends with its folder", || {
         processes(workspace.root()).is_empty()
     });
+}
+
+/// Without the key: where a person waits for the next command, and nowhere else.
+#[test]
+fn a_person_at_a_terminal_gets_one() {
+    let workspace = &workspace("5m");
+    workspace.edit("workspace.toml", "keep_spark = \"5m\"\n", "");
+    run(workspace, &["materialize", "--ds", "2026-01-01"]).expect(0);
+    assert!(anybody(workspace.root()).is_empty());
+    let mut command = workspace.command(&QUERY);
+    command.env_remove("CI");
+    Terminal::open(&command, 80).exits_with(0);
+    assert!(status(workspace).is_some());
+    run(workspace, &["engine", "stop"]).expect(0);
 }
