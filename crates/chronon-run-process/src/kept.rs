@@ -236,18 +236,7 @@ impl Keep {
 
     fn try_lock(&self) -> Result<Option<File>, KeepError> {
         let path = self.path(LOCK);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|source| file_error(&path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(source)) => Err(file_error(&path, source)),
-        }
+        try_lock(&path).map_err(|source| file_error(&path, source))
     }
 
     fn open_log(&self) -> Result<File, KeepError> {
@@ -346,6 +335,24 @@ fn ask(
     let answer = copy(BufReader::new(&stream), says).map_err(io::Error::other)?;
     let fits = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok((stream, fits))
+}
+
+/// The lock of the file at `path`, which is made if it is not there; `None` if another process has it.
+///
+/// # Errors
+/// An [`io::Error`] if the file cannot be written, or its file system has no locks.
+pub fn try_lock(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(source)) => Err(source),
+    }
 }
 
 fn field(name: &str, value: &str) -> (String, String) {

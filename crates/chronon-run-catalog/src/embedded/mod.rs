@@ -36,7 +36,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Exit, StartError, Stop, User, replace};
+use chronon_run_process::{Detached, Exit, StartError, Stop, User, replace, try_lock};
 use serde::Deserialize;
 
 pub use self::watch::Watched;
@@ -262,18 +262,7 @@ impl Embedded {
     /// The lock, unless a server lives (or another process is starting one).
     fn try_lock(&self) -> Result<Option<File>, EmbeddedError> {
         let path = self.directory.join(LOCK_FILE);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|source| file_error(&path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(source)) => Err(file_error(&path, source)),
-        }
+        try_lock(&path).map_err(|source| file_error(&path, source))
     }
 
     /// Starts the server, which inherits `lock` as its standard input.
