@@ -88,23 +88,28 @@ fn the_next_commands_find_it() {
     assert_ne!(other, pid);
     assert_eq!(hosts(workspace), 1);
 
-    // A run that is killed leaves it to others, and its script is not run on.
-    let endless = "SELECT sum(id % 7) FROM range(100000000000000)";
-    let mut command = workspace.command(&["query", endless]);
-    let mut killed = command.env_remove("CI").spawn().unwrap();
+    // In use it is not stopped. A command that is interrupted or killed takes it along.
     let line = || run(workspace, &["engine", "status"]).expect(0).stdout;
-    wait_until("the query runs", || line().contains("used by"));
-    let stop = run(workspace, &["engine", "stop"]).expect(4);
-    assert!(
-        stop.stderr.contains("a command uses Spark"),
-        "{}",
-        stop.stderr
-    );
-    signal(killed.id(), "KILL");
-    killed.wait().unwrap();
-    wait_until("the query is cancelled", || line().contains("not used"));
-    assert_eq!(status(workspace).unwrap().0, other);
+    for how in ["INT", "KILL"] {
+        let endless = "SELECT sum(id % 7) FROM range(100000000000000)";
+        let mut command = workspace.command(&["query", endless]);
+        let mut ended = command.env_remove("CI").spawn().unwrap();
+        wait_until("the query runs", || line().contains("used by"));
+        let stop = run(workspace, &["engine", "stop"]).expect(4);
+        assert!(
+            stop.stderr.contains("a command uses Spark"),
+            "{}",
+            stop.stderr
+        );
+        signal(ended.id(), how);
+        let code = ended.wait().unwrap().code();
+        assert_eq!(code, (how == "INT").then_some(130));
+        wait_until("it ends with the command", || {
+            anybody(workspace.root()).is_empty()
+        });
+    }
 
+    run(workspace, &QUERY).expect(0);
     assert_eq!(
         run(workspace, &["engine", "stop"]).expect(0).stdout,
         "stopped\n"

@@ -265,6 +265,14 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Life::Kept(kept) = &self.life {
+            kept.leave(Address::of(&self.state).as_ref());
+        }
+    }
+}
+
 /// Why a host runs no script.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {

@@ -5,17 +5,20 @@
 //!   lock lasts exactly as long as the process;
 //! - *who uses it*: every open connection counts, and the kernel closes those of a killed process. A
 //!   command holds one connection for as long as it may still ask for scripts;
+//! - *no orphan*: a command that ends in order says so before it closes its connection. One that is killed or
+//!   interrupted does not, and the host ends when no other command has it;
 //! - *its end*: it ends after [`Keep::idle`] without a connection, after a second if the file of
 //!   [`Keep::end`] is there, and at once when its state file is gone or another one's, because its folder
 //!   was removed or moved.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader},
+    io::{self, BufReader, Write as _},
     net::TcpStream,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    process,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -106,8 +109,8 @@ pub enum KeepError {
 }
 
 impl Keep {
-    /// The host of this folder; `command` makes one if none runs, and gets two more arguments: the state file,
-    /// and the idle time in milliseconds. `claim` is sent by each connection that keeps the host; one that
+    /// The host of this folder; `command` makes one if none runs, and gets three more arguments: the state file,
+    /// the idle time in milliseconds, and the id of this process. `claim` is sent by each connection that keeps the host; one that
     /// answers that it does not fit is not used.
     ///
     /// # Errors
@@ -118,6 +121,7 @@ impl Keep {
         command: &dyn Fn() -> Result<CommandLine, StartError>,
     ) -> Result<Host, KeepError> {
         let deadline = Instant::now() + START;
+        let mut silent = None;
         loop {
             fs::create_dir_all(&self.folder).map_err(|source| file_error(&self.folder, source))?;
             if let Some(lock) = self.try_lock()? {
@@ -125,12 +129,20 @@ impl Keep {
             }
             if let Some(address) = Address::of(&self.path(STATE)) {
                 let kept = Kept::found(&address, claim);
-                if kept.hold(&address).is_ok_and(|fits| fits) && self.is_current(&address) {
-                    return Ok(self.as_host(kept, self.log_length()));
-                }
-                // Perhaps it was just ending.
-                if self.is_current(&address) && !kept.has_exited() {
-                    return Err(self.unfit("it does not answer, or uses another metastore"));
+                match kept.hold(&address) {
+                    Ok(true) if self.is_current(&address) => {
+                        return Ok(self.as_host(kept, self.log_length()));
+                    }
+                    // It was just ending.
+                    Ok(true) => {}
+                    Ok(false) => return Err(self.unfit("it uses another metastore")),
+                    // A process that was killed has its lock for a moment longer.
+                    Err(_) => {
+                        let since = *silent.get_or_insert_with(Instant::now);
+                        if since.elapsed() > ANSWER {
+                            return Err(self.unfit("it does not answer"));
+                        }
+                    }
                 }
             }
             if Stop::of_process().reason().is_some() {
@@ -214,9 +226,10 @@ impl Keep {
             }
         }
         let state = self.path(STATE).display().to_string();
+        let idle = self.idle.as_millis().to_string();
         command
             .argv
-            .extend([state, self.idle.as_millis().to_string()]);
+            .extend([state, idle, process::id().to_string()]);
         let log = self.open_log()?;
         let log_start = log.metadata().map_or(0, |log| log.len());
         let started = Detached::start_unmarked(&command, Some(lock), Some(log))?;
@@ -284,10 +297,7 @@ impl Kept {
 
     /// Keeps the host for as long as this value lives; whether it fits.
     pub(crate) fn hold(&self, address: &Address) -> io::Result<bool> {
-        let mut connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self.connection();
         if connection.is_some() {
             return Ok(true);
         }
@@ -296,6 +306,32 @@ impl Kept {
         let (stream, fits) = ask(address, &fields, &mut io::sink())?;
         *connection = Some(stream).filter(|_| fits);
         Ok(fits)
+    }
+
+    /// Says that this command is over and the host may stay; not if the command is being stopped.
+    pub(crate) fn leave(&self, address: Option<&Address>) {
+        if Stop::of_process().reason().is_some() {
+            if self.started.is_some() && !self.is_held() {
+                self.group.terminate();
+            }
+            return;
+        }
+        // One that was started and not used is told, too; one that does not listen yet ends with this process.
+        let held = address.is_some_and(|address| self.hold(address).unwrap_or(false));
+        if let (true, Some(mut connection)) = (held, self.connection().take()) {
+            // If it does not arrive, the host ends.
+            let _ = connection.write_all(b"b");
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.connection().is_some()
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Option<TcpStream>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_exited(&self) -> bool {

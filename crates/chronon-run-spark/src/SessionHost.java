@@ -54,8 +54,8 @@ import org.apache.spark.sql.execution.SQLExecution;
  * Compiled at start by the Janino compiler that is among Spark's jars (so: no lambdas, no
  * generics). Arguments: the state file, which is written with the port, a token and the process id once
  * the host listens, readable by its owner only; and, of a host that outlives the command that started
- * it, how many milliseconds it stays without a connection. Without the latter it ends when its standard
- * input ends.
+ * it, how many milliseconds it stays without a connection, and the process id of that command, with which
+ * it ends if it was never used. Without these it ends when its standard input ends.
  *
  * A connection is one script. The client sends frames (a length in four bytes, then UTF-8): the
  * token, the number of fields, and each field's name and value. It is answered by frames with a
@@ -64,7 +64,9 @@ import org.apache.spark.sql.execution.SQLExecution;
  * begins, and the answer comes when its thread has left Spark.
  *
  * The field "ask" makes a connection without a script: "hold" keeps the host until it is closed, and is
- * answered by 'f' if the host uses another metastore; "status" is answered by a line about the host.
+ * answered by 'f' if the host uses another metastore; "status" is answered by a line about the host. A
+ * client that ends in order sends a byte before it closes a "hold". Without it the client was killed or
+ * interrupted, and a host that outlives its starter ends with it, as soon as no other client has it.
  */
 public class SessionHost {
     private static final String PROPERTY = "chronon.run.script";
@@ -86,6 +88,9 @@ public class SessionHost {
     /** How long there was no connection, and how long there may be none, in milliseconds. */
     private static volatile long idle;
     private static volatile long idleLimit;
+    /** Whether a client has held this host, and whether one has gone without a word. */
+    private static volatile boolean held;
+    private static volatile boolean abandoned;
 
     public static void main(String[] args) throws Exception {
         out = System.out;
@@ -104,7 +109,7 @@ public class SessionHost {
         state.announce();
         boolean kept = args.length > 1;
         Thread life = kept
-            ? new Thread(new Idle(state, Long.parseLong(args[1])), "idle")
+            ? new Thread(new Idle(state, Long.parseLong(args[1]), args[2]), "idle")
             : new Thread(new Owner(), "owner");
         life.setDaemon(true);
         life.start();
@@ -188,16 +193,19 @@ public class SessionHost {
     }
 
     /**
-     * Ends a host that outlives its starter: when it had no connection for a while, or for a second if its
-     * end is requested by a file beside its state file; and at once, whoever uses it, when its state file is
-     * gone or another host's: then its folder was removed or moved.
+     * Ends a host that outlives its starter: when it had no connection for a while, for a second if its end is
+     * requested by a file beside its state file, or at all after a client has gone without a word; and at
+     * once, whoever uses it, when its state file is gone or another host's: then its folder was removed or
+     * moved.
      */
     private static class Idle implements Runnable {
         private final State state;
         private final File endRequest;
+        private final File starter;
 
-        Idle(State state, long limit) {
+        Idle(State state, long limit, String starter) {
             this.state = state;
+            this.starter = new File("/proc", starter);
             idleLimit = limit;
             endRequest = new File(state.file.getPath() + ".end");
         }
@@ -211,7 +219,8 @@ public class SessionHost {
                     if (!state.isOurs()) {
                         Runtime.getRuntime().halt(0);
                     }
-                    if (connections(0) > 0 || base == null) {
+                    boolean left = isLeft();
+                    if (connections(0) > 0 || base == null && !left) {
                         since = System.nanoTime();
                         checked = false;
                         idle = 0L;
@@ -220,14 +229,14 @@ public class SessionHost {
                     idle = (System.nanoTime() - since) / 1000000L;
                     boolean full = !checked && idle > 2000L && isFull();
                     checked = checked || idle > 2000L;
-                    if (!full && idle < (endRequest.exists() ? Math.min(idleLimit, 1000L) : idleLimit)) {
+                    if (!full && !left && idle < (endRequest.exists() ? Math.min(idleLimit, 1000L) : idleLimit)) {
                         continue;
                     }
                     // A client believes in its connection only if the state file is still there
                     // afterwards: so remove it first, then look once more.
                     state.file.delete();
                     if (connections(0) == 0) {
-                        System.exit(0);
+                        end();
                     }
                     state.announce();
                 }
@@ -238,6 +247,19 @@ public class SessionHost {
             }
         }
 
+        /** In order, but not for longer than a while: Spark may be in the middle of its start. */
+        private static void end() {
+            Thread halting = new Thread(new Halting(), "halting");
+            halting.setDaemon(true);
+            halting.start();
+            System.exit(0);
+        }
+
+        /** Whether a client has gone without a word, be it before the first use. */
+        private boolean isLeft() {
+            return abandoned || !held && starter.getParentFile().exists() && !starter.exists();
+        }
+
         /** Whether most of the memory is used by what scripts have left behind: a new host is better then. */
         private static boolean isFull() {
             Runtime runtime = Runtime.getRuntime();
@@ -246,6 +268,15 @@ public class SessionHost {
             }
             System.gc();
             return runtime.totalMemory() - runtime.freeMemory() > runtime.maxMemory() / 10 * 6;
+        }
+    }
+
+    private static class Halting implements Runnable {
+        public void run() {
+            for (int i = 0; i < 100; i++) {
+                pause();
+            }
+            Runtime.getRuntime().halt(0);
         }
     }
 
@@ -505,9 +536,13 @@ public class SessionHost {
             if (metastore != null && !metastore.equals(field("metastore")) && field("metastore").length() > 0) {
                 return false;
             }
+            held = true;
             frame('k', new byte[0], 0, 0);
-            while (in.read() >= 0) {
-                continue;
+            boolean inOrder = false;
+            try {
+                inOrder = in.read() >= 0 && in.read() < 0;
+            } finally {
+                abandoned = abandoned || !inOrder;
             }
             return true;
         }
