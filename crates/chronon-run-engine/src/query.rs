@@ -206,12 +206,26 @@ pub fn parse_text(log: &str) -> Option<(Vec<String>, Vec<Vec<String>>)> {
         .filter(|line| !is_talk(line))
         .map(|line| fields(line));
     let columns = rows.next()?;
-    let padded = rows.map(|mut row| {
+    let rows: Vec<Vec<String>> = rows.collect();
+    let columns = printed(columns, &rows);
+    let padded = rows.into_iter().map(|mut row| {
         row.resize(columns.len().max(1), String::new());
         row
     });
     let rows = padded.collect();
     Some((columns, rows))
+}
+
+/// The columns that are printed: of `SHOW TABLES` and `SHOW VIEWS` Spark prints the names alone, below a
+/// header of three.
+fn printed(columns: Vec<String>, rows: &[Vec<String>]) -> Vec<String> {
+    let is_name = |name: &&String| ["tableName", "viewName"].contains(&name.as_str());
+    match columns.iter().find(is_name) {
+        Some(name) if columns.len() == 3 && rows.iter().all(|row| row.len() == 1) => {
+            vec![name.clone()]
+        }
+        _ => columns,
+    }
 }
 
 /// `DESCRIBE` pads its fields.
@@ -306,5 +320,13 @@ mod tests {
         assert_eq!(columns, ["col_name", "data_type", "comment"]);
         assert_eq!(rows, [["listing_id", "string", ""]]);
         assert_eq!(parse_text("chronon-run-text-begin\n"), None);
+    }
+
+    #[test]
+    fn names_of_tables_are_below_their_own_column() {
+        let log = "chronon-run-text-begin\nnamespace\ttableName\tisTemporary\na\nb\nchronon_run_text_end\n";
+        let (columns, rows) = parse_text(log).unwrap();
+        assert_eq!(columns, ["tableName"]);
+        assert_eq!(rows, [["a"], ["b"]]);
     }
 }
