@@ -34,6 +34,7 @@ use crate::{
         driver::{self, Driver},
         driver_work::DriverWork,
         hosts::SharedSpark,
+        keeping::end_kept,
         kv::{self, WithKv},
         spark_sql::SparkSql,
         sql_work::SqlWork,
@@ -215,8 +216,9 @@ impl<'a> Running<'a> {
         let sql = SparkSql::new(workspace, self.warehouse)?;
         jars::refuse_unfit(workspace, sql.spark())?;
         if self.context.uses_driver() {
-            // The seeds are loaded, and the Driver's jobs have JVMs of their own.
+            // The seeds are loaded, and the Driver's jobs have JVMs of their own, which need the memory.
             self.warehouse.hosts().end();
+            end_kept(workspace)?;
             driver::prepare_databases(self.context, self.warehouse, plan)?;
         }
         let shared = sql.shared(workspace)?;
