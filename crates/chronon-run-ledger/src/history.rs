@@ -57,6 +57,14 @@ pub struct RunRecord {
     pub skipped: u32,
 }
 
+impl RunRecord {
+    /// The steps of which nothing more is to come.
+    #[must_use]
+    pub fn over(&self) -> u32 {
+        self.succeeded + self.failed + self.interrupted + self.skipped
+    }
+}
+
 /// One step of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct StepRecord {

@@ -77,8 +77,8 @@ pub struct KeptStatus {
     pub since: Option<SystemTime>,
     /// What it uses of the machine.
     pub usage: Option<Usage>,
-    /// What it says about itself; empty if it does not answer.
-    pub says: String,
+    /// What it says about itself, as words `name=number`; empty if it does not answer.
+    says: String,
 }
 
 /// Why there is no kept host.
@@ -164,8 +164,7 @@ impl Keep {
     /// Whether a host runs in this folder, or is being started.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        File::open(self.path(LOCK))
-            .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+        is_locked(&self.path(LOCK))
     }
 
     /// What runs in this folder; `None` if nothing does.
@@ -197,7 +196,7 @@ impl Keep {
         fs::write(&request, "")?;
         let deadline = Instant::now() + END;
         while self.is_running() && Instant::now() < deadline {
-            if self.status().is_some_and(|status| status.is_used()) {
+            if self.status().is_some_and(|status| status.users() > Some(0)) {
                 break;
             }
             thread::sleep(POLL * 10);
@@ -350,13 +349,18 @@ impl Kept {
 }
 
 impl KeptStatus {
-    /// Whether a command has it, beside the one that asks.
+    /// A figure that it says, by its name.
     #[must_use]
-    pub fn is_used(&self) -> bool {
-        self.says.split_whitespace().any(|word| {
-            word.strip_prefix("users=")
-                .is_some_and(|users| users != "0")
-        })
+    pub fn figure(&self, name: &str) -> Option<u64> {
+        let mut words = self.says.split_whitespace();
+        let number = words.find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
+        number.parse().ok()
+    }
+
+    /// How many connections keep it; `None` if it does not answer.
+    #[must_use]
+    pub fn users(&self) -> Option<u64> {
+        self.figure("users")
     }
 }
 
@@ -371,6 +375,12 @@ fn ask(
     let answer = copy(BufReader::new(&stream), says).map_err(io::Error::other)?;
     let fits = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
     Ok((stream, fits))
+}
+
+/// Whether another process has the lock of the file at `path`.
+#[must_use]
+pub fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
 /// The lock of the file at `path`, which is made if it is not there; `None` if another process has it.

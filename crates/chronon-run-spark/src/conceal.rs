@@ -19,7 +19,7 @@ use chronon_run_core::{
     secret::{holds_secret, mask_text},
 };
 
-use super::command::quote;
+use super::{Spark, command::quote};
 use crate::maven::bytes_sha256;
 
 /// How the files are called.
@@ -42,6 +42,18 @@ pub struct Place<'a> {
     pub spark_home: &'a Path,
     /// The feature version of its Java.
     pub java: u32,
+}
+
+impl<'a> Place<'a> {
+    /// For what is started with this Spark.
+    #[must_use]
+    pub fn of(spark: &'a Spark, folder: &'a Path) -> Self {
+        Self {
+            folder,
+            spark_home: &spark.spark.home,
+            java: spark.java.major,
+        }
+    }
 }
 
 /// The same command without secrets among its arguments. Without secrets it is as it was.
@@ -78,9 +90,7 @@ pub fn conceal(
     }
     let properties = take_properties(&mut command);
     if !properties.is_empty() {
-        let conf_dir = value(&command, "SPARK_CONF_DIR").filter(|folder| !folder.is_empty());
-        let conf_dir = conf_dir.map_or_else(|| place.spark_home.join("conf"), PathBuf::from);
-        let mut text = defaults(&conf_dir)?;
+        let mut text = defaults(place.spark_home, value(&command, "SPARK_CONF_DIR"))?;
         text.extend(properties_text(&properties).into_bytes());
         let path = write(place.folder, "properties", &text)?;
         let at = 1.min(command.argv.len());
@@ -290,8 +300,14 @@ fn escape(text: &str, is_name: bool, to: &mut String) {
     }
 }
 
-/// `spark-defaults.conf`, if there is one, with an end of its last line.
-fn defaults(conf_dir: &Path) -> io::Result<Vec<u8>> {
+/// `spark-defaults.conf`, if there is one, with an end of its last line. `conf_dir` is `SPARK_CONF_DIR`; without
+/// it the folder `conf` of `spark_home` counts.
+///
+/// # Errors
+/// There is one that cannot be read.
+pub fn defaults(spark_home: &Path, conf_dir: Option<String>) -> io::Result<Vec<u8>> {
+    let conf_dir = conf_dir.filter(|folder| !folder.is_empty());
+    let conf_dir = conf_dir.map_or_else(|| spark_home.join("conf"), PathBuf::from);
     let path = conf_dir.join("spark-defaults.conf");
     match fs::read(&path) {
         Ok(mut text) => {

@@ -155,6 +155,15 @@ impl Found {
         spark.map_or(SPARK_VERSION, |spark| &spark.version)
     }
 
+    /// Both, if both are there.
+    #[must_use]
+    pub fn complete(self) -> Option<Spark> {
+        Some(Spark {
+            spark: self.spark?,
+            java: self.java?,
+        })
+    }
+
     /// What has to be downloaded, with its size in bytes.
     #[must_use]
     pub fn downloads(&self) -> Vec<(&'static str, u64)> {

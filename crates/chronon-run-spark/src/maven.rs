@@ -300,8 +300,7 @@ pub fn text_sha256(text: &str) -> String {
 }
 
 /// The SHA-256 of bytes in hexadecimal digits.
-#[must_use]
-pub fn bytes_sha256(bytes: &[u8]) -> String {
+pub(crate) fn bytes_sha256(bytes: &[u8]) -> String {
     let digits = Sha256::digest(bytes);
     digits.iter().map(|byte| format!("{byte:02x}")).collect()
 }

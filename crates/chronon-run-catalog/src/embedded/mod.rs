@@ -36,7 +36,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Exit, StartError, Stop, User, replace, try_lock};
+use chronon_run_process::{Detached, Exit, StartError, Stop, User, is_locked, replace, try_lock};
 use serde::Deserialize;
 
 pub use self::watch::Watched;
@@ -466,8 +466,7 @@ impl Embedded {
 /// Whether a server has this directory now, or is being started.
 #[must_use]
 pub fn is_running(directory: &Path) -> bool {
-    File::open(directory.join(LOCK_FILE))
-        .is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+    is_locked(&directory.join(LOCK_FILE))
 }
 
 /// Whether this user may start or join the metastore of this directory. The server refuses other users

@@ -52,10 +52,7 @@ impl Table {
         asset: &Asset,
         days: &RangeSet,
     ) -> Result<Self, Failure> {
-        let target = Target {
-            table: asset.table.clone(),
-            asset: Some(asset.id.clone()),
-        };
+        let target = Target::filled_by(asset);
         let name = asset.id.to_string();
         let storage = rows::storage(context, warehouse, &target, &name)?;
         let mut conditions = Vec::new();

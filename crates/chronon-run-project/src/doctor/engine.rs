@@ -40,11 +40,7 @@ pub(super) fn of_engine(
     if let Some(unfit) = found.unfit_text() {
         checks.push(Check::info(SECTION, "not used", unfit));
     }
-    if let (Some(spark), Some(java)) = (&found.spark, &found.java) {
-        let spark = Spark {
-            spark: spark.clone(),
-            java: java.clone(),
-        };
+    if let Some(spark) = found.clone().complete() {
         checks.extend(files(workspace, &spark));
     }
     checks.extend(of_cache(workspace));

@@ -286,10 +286,7 @@ impl<'a> Table<'a> {
         warehouse: &CatalogSession,
         asset: &'a Asset,
     ) -> Result<Self, Failure> {
-        let target = Target {
-            table: asset.table.clone(),
-            asset: Some(asset.id.clone()),
-        };
+        let target = Target::filled_by(asset);
         let name = asset.id.to_string();
         let storage = rows::storage(context, warehouse, &target, &name)?;
         Ok(Self {

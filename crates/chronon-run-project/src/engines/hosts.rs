@@ -11,7 +11,10 @@ use std::{
 
 use chronon_run_core::CommandLine;
 use chronon_run_process::{Host, Keep, KeepError, StartError, Watchdog};
-use chronon_run_spark::conceal::{Place, conceal, forget};
+use chronon_run_spark::{
+    Spark,
+    conceal::{Place, conceal, forget},
+};
 
 use crate::{loading::project::own_program, options, output::note};
 
@@ -41,15 +44,13 @@ struct Entry {
 pub struct SharedSpark {
     /// What tells hosts apart.
     pub key: String,
-    /// The command with its secrets, but for its last argument: the file in which the host says where it
-    /// listens.
+    /// The command with its secrets, but for its last arguments: the file in which the host says where it
+    /// listens, and what makes it stay.
     pub command: CommandLine,
     /// Where its files are.
     pub folder: PathBuf,
-    /// `$SPARK_HOME`.
-    pub spark_home: PathBuf,
-    /// The feature version of its Java.
-    pub java: u32,
+    /// What runs it.
+    pub spark: Spark,
     /// What the watchdog gives it between TERM and KILL.
     pub grace: Duration,
     /// Where and how long it is kept; `None` if it ends with this process.
@@ -61,11 +62,7 @@ pub struct SharedSpark {
 impl SharedSpark {
     /// The command without secrets among its arguments.
     fn concealed(&self) -> Result<CommandLine, StartError> {
-        let place = Place {
-            folder: &self.folder,
-            spark_home: &self.spark_home,
-            java: self.java,
-        };
+        let place = Place::of(&self.spark, &self.folder);
         conceal(self.command.clone(), place, |name| env::var(name).ok()).map_err(not_started)
     }
 }
@@ -115,7 +112,7 @@ impl Hosts {
 
 /// The kept host, which is started if none runs.
 fn find_or_keep(keep: &Keep, spark: &SharedSpark) -> Result<Entry, KeepError> {
-    let claim: Vec<_> = [("metastore".to_owned(), spark.metastore.clone())].into();
+    let claim = [("metastore".to_owned(), spark.metastore.clone())];
     let start = || {
         // Nothing reads what an earlier process of this folder has left.
         forget(&spark.folder);

@@ -6,10 +6,11 @@ use std::{
     io::{self, IsTerminal},
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use chronon_run_catalog::embedded;
+use chronon_run_core::epoch_millis;
 use chronon_run_process::{Keep, KeptStatus};
 use chronon_run_report::{ago, count, duration, size};
 use chronon_run_workspace::{Catalog, Engine, Workspace};
@@ -108,7 +109,7 @@ pub fn described(workspace: &Workspace) -> String {
     let mut text = String::new();
     for keep in kept(workspace) {
         if let Some(status) = keep.status() {
-            text += &of_spark(&status);
+            text += &of_spark(&keep, &status);
         }
     }
     let directory = metastore_directory(workspace);
@@ -125,43 +126,31 @@ pub fn described(workspace: &Workspace) -> String {
     }
 }
 
-fn of_spark(status: &KeptStatus) -> String {
-    let said = |name: &str| {
-        let mut words = status.says.split_whitespace();
-        words.find_map(|word| {
-            word.strip_prefix(name)?
-                .strip_prefix('=')?
-                .parse::<u64>()
-                .ok()
-        })
-    };
+fn of_spark(keep: &Keep, status: &KeptStatus) -> String {
     let pid = status.process.pid;
-    let Some(users) = said("users") else {
+    let Some(users) = status.users() else {
+        let log = keep.log();
         return format!(
-            "Spark (process {pid}): does not answer; its log is beside its state file\n"
+            "Spark (process {pid}): does not answer; its log is {}\n",
+            log.display()
         );
     };
-    let since = status.since.and_then(|since| {
-        let since = since.duration_since(UNIX_EPOCH).ok()?;
-        Some(format!(
-            ", started {}",
-            ago(now_millis(), i64::try_from(since.as_millis()).ok()?)
-        ))
-    });
-    let doing = match (users, said("idle"), said("limit")) {
+    let since = status
+        .since
+        .map(|since| format!(", started {}", ago(now_millis(), epoch_millis(since))));
+    let doing = match (users, status.figure("idle"), status.figure("limit")) {
         (0, Some(idle), Some(limit)) => {
             format!("not used, ends in {}", duration(limit.saturating_sub(idle)))
         }
         _ => format!("used by {}", count(users, "connection")),
     };
-    let heap = said("heap").unwrap_or_default();
-    let most = said("most").unwrap_or_default();
-    let scripts = count(said("scripts").unwrap_or_default(), "script");
+    let figure = |name| status.figure(name).unwrap_or_default();
     format!(
-        "Spark (process {pid}): {doing}{}, {scripts} so far, {} of {} of memory used\n",
+        "Spark (process {pid}): {doing}{}, {} so far, {} of {} of memory used\n",
         since.unwrap_or_default(),
-        size(heap),
-        size(most),
+        count(figure("scripts"), "script"),
+        size(figure("heap")),
+        size(figure("most")),
     )
 }
 

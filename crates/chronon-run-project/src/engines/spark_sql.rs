@@ -1,7 +1,7 @@
 //! How this workspace starts Spark SQL: the one place that puts its settings together.
 
 use std::{
-    env, fs, io,
+    env, io,
     path::{Path, PathBuf},
 };
 
@@ -11,9 +11,9 @@ use chronon_run_spark::{
     InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{Length, SqlJobs},
-    conceal::{Place, conceal},
+    conceal::{Place, conceal, defaults},
     host,
-    maven::bytes_sha256,
+    maven::text_sha256,
 };
 use chronon_run_workspace::{Engine, FastStart, Workspace};
 
@@ -124,11 +124,7 @@ impl<'a> SparkSql<'a> {
     /// A command line of this workspace as it is started: its secrets are in files of the scratch folder
     /// that only the user can read, not among its arguments.
     pub fn concealed(&self, command: CommandLine) -> io::Result<CommandLine> {
-        let place = Place {
-            folder: &self.jvm.scratch,
-            spark_home: &self.spark.spark.home,
-            java: self.spark.java.major,
-        };
+        let place = Place::of(&self.spark, &self.jvm.scratch);
         conceal(command, place, |name| env::var(name).ok())
     }
 
@@ -164,8 +160,7 @@ impl<'a> SparkSql<'a> {
             key: command.to_string(),
             command,
             folder: jvm.scratch.clone(),
-            spark_home: self.spark.spark.home.clone(),
-            java: self.spark.java.major,
+            spark: self.spark.clone(),
             grace: workspace.run.grace,
             keep,
             metastore: self.uri.to_owned(),
@@ -203,18 +198,14 @@ impl<'a> SparkSql<'a> {
             .collect();
         env.sort();
         let user = User::current().uid;
-        let defaults = self.spark_defaults();
-        let text = format!("{user}\n{}\n{command}\n{env:?}\n{defaults:?}", host::SOURCE);
-        let mut name = bytes_sha256(text.as_bytes());
+        // One that cannot be read is reported by Spark.
+        let defaults = defaults(&self.spark.spark.home, env::var("SPARK_CONF_DIR").ok());
+        let defaults = defaults.unwrap_or_default();
+        let defaults = String::from_utf8_lossy(&defaults);
+        let text = format!("{user}\n{}\n{command}\n{env:?}\n{defaults}", host::SOURCE);
+        let mut name = text_sha256(&text);
         name.truncate(NAME);
         name
-    }
-
-    /// What Spark's own configuration file says.
-    fn spark_defaults(&self) -> Option<Vec<u8>> {
-        let folder = env::var_os("SPARK_CONF_DIR").map(PathBuf::from);
-        let folder = folder.unwrap_or_else(|| self.spark.spark.home.join("conf"));
-        fs::read(folder.join("spark-defaults.conf")).ok()
     }
 
     fn jobs<'b>(&'b self, conf: &'b [(String, String)]) -> SqlJobs<'b> {

@@ -19,15 +19,13 @@ use crate::{
 
 /// Sources that neither a conf nor a seed fills and that the catalog does not have, and what will be waited
 /// for in vain.
-pub(super) fn missing(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
+pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diagnostic> {
     let sources: Tables = context.graph.sources();
-    let warehouse = CatalogSession::look(&context.workspace);
-    let found = warehouse.and_then(|warehouse| list(context, &warehouse, &sources));
-    let (snapshot, bases) = match found {
+    let (snapshot, bases) = match list(context, warehouse, &sources) {
         Ok(found) => found,
         Err(failure) => {
-            note(&format!("the inputs are not checked: {}", failure.text()));
-            return Ok(Vec::new());
+            tell_unchecked(&failure);
+            return Vec::new();
         }
     };
     let readers = Readers::of(context);
@@ -52,12 +50,17 @@ pub(super) fn missing(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
         let finding = readers.finding("no-such-partition", &unmet.table, &unmet.text)?;
         Some(finding.hint(unmet.hint))
     });
-    Ok(missing
+    missing
         .chain(without_days)
         .chain(in_vain)
         .chain(undated_view_findings(&graph, &readers))
         .chain(only_existence(context, &graph, &snapshot))
-        .collect())
+        .collect()
+}
+
+/// Says that the catalog is out of reach.
+pub(super) fn tell_unchecked(failure: &Failure) {
+    note(&format!("the inputs are not checked: {}", failure.text()));
 }
 
 /// Views of which no table behind has days.

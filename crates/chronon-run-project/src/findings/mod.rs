@@ -11,7 +11,10 @@ use chronon_run_workspace::Catalog;
 use crate::{
     engines::{analyzing, checking},
     failure::Failure,
-    listing::{leases, session::spark_environment},
+    listing::{
+        leases,
+        session::{CatalogSession, spark_environment},
+    },
     loading::{compiling, days, iso_macros, jars, project::Project, seed_days},
     options::SelectArgs,
     runs::sampling,
@@ -37,10 +40,14 @@ pub fn all(
     scope: &Scope<'_>,
 ) -> Result<Vec<Diagnostic>, Failure> {
     let mut findings = found;
-    if !scope.offline {
-        findings.extend(inputs::missing(context)?);
-        findings.extend(tables::differing_columns(context)?);
-        findings.extend(tables::times_not_joined(context)?);
+    let warehouse = match scope.offline {
+        true => None,
+        false => look(context)?,
+    };
+    if let Some(warehouse) = &warehouse {
+        findings.extend(inputs::missing(context, warehouse));
+        findings.extend(tables::differing_columns(context, warehouse)?);
+        findings.extend(tables::times_not_joined(context, warehouse));
     }
     findings.extend(compiling::stale(&context.workspace));
     findings.extend(seed_days::findings(context));
@@ -49,8 +56,8 @@ pub fn all(
     findings.extend(local_locks(context));
     findings.extend(days::finding(context));
     findings.extend(checking::findings(context));
-    if !scope.offline && !context.workspace.checks.is_empty() {
-        findings.extend(tables::unknown_columns(context));
+    if let Some(warehouse) = &warehouse {
+        findings.extend(checking::unknown_columns(context, warehouse));
     }
     findings.extend(bad_schedules(context));
     if scope.sample {
@@ -64,11 +71,24 @@ pub fn all(
     Ok(findings)
 }
 
+/// The catalog; `None` if it is out of reach, which is said.
+fn look(context: &Project) -> Result<Option<CatalogSession>, Failure> {
+    match CatalogSession::look(&context.workspace) {
+        Ok(warehouse) => Ok(Some(warehouse)),
+        Err(failure) => {
+            inputs::tell_unchecked(&failure);
+            match tables::finals_of_driver(context).is_empty() {
+                true => Ok(None),
+                false => Err(failure),
+            }
+        }
+    }
+}
+
 /// The Spark that would run jobs, if one is found without installing it.
 fn known_spark(context: &Project) -> Option<Spark> {
     let found = spark::find(&spark_environment(Some(&context.workspace))).ok()?;
-    let (spark, java) = (found.spark?, found.java?);
-    Some(Spark { spark, java })
+    found.complete()
 }
 
 /// That other checkouts and hosts may write the same tables at the same time.

@@ -7,34 +7,25 @@ use chronon_run_export::{fate_text, times_text};
 use chronon_run_plan::{AssetColumns, AssetIndex, History, PlanInput, times_seen};
 
 use crate::{
-    engines::checking,
     failure::Failure,
     listing::{left_times, session::CatalogSession},
     loading::project::Project,
     planning::columns,
 };
 
-/// Columns that data checks name and that existing tables do not have.
-pub(super) fn unknown_columns(context: &Project) -> Vec<Diagnostic> {
-    // That the catalog is out of reach was said already.
-    let warehouse = CatalogSession::look(&context.workspace).ok();
-    warehouse.map_or_else(Vec::new, |warehouse| {
-        checking::unknown_columns(context, &warehouse)
-    })
-}
-
 /// Existing tables whose columns differ from those of their confs.
-pub(super) fn differing_columns(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
+pub(super) fn differing_columns(
+    context: &Project,
+    warehouse: &CatalogSession,
+) -> Result<Vec<Diagnostic>, Failure> {
     let offline = (0..context.graph.assets.len())
         .filter(|&index| context.graph.assets[index].id.step.is_offline_table());
     let offline: BTreeSet<usize> = offline
         .filter(|&index| !context.has_errors(index))
         .collect();
-    let warehouse = CatalogSession::look(&context.workspace);
     let tables = context.graph.tables_of(&offline);
     // That it is out of reach was said already.
-    let snapshot = warehouse.and_then(|found| found.snapshot(&context.workspace, &tables));
-    let Ok(snapshot) = snapshot else {
+    let Ok(snapshot) = warehouse.snapshot(&context.workspace, &tables) else {
         return Ok(Vec::new());
     };
     let day = context.as_of(None)?;
@@ -55,28 +46,23 @@ pub(super) fn differing_columns(context: &Project) -> Result<Vec<Diagnostic>, Fa
 
 /// Modular joins whose early and late left rows the Driver leaves without SNAPSHOT features, as far as
 /// partitions show such rows.
-pub(super) fn times_not_joined(context: &Project) -> Result<Vec<Diagnostic>, Failure> {
-    let assets = context.graph.assets.iter().enumerate();
-    let finals: BTreeSet<AssetIndex> = assets
-        .filter(|(_, asset)| asset.id.step == AssetKind::Final)
-        .map(|(index, _)| index)
-        .collect();
-    if !context.uses_driver() || finals.is_empty() {
-        return Ok(Vec::new());
+pub(super) fn times_not_joined(context: &Project, warehouse: &CatalogSession) -> Vec<Diagnostic> {
+    let finals = finals_of_driver(context);
+    if finals.is_empty() {
+        return Vec::new();
     }
-    let warehouse = CatalogSession::look(&context.workspace)?;
     let mut tables = context.graph.tables_of(&finals);
     for (table, columns) in context.graph.sources() {
         tables.entry(table).or_default().extend(columns);
     }
     let Ok(snapshot) = warehouse.snapshot(&context.workspace, &tables) else {
         // That the catalog is out of reach was noted with the inputs.
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let mut ledger = context.existing_ledger();
     let (graph, known) = (&context.graph, ledger.as_mut());
     let history = History {
-        left_times: left_times::read(context, graph, &snapshot, &finals, &warehouse, known),
+        left_times: left_times::read(context, graph, &snapshot, &finals, warehouse, known),
         ..History::default()
     };
     let nothing = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -97,5 +83,17 @@ pub(super) fn times_not_joined(context: &Project) -> Result<Vec<Diagnostic>, Fai
         let finding = Diagnostic::warning("times-not-joined", message).at(Location::file(path));
         Some(finding.hint("set join_flow = \"whole\" for it in an [[override]] of workspace.toml"))
     };
-    Ok(finals.iter().filter_map(finding).collect())
+    finals.iter().filter_map(finding).collect()
+}
+
+/// The last steps of modular joins that the Driver fills.
+pub(super) fn finals_of_driver(context: &Project) -> BTreeSet<AssetIndex> {
+    if !context.uses_driver() {
+        return BTreeSet::new();
+    }
+    let assets = context.graph.assets.iter().enumerate();
+    assets
+        .filter(|(_, asset)| asset.id.step == AssetKind::Final)
+        .map(|(index, _)| index)
+        .collect()
 }

@@ -353,10 +353,7 @@ impl CatalogSession {
     pub fn known_spark(&self, workspace: &Workspace) -> Option<Spark> {
         self.spark.clone().or_else(|| {
             let found = spark::find(&spark_environment(Some(workspace))).ok()?;
-            Some(Spark {
-                spark: found.spark?,
-                java: found.java?,
-            })
+            found.complete()
         })
     }
 
@@ -478,9 +475,9 @@ pub fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
 fn installed_spark(workspace: &Workspace) -> Result<Spark, Failure> {
     let found = spark::find(&spark_environment(Some(workspace))).map_err(Failure::setup)?;
     let missing = downloads(&found);
-    match (found.spark, found.java) {
-        (Some(spark), Some(java)) => supply::verified(workspace, Spark { spark, java }),
-        _ => Err(Failure::hinted(
+    match found.complete() {
+        Some(spark) => supply::verified(workspace, spark),
+        None => Err(Failure::hinted(
             format!(
                 "the tables of this workspace are in its own metastore, which cannot be read without {missing}"
             ),

@@ -447,6 +447,19 @@ pub fn now_millis() -> i64 {
     epoch_millis(SystemTime::now())
 }
 
+/// The workspace around here.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn required_workspace() -> Result<Workspace, Failure> {
+    workspace()?.ok_or_else(|| {
+        Failure::hinted(
+            "there is no workspace.toml here or above",
+            "`-C DIR` runs in another folder",
+        )
+    })
+}
+
 /// The workspace around here, if there is one: it may name a Spark.
 pub fn workspace() -> Result<Option<Workspace>, Failure> {
     let Some(file) = Workspace::find(&std::env::current_dir()?) else {

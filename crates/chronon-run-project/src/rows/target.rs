@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chronon_run_core::{AssetId, AssetKind, Column, TableInfo, TableName};
+use chronon_run_plan::Asset;
 use chronon_run_rows::nearest;
 
 use crate::{failure::Failure, loading::project::Project, options::SelectArgs};
@@ -55,10 +56,15 @@ impl Target {
                 "`chronon-run ls` lists the assets and their tables",
             ));
         }
-        Ok(Self {
+        Ok(Self::filled_by(asset))
+    }
+
+    /// The table of an asset that has one.
+    pub fn filled_by(asset: &Asset) -> Self {
+        Self {
             table: asset.table.clone(),
             asset: Some(asset.id.clone()),
-        })
+        }
     }
 
     /// The partition column that holds the day.

@@ -276,10 +276,9 @@ pub fn builder_main() -> Result<(), Failure> {
     let deadline = Deadline::after(BACKGROUND_LIMIT);
     let workspace = context::workspace()?;
     let found = spark::find(&spark_environment(workspace.as_ref())).map_err(Failure::setup)?;
-    let (Some(spark), Some(java)) = (found.spark, found.java) else {
+    let Some(spark) = found.complete() else {
         return Ok(());
     };
-    let spark = Spark { spark, java };
     let Some(cache) = spark_environment(None).cache else {
         return Ok(());
     };

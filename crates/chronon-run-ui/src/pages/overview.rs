@@ -96,7 +96,7 @@ fn tiles(all: &[Known<'_>], running: &Running, links: Links) -> Markup {
 fn now(frame: &Frame<'_>, running: &Running) -> Markup {
     html! {
         @for run in &running.runs {
-            @let over = run.record.succeeded + run.record.failed + run.record.interrupted + run.record.skipped;
+            @let over = run.record.over();
             div.card.now {
                 h2 { "Running now: " a href=(frame.links.run(&run.record.run)) { (run.record.run) } }
                 p { (over) " of " (count(run.record.steps.into(), "step")) " over, " (run.record.failed) " failed, for " (took(&run.record, frame.now)) }

@@ -77,7 +77,7 @@ fn chosen<'r>(run: &'r RunDetail, wanted: &Wanted) -> Option<&'r StepRecord> {
 fn head(frame: &Frame<'_>, run: &RunDetail) -> Markup {
     let record = &run.record;
     let filled: u64 = run.steps.iter().map(|step| step.filled.days()).sum();
-    let over = record.succeeded + record.failed + record.interrupted + record.skipped;
+    let over = record.over();
     html! {
         p.facts {
             (run_badge(record)) " "

@@ -17,18 +17,13 @@ use chronon_run_project::{
     output::{agreed, note, print},
 };
 use chronon_run_report::size;
-use chronon_run_spark as spark;
+use chronon_run_spark::{self as spark, Found};
 use chronon_run_workspace::{CleanError, Entry, Inventory, StateFolder, Workspace};
 
 use crate::cli::CleanArgs;
 
 pub(crate) fn run(args: &CleanArgs) -> Result<(), Failure> {
-    let workspace = context::workspace()?.ok_or_else(|| {
-        Failure::hinted(
-            "there is no workspace.toml here or above",
-            "`-C DIR` runs in another folder",
-        )
-    })?;
+    let workspace = context::required_workspace()?;
     // A copied workspace gets a state of its own first.
     state::settle(&workspace)?;
     let folder = StateFolder::new(&workspace.state_dir, &workspace.root);
@@ -157,10 +152,7 @@ fn end_survivors(workspace: &Workspace) -> Result<(), Failure> {
         Some(workspace),
     ))
     .ok();
-    let spark = found.and_then(|found| {
-        let (spark, java) = (found.spark?, found.java?);
-        Some(spark::Spark { spark, java })
-    });
+    let spark = found.and_then(Found::complete);
     let applications = Applications::of(workspace, spark.as_ref())?;
     let mut end = |attempt: &AttemptRecord| applications.end_abandoned(attempt);
     let mut ledger = Ledger::open(&path);

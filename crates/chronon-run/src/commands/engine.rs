@@ -7,11 +7,16 @@ use chronon_run_project::{
     engines::keeping,
     failure::Failure,
     listing::session::{install_spark, spark_environment},
-    loading::{installing::Installing, jars, project::workspace, supply},
+    loading::{
+        installing::Installing,
+        jars,
+        project::{required_workspace, workspace},
+        supply,
+    },
     output::{note, print, show},
     runs::archives::{self, Purpose, archive},
 };
-use chronon_run_spark::{self as spark, Environment, Java, Origin, Spark, SparkHome, manifest};
+use chronon_run_spark::{self as spark, Environment, Origin, Spark, manifest};
 use chronon_run_workspace::Workspace;
 
 use crate::cli::{EngineCommand, Installable};
@@ -39,11 +44,11 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
                 }
             }
         }
-        EngineCommand::Status => print(&keeping::described(&required(workspace)?)),
-        EngineCommand::Stop => print(keeping::stop(&required(workspace)?)?),
+        EngineCommand::Status => print(&keeping::described(&required_workspace()?)),
+        EngineCommand::Stop => print(keeping::stop(&required_workspace()?)?),
         EngineCommand::Verify => {
             let found = spark::find(&environment).map_err(Failure::setup)?;
-            verify(workspace.as_ref(), found.spark.zip(found.java))
+            verify(workspace.as_ref(), found.complete().as_ref())
         }
         EngineCommand::Install {
             what: Installable::Spark,
@@ -67,8 +72,7 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
             ..
         } => {
             let found = spark::find(&environment).map_err(Failure::setup)?;
-            let spark = found.spark.zip(found.java);
-            let spark = spark.map(|(spark, java)| Spark { spark, java });
+            let spark = found.complete();
             let named = workspace.as_ref().map(jars::named).unwrap_or_default();
             jars::install(
                 workspace.as_ref(),
@@ -80,21 +84,11 @@ pub(crate) fn run(command: &EngineCommand) -> Result<(), Failure> {
     }
 }
 
-fn required(workspace: Option<Workspace>) -> Result<Workspace, Failure> {
-    workspace.ok_or_else(|| {
-        Failure::hinted(
-            "there is no workspace.toml here or above",
-            "`-C DIR` runs in another folder",
-        )
-    })
-}
-
 /// Reads every file that was installed, and compares.
-fn verify(workspace: Option<&Workspace>, found: Option<(SparkHome, Java)>) -> Result<(), Failure> {
-    let spark = found.map(|(spark, java)| Spark { spark, java });
+fn verify(workspace: Option<&Workspace>, spark: Option<&Spark>) -> Result<(), Failure> {
     let mut findings: Vec<Diagnostic> = Vec::new();
     let mut text = String::new();
-    if let Some(spark) = &spark {
+    if let Some(spark) = spark {
         findings.extend(supply::findings(workspace, spark, true));
         for (what, home) in supply::installed(spark) {
             text += &format!("{what} in {}: {}\n", home.display(), supply::words(home));
@@ -115,7 +109,7 @@ fn verify(workspace: Option<&Workspace>, found: Option<(SparkHome, Java)>) -> Re
         }
     }
     if let Some(workspace) = workspace {
-        findings.extend(jars::findings(workspace, spark.as_ref(), true));
+        findings.extend(jars::findings(workspace, spark, true));
     }
     print(&text)?;
     match findings.iter().any(Diagnostic::is_error) {
