@@ -2,27 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{AssetId, ConfType, RangeSet, TableChanges, TableName};
-use serde::{Deserialize, Serialize};
+use chronon_run_core::{AssetId, ConfType, TableChanges, TableName};
 
-use crate::plan::{Note, Plan, Reason, State};
-
-/// What happens to a table whose columns differ.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum ColumnsFate {
-    /// The next step adds the missing columns; removed ones stay.
-    Expanded,
-    /// No step runs before the table is rebuilt.
-    NeedsRebuild,
-    /// This plan rebuilds these tables, which have these days.
-    Rebuilt {
-        /// Days by table.
-        tables: BTreeMap<TableName, RangeSet>,
-    },
-    /// The Driver archives the table and computes it again.
-    Archived,
-}
+use crate::plan::{ColumnsFate, Note, Plan, Reason, State};
 
 /// The differences of an asset's tables, and their fate.
 #[derive(Clone, PartialEq, Eq, Debug)]

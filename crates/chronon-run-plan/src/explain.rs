@@ -7,7 +7,8 @@ use crate::{
     graph::Input,
     need::Need,
     plan::{Cells, Plan, State},
-    planner::{PlanInput, available, existing, missing, needed},
+    planner::{Available, available, existing, missing, needed, starved},
+    world::PlanInput,
 };
 
 /// One cell and its inputs.
@@ -119,6 +120,6 @@ fn input_state(world: PlanInput<'_>, plan: &Plan, input: &Input, ds: Ds) -> Inpu
 }
 
 /// A cumulative source is satisfied by any partition that is new enough.
-fn starves_not(input: &Input, day: &RangeSet, available: &crate::planner::Available) -> bool {
-    crate::planner::starved(input, day, available).is_empty()
+fn starves_not(input: &Input, day: &RangeSet, available: &Available) -> bool {
+    starved(input, day, available).is_empty()
 }

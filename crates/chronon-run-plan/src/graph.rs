@@ -189,6 +189,11 @@ pub struct Asset {
 }
 
 impl Asset {
+    /// Whether it is a part whose partitions are one day before the left rows' time.
+    pub(crate) fn is_shifted_part(&self) -> bool {
+        matches!(self.id.step, AssetKind::Part(_)) && self.shift != 0 && self.final_table.is_some()
+    }
+
     /// What has to go so that the Driver really computes `days` again: the partitions of its output
     /// and of everything that it keeps for later (§5.4), by table. Nothing for what it redoes each
     /// time.

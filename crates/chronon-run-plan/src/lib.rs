@@ -13,6 +13,7 @@ mod graph;
 mod left_times;
 mod link;
 mod need;
+mod parts;
 mod paths;
 mod plan;
 mod planner;
@@ -25,27 +26,24 @@ mod testing;
 mod unmet;
 mod upstream;
 mod waits;
+mod world;
 
 pub use build::{BuildOptions, DriverOptions, JoinFlow};
 pub use chronon_run_conf::{AnyConf, ConfView};
-pub use columns::{AssetColumns, ColumnsFate, note_columns};
+pub use columns::{AssetColumns, note_columns};
 pub use explain::{Explanation, InputState, explain};
-pub use freshness::{
-    Cause, ChangedInput, Depth, Freshness, evidence_wanted, inputs_digest, inputs_seen,
-    memory_wanted,
-};
+pub use freshness::{Depth, evidence_wanted, inputs_digest, inputs_seen, memory_wanted};
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
 pub use left_times::{FAR_DAYS, LeftTimes};
 pub use need::Need;
+pub use parts::{
+    EARLY_DAYS, dropped_before, dropped_first, dropped_of, parts_of_times, premature_parts,
+};
 pub use plan::{
-    Archived, AssetPlan, Cells, Difference, MissingInput, Note, PLAN_VERSION, Plan, Reason, State,
-    Step, Totals,
+    Archived, AssetPlan, Cause, Cells, ChangedInput, ColumnsFate, Difference, MissingInput, Note,
+    PLAN_VERSION, Plan, Reason, State, Step, TimesSeen, Totals,
 };
-pub use planner::{
-    ArchivedTables, AssetSettings, DayLimit, DriverInput, EARLY_DAYS, History, PlanInput, Request,
-    TimesSeen, dropped_before, dropped_first, dropped_of, first_hole, parts_of_times, plan,
-    premature_parts, times_seen, unfounded,
-};
+pub use planner::{first_hole, plan, times_seen, unfounded};
 pub use resolve::{
     Bases, Dayless, bases, dayless, other_columns, undated_view_text, undated_views,
 };
@@ -54,3 +52,6 @@ pub use target::{Origin, PlanTarget, origins};
 pub use unmet::{Unmet, unmet};
 pub use upstream::upstream_days;
 pub use waits::{Wait, usual_landing};
+pub use world::{
+    ArchivedTables, AssetSettings, DayLimit, DriverInput, Freshness, History, PlanInput, Request,
+};

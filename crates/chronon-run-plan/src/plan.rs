@@ -8,7 +8,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{columns::ColumnsFate, freshness::Cause, planner::TimesSeen, target::PlanTarget};
+use crate::target::PlanTarget;
 
 /// The version of the plan's JSON form. A reader refuses a newer one.
 pub const PLAN_VERSION: u32 = 1;
@@ -505,4 +505,83 @@ impl Plan {
     pub fn days_in(&self, state: State) -> u64 {
         self.totals.days.get(&state).copied().unwrap_or(0)
     }
+}
+
+/// Why a day is out of date.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Cause {
+    /// The conf was edited after the day was filled.
+    ConfEdited {
+        /// What, in words.
+        edits: Vec<String>,
+    },
+    /// Input partitions appeared or were written again after the day was filled.
+    InputsChanged {
+        /// Which.
+        inputs: Vec<ChangedInput>,
+    },
+    /// The plan fills days again that it was made of.
+    InputsFilledAgain {
+        /// The tables and the days.
+        inputs: BTreeMap<TableName, RangeSet>,
+    },
+    /// A part of the join was filled again for the day, and the output was not.
+    PartsFilledAgain {
+        /// The part tables.
+        tables: BTreeSet<TableName>,
+    },
+    /// The join's output is filled again from this part, which must have the keys of the day then.
+    OutputFilledAgain,
+    /// The Driver made the day without the days that it has to fill in the same job, because all rows
+    /// of one of them are early or all are late.
+    MadeAlone {
+        /// The days that belong together.
+        beside: PartitionRange,
+    },
+    /// An attempt to fill the day again began and did not end.
+    Unfinished,
+    /// An earlier version of this program found no rows, and did not record what it saw.
+    NothingRecorded,
+}
+
+/// Days of one input that are no longer what they were.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChangedInput {
+    /// The table.
+    pub table: TableName,
+    /// Days that were not there.
+    pub appeared: RangeSet,
+    /// Days that were written again.
+    pub rewritten: RangeSet,
+}
+
+/// What happens to a table whose columns differ.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ColumnsFate {
+    /// The next step adds the missing columns; removed ones stay.
+    Expanded,
+    /// No step runs before the table is rebuilt.
+    NeedsRebuild,
+    /// This plan rebuilds these tables, which have these days.
+    Rebuilt {
+        /// Days by table.
+        tables: BTreeMap<TableName, RangeSet>,
+    },
+    /// The Driver archives the table and computes it again.
+    Archived,
+}
+
+/// Where a left row was seen whose time is not on its partition's day.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TimesSeen {
+    /// The left rows' table, or the table of a part.
+    pub table: TableName,
+    /// The partition with the row, or the part partition that only such a row makes.
+    pub partition: Ds,
+    /// Whether the row is early; else it is late.
+    pub early: bool,
+    /// Whether a part partition tells.
+    pub part: bool,
 }

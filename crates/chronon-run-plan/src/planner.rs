@@ -6,14 +6,20 @@ mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{PartitionRange, RangeSet, TableName, event::StepIndex};
+use chronon_run_core::{RangeSet, TableName};
 
-use self::{driver::archives, history::Before, steps::archive_alone};
+use self::{
+    driver::archives,
+    steps::archive_alone,
+    walk::{Before, Planner},
+};
 use crate::{
-    freshness::{Assessed, assess},
-    graph::{Asset, AssetIndex, Graph, Input, Role},
+    freshness::assess,
+    graph::{AssetIndex, Graph, Role},
     need::Need,
+    parts::dropped_first,
     plan::{AssetPlan, Cells, Note, PLAN_VERSION, Plan, State, Step, Totals},
+    world::{PlanInput, Request},
 };
 
 mod beside;
@@ -24,20 +30,12 @@ mod parts;
 mod steps;
 mod target;
 mod times;
-mod world;
+mod walk;
 
 pub use history::unfounded;
-pub(crate) use inputs::{Available, available, bounds_of, existing, missing, needed, starved};
-pub(crate) use parts::is_shifted_part;
+pub(crate) use inputs::{Available, available, existing, missing, needed, starved};
 pub use steps::first_hole;
-pub use times::{TimesSeen, times_seen};
-pub use world::{
-    ArchivedTables, AssetSettings, DayLimit, DriverInput, History, PlanInput, Request,
-};
-
-pub use parts::{
-    EARLY_DAYS, dropped_before, dropped_first, dropped_of, parts_of_times, premature_parts,
-};
+pub use times::times_seen;
 
 /// The plan for `request`.
 #[must_use]
@@ -87,23 +85,6 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
     }
 }
 
-/// The state of the walk over the assets, producers first.
-struct Planner<'a> {
-    world: PlanInput<'a>,
-    request: &'a Request<'a>,
-    /// Per asset: what is out of date.
-    assessed: Vec<Assessed>,
-    /// Per planned asset: the days that it has once the plan has run.
-    filled: Vec<Option<RangeSet>>,
-    /// Per asset: days that will never exist.
-    never: Vec<RangeSet>,
-    /// Per asset: days that will never exist, because something begins later.
-    before: Vec<Before>,
-    /// Per asset: its steps.
-    steps_of: Vec<Vec<(PartitionRange, StepIndex)>>,
-    steps: Vec<Step>,
-}
-
 impl Planner<'_> {
     fn asset(&mut self, index: AssetIndex) -> AssetPlan {
         let asset = &self.world.graph.assets[index];
@@ -122,53 +103,6 @@ impl Planner<'_> {
             cells,
             excluded,
         }
-    }
-
-    /// Days that exist now or will once the plan has run.
-    fn existing(&self, input: &Input) -> RangeSet {
-        let all = existing(self.world, input, &|producer| {
-            self.filled[producer].as_ref()
-        });
-        match input.producer {
-            Some(producer) => all.minus(&self.unchecked(producer)),
-            None => all,
-        }
-    }
-
-    /// Partitions of an asset that did not pass their checks and that this plan does not fill again.
-    fn unchecked(&self, index: AssetIndex) -> RangeSet {
-        let asset = &self.world.graph.assets[index];
-        let failed = self.world.history.failed_checks.get(&asset.id);
-        let failed: RangeSet = failed
-            .into_iter()
-            .flat_map(BTreeMap::keys)
-            .copied()
-            .collect();
-        let steps = self.steps_of[index].iter();
-        let run = steps.fold(RangeSet::new(), |all, (range, _)| {
-            all.union(&(*range).into())
-        });
-        failed.minus(&run).widen(asset.shift, asset.shift)
-    }
-
-    /// What the checks found of the first of these partitions of an asset.
-    fn check_failed(&self, index: AssetIndex, partitions: &RangeSet) -> Option<String> {
-        let asset = &self.world.graph.assets[index];
-        let failed = self.world.history.failed_checks.get(&asset.id)?;
-        let mut days = failed.iter();
-        let found = days.find(|(ds, _)| partitions.contains(ds.plus(asset.shift)));
-        found.map(|(_, text)| text.clone())
-    }
-
-    fn available(&self, input: &Input) -> Available {
-        let never = input.producer.map(|producer| &self.never[producer]);
-        available(
-            self.world,
-            input,
-            self.existing(input),
-            never,
-            &|producer| !self.steps_of[producer].is_empty(),
-        )
     }
 
     /// What should be known of an asset besides its days' states.
@@ -226,21 +160,6 @@ impl Planner<'_> {
         notes
     }
 
-    /// The days of one of the asset's tables.
-    fn days_of(&self, asset: &Asset, table: &TableName) -> RangeSet {
-        let column = asset.day_column.as_deref().unwrap_or_default();
-        let sub_partitions: &[(String, String)] = match *table == asset.table {
-            true => &asset.sub_partitions,
-            false => &[],
-        };
-        self.world.snapshot.days(table, column, sub_partitions)
-    }
-
-    /// The table's partitions as days of the asset.
-    fn observed_days(&self, asset: &Asset) -> RangeSet {
-        self.world.observed_days(asset)
-    }
-
     /// An asset that is not planned: days that a source is declared never to have are not waited for
     /// further down either.
     fn mark_unselected(&mut self, index: AssetIndex) {
@@ -255,22 +174,6 @@ impl Planner<'_> {
         let never = self.never_exists(asset, &doubtful);
         self.never[index] = never.widen(asset.shift, asset.shift);
     }
-}
-
-/// The day that an upload's table holds, or the newest that the KV store has; as the ledger knows it,
-/// if the table is still there.
-fn held(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
-    let exists = asset.day_column.is_none() && world.snapshot.table(&asset.table).is_some();
-    let day = world.history.uploaded.get(&asset.id).filter(|_| exists);
-    day.copied().map(PartitionRange::day).into()
-}
-
-/// Days of an asset's table that earlier runs found to have no rows.
-fn known_empty(world: PlanInput<'_>, asset: AssetIndex) -> RangeSet {
-    let asset = &world.graph.assets[asset];
-    let days = world.history.empty.get(&asset.id);
-    days.map(|days| days.widen(asset.shift, asset.shift))
-        .unwrap_or_default()
 }
 
 fn totals(assets: &[AssetPlan], steps: &[Step]) -> Totals {

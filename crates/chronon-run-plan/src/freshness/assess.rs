@@ -6,37 +6,18 @@ use chronon_run_core::{
     AssetId, Ds, Evidence, MadeDay, PartitionRange, RangeSet, SeenDay, Slice, TableName,
 };
 
-use super::versions::Versions;
 use super::{
-    Cause, ChangedInput, Freshness, days_of, followed, inputs_digest, is_content, left_times,
-    needed_of, offsets, parts, slice_of,
+    assessed::Assessed,
+    needed::{days_of, followed, inputs_digest, is_content, needed_of, offsets, slice_of},
+    parts,
+    versions::Versions,
 };
 use crate::{
     graph::{Asset, AssetIndex, Input},
     need::{Bounds, Need},
-    planner::{History, PlanInput, Request, is_shifted_part},
+    plan::{Cause, ChangedInput},
+    world::{Freshness, History, PlanInput, Request},
 };
-
-/// What is out of date of one asset.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Assessed {
-    /// Days known to have no rows, until now.
-    pub(crate) reopened: Vec<(RangeSet, Vec<Cause>)>,
-    /// Filled days that are out of date.
-    pub(crate) stale: Vec<(RangeSet, Vec<Cause>)>,
-    /// Filled days of which nothing is recorded.
-    pub(crate) unknown: RangeSet,
-    /// With `--stale`: the filled days that are filled again.
-    pub(crate) refilled: RangeSet,
-}
-
-impl Assessed {
-    /// The days of which `pairs` tell.
-    pub(crate) fn days(pairs: &[(RangeSet, Vec<Cause>)]) -> RangeSet {
-        let days = pairs.iter().map(|(days, _)| days);
-        days.fold(RangeSet::new(), |all, days| all.union(days))
-    }
-}
 
 /// What is out of date of every selected asset, and the history without the days that are known to
 /// have no rows no more.
@@ -133,7 +114,7 @@ impl Assessor<'_> {
         // A partition of a day that was left without is another program's, but for a part: rows of other
         // days make it.
         let left_without = self.world.history.empty.get(&asset.id);
-        let left_without = left_without.filter(|_| !is_shifted_part(asset));
+        let left_without = left_without.filter(|_| !asset.is_shifted_part());
         let left_without = left_without.map(|days| {
             let attempted = attempted_days(self.freshness, &asset.id);
             days.intersect(&there).minus(&attempted)
@@ -391,7 +372,10 @@ fn off_their_day(
     again: &RangeSet,
     days: &RangeSet,
 ) -> RangeSet {
-    let known = left_times(world.history, asset).filter(|_| input.follows_times);
+    let known = world
+        .history
+        .times_of(asset)
+        .filter(|_| input.follows_times);
     let Some((known, first)) = known.zip(again.first()) else {
         return RangeSet::new();
     };

@@ -9,16 +9,18 @@ use std::collections::BTreeSet;
 
 use chronon_run_core::{AssetKind, Ds, MadeDay, PartitionRange, RangeSet, TableName};
 
-use super::{Assessed, Cause, Freshness, left_times};
+use super::assessed::Assessed;
 use crate::{
     graph::{Asset, AssetIndex, Graph, Input, Role},
-    planner::{History, PlanInput, is_shifted_part, parts_of_times},
+    parts::parts_of_times,
+    plan::Cause,
+    world::{Freshness, History, PlanInput},
 };
 
 /// Whether the input is the table of a part whose partitions are one day before the rows' time.
 pub(super) fn is_part(graph: &Graph, input: &Input) -> bool {
     let producer = input.producer.map(|index| &graph.assets[index]);
-    producer.is_some_and(is_shifted_part)
+    producer.is_some_and(Asset::is_shifted_part)
 }
 
 /// The days of an asset that are filled. Of a part these are also days that the join's output has and the
@@ -85,7 +87,7 @@ pub(super) fn lacking_steps(world: PlanInput<'_>, all: &mut [Assessed], index: A
     for step in own.filter_map(|input| input.producer) {
         let asset = &world.graph.assets[step];
         let towards_output = matches!(asset.id.step, AssetKind::Left | AssetKind::Part(_));
-        if !towards_output || is_shifted_part(asset) {
+        if !towards_output || asset.is_shifted_part() {
             continue;
         }
         let empty = world.history.empty.get(&asset.id).cloned();
@@ -116,7 +118,7 @@ pub(super) fn beside(
     found: &mut Assessed,
 ) {
     let driven = world.driver.is_some() && asset.id.step == AssetKind::Backfill;
-    let Some(times) = left_times(history, asset).filter(|_| driven) else {
+    let Some(times) = history.times_of(asset).filter(|_| driven) else {
         return;
     };
     if parts_of_times(asset).is_empty() {

@@ -17,8 +17,8 @@ use lab::*;
 
 use super::*;
 use crate::{
-    AssetSettings, Cause, DriverInput, Graph, History, Plan, Reason, Request, Role, State, Step,
-    plan,
+    Asset, AssetSettings, Cause, ChangedInput, DriverInput, Freshness, Graph, History, Input, Need,
+    Plan, Reason, Request, Role, State, Step, plan,
     testing::{asset, day, table},
 };
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet};
 
-use super::{Planner, parts::parts_of_times, starved};
+use super::{inputs::starved, walk::Planner};
 use crate::{
-    freshness::left_times,
     graph::{Asset, AssetIndex},
     left_times::LeftTimes,
+    parts::parts_of_times,
     plan::{Cells, Note, Reason},
 };
 
@@ -18,7 +18,7 @@ impl Planner<'_> {
     fn times_of_job(&self, asset: &Asset) -> Option<&LeftTimes> {
         self.world.driver?;
         let whole = asset.id.step == AssetKind::Backfill && !parts_of_times(asset).is_empty();
-        left_times(self.world.history, asset).filter(|_| whole)
+        self.world.history.times_of(asset).filter(|_| whole)
     }
 
     /// The days of `done` that have to be filled again in one job with days of `run`.

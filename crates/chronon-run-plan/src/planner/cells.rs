@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, TableName};
 
 use super::{
-    Planner, bounds_of, held,
-    inputs::{Available, missing, starved},
-    known_empty,
+    inputs::{Available, bounds_of, held, known_empty, missing, starved},
     target::Target,
+    walk::Planner,
 };
 use crate::{
     graph::{Asset, AssetIndex, Input},

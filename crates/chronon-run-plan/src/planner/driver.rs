@@ -2,10 +2,11 @@
 
 use chronon_run_core::{Ds, PartitionRange, RangeSet};
 
-use super::{ArchivedTables, Planner, inputs::starved, target::Target};
+use super::{inputs::starved, target::Target, walk::Planner};
 use crate::{
     graph::{Asset, AssetIndex, Input},
     plan::{Archived, Note, Reason, State},
+    world::ArchivedTables,
 };
 
 impl Planner<'_> {

@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 
 use chronon_run_core::{AssetId, Ds, PartitionRange, RangeSet, TableName};
 
-use super::{PlanInput, Planner, bounds_of};
+use super::{
+    inputs::{bounds_of, existing},
+    walk::{Before, Planner},
+};
 use crate::{
     graph::{Asset, AssetIndex, Fill, Input, Role},
     need::Need,
     plan::{Plan, State},
+    world::PlanInput,
 };
 
 /// So many days are filled without any input only after the user was asked: ten years.
@@ -30,7 +34,7 @@ pub fn unfounded(world: PlanInput<'_>, plan: &Plan) -> Vec<(AssetId, RangeSet)> 
                 let planned = plan.assets.iter().find(|other| other.asset == *id);
                 planned.and_then(|planned| planned.days_in(State::Run).first())
             };
-            let there = super::existing(world, input, &|_| None).first();
+            let there = existing(world, input, &|_| None).first();
             there
                 .into_iter()
                 .chain(input.producer.and_then(of_plan))
@@ -44,17 +48,6 @@ pub fn unfounded(world: PlanInput<'_>, plan: &Plan) -> Vec<(AssetId, RangeSet)> 
         (days.days() > MANY_DAYS).then(|| (planned.asset.clone(), days))
     });
     found.collect()
-}
-
-/// Partitions of an asset's table that will never exist, because something that they need begins later.
-#[derive(Clone, Default)]
-pub(super) struct Before {
-    /// The partitions.
-    pub(super) days: RangeSet,
-    /// The first day that the table can have, if it is known: every earlier one belongs to `days`, too.
-    pub(super) first: Option<Ds>,
-    /// The tables that begin later, with their first partitions.
-    pub(super) tables: BTreeMap<TableName, Ds>,
 }
 
 impl Planner<'_> {

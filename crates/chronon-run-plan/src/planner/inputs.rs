@@ -1,11 +1,11 @@
 //! What an input holds, and what of it output days need and lack (§4.2).
 
-use chronon_run_core::{AssetKind, RangeSet};
+use chronon_run_core::{AssetKind, PartitionRange, RangeSet};
 
-use super::{PlanInput, held, known_empty, parts};
 use crate::{
-    graph::{AssetIndex, Input, Role},
+    graph::{Asset, AssetIndex, Input, Role},
     need::{Bounds, Need},
+    world::PlanInput,
 };
 
 /// What an input holds.
@@ -45,7 +45,7 @@ pub(crate) fn existing<'a>(
     };
     let planned = filled(producer).cloned();
     // A partition of a part that is planned too proves nothing by itself: it may be premature.
-    let part = parts::is_shifted_part(&world.graph.assets[producer]);
+    let part = world.graph.assets[producer].is_shifted_part();
     let observed = match part && planned.is_some() {
         true => RangeSet::new(),
         false => observed,
@@ -157,4 +157,20 @@ pub(crate) fn missing(input: &Input, outputs: &RangeSet, available: &Available) 
     needed(input, outputs, available)
         .union(&newest)
         .minus(&available.days)
+}
+
+/// The day that an upload's table holds, or the newest that the KV store has; as the ledger knows it,
+/// if the table is still there.
+pub(super) fn held(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
+    let exists = asset.day_column.is_none() && world.snapshot.table(&asset.table).is_some();
+    let day = world.history.uploaded.get(&asset.id).filter(|_| exists);
+    day.copied().map(PartitionRange::day).into()
+}
+
+/// Days of an asset's table that earlier runs found to have no rows.
+pub(super) fn known_empty(world: PlanInput<'_>, asset: AssetIndex) -> RangeSet {
+    let asset = &world.graph.assets[asset];
+    let days = world.history.empty.get(&asset.id);
+    days.map(|days| days.widen(asset.shift, asset.shift))
+        .unwrap_or_default()
 }

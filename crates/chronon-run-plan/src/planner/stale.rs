@@ -2,12 +2,12 @@
 
 use chronon_run_core::RangeSet;
 
-use super::{Planner, cells::push, target::Target};
+use super::{cells::push, target::Target, walk::Planner};
 use crate::{
-    freshness::{Assessed, Cause},
+    freshness::Assessed,
     graph::AssetIndex,
     need::{Bounds, Need},
-    plan::{Cells, Note, Reason, State},
+    plan::{Cause, Cells, Note, Reason, State},
 };
 
 impl Planner<'_> {

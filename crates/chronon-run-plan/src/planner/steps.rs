@@ -6,11 +6,12 @@ use chronon_run_core::{
     AssetKind, ConfId, Ds, PartitionRange, RangeSet, TableName, event::StepIndex,
 };
 
-use super::{DriverInput, Planner, beside, inputs::is_read, parts};
+use super::{beside, inputs::is_read, parts, walk::Planner};
 use crate::{
     graph::{Asset, AssetIndex, Input},
     need::{Bounds, Need},
     plan::Step,
+    world::DriverInput,
 };
 
 impl Planner<'_> {

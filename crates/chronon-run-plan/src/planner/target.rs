@@ -2,10 +2,11 @@
 
 use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet};
 
-use super::{AssetSettings, DayLimit, Planner};
+use super::walk::Planner;
 use crate::{
     graph::{Asset, AssetIndex, Fill},
     plan::Reason,
+    world::{AssetSettings, DayLimit},
 };
 
 /// The days of one asset that are asked for.

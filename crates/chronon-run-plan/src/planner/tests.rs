@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
     CatalogSnapshot, Ds, PartitionRange, Partitions, RangeSet, TableName, TableSpec, TableState,
+    event::StepIndex,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::graph::Role;
+use crate::graph::{Asset, Input, Role};
 use crate::testing::{self, day, table};
-use crate::{Reason, need::Bounds};
+use crate::{AssetSettings, History, Reason, need::Bounds};
 
 const LAST: i32 = 24;
 

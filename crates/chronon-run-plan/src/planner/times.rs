@@ -1,31 +1,15 @@
 //! Whether a modular join is known to have early or late left rows, and of which days nothing is known.
 
-use chronon_run_core::{AssetId, AssetKind, Ds, RangeSet, TableName};
-use serde::{Deserialize, Serialize};
+use chronon_run_core::{AssetId, AssetKind, Ds, RangeSet};
 
-use super::{
-    PlanInput, Planner,
-    parts::{is_shifted_part, parts_of_times},
-};
+use super::walk::Planner;
 use crate::{
-    freshness::left_times,
     graph::{Asset, Role},
     left_times::LeftTimes,
-    plan::Note,
+    parts::parts_of_times,
+    plan::{Note, TimesSeen},
+    world::PlanInput,
 };
-
-/// Where a left row was seen whose time is not on its partition's day.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TimesSeen {
-    /// The left rows' table, or the table of a part.
-    pub table: TableName,
-    /// The partition with the row, or the part partition that only such a row makes.
-    pub partition: Ds,
-    /// Whether the row is early; else it is late.
-    pub early: bool,
-    /// Whether a part partition tells.
-    pub part: bool,
-}
 
 /// Whether left rows of a modular join, of which `last` is the final step, are known to be early or late
 /// and have a part with SNAPSHOT accuracy: from what is known of their times, or else from the part tables. The left rows that were handed to the parts are those of the days that `O_bootstrap` has; a
@@ -46,9 +30,9 @@ pub fn times_seen(world: PlanInput<'_>, last: &Asset) -> Option<TimesSeen> {
     let parts = producers
         .iter()
         .copied()
-        .filter(|asset| is_shifted_part(asset));
+        .filter(|asset| asset.is_shifted_part());
     let mut parts: Vec<&Asset> = parts.collect();
-    let times = left_times(world.history, last).filter(|_| !parts.is_empty());
+    let times = world.history.times_of(last).filter(|_| !parts.is_empty());
     if let Some((partition, early)) = times.and_then(LeftTimes::off_their_day) {
         return Some(TimesSeen {
             table: left.table.clone(),
@@ -83,7 +67,7 @@ impl Planner<'_> {
             AssetKind::Final if times_seen(self.world, asset).is_none() => {
                 let producers = asset.inputs.iter().filter_map(|input| input.producer);
                 let mut producers = producers.map(|index| &graph.assets[index]);
-                producers.find(|asset| is_shifted_part(asset))?;
+                producers.find(|asset| asset.is_shifted_part())?;
                 let left = AssetId {
                     conf: asset.id.conf.clone(),
                     step: AssetKind::Left,
@@ -97,7 +81,7 @@ impl Planner<'_> {
         let spec = &left.spec;
         let snapshot = self.world.snapshot;
         let there = snapshot.days(&spec.table, &left.day_column, &spec.sub_partitions);
-        let times = left_times(self.world.history, asset);
+        let times = self.world.history.times_of(asset);
         let known = times.map(|times| times.days.keys().copied().collect());
         let days = days.intersect(&there).minus(&known.unwrap_or_default());
         let table = spec.table.clone();

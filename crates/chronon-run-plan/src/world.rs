@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chronon_run_core::{AssetId, CatalogSnapshot, Ds, RangeSet, TableName};
+use chronon_run_core::{
+    AssetId, AssetKind, CatalogSnapshot, DayEvidence, Ds, Memory, RangeSet, Slice, TableName,
+};
 
 use crate::{
-    freshness::Freshness,
     graph::{Asset, AssetIndex, Graph, Input, Role},
     left_times::LeftTimes,
 };
@@ -23,6 +24,32 @@ pub struct History {
     pub failed_checks: BTreeMap<AssetId, BTreeMap<Ds, String>>,
     /// The times of left rows, by the asset that stores them: a join's backfill, or its left step.
     pub left_times: BTreeMap<AssetId, LeftTimes>,
+}
+
+impl History {
+    /// What is known of the times of the left rows of a join.
+    pub(crate) fn times_of(&self, asset: &Asset) -> Option<&LeftTimes> {
+        let step = match asset.id.step {
+            AssetKind::Backfill => AssetKind::Backfill,
+            AssetKind::Left | AssetKind::Part(_) | AssetKind::Final => AssetKind::Left,
+            _ => return None,
+        };
+        let conf = asset.id.conf.clone();
+        self.left_times.get(&AssetId { conf, step })
+    }
+}
+
+/// How days were made, and what the same things look like now.
+#[derive(Clone, Debug, Default)]
+pub struct Freshness {
+    /// How days were made.
+    pub memory: Memory,
+    /// What is seen now of the input days that were asked for, see [`crate::evidence_wanted`].
+    pub now: BTreeMap<Slice, DayEvidence>,
+    /// The digest of each asset's conf as it is now. An asset that is not there is not compared.
+    pub confs: BTreeMap<AssetId, i64>,
+    /// What was edited since a conf had a digest, in words.
+    pub edits: BTreeMap<AssetId, BTreeMap<i64, Vec<String>>>,
 }
 
 /// Everything that a plan is made from, besides what the user asks for.
