@@ -13,12 +13,10 @@ use crate::{
     engines::kv,
     failure::Failure,
     listing::session::CatalogSession,
-    loading::project::{Project, now_millis},
+    loading::project::Project,
+    program::{now_millis, own_watchdog},
     rows::{self, Found, Place, Target},
-    runs::{
-        hooks::{Call, Hooks},
-        run::own_watchdog,
-    },
+    runs::hooks::{Call, Hooks},
 };
 
 /// What was found for a key.

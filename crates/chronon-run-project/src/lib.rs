@@ -7,7 +7,6 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod comparing;
-pub mod completing;
 pub mod doctor;
 pub mod engines;
 pub mod failure;
@@ -17,7 +16,9 @@ pub mod listing;
 pub mod loading;
 pub mod options;
 pub mod output;
+pub mod paths;
 pub mod planning;
+pub mod program;
 pub mod rows;
 pub mod runs;
 pub mod scratch;

@@ -6,28 +6,20 @@ use chronon_run_conf::target::Share;
 use chronon_run_core::Ds;
 use clap::{Args, ValueEnum};
 
-use crate::completing;
-
-/// The only argument of the process that builds class-data archives in the background of a run.
-pub const BUILD_ARCHIVES: &str = "__build-archives";
-
-/// The only argument of the watchdog process, which ends the children of a run that was killed.
-pub const WATCHDOG: &str = "__watchdog";
-
 /// Which assets a command is about.
 #[derive(Args, Debug, Clone, Default, PartialEq, Eq)]
 pub struct SelectArgs {
     /// Assets: names, globs, `+x`, `x+`, `2+x`, `team:`, `type:`, `mode:`, `tag:`, `path:`,
     /// `source:`, `table:`, `state:`; a comma means "and", several mean "or".
-    #[arg(value_name = "SELECTOR", add = completing::assets())]
+    #[arg(value_name = "SELECTOR")]
     pub selectors: Vec<String>,
 
     /// The same as SELECTOR.
-    #[arg(short, long, value_name = "SELECTOR", num_args = 1.., add = completing::assets())]
+    #[arg(short, long, value_name = "SELECTOR", num_args = 1..)]
     pub select: Vec<String>,
 
     /// Assets to leave out.
-    #[arg(long, value_name = "SELECTOR", num_args = 1.., add = completing::assets())]
+    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
     pub exclude: Vec<String>,
 }
 

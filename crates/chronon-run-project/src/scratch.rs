@@ -24,20 +24,17 @@ use crate::{
     listing::session::CatalogSession,
     loading::{
         holdings,
-        project::{Project, now_millis},
-        targets::{self, InTarget, Unselected},
+        in_target::{InTarget, SCRATCH_NAME},
+        project::Project,
+        targets::{self, Unselected},
     },
     options::{OnFailure, Output, SelectArgs},
     output::note,
+    paths::SCRATCH_ID_FILE,
     planning::prepared::{Planned, Wanted},
+    program::now_millis,
     runs::run::{Ended, Running},
 };
-
-/// The target's name: no name of `[targets]` has a hyphen.
-pub const NAME: &str = "diff--data";
-
-/// The file, in the state folder, of what tells this workspace's tables from those of others.
-pub(crate) const ID_FILE: &str = "targets/diff--data.id";
 
 /// The selected confs in a target of their own, whose tables are dropped with this value.
 pub struct Scratch<'w> {
@@ -75,13 +72,13 @@ impl<'w> Scratch<'w> {
         };
         // Whether a day is as it should be is not the question.
         project.workspace.checks.clear();
-        project.workspace.targets = BTreeMap::from([(NAME.to_owned(), target)]);
+        project.workspace.targets = BTreeMap::from([(SCRATCH_NAME.to_owned(), target)]);
         if let Some(clash) = targets::findings(&project.workspace, &project.graph).first() {
             return Err(Failure::setup(&clash.message));
         }
-        holdings::remove_history(&InTarget::folder(&project.workspace, NAME))?;
+        holdings::remove_history(&InTarget::folder(&project.workspace, SCRATCH_NAME))?;
         place.drop_tables()?;
-        let project = targets::enter(project, Some(NAME), select, Unselected::All, None)?;
+        let project = targets::enter(project, Some(SCRATCH_NAME), select, Unselected::All, None)?;
         Ok(Self {
             project,
             place,
@@ -196,7 +193,13 @@ impl Drop for Place<'_> {
 
 fn locked(workspace: &Workspace) -> Result<lock::Guard, Failure> {
     let folder = workspace.state_dir.join("locks");
-    let guard = lock::acquire(&folder, NAME, now_millis(), [NAME], workspace.run.grace);
+    let guard = lock::acquire(
+        &folder,
+        SCRATCH_NAME,
+        now_millis(),
+        [SCRATCH_NAME],
+        workspace.run.grace,
+    );
     guard.map_err(|error| match error {
         LockError::Held { .. } => Failure::Locked {
             message: error.to_string(),
@@ -207,7 +210,7 @@ fn locked(workspace: &Workspace) -> Result<lock::Guard, Failure> {
 
 /// What tells this workspace's tables from those of others in the same metastore, the same each time.
 fn id(workspace: &Workspace) -> Result<String, Failure> {
-    let path: PathBuf = workspace.state_dir.join(ID_FILE);
+    let path: PathBuf = workspace.state_dir.join(SCRATCH_ID_FILE);
     let known = fs::read_to_string(&path).unwrap_or_default();
     let is_id = |text: &str| text.len() == 16 && text.chars().all(|c| c.is_ascii_hexdigit());
     if is_id(&known) {

@@ -1,9 +1,9 @@
 //! The command line. Every word a user can type is in this file and in `cli/`.
 
-use chronon_run_project::completing;
-pub(crate) use chronon_run_project::options::{
-    BUILD_ARCHIVES, DayArgs, MetricsArgs, OnFailure, Output, RowsOutput, SampleArgs, SelectArgs,
-    WATCHDOG,
+use crate::completing;
+pub(crate) use chronon_run_project::{
+    options::{DayArgs, MetricsArgs, OnFailure, Output, RowsOutput, SampleArgs, SelectArgs},
+    program::{BUILD_ARCHIVES, WATCHDOG},
 };
 
 mod looking;

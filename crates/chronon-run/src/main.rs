@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod completing;
 #[cfg(test)]
 mod documented;
 mod ui;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
     let done = match own_process() {
         Some(done) => done,
         None => {
-            CompleteEnv::with_factory(Cli::command)
+            CompleteEnv::with_factory(|| completing::with_selectors(Cli::command()))
                 .var(COMPLETE)
                 .complete();
             let cli = Cli::parse();

@@ -6,11 +6,10 @@ use chronon_run_report::{Check, Verdict, size};
 use chronon_run_spark::{Found, Origin, Spark};
 use chronon_run_workspace::{EngineKind, Workspace};
 
-use super::room;
+use super::disk::room;
 use crate::{
     failure::Failure,
-    listing::session::spark_environment,
-    loading::{jars, machine, supply},
+    loading::{jars, machine, spark::spark_environment, supply},
 };
 
 const SECTION: &str = "engine";

@@ -6,7 +6,7 @@ use chronon_run_core::secret::mask;
 use chronon_run_process::{User, allows_execution, is_writable, open_files, processes};
 use chronon_run_report::{Check, Verdict};
 
-use super::shown;
+use super::disk::shown;
 
 const SECTION: &str = "machine";
 

@@ -1,24 +1,22 @@
 //! What a report of a bug needs: versions, limits, files of Spark, disk, ledger and catalog. Downloads and
 //! starts nothing.
 
+mod disk;
 mod engine;
 mod machine;
 mod state;
 
-use std::{env, path::Path};
+use std::env;
 
 use chronon_run_core::Diagnostic;
-use chronon_run_process::{Disk, disk};
-use chronon_run_report::{Check, Verdict, size};
+use chronon_run_report::Check;
 use chronon_run_spark as spark;
 use chronon_run_workspace::Workspace;
 
-use crate::{failure::Failure, listing::session::spark_environment, loading::project};
-
-/// Below this many free bytes nothing of use can be written.
-const LEAST_ROOM: u64 = 64 << 20;
-/// Below this many, a run may fill the disk.
-const LITTLE_ROOM: u64 = 1 << 30;
+use crate::{
+    failure::Failure,
+    loading::{here, spark::spark_environment},
+};
 
 /// Everything that is looked at, in the order in which it is shown. `version` is that of the program.
 #[must_use]
@@ -40,7 +38,7 @@ pub fn checks(version: &str) -> Vec<Check> {
 
 /// The workspace around here; an error says why it cannot be read.
 fn workspace() -> Result<Option<Workspace>, Vec<Diagnostic>> {
-    project::workspace().map_err(|failure| match failure {
+    here::workspace().map_err(|failure| match failure {
         Failure::Findings(findings) => findings,
         other => vec![Diagnostic::error("environment", other.text())],
     })
@@ -68,59 +66,10 @@ pub fn versions(version: &str) -> String {
 
 fn program(version: &str) -> Vec<Check> {
     const SECTION: &str = "chronon-run";
-    let path = env::current_exe().map_or_else(|error| error.to_string(), |it| shown(&it));
+    let path =
+        env::current_exe().map_or_else(|error| error.to_string(), |it| it.display().to_string());
     vec![
         Check::info(SECTION, "version", version),
         Check::info(SECTION, "program", path),
     ]
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
-
-/// How much room a folder's disk has.
-fn room(section: &'static str, name: &str, folder: &Path) -> Check {
-    of_disk(section, name, folder, disk(folder))
-}
-
-fn of_disk(section: &'static str, name: &str, folder: &Path, found: Option<Disk>) -> Check {
-    let Some(found) = found else {
-        return Check::info(section, name, "not known");
-    };
-    let text = format!("{} of {}", size(found.free), size(found.total));
-    match found.free {
-        0..LEAST_ROOM => Check::new(section, name, Verdict::Problem, text)
-            .hint(format!("make room on the disk of {}", folder.display())),
-        LEAST_ROOM..LITTLE_ROOM => Check::new(section, name, Verdict::Warning, text),
-        _ => Check::new(section, name, Verdict::Ok, text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn little_room_is_a_warning_and_no_room_a_problem() {
-        let of = |free| {
-            let total = 1 << 40;
-            let found = Some(Disk { free, total });
-            of_disk("state folder", "free", Path::new("/x"), found)
-        };
-        assert_eq!(of(LEAST_ROOM - 1).verdict, Verdict::Problem);
-        assert_eq!(
-            of(0).hint.as_deref(),
-            Some("make room on the disk of /x"),
-            "what to do"
-        );
-        assert_eq!(of(LEAST_ROOM).verdict, Verdict::Warning);
-        assert_eq!(of(LITTLE_ROOM - 1).verdict, Verdict::Warning);
-        assert_eq!(of(LITTLE_ROOM).verdict, Verdict::Ok);
-        let unknown = of_disk("state folder", "free", Path::new("/x"), None);
-        assert_eq!(
-            (unknown.verdict, unknown.value.as_str()),
-            (Verdict::Info, "not known")
-        );
-    }
 }

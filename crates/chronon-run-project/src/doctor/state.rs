@@ -14,8 +14,8 @@ use chronon_run_process::{User, is_writable, used};
 use chronon_run_report::{Check, Verdict, count, size};
 use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 
-use super::{room, shown};
-use crate::{failure::Failure, listing::session::metastore_directory, loading::project::Project};
+use super::disk::{room, shown};
+use crate::{failure::Failure, loading::project::Project, paths::metastore_directory};
 
 const WORKSPACE: &str = "workspace";
 const STATE: &str = "state folder";

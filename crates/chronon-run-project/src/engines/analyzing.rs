@@ -13,11 +13,9 @@ use chronon_run_exec::signals;
 use crate::{
     failure::Failure,
     listing::session::CatalogSession,
-    loading::{
-        compiling::placed,
-        project::{Project, now_millis},
-    },
+    loading::{compiling::placed, project::Project},
     options::SelectArgs,
+    program::now_millis,
     runs::seeding::run_script,
 };
 

@@ -22,8 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     failure::Failure,
     listing::session::CatalogSession,
-    loading::project::{Project, now_millis},
+    loading::project::Project,
     output::note,
+    program::now_millis,
     rows::{self, Found, Place, Target},
 };
 

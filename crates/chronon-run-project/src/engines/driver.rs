@@ -19,8 +19,9 @@ use chronon_run_workspace::{Catalog, Engine, Launcher as LauncherSetting};
 use crate::{
     engines::spark_sql::SparkSql,
     failure::Failure,
-    listing::session::{CatalogSession, own_warehouse},
-    loading::{machine::scratch_root, project::Project},
+    listing::session::CatalogSession,
+    loading::project::Project,
+    paths::{own_warehouse, scratch_root},
 };
 
 /// The variable that names an app (§2.5).

@@ -16,7 +16,10 @@ use chronon_run_spark::{
     conceal::{Place, conceal, forget},
 };
 
-use crate::{loading::project::own_program, options, output::note};
+use crate::{
+    output::note,
+    program::{WATCHDOG, own_program},
+};
 
 /// The hosts of this process, by what they were started with. They end with it, unless they are kept.
 #[derive(Debug, Default)]
@@ -138,7 +141,7 @@ impl Known {
         let mut command = spark.concealed()?;
         command.argv.push(state.display().to_string());
         let program = own_program().map_err(not_started)?;
-        let watchdog = Watchdog::start(&program, &[options::WATCHDOG], spark.grace)?;
+        let watchdog = Watchdog::start(&program, &[WATCHDOG], spark.grace)?;
         let host = Host::start(&command, &state, &log, &watchdog)?;
         Ok(Entry {
             host: Arc::new(host),

@@ -17,8 +17,8 @@ use chronon_run_workspace::{Catalog, Engine, Workspace};
 
 use crate::{
     failure::Failure,
-    listing::session::metastore_directory,
-    loading::{machine::kept_root, project::now_millis},
+    paths::{kept_root, metastore_directory},
+    program::now_millis,
 };
 
 /// Whether this command was told to leave no process behind.

@@ -1,5 +1,6 @@
 //! The steps of a plan, with either engine.
 
+pub mod access;
 pub mod analyzing;
 pub mod checking;
 pub mod driver;

@@ -15,16 +15,17 @@ use chronon_run_spark::{
     host,
     maven::text_sha256,
 };
-use chronon_run_workspace::{Engine, FastStart, Workspace};
+use chronon_run_workspace::{Engine, EngineKind, FastStart, Workspace};
 
 use crate::{
     engines::{
+        access::SparkAccess,
         hosts::SharedSpark,
         keeping::{is_shared, keep_for},
     },
     failure::Failure,
-    listing::session::{CatalogSession, log_config, own_warehouse},
-    loading::machine::{kept_root, of_kept, scratch_root},
+    loading::{machine::of_kept, spark::log_config},
+    paths::{kept_root, own_warehouse, scratch_root},
     runs::archives::{Purpose, archive},
 };
 
@@ -50,14 +51,14 @@ pub struct SparkSql<'a> {
 
 impl<'a> SparkSql<'a> {
     /// To run jobs: finds or installs Spark, and writes the logging configuration.
-    pub fn new(workspace: &'a Workspace, warehouse: &'a CatalogSession) -> Result<Self, Failure> {
-        let spark = warehouse.spark(workspace)?;
+    pub fn new(workspace: &'a Workspace, access: &'a SparkAccess) -> Result<Self, Failure> {
+        let spark = access.find(workspace)?;
         Ok(Self {
             archive: archive(Purpose::Sql, &spark),
             log_config: Some(log_config(&workspace.state_dir)?),
             inherited_options: InheritedOptions::of(|name| env::var(name).ok()),
-            jvm: warehouse.jvm(workspace)?,
-            ..Self::shown(workspace, warehouse.uri(), spark)
+            jvm: access.jvm(workspace)?,
+            ..Self::shown(workspace, access.uri(), spark)
         })
     }
 
@@ -226,4 +227,18 @@ impl<'a> SparkSql<'a> {
 /// The Spark configuration of the workspace, without that of single assets.
 pub fn common_conf(engine: &Engine) -> Vec<(String, String)> {
     engine.conf.clone().into_iter().collect()
+}
+
+/// Starts the Spark that slots share, so that it is there when the first script is. What goes wrong is
+/// told by that script.
+pub fn start_host(workspace: &Workspace, access: &SparkAccess) {
+    let engine = &workspace.engine;
+    let is_needed = engine.kind == EngineKind::Sql || !workspace.seeds.is_empty();
+    if !is_needed || !is_shared(workspace) {
+        return;
+    }
+    let shared = SparkSql::new(workspace, access).and_then(|sql| sql.shared(workspace));
+    if let Ok(Some(shared)) = shared {
+        let _ = access.hosts().host(&shared);
+    }
 }

@@ -167,7 +167,7 @@ impl SqlWork<'_> {
         let settings = host::session_conf(&common, &conf)?;
         let name = format!("chronon-run {}", job.asset);
         let fields = host::request(script, &name, self.sql.uri(), &settings);
-        let hosts = Arc::clone(self.warehouse.hosts());
+        let hosts = Arc::clone(self.warehouse.spark().hosts());
         let found = move || hosts.host(&spark).map_err(|failure| failure.to_string());
         Some(TaskKind::Shared {
             host: Arc::new(found),

@@ -11,11 +11,10 @@ use chronon_run_workspace::Catalog;
 use crate::{
     engines::{analyzing, checking},
     failure::Failure,
-    listing::{
-        leases,
-        session::{CatalogSession, spark_environment},
+    listing::{leases, session::CatalogSession},
+    loading::{
+        compiling, days, iso_macros, jars, project::Project, seed_days, spark::spark_environment,
     },
-    loading::{compiling, days, iso_macros, jars, project::Project, seed_days},
     options::SelectArgs,
     runs::sampling,
 };

@@ -12,7 +12,7 @@ use chronon_run_ledger::AttemptRecord;
 use chronon_run_spark::{Spark, command::launcher_env};
 use chronon_run_workspace::Workspace;
 
-use crate::{failure::Failure, listing::session::spark_environment};
+use crate::{failure::Failure, loading::spark::spark_environment};
 
 /// How long an application may take to end, beyond the grace period of its child.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,8 +6,9 @@ use chronon_run_core::{Ds, PartitionFormat};
 use chronon_run_plan::{Wait, usual_landing};
 
 use crate::{
-    listing::{session::CatalogSession, snapshot::formats},
-    loading::project::{Project, now_millis},
+    listing::session::CatalogSession,
+    loading::{day_formats::formats, project::Project},
+    program::now_millis,
 };
 
 /// How many of a source's newest days tell when it usually lands.

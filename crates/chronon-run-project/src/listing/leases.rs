@@ -22,10 +22,8 @@ use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 use crossbeam_channel::Receiver;
 
 use crate::{
-    failure::Failure,
-    loading::project::{Project, now_millis},
-    output::note,
-    runs::seeding,
+    failure::Failure, loading::project::Project, output::note, program::now_millis,
+    runs::control::interrupted,
 };
 
 const NAME: &str = "chronon_run_lock_";
@@ -72,7 +70,7 @@ pub fn acquire(
         // Whether another run writes these tables is not known, and the run needs the metastore anyway.
         Err(LeaseError::OutOfReach(message)) => Err(Failure::OutOfReach { message }),
         Err(LeaseError::Interrupted) => {
-            seeding::interrupted(control)?;
+            interrupted(control)?;
             Err(Failure::setup(LeaseError::Interrupted))
         }
         Err(LeaseError::Unavailable(why)) => {

@@ -16,9 +16,7 @@ use chronon_run_sql::helpers::{self, Repair, TYPES};
 use chronon_run_workspace::Workspace;
 
 use crate::{
-    listing::session::{CatalogSession, own_warehouse},
-    loading::project::Project,
-    output::note,
+    listing::session::CatalogSession, loading::project::Project, output::note, paths::own_warehouse,
 };
 
 /// How the folders of unfinished writes begin: of Spark's committer, of its dynamic overwrite, and

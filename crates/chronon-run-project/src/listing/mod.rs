@@ -5,5 +5,6 @@ pub mod landing;
 pub mod leases;
 pub mod left_times;
 pub mod leftovers;
+pub mod seeds;
 pub mod session;
 pub mod snapshot;

@@ -1,12 +1,6 @@
 //! The catalog that a command looks at, and the Spark that writes to it.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Once, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Once, time::Duration};
 
 use chronon_run_catalog::{
     Catalog, CatalogError, EvidenceRequest, Timeouts,
@@ -19,36 +13,31 @@ use chronon_run_core::{
 use chronon_run_plan::Tables;
 use chronon_run_process::User;
 use chronon_run_report::Activity;
-use chronon_run_spark::{
-    self as spark, Environment, Found, Java, Jvm, Origin, Spark,
-    command::{LOG_CONFIG, log_config_path},
-    common_env, common_options,
-};
-use chronon_run_workspace::{Catalog as CatalogSettings, EngineKind, Pins, Workspace};
+use chronon_run_spark::{self as spark, Spark, common_env, common_options};
+use chronon_run_workspace::{Catalog as CatalogSettings, Workspace};
 
 use crate::{
-    engines::{hosts::Hosts, keeping::is_shared, spark_sql::SparkSql},
+    engines::{access::SparkAccess, spark_sql::start_host},
     failure::Failure,
-    listing::snapshot::Formats,
     loading::{
-        installing::Installing,
-        machine::{self, Machine},
-        seed_days, state, supply,
+        day_formats::Formats,
+        machine::{self},
+        seed_days,
+        spark::{find_spark, installed_spark, spark_environment},
+        state,
     },
     output::note,
+    paths::{metastore_directory, warehouse_directory},
     runs::archives::{Purpose, archive},
 };
 
 /// Where partitions are listed.
 pub struct CatalogSession {
-    // Before the metastore that it uses and the folder in which its files are.
-    hosts: Arc<Hosts>,
+    // Before the metastore that its processes use.
+    spark: SparkAccess,
     catalog: Option<Catalog>,
-    uri: String,
-    spark: Option<Spark>,
     /// Keeps the embedded metastore running.
     _lease: Option<Watched>,
-    machine: OnceLock<Machine>,
 }
 
 impl CatalogSession {
@@ -58,11 +47,8 @@ impl CatalogSession {
         match &workspace.catalog {
             CatalogSettings::Embedded { .. } if !has_database(workspace)? => Ok(Self {
                 catalog: None,
-                uri: String::new(),
-                spark: None,
+                spark: SparkAccess::default(),
                 _lease: None,
-                machine: OnceLock::new(),
-                hosts: Arc::default(),
             }),
             CatalogSettings::Embedded { .. }
                 if !embedded::is_usable(&metastore_directory(workspace)) =>
@@ -98,11 +84,8 @@ impl CatalogSession {
         });
         Ok(Self {
             catalog: Some(Catalog::fixture(path)),
-            uri: String::new(),
-            spark: None,
+            spark: SparkAccess::default(),
             _lease: None,
-            machine: OnceLock::new(),
-            hosts: Arc::default(),
         })
     }
 
@@ -169,22 +152,16 @@ impl CatalogSession {
                 let catalog = Catalog::connect(uri, timeouts).map_err(Failure::setup)?;
                 Ok(Self {
                     catalog: Some(catalog),
-                    uri: uri.clone(),
-                    spark: None,
+                    spark: SparkAccess::new(uri.clone(), None),
                     _lease: None,
-                    machine: OnceLock::new(),
-                    hosts: Arc::default(),
                 })
             }
             CatalogSettings::Fixture { path } => {
                 let catalog = Catalog::fixture(path);
                 Ok(Self {
                     catalog: Some(catalog),
-                    uri: String::new(),
-                    spark: None,
+                    spark: SparkAccess::default(),
                     _lease: None,
-                    machine: OnceLock::new(),
-                    hosts: Arc::default(),
                 })
             }
             CatalogSettings::Embedded { idle } => {
@@ -217,19 +194,12 @@ impl CatalogSession {
             embedded.relocate(&changes).map_err(Failure::setup)?;
             state::relocated(workspace)?;
         }
-        let warehouse = Self {
-            hosts: Arc::default(),
-            catalog: None,
-            uri: String::new(),
-            spark: Some(spark),
-            _lease: None,
-            machine: OnceLock::new(),
-        };
+        let access = SparkAccess::new(String::new(), Some(spark));
         let is_new = !has_database(workspace)?;
         let starting = Activity::start("starting the metastore");
         if is_new {
             // Nothing is filled, so Spark will be needed: it starts beside the metastore.
-            warehouse.start_host(workspace);
+            start_host(workspace, &access);
         }
         let lease = embedded.join().map_err(Failure::setup)?;
         drop(starting);
@@ -245,24 +215,9 @@ impl CatalogSession {
         let catalog = Catalog::connect(&uri, Timeouts::default()).map_err(Failure::setup)?;
         Ok(Self {
             catalog: Some(catalog),
-            uri,
+            spark: access.at(uri),
             _lease: Some(lease),
-            ..warehouse
         })
-    }
-
-    /// Starts the Spark that slots share, so that it is there when the first script is. What goes wrong is
-    /// told by that script.
-    pub fn start_host(&self, workspace: &Workspace) {
-        let engine = &workspace.engine;
-        let is_needed = engine.kind == EngineKind::Sql || !workspace.seeds.is_empty();
-        if !is_needed || !is_shared(workspace) {
-            return;
-        }
-        let shared = SparkSql::new(workspace, self).and_then(|sql| sql.shared(workspace));
-        if let Ok(Some(shared)) = shared {
-            let _ = self.hosts.host(&shared);
-        }
     }
 
     /// What the tables look like now. Seeds that are not loaded yet count as loaded: `materialize`
@@ -325,46 +280,14 @@ impl CatalogSession {
         found
     }
 
+    /// The Spark that writes to it.
+    pub fn spark(&self) -> &SparkAccess {
+        &self.spark
+    }
+
     /// The catalog itself, if there is one yet.
     pub fn catalog(&self) -> Option<&Catalog> {
         self.catalog.as_ref()
-    }
-
-    /// The Spark that the slots of this process share.
-    pub fn hosts(&self) -> &Arc<Hosts> {
-        &self.hosts
-    }
-
-    /// `thrift://…`, empty if there is none.
-    pub fn uri(&self) -> &str {
-        &self.uri
-    }
-
-    /// The folders of the JVMs of this process, created when they are first needed.
-    pub fn jvm(&self, workspace: &Workspace) -> Result<Jvm, Failure> {
-        if let Some(machine) = self.machine.get() {
-            return Ok(machine.jvm().clone());
-        }
-        let machine = Machine::prepare(workspace, self.known_spark(workspace).as_ref())?;
-        Ok(self.machine.get_or_init(|| machine).jvm().clone())
-    }
-
-    /// The Spark that would run the jobs, if there is one already.
-    pub fn known_spark(&self, workspace: &Workspace) -> Option<Spark> {
-        self.spark.clone().or_else(|| {
-            let found = spark::find(&spark_environment(Some(workspace))).ok()?;
-            found.complete()
-        })
-    }
-
-    /// The Spark that runs the jobs, found or installed now if it was not needed before.
-    pub fn spark(&self, workspace: &Workspace) -> Result<Spark, Failure> {
-        let spark = match &self.spark {
-            Some(spark) => spark.clone(),
-            None => find_spark(workspace)?,
-        };
-        machine::check_limits(&spark)?;
-        Ok(spark)
     }
 }
 
@@ -380,11 +303,6 @@ fn unavailable(error: CatalogError) -> Failure {
 
 /// How long a metastore may take to start on a busy machine.
 const START: Duration = Duration::from_secs(120);
-
-/// Where the embedded metastore keeps its database.
-pub fn metastore_directory(workspace: &Workspace) -> PathBuf {
-    workspace.state_dir.join("metastore")
-}
 
 /// Whether the embedded metastore has ever run.
 fn has_database(workspace: &Workspace) -> Result<bool, Failure> {
@@ -414,116 +332,4 @@ fn metastore_of_another(workspace: &Workspace) -> String {
         "the embedded metastore {} can only be used by {owner}",
         directory.display()
     )
-}
-
-/// Where managed tables' files go.
-fn warehouse_directory(workspace: &Workspace) -> PathBuf {
-    workspace.state_dir.join("warehouse")
-}
-
-/// Where jobs put the files of new databases: beside the embedded metastore, or wherever the user's
-/// own metastore and Spark configuration say.
-pub fn own_warehouse(workspace: &Workspace) -> Option<PathBuf> {
-    match workspace.catalog {
-        CatalogSettings::Embedded { .. } => Some(warehouse_directory(workspace)),
-        CatalogSettings::Hive { .. } | CatalogSettings::Fixture { .. } => None,
-    }
-}
-
-/// The environment, as the engine takes it.
-pub fn spark_environment(workspace: Option<&Workspace>) -> Environment {
-    let engine = workspace.map(|workspace| &workspace.engine);
-    let mut found = Environment::new(
-        engine.and_then(|engine| engine.spark_home.clone()),
-        |name| env::var_os(name),
-    );
-    found.workspace_java_home = engine.and_then(|engine| engine.java_home.clone());
-    // A lock that cannot be read is reported where it is needed.
-    if let Some(Ok(pins)) = workspace.map(|workspace| Pins::load(&workspace.root)) {
-        found.pins = pins.packages().clone();
-    }
-    found
-}
-
-/// The workspace's Spark, installed if there is none.
-pub fn find_spark(workspace: &Workspace) -> Result<Spark, Failure> {
-    let environment = spark_environment(Some(workspace));
-    if let Some(home) = &workspace.engine.java_home {
-        let found = spark::find(&environment).map_err(Failure::setup)?;
-        let used = found.java.as_ref().is_some_and(|java| java.home == *home);
-        if !used {
-            let why = found.unfit_text();
-            let why = why.unwrap_or_else(|| format!("{} has no bin/java", home.display()));
-            return Err(Failure::hinted(
-                why,
-                "correct `java_home` under [engine] in workspace.toml, or remove it to have a Java found or installed",
-            ));
-        }
-    }
-    let is_new = !spark::find(&environment)
-        .map_err(Failure::setup)?
-        .downloads()
-        .is_empty();
-    let spark = supply::verified(workspace, install_spark(&environment)?)?;
-    if is_new && let Err(Failure::Setup { message, .. }) = supply::pin(workspace, &spark) {
-        note(&format!("warning: Spark is not pinned: {message}"));
-    }
-    Ok(spark)
-}
-
-/// The workspace's Spark, if it can be had without a download: a question downloads nothing.
-fn installed_spark(workspace: &Workspace) -> Result<Spark, Failure> {
-    let found = spark::find(&spark_environment(Some(workspace))).map_err(Failure::setup)?;
-    let missing = downloads(&found);
-    match found.complete() {
-        Some(spark) => supply::verified(workspace, spark),
-        None => Err(Failure::hinted(
-            format!(
-                "the tables of this workspace are in its own metastore, which cannot be read without {missing}"
-            ),
-            "`chronon-run engine install` downloads it once; or set `spark_home` under [engine], SPARK_HOME or JAVA_HOME to one that is there",
-        )),
-    }
-}
-
-/// What is missing, with its size.
-fn downloads(found: &Found) -> String {
-    let missing: Vec<String> = found
-        .downloads()
-        .into_iter()
-        .map(|(what, bytes)| format!("{what} ({} MB)", bytes / 1_000_000))
-        .collect();
-    missing.join(" and ")
-}
-
-/// The Spark of these environment, installed with progress on stderr if there is none.
-pub fn install_spark(environment: &Environment) -> Result<Spark, Failure> {
-    let found = spark::find(environment).map_err(Failure::setup)?;
-    let is_named = |java: &Java| matches!(java.origin, Origin::Environment | Origin::Workspace);
-    if let Some(why) = found.unfit_text()
-        && (found.java.is_none() || found.unfit.iter().any(is_named))
-    {
-        note(&format!("warning: {why}; another one is used"));
-    }
-    if !found.downloads().is_empty() {
-        let place = environment.cache.as_deref().unwrap_or(Path::new(""));
-        note(&format!(
-            "downloading {} with pip into {}, once",
-            downloads(&found),
-            place.display()
-        ));
-    }
-    let mut shown = Installing::default();
-    let found = spark::locate(environment, &mut |progress| shown.update(progress));
-    shown.finish();
-    found.map_err(Failure::setup)
-}
-
-/// Writes the logging configuration of SQL jobs and returns its path.
-pub fn log_config(state: &Path) -> Result<PathBuf, Failure> {
-    let path = log_config_path(state);
-    fs::create_dir_all(state)
-        .and_then(|()| chronon_run_process::replace(&path, LOG_CONFIG))
-        .map_err(|error| Failure::setup(format!("cannot write {}: {error}", path.display())))?;
-    Ok(path)
 }

@@ -1,8 +1,8 @@
 //! What the catalog shows of a plan's tables, views looked through and days read in their formats.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
+use chronon_run_core::{CatalogSnapshot, TableName};
 use chronon_run_plan::{
     Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns,
     undated_view_text, undated_views, unmet,
@@ -11,11 +11,8 @@ use chronon_run_plan::{
 use crate::{
     failure::Failure,
     listing::session::CatalogSession,
-    loading::{iso_macros::comparison, project::Project},
+    loading::{day_formats::formats_of, iso_macros::comparison, project::Project},
 };
-
-/// How tables write days that are not of the form `yyyy-MM-dd`, and the last hour of a day.
-pub type Formats = BTreeMap<TableName, (PartitionFormat, Option<u32>)>;
 
 /// A snapshot, and the graph as far as it tells more of the inputs.
 pub struct Looked {
@@ -154,38 +151,4 @@ pub fn read(context: &Project, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
     let mut snapshot = snapshot.clone();
     snapshot.read_with(&formats);
     snapshot
-}
-
-/// [`formats`] without those that a dependency tells and the table's partitions contradict: a mistake in one
-/// conf must not make the table's days unreadable for all.
-pub fn formats_of(context: &Project, snapshot: &CatalogSnapshot) -> Formats {
-    let settings = &context.workspace.sources;
-    let declared = |table: &TableName| {
-        let found = settings.get(table);
-        found.is_some_and(|found| found.partition_format.is_some())
-    };
-    let mut formats = formats(context);
-    formats.retain(|table, (format, _)| {
-        let state = snapshot.table(table);
-        declared(table) || !state.is_some_and(|state| state.contradicts(format))
-    });
-    formats
-}
-
-/// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a
-/// day, where partitions are of hours.
-pub fn formats(context: &Project) -> Formats {
-    let settings = &context.workspace.sources;
-    let last_hour = |table: &TableName| settings.get(table).and_then(|found| found.last_hour);
-    let mut formats = context.graph.formats.clone();
-    formats.extend(
-        settings.iter().filter_map(|(table, settings)| {
-            Some((table.clone(), settings.partition_format.clone()?))
-        }),
-    );
-    let with_hour = |(table, format): (TableName, PartitionFormat)| {
-        let hour = last_hour(&table);
-        (table, (format, hour))
-    };
-    formats.into_iter().map(with_hour).collect()
 }

@@ -6,7 +6,7 @@ use chronon_run_compile::{Confs, Environment, Record, Sources, Stale};
 use chronon_run_core::{Diagnostic, Location};
 use chronon_run_workspace::Workspace;
 
-use crate::{loading::project::shortened, output::note};
+use crate::{loading::located::shortened, output::note};
 
 /// How many stale sources are named where the command is about something else.
 const SHOWN: usize = 5;

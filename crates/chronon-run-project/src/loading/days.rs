@@ -2,11 +2,7 @@
 
 use chronon_run_core::{Diagnostic, Ds, Location};
 
-use crate::{
-    failure::Failure,
-    loading::project::{Project, now_millis},
-    options::DayArgs,
-};
+use crate::{failure::Failure, loading::project::Project, options::DayArgs, program::now_millis};
 
 /// The days of a command line, refused where one is not over yet and that is not allowed.
 pub fn checked(context: &Project, days: &DayArgs) -> Result<DayArgs, Failure> {

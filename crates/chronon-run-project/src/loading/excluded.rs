@@ -19,7 +19,8 @@ use crate::{
     engines::{driver::Driver, kv},
     failure::Failure,
     loading::{
-        project::{Project, relative_to},
+        located::relative_to,
+        project::{LeftOut, Project},
         seed_days,
         selecting::selection,
     },
@@ -29,19 +30,6 @@ use crate::{
 
 /// How many files with errors are named where the command is about something else.
 const SHOWN: usize = 5;
-
-/// A file below `production/` that has errors and no asset.
-pub(super) struct LeftOut {
-    /// Relative to the repo.
-    path: PathBuf,
-    /// The conf, as its file's place names it if it cannot be read.
-    id: ConfId,
-    team: String,
-    /// The table that it would fill, as far as that can be told.
-    table: Option<TableName>,
-    /// What is wrong.
-    why: String,
-}
 
 impl Project {
     /// The files with errors that have no asset, relative to the repo, and what is wrong.

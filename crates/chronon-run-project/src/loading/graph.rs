@@ -11,7 +11,7 @@ use chronon_run_core::{ConfType, Diagnostic, Location, TableName};
 use chronon_run_plan::{AssetIndex, BuildOptions, DriverOptions, Graph, JoinFlow, Selection};
 use chronon_run_workspace::{EngineKind, Override, Workspace};
 
-use crate::loading::project::relative_to;
+use crate::loading::located::relative_to;
 
 /// The graph, and which overrides apply to which asset. Overrides may change the flow of joins,
 /// and with it the graph, so selectors are resolved on the graph of the default flow first.

@@ -17,7 +17,7 @@ use chronon_run_workspace::{Engine, EngineKind, Pins, Workspace};
 
 use crate::{
     failure::Failure,
-    listing::session::spark_environment,
+    loading::spark::spark_environment,
     output::{note, print},
 };
 

@@ -12,7 +12,11 @@ use chronon_run_process::{
 use chronon_run_spark::{Jvm, Scratch, Spark};
 use chronon_run_workspace::Workspace;
 
-use crate::{failure::Failure, listing::session::spark_environment, loading::state};
+use crate::{
+    failure::Failure,
+    loading::{spark::spark_environment, state},
+    paths::scratch_root,
+};
 
 /// The folders of this process's JVMs; removed when it is dropped.
 #[derive(Debug)]
@@ -53,21 +57,11 @@ impl Machine {
     }
 }
 
-/// Where the scratch folders of all processes are.
-pub fn scratch_root(workspace: &Workspace) -> PathBuf {
-    workspace.state_dir.join("scratch")
-}
-
 /// The folders of a streaming app, which outlives the process that starts it: its own, and the same
 /// at each start.
 pub fn of_app(workspace: &Workspace, app: &str) -> Result<Jvm, Failure> {
     let scratch = scratch_root(workspace).join("apps").join(app);
     lasting(workspace, scratch, &format!("apps/{app}"))
-}
-
-/// Where Spark processes are kept that outlive the commands that start them.
-pub fn kept_root(workspace: &Workspace) -> PathBuf {
-    scratch_root(workspace).join("spark")
 }
 
 /// The folders of such a Spark process, below its own `folder`, which is called `name`.

@@ -1,18 +1,24 @@
 //! The workspace and its confs, and what can be said of them before the catalog is asked.
 
 pub mod compiling;
+pub mod day_formats;
 pub mod days;
 mod excluded;
 pub mod formats;
 mod graph;
+pub mod here;
 pub mod holdings;
+pub mod in_target;
 pub mod installing;
 pub mod iso_macros;
 pub mod jars;
+pub mod load;
+mod located;
 pub mod machine;
 pub mod project;
 pub mod seed_days;
 pub mod selecting;
+pub mod spark;
 pub mod state;
 pub mod supply;
 pub mod targets;

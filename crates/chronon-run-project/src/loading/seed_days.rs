@@ -13,9 +13,10 @@ use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 
 use crate::{
     failure::Failure,
-    listing::snapshot::{Formats, formats},
-    loading::project::Project,
-    runs::seeding::of_workspace,
+    loading::{
+        day_formats::{Formats, formats},
+        project::Project,
+    },
 };
 
 /// Adds to `snapshot` the days of seeds that are not loaded yet, or whose file has changed since, as
@@ -188,4 +189,22 @@ fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> O
     let finding = Diagnostic::warning("empty-seed", message).at(Location::file(&seed.path));
     Some(finding.hint("add rows, or name its days as `empty_partitions`"))
         .filter(|_| seed.empty_partitions.is_empty())
+}
+
+/// The seed as the engine takes it.
+fn of_workspace(seed: &Seed) -> seeds::Seed {
+    seeds::Seed {
+        table: seed.table.clone(),
+        path: seed.path.clone(),
+        format: match seed.format {
+            SeedFormat::Csv => seeds::Format::Csv,
+            SeedFormat::Json => seeds::Format::Json,
+            SeedFormat::Parquet => seeds::Format::Parquet,
+        },
+        columns: seed.columns.clone(),
+        partition_by: seeds::Partitioning::By(seed.partition_by.clone()),
+        null: seed.null.clone(),
+        empty_partitions: seed.empty_partitions.clone(),
+        options: Default::default(),
+    }
 }

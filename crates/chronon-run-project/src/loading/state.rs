@@ -10,14 +10,13 @@ use chronon_run_workspace::{Arrival, Relocation, StateFolder, Workspace};
 use crate::{
     engines::keeping::end_kept,
     failure::Failure,
-    listing::session::metastore_directory,
-    loading::{machine::scratch_root, project::now_millis},
     output::note,
-    scratch,
+    paths::{SCRATCH_ID_FILE, metastore_directory, scratch_root},
+    program::now_millis,
 };
 
 /// What of a copied folder names processes of the original: locks and streaming apps.
-const OF_PROCESSES: [&str; 3] = ["locks", "streaming", scratch::ID_FILE];
+const OF_PROCESSES: [&str; 3] = ["locks", "streaming", SCRATCH_ID_FILE];
 
 fn folder(workspace: &Workspace) -> StateFolder {
     StateFolder::new(&workspace.state_dir, &workspace.root)

@@ -4,42 +4,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    path::PathBuf,
 };
 
 use chronon_run_conf::target::{KeyRows, Retarget, SAMPLE_PROPERTY, Sample, TARGET_PROPERTY};
-use chronon_run_core::{
-    AssetId, AssetKind, CatalogSnapshot, ConfId, Diagnostic, Location, TableName,
-};
+use chronon_run_core::{AssetId, CatalogSnapshot, ConfId, Diagnostic, Location, TableName};
 use chronon_run_exec::WorkError;
-use chronon_run_plan::{Asset, AssetIndex, Graph, Plan, PlanTarget, Role, origins};
+use chronon_run_plan::{Asset, Graph, Plan};
 use chronon_run_spark::statements::Statements;
 use chronon_run_workspace::{Hooks, Target, Workspace};
 
 use crate::{
     failure::Failure,
-    listing::session::CatalogSession,
-    loading::project::Project,
+    listing::{seeds, session::CatalogSession},
+    loading::{in_target::InTarget, project::Project},
     options::{SampleArgs, SelectArgs},
     output::note,
-    runs::seeding,
 };
-
-/// What a context knows of the target that it is for.
-pub struct InTarget {
-    pub(crate) name: String,
-    /// The target's namespace for each namespace of production.
-    pub namespaces: BTreeMap<String, String>,
-    sample: Option<Sample>,
-    /// The target's tables of production's seeds.
-    pub seeds: BTreeSet<TableName>,
-    /// What production fills.
-    production: BTreeSet<TableName>,
-    /// Why confs cannot be filled here.
-    refused: BTreeMap<ConfId, String>,
-    /// What the command selects, as production resolves it.
-    selected: (SelectArgs, BTreeSet<AssetId>),
-}
 
 /// Which assets a command without selectors means in a target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -169,7 +149,7 @@ impl Entering<'_> {
         let filled = assets
             .filter(|asset| confs.contains(&asset.id.conf))
             .flat_map(|asset| asset.may_write(false));
-        let seeds = seeding::not_loaded(&self.context, &self.warehouse)?;
+        let seeds = seeds::not_loaded(&self.context, &self.warehouse)?;
         let all = existing.iter().cloned().chain(filled).chain(seeds);
         let tables = all.filter_map(|table| Some((table.clone(), self.own(&table)?)));
         Ok(Retarget {
@@ -203,138 +183,6 @@ fn rename(workspace: &mut Workspace, retarget: &Retarget) {
         timeout: workspace.hooks.timeout,
         ..Hooks::default()
     };
-}
-
-impl InTarget {
-    /// The folder, below the state folder, of the target's history.
-    pub fn folder(workspace: &Workspace, name: &str) -> PathBuf {
-        workspace.state_dir.join("targets").join(name)
-    }
-
-    /// The assets that these arguments select, if they are those of the command.
-    pub fn selected(&self, args: &SelectArgs, graph: &Graph) -> Option<BTreeSet<AssetIndex>> {
-        let (known, assets) = &self.selected;
-        let found = (known == args).then(|| assets.iter().filter_map(|id| graph.find(id)));
-        found.map(Iterator::collect)
-    }
-
-    fn own_namespaces(&self) -> BTreeSet<&str> {
-        self.namespaces.values().map(String::as_str).collect()
-    }
-
-    /// Why an asset is not filled in a target.
-    pub fn refusal(&self, asset: &Asset, driver: bool) -> Option<String> {
-        let serves = matches!(
-            asset.id.step,
-            AssetKind::Upload | AssetKind::Kv | AssetKind::Streaming
-        );
-        if serves {
-            let what = "uploads, loads into the KV store and streaming apps serve production and are not run in a target";
-            return Some(what.to_owned());
-        }
-        if let Some(why) = self.refused.get(&asset.id.conf) {
-            return Some(why.clone());
-        }
-        let outside = asset.writes_outside(&self.own_namespaces(), driver)?;
-        let parent = asset.inputs.iter().any(|input| {
-            let is_parent = input.role == Role::Parent;
-            is_parent && input.spec.table == outside
-        });
-        Some(match parent {
-            true => format!(
-                "the Driver would also compute {outside}, the join that it reads, in production: select that join, too, e.g. with `+{}`",
-                asset.id.conf.name
-            ),
-            false => format!("it would write {outside}, which is not a table of the target"),
-        })
-    }
-
-    /// Whether a step of the asset writes in the target only. The plan left out what does not; a step that
-    /// gets here nevertheless is not started.
-    fn check_step(&self, asset: &Asset, driver: bool) -> Result<(), WorkError> {
-        match asset.writes_outside(&self.own_namespaces(), driver) {
-            None => Ok(()),
-            Some(table) => Err(outside(
-                &asset.id.to_string(),
-                &table.to_string(),
-                &self.name,
-            )),
-        }
-    }
-
-    /// Whether every statement of a script that names the table that it writes writes in the target.
-    fn check_script(&self, asset: &AssetId, statements: &Statements) -> Result<(), WorkError> {
-        let own = self.own_namespaces();
-        for table in statements.tables() {
-            let namespace = table.split('.').next().unwrap_or_default().to_lowercase();
-            if !table.contains('.') || !own.contains(namespace.as_str()) {
-                return Err(outside(&asset.to_string(), table, &self.name));
-            }
-        }
-        Ok(())
-    }
-
-    /// What a plan says of the target.
-    pub fn of_plan(&self, graph: &Graph, selected: &BTreeSet<AssetIndex>) -> PlanTarget {
-        PlanTarget {
-            name: self.name.clone(),
-            namespaces: self.namespaces.clone(),
-            sample: self.sample.clone(),
-            inputs: origins(graph, selected, &self.own_namespaces(), &self.production),
-        }
-    }
-
-    /// Refuses to fill days of a table that holds another sample than this command asks for.
-    pub fn check_samples(
-        &self,
-        context: &Project,
-        plan: &Plan,
-        snapshot: &CatalogSnapshot,
-    ) -> Result<(), Failure> {
-        let assets: BTreeSet<&AssetId> = plan.steps.iter().map(|step| &step.asset).collect();
-        for asset in assets {
-            let Some(index) = context.graph.find(asset) else {
-                continue;
-            };
-            let table = &context.graph.assets[index].table;
-            let Some(state) = snapshot.table(table) else {
-                continue;
-            };
-            let there = state
-                .info
-                .properties
-                .get(SAMPLE_PROPERTY)
-                .map(String::as_str);
-            let wanted = context.table_property(asset, SAMPLE_PROPERTY);
-            if there != wanted {
-                return Err(Failure::hinted(
-                    format!(
-                        "{table} holds {}, and this command would fill {}",
-                        sample_text(there),
-                        sample_text(wanted)
-                    ),
-                    format!(
-                        "give the same --sample or --keys as before, or drop the target first: `chronon-run target drop {}`",
-                        self.name
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn sample_text(property: Option<&str>) -> String {
-    match property {
-        Some(sample) => format!("a sample ({sample})"),
-        None => "all rows".to_owned(),
-    }
-}
-
-fn outside(asset: &str, table: &str, target: &str) -> WorkError {
-    WorkError::Failed(format!(
-        "internal error: the step of {asset} would write {table}, which is not a table of the target {target}; nothing was written"
-    ))
 }
 
 /// Fails if a step of a target would write elsewhere; called right before each step.
@@ -490,4 +338,50 @@ pub fn sample(args: &SampleArgs) -> Result<Option<Sample>, Failure> {
         return Ok(Some(Sample::Keys(keys)));
     }
     Ok(args.sample.map(Sample::Share))
+}
+
+/// Refuses to fill days of a table that holds another sample than this command asks for.
+pub fn check_samples(
+    context: &Project,
+    target: &InTarget,
+    plan: &Plan,
+    snapshot: &CatalogSnapshot,
+) -> Result<(), Failure> {
+    let assets: BTreeSet<&AssetId> = plan.steps.iter().map(|step| &step.asset).collect();
+    for asset in assets {
+        let Some(index) = context.graph.find(asset) else {
+            continue;
+        };
+        let table = &context.graph.assets[index].table;
+        let Some(state) = snapshot.table(table) else {
+            continue;
+        };
+        let there = state
+            .info
+            .properties
+            .get(SAMPLE_PROPERTY)
+            .map(String::as_str);
+        let wanted = context.table_property(asset, SAMPLE_PROPERTY);
+        if there != wanted {
+            return Err(Failure::hinted(
+                format!(
+                    "{table} holds {}, and this command would fill {}",
+                    sample_text(there),
+                    sample_text(wanted)
+                ),
+                format!(
+                    "give the same --sample or --keys as before, or drop the target first: `chronon-run target drop {}`",
+                    target.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn sample_text(property: Option<&str>) -> String {
+    match property {
+        Some(sample) => format!("a sample ({sample})"),
+        None => "all rows".to_owned(),
+    }
 }

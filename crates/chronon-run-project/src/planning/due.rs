@@ -3,10 +3,7 @@
 use chronon_run_core::{Ds, Schedule};
 use chronon_run_plan::AssetIndex;
 
-use crate::{
-    loading::project::{Project, now_millis},
-    output::note,
-};
+use crate::{loading::project::Project, output::note, program::now_millis};
 
 /// What time it is, for schedules.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -13,7 +13,7 @@ use chronon_run_plan::Asset;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::loading::project::{Project, now_millis};
+use crate::{loading::project::Project, program::now_millis};
 
 /// The property in which the Driver keeps what it compares (§5.5).
 pub const SEMANTIC_HASH: &str = "semantic_hash";

@@ -14,12 +14,8 @@ use chronon_run_plan::{
 use serde_json::Value;
 
 use crate::{
-    listing::{
-        left_times,
-        session::CatalogSession,
-        snapshot::{formats_of, resolved},
-    },
-    loading::project::Project,
+    listing::{left_times, session::CatalogSession, snapshot::resolved},
+    loading::{day_formats::formats_of, project::Project},
     planning::filled::conf_of,
 };
 

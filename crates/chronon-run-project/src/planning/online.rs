@@ -11,12 +11,13 @@ use serde::Serialize;
 use crate::{
     failure::Failure,
     listing::session::CatalogSession,
-    loading::project::{Project, now_millis},
+    loading::project::Project,
     options::SelectArgs,
     planning::{
         due::{Now, last_due},
         prepared::{Planned, Wanted, uploaded},
     },
+    program::now_millis,
     streaming::{AppStatus, Health},
 };
 

@@ -16,9 +16,10 @@ use crate::{
     engines::{checking, kv, sql_work::preview},
     failure::Failure,
     listing::{left_times, session::CatalogSession, snapshot::Looked},
-    loading::project::{Project, now_millis},
+    loading::{project::Project, targets},
     options::{DayArgs, SelectArgs},
     planning::{columns, edits::EditEffects, freshness},
+    program::now_millis,
 };
 
 /// What the user wants planned.
@@ -158,7 +159,7 @@ impl<'a> Planned<'a> {
         planned.plan.target = target;
         note_columns(&mut planned.plan, &planned.columns);
         if let Some(target) = &context.target {
-            target.check_samples(context, &planned.plan, &planned.snapshot)?;
+            targets::check_samples(context, target, &planned.plan, &planned.snapshot)?;
         }
         Ok(planned)
     }
@@ -396,7 +397,7 @@ impl<'a> Planned<'a> {
     /// Adds each step's command line, as far as it is known before the run: without it, a plan
     /// shows the same days and steps.
     pub fn add_commands(&mut self, warehouse: &CatalogSession) {
-        let spark = warehouse.known_spark(&self.context.workspace);
+        let spark = warehouse.spark().known(&self.context.workspace);
         for step in &mut self.plan.steps {
             if step.asset.step == AssetKind::Kv {
                 let index = self.context.graph.find(&step.asset);
@@ -406,7 +407,7 @@ impl<'a> Planned<'a> {
                 step.command = command.map(|command| command.masked());
                 continue;
             }
-            let command = preview(self.context, warehouse.uri(), spark.as_ref(), step);
+            let command = preview(self.context, warehouse.spark().uri(), spark.as_ref(), step);
             step.command = command.map(|command| command.masked());
         }
     }

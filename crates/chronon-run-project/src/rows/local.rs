@@ -11,8 +11,8 @@ use chronon_run_rows::{Listing, Part, Scan, Schema, list_files};
 use super::{failure, nearest_days, not_filled, target::Target};
 use crate::{
     failure::Failure,
-    listing::{session::CatalogSession, snapshot as looking},
-    loading::project::Project,
+    listing::session::CatalogSession,
+    loading::{day_formats::formats, project::Project},
     output::note,
 };
 
@@ -180,7 +180,7 @@ pub fn storage(
 
 /// The names of the partitions of each day.
 fn days(context: &Project, place: &Place, column: &str) -> BTreeMap<Ds, Vec<String>> {
-    let formats = looking::formats(context);
+    let formats = formats(context);
     let iso = PartitionFormat::iso();
     let format = formats.get(&place.table).map_or(&iso, |(format, _)| format);
     let mut columns = place.storage.info.partition_columns.iter();

@@ -12,11 +12,8 @@ use chronon_run_workspace::Workspace;
 
 use super::failure;
 use crate::{
-    failure::Failure,
-    listing::session::CatalogSession,
-    loading::project::{Project, now_millis},
-    output::note,
-    runs::seeding::run_script,
+    failure::Failure, listing::session::CatalogSession, loading::project::Project, output::note,
+    program::now_millis, runs::seeding::run_script,
 };
 
 /// An answer of Spark's, in a folder that is removed with it.
@@ -88,7 +85,7 @@ fn run(
     script: &str,
     extra: &[(String, String)],
 ) -> Result<String, Failure> {
-    if warehouse.known_spark(&context.workspace).is_none() {
+    if warehouse.spark().known(&context.workspace).is_none() {
         return Err(Failure::hinted(
             "this needs Spark, and there is none",
             "`chronon-run engine install` downloads it once; or set `spark_home` under [engine] or SPARK_HOME to one that is there",

@@ -24,9 +24,8 @@ use chronon_run_spark::{
 
 use crate::{
     failure::Failure,
-    listing::session::spark_environment,
-    loading::project::{self as context, own_program},
-    options,
+    loading::{here::workspace, spark::spark_environment},
+    program::{BUILD_ARCHIVES, own_program},
 };
 
 /// How long `engine install` may take to build both archives; on an idle machine it takes half a minute.
@@ -254,7 +253,7 @@ impl Background {
         let (name, mark) = watchdog.mark();
         let program = own_program().ok()?.to_str()?.to_owned();
         let command = CommandLine {
-            argv: vec![program, options::BUILD_ARCHIVES.to_owned()],
+            argv: vec![program, BUILD_ARCHIVES.to_owned()],
             env: vec![(name.to_owned(), Some(mark.to_owned()))],
             cwd: None,
         };
@@ -274,7 +273,7 @@ pub fn builder_main() -> Result<(), Failure> {
     // Without it the run's own jobs are only a little slower.
     let _ = chronon_run_process::lower_own_priority();
     let deadline = Deadline::after(BACKGROUND_LIMIT);
-    let workspace = context::workspace()?;
+    let workspace = workspace()?;
     let found = spark::find(&spark_environment(workspace.as_ref())).map_err(Failure::setup)?;
     let Some(spark) = found.complete() else {
         return Ok(());

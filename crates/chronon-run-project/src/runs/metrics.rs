@@ -8,9 +8,10 @@ use chronon_run_plan::{AssetPlan, State};
 use crate::{
     engines::checking,
     failure::Failure,
-    loading::project::{Project, now_millis},
+    loading::project::Project,
     options::MetricsArgs,
     output::note,
+    program::now_millis,
     runs::{gauges::Gauges, run::Ended},
 };
 

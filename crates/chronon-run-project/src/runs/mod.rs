@@ -1,6 +1,7 @@
 //! A run: seeds, hooks, figures, rebuilt tables.
 
 pub mod archives;
+pub mod control;
 mod gauges;
 pub mod hooks;
 pub mod metrics;

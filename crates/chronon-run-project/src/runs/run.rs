@@ -36,19 +36,16 @@ use crate::{
         hosts::SharedSpark,
         keeping::end_kept,
         kv::{self, WithKv},
-        spark_sql::SparkSql,
+        spark_sql::{SparkSql, start_host},
         sql_work::SqlWork,
     },
     failure::Failure,
     listing::{applications::Applications, leases, leftovers, session::CatalogSession},
-    loading::{
-        jars,
-        project::{Project, now_millis, own_program},
-        targets,
-    },
-    options::{self, OnFailure, Output},
+    loading::{jars, project::Project, targets},
+    options::{OnFailure, Output},
     output::{note, print},
     planning::{freshness::Recording, prepared::Planned},
+    program::{now_millis, own_watchdog},
     runs::{
         archives::Background,
         hooks::{self, Call, Hooks, StepHooks},
@@ -86,7 +83,7 @@ impl<'a> Running<'a> {
             return Ok(Ended::without_run(planned));
         }
         let doing = Activity::start("preparing the run");
-        self.warehouse.start_host(&self.context.workspace);
+        start_host(&self.context.workspace, self.warehouse.spark());
         let folders = Folders::new(self.context);
         planned.check_edits()?;
         planned.check_columns()?;
@@ -97,7 +94,7 @@ impl<'a> Running<'a> {
             .map_err(locked)?;
         doing.say("claiming the tables");
         let _lease = leases::acquire(self.context, &folders.id, &families, self.control)?;
-        let spark = self.warehouse.known_spark(&self.context.workspace);
+        let spark = self.warehouse.spark().known(&self.context.workspace);
         let applications = Applications::of(&self.context.workspace, spark.as_ref())?;
         doing.say("ending what is left of earlier runs");
         self.end_survivors(ledger, &applications)?;
@@ -213,16 +210,16 @@ impl<'a> Running<'a> {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
         save_plan(plan, &folders.run);
-        let sql = SparkSql::new(workspace, self.warehouse)?;
+        let sql = SparkSql::new(workspace, self.warehouse.spark())?;
         jars::refuse_unfit(workspace, sql.spark())?;
         if self.context.uses_driver() {
             // The seeds are loaded, and the Driver's jobs have JVMs of their own, which need the memory.
-            self.warehouse.hosts().end();
+            self.warehouse.spark().hosts().end();
             end_kept(workspace)?;
             driver::prepare_databases(self.context, self.warehouse, plan)?;
         }
         let shared = sql.shared(workspace)?;
-        self.warehouse.hosts().keep_logs(&folders.run);
+        self.warehouse.spark().hosts().keep_logs(&folders.run);
         let watchdog = self.watchdog()?;
         let provenance = Provenance::open(&self.context.ledger_path());
         let engine = Engine {
@@ -677,9 +674,4 @@ fn job(context: &Project, step: &Step, paces: &BTreeMap<AssetId, Pace>) -> Job {
         more_memory: false,
         cost: pace.unwrap_or(1),
     }
-}
-
-/// The process that ends the children of this one if it is killed.
-pub fn own_watchdog(grace: Duration) -> Result<Watchdog, Failure> {
-    Watchdog::start(&own_program()?, &[options::WATCHDOG], grace).map_err(Failure::setup)
 }

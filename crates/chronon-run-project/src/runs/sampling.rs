@@ -8,11 +8,8 @@ use chronon_run_engine::sample::{self, ROWS, Sample, Sampled};
 use chronon_run_exec::signals;
 
 use crate::{
-    failure::Failure,
-    listing::session::CatalogSession,
-    loading::project::{Project, now_millis},
-    output::note,
-    runs::seeding,
+    failure::Failure, listing::session::CatalogSession, loading::project::Project, output::note,
+    program::now_millis, runs::seeding,
 };
 
 /// Who reads a source: what it is said of.

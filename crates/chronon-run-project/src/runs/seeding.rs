@@ -1,16 +1,10 @@
 //! Seeds: small sources that the workspace itself loads, before the first step of a run.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{fs, path::Path, thread, time::Duration};
 
-use chronon_run_core::{TableName, event::CancelReason};
+use chronon_run_core::event::CancelReason;
 
-use chronon_run_engine::seeds::{self, Format, Loaded, Partitioning, Prepared, State};
+use chronon_run_engine::seeds::{self};
 use chronon_run_exec::{Control, lock};
 use chronon_run_process::{Exit, GuestError, Helper, HelperError, SessionOutcome, Stop, Tail};
 use chronon_run_report::Activity;
@@ -19,7 +13,7 @@ use chronon_run_spark::{
     host, log,
     statements::{self, Mark, Statements},
 };
-use chronon_run_workspace::{Seed, SeedFormat, Workspace};
+use chronon_run_workspace::Workspace;
 use crossbeam_channel::Receiver;
 
 use crate::{
@@ -28,13 +22,14 @@ use crate::{
         spark_sql::{SparkSql, common_conf},
     },
     failure::Failure,
-    listing::session::CatalogSession,
-    loading::{
-        project::{Project, now_millis},
-        seed_days,
+    listing::{
+        seeds::{remember, seeds_to_load},
+        session::CatalogSession,
     },
+    loading::project::Project,
     output::note,
-    runs::run::own_watchdog,
+    program::{now_millis, own_watchdog},
+    runs::control::interrupted,
 };
 
 /// Loads every seed that is missing or stale, in one Spark session; its script and log go to
@@ -52,7 +47,7 @@ pub fn load(
         note(&format!("warning: the seed {table} is not loaded: {why}"));
     }
     let _guard = lock_seeds(context, control)?;
-    let missing = missing(context, warehouse)?;
+    let missing = seeds_to_load(context, warehouse)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -74,7 +69,7 @@ pub fn load(
         &seeds::script(&missing),
         control,
     )?;
-    match self::missing(context, warehouse)?.as_slice() {
+    match seeds_to_load(context, warehouse)?.as_slice() {
         [] => {
             missing.iter().for_each(|seed| remember(context, seed));
             Ok(())
@@ -86,98 +81,6 @@ pub fn load(
             ),
             format!("look at {}", folder.join("seeds.log").display()),
         )),
-    }
-}
-
-/// The tables of seeds that are missing or do not hold what their files do.
-pub fn not_loaded(
-    context: &Project,
-    warehouse: &CatalogSession,
-) -> Result<BTreeSet<TableName>, Failure> {
-    let seeds = &context.workspace.seeds;
-    if warehouse.catalog().is_none() {
-        return Ok(seeds.iter().map(|seed| seed.table.clone()).collect());
-    }
-    let found = missing(context, warehouse)?;
-    Ok(found.iter().map(|seed| seed.table().clone()).collect())
-}
-
-/// Seeds whose table is missing or stale, each read.
-fn missing(context: &Project, warehouse: &CatalogSession) -> Result<Vec<Prepared>, Failure> {
-    let catalog = warehouse
-        .catalog()
-        .ok_or_else(|| Failure::setup("there is no catalog"))?;
-    let requests: Vec<_> = context
-        .workspace
-        .seeds
-        .iter()
-        .map(|seed| (seed.table.clone(), Vec::new()))
-        .collect();
-    let snapshot = catalog.snapshot(&requests).map_err(Failure::setup)?;
-    let mut found = Vec::new();
-    for seed in &context.workspace.seeds {
-        if context.bad_seeds().contains_key(&seed.table) {
-            continue;
-        }
-        let prepared = seed_days::prepare(seed)?;
-        let existing = snapshot.table(&seed.table).map(|state| &state.info);
-        match prepared.state(existing) {
-            State::Missing => found.push(prepared),
-            State::Stale => {
-                let property = existing.and_then(|table| table.properties.get(seeds::PROPERTY));
-                let before = loaded(context, seed);
-                found.push(match before {
-                    Some(before) => prepared.only_changed(&before, property.map(String::as_str)),
-                    None => prepared,
-                });
-            }
-            State::Loaded => {}
-            State::Foreign => {
-                return Err(Failure::hinted(
-                    format!("{} exists and was not made from a seed", seed.table),
-                    "take it out of `[seeds]`, or drop the table",
-                ));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// What was loaded of a seed last, if this workspace loaded it.
-fn loaded(context: &Project, seed: &Seed) -> Option<Loaded> {
-    let text = fs::read(loaded_path(context, &seed.table)).ok()?;
-    serde_json::from_slice(&text).ok()
-}
-
-/// Without this record a changed seed is loaded as a whole.
-fn remember(context: &Project, prepared: &Prepared) {
-    let path = loaded_path(context, prepared.table());
-    if let Ok(text) = serde_json::to_vec(&prepared.loaded()) {
-        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let _ = folder.and_then(|()| chronon_run_process::replace(&path, text));
-    }
-}
-
-fn loaded_path(context: &Project, table: &TableName) -> PathBuf {
-    let folder = context.workspace.state_dir.join("seeds");
-    folder.join(format!("{table}.json"))
-}
-
-/// The seed as the engine takes it.
-pub fn of_workspace(seed: &Seed) -> seeds::Seed {
-    seeds::Seed {
-        table: seed.table.clone(),
-        path: seed.path.clone(),
-        format: match seed.format {
-            SeedFormat::Csv => Format::Csv,
-            SeedFormat::Json => Format::Json,
-            SeedFormat::Parquet => Format::Parquet,
-        },
-        columns: seed.columns.clone(),
-        partition_by: Partitioning::By(seed.partition_by.clone()),
-        null: seed.null.clone(),
-        empty_partitions: seed.empty_partitions.clone(),
-        options: Default::default(),
     }
 }
 
@@ -204,17 +107,6 @@ fn lock_seeds(context: &Project, control: &Receiver<Control>) -> Result<lock::Gu
             }
             Err(error) => return Err(Failure::setup(error)),
         }
-    }
-}
-
-/// Fails if the user has asked to stop.
-pub fn interrupted(control: &Receiver<Control>) -> Result<(), Failure> {
-    match control.try_recv() {
-        Ok(Control::Stop(reason)) => Err(Failure::Interrupted(reason)),
-        Ok(Control::Kill) => Err(Failure::Interrupted(
-            chronon_run_core::event::CancelReason::Interrupt,
-        )),
-        Err(_) => Ok(()),
     }
 }
 
@@ -303,7 +195,7 @@ struct OwnScript<'a> {
 impl OwnScript<'_> {
     /// In the Spark that slots share, if they do; else in a process of its own.
     fn run(&self, beat: &mut dyn FnMut()) -> Result<Result<Exit, HelperError>, Failure> {
-        let sql = SparkSql::new(self.workspace, self.warehouse)?;
+        let sql = SparkSql::new(self.workspace, self.warehouse.spark())?;
         let options = host::options(self.extra);
         match (sql.shared(self.workspace)?, options) {
             (Some(spark), Some(options)) => self.run_shared(&sql, &spark, options, beat),
@@ -322,7 +214,12 @@ impl OwnScript<'_> {
         fields.extend(options);
         // The log of this script begins again.
         chronon_run_process::replace(self.log, "").map_err(Failure::setup)?;
-        let found = self.warehouse.hosts().host(spark).map_err(Failure::setup)?;
+        let found = self
+            .warehouse
+            .spark()
+            .hosts()
+            .host(spark)
+            .map_err(Failure::setup)?;
         let is_stopped = || Stop::of_process().reason().is_some();
         let guest = match found.ask(&fields, &is_stopped) {
             Ok(guest) => guest,

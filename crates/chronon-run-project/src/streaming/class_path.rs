@@ -13,7 +13,7 @@ use crate::{
     loading::{jars, project::Project},
 };
 
-use super::App;
+use super::app::App;
 
 /// Properties whose value is a list of jars, folders and `folder/*`, and what separates them.
 const PLACES: [(&str, char); 2] = [("spark.jars", ','), ("spark.driver.extraClassPath", ':')];

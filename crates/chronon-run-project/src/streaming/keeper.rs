@@ -8,13 +8,14 @@ use chronon_run_process::Detached;
 use chronon_run_report::duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use crate::{failure::Failure, loading::project::now_millis, output::note};
+use crate::{failure::Failure, output::note, program::now_millis};
 
 use super::{
     App, AppStatus, Health, Streams,
+    app::millis,
     apps::{self, Seen},
     launch::{self, launch},
-    millis, outdated,
+    outdated,
     record::{self, Record},
     told::{Event, Told},
     watched,

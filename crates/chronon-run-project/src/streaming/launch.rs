@@ -13,7 +13,7 @@ use crate::{
     runs::hooks,
 };
 
-use super::{App, class_path, record::Record};
+use super::{app::App, class_path, record::Record};
 
 /// `APP_NAME` of a GroupBy's streaming app (§2.5, §10.13).
 pub(super) fn app_name(context: &Project, asset: &AssetId) -> String {
@@ -51,7 +51,7 @@ fn driver(context: &Project, app: &App) -> Result<CommandLine, Failure> {
     }
     let warehouse = CatalogSession::look(workspace)?;
     let jvm = machine::of_app(workspace, &app.name)?;
-    let sql = SparkSql::new(workspace, &warehouse)?.with_jvm(jvm);
+    let sql = SparkSql::new(workspace, warehouse.spark())?.with_jvm(jvm);
     let asset = &context.graph.assets[app.index];
     let kafka = class_path::complete(context, app, sql.spark())?;
     let mut driver = Driver::new(context, Some(&sql)).with_jars(kafka);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{failure::Failure, loading::project::Project};
 
-use super::{App, millis};
+use super::app::{App, millis};
 
 /// So many logs of each app are kept.
 const LOGS: usize = 10;

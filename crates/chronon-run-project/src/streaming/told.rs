@@ -4,12 +4,16 @@ use chronon_run_process::Stop;
 use serde_json::json;
 
 use crate::{
-    loading::project::{Project, now_millis},
+    loading::project::Project,
     output::note,
+    program::now_millis,
     runs::hooks::{Call, Hooks},
 };
 
-use super::{App, AppStatus, record::folder};
+use super::{
+    app::{App, AppStatus},
+    record::folder,
+};
 
 /// What has happened to an app.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +54,7 @@ pub(super) fn tell(context: &Project, events: &[Told], states: &[AppStatus]) {
     if calls.is_empty() {
         return;
     }
-    let watchdog = match crate::runs::run::own_watchdog(context.workspace.run.grace) {
+    let watchdog = match crate::program::own_watchdog(context.workspace.run.grace) {
         Ok(watchdog) => watchdog,
         Err(_) => return note("the hooks of streaming apps cannot be run: no watchdog"),
     };

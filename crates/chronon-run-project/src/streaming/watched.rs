@@ -7,13 +7,10 @@ use std::{
 
 use chronon_run_engine::streaming::{Facts, Followed, Liveness, judge};
 
-use crate::{
-    failure::Failure,
-    loading::project::{Project, now_millis},
-};
+use crate::{failure::Failure, loading::project::Project, program::now_millis};
 
 use super::{
-    App, millis,
+    app::{App, millis},
     record::{Record, file_name, folder},
 };
 

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::completing;
 use chronon_run_core::Ds;
-use chronon_run_project::completing;
 use clap::{Args, Subcommand};
 
 use super::{AssetAt, DayArgs, Output, RowsOutput, SelectArgs, TargetArgs};

@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::completing;
 use chronon_run_core::Ds;
-use chronon_run_project::completing;
 use clap::Args;
 
 use super::{DayArgs, MetricsArgs, OnFailure, Output, SampleArgs, SelectArgs, TargetArgs};

@@ -1,6 +1,6 @@
 //! Arguments about targets.
 
-use chronon_run_project::completing;
+use crate::completing;
 use clap::{Args, Subcommand};
 
 use super::Output;

@@ -8,13 +8,11 @@ use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_project::{
     engines::keeping,
     failure::Failure,
-    listing::{applications::Applications, session::metastore_directory},
-    loading::{
-        machine::scratch_root,
-        project::{self as context, now_millis},
-        state,
-    },
+    listing::applications::Applications,
+    loading::{here::required_workspace, state},
     output::{agreed, note, print},
+    paths::{metastore_directory, scratch_root},
+    program::now_millis,
 };
 use chronon_run_report::size;
 use chronon_run_spark::{self as spark, Found};
@@ -23,7 +21,7 @@ use chronon_run_workspace::{CleanError, Entry, Inventory, StateFolder, Workspace
 use crate::cli::CleanArgs;
 
 pub(crate) fn run(args: &CleanArgs) -> Result<(), Failure> {
-    let workspace = context::required_workspace()?;
+    let workspace = required_workspace()?;
     // A copied workspace gets a state of its own first.
     state::settle(&workspace)?;
     let folder = StateFolder::new(&workspace.state_dir, &workspace.root);
@@ -148,7 +146,7 @@ fn end_survivors(workspace: &Workspace) -> Result<(), Failure> {
     if !path.exists() {
         return Ok(());
     }
-    let found = spark::find(&chronon_run_project::listing::session::spark_environment(
+    let found = spark::find(&chronon_run_project::loading::spark::spark_environment(
         Some(workspace),
     ))
     .ok();

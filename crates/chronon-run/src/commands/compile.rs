@@ -17,7 +17,7 @@ use chronon_run_project::{
     failure::Failure,
     loading::{
         compiling::{confs, placed, spark_environment},
-        project as context, state,
+        here, state,
     },
     output::{note, print, show},
 };
@@ -31,7 +31,7 @@ use crate::cli::{Cli, CompileArgs};
 const POLL: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &CompileArgs) -> Result<(), Failure> {
-    let workspace = context::workspace()?.ok_or_else(|| {
+    let workspace = here::workspace()?.ok_or_else(|| {
         Failure::hinted(
             "there is no workspace.toml here or above",
             "`chronon-run init REPO` writes one; `-C DIR` runs in another folder",

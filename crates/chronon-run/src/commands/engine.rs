@@ -6,11 +6,11 @@ use chronon_run_core::Diagnostic;
 use chronon_run_project::{
     engines::keeping,
     failure::Failure,
-    listing::session::{install_spark, spark_environment},
     loading::{
+        here::{required_workspace, workspace},
         installing::Installing,
         jars,
-        project::{required_workspace, workspace},
+        spark::{install_spark, spark_environment},
         supply,
     },
     output::{note, print, show},

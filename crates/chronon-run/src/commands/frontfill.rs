@@ -13,15 +13,13 @@ use chronon_run_plan::{AssetIndex, AssetPlan, DayLimit, Reason, Wait};
 use chronon_run_project::{
     failure::Failure,
     listing::{landing::expect_landings, session::CatalogSession},
-    loading::{
-        days::check_as_of,
-        project::{Project, now_millis},
-    },
+    loading::{days::check_as_of, project::Project},
     output::{line, note, print, print_plan, say},
     planning::{
         due::{Now, last_due},
         prepared::{Planned, Wanted},
     },
+    program::now_millis,
     runs::{
         metrics,
         run::{Ended, Running, nothing_to_do},

@@ -12,11 +12,12 @@ use chronon_run_project::{
     loading::{
         compiling,
         days::checked,
-        project::{Project, now_millis},
+        project::Project,
         targets::{self, Unselected},
     },
     output::{agreed, note, print_plan},
     planning::prepared::{Planned, Wanted},
+    program::now_millis,
     runs::{metrics, run::Running},
 };
 use chronon_run_report::Activity;

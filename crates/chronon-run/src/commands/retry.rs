@@ -13,11 +13,12 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::{
-        project::{Project, now_millis},
+        project::Project,
         targets::{self, Unselected},
     },
     output::{note, print_plan, say},
     planning::prepared::{Planned, Wanted},
+    program::now_millis,
     runs::{
         metrics,
         run::{PLAN_FILE, Running},

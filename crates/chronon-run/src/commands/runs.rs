@@ -6,10 +6,11 @@ use chronon_run_ledger::{Ledger, RunDetail, RunRecord, RunState, StepRecord};
 use chronon_run_project::{
     failure::Failure,
     loading::{
-        project::{Project, now_millis},
+        project::Project,
         targets::{self, Unselected},
     },
     output::{json, note, on_screen, print},
+    program::now_millis,
 };
 use chronon_run_report::{Column, ago, count, duration, outcome};
 

@@ -10,7 +10,7 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::{
-        project::{Project, now_millis},
+        project::Project,
         targets::{self, Unselected},
     },
     output::{addressed, json, note, on_screen, print, say},
@@ -19,6 +19,7 @@ use chronon_run_project::{
         online::{self, Online},
         prepared::{Planned, Wanted},
     },
+    program::now_millis,
     streaming::{self, AppStatus},
 };
 use chronon_run_report::{Column, ago, comparison_text, count, differing_columns, outcome};

@@ -6,9 +6,10 @@ use chronon_run_export::Link;
 use chronon_run_ledger::Ledger;
 use chronon_run_project::{
     failure::Failure,
-    loading::project::{Project, now_millis},
+    loading::project::Project,
     output::{json, note, print},
     planning::online::{self, Online},
+    program::now_millis,
     runs::stream_metrics,
     streaming::{self, App, AppStatus, Health},
 };

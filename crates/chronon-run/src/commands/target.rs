@@ -10,10 +10,12 @@ use chronon_run_project::{
     listing::session::CatalogSession,
     loading::{
         holdings::{self, Holdings},
-        project::{Project, now_millis},
-        targets::{self, InTarget, Unselected},
+        in_target::InTarget,
+        project::Project,
+        targets::{self, Unselected},
     },
     output::{agreed, json, note, print},
+    program::now_millis,
 };
 use chronon_run_report::{count, table};
 use serde::Serialize;

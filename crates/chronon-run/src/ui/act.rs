@@ -3,10 +3,7 @@
 use chronon_run_core::CommandLine;
 use chronon_run_ledger::RunState;
 use chronon_run_process::{Detached, ask_to_end};
-use chronon_run_project::{
-    failure::Failure,
-    loading::project::{Project, own_program},
-};
+use chronon_run_project::{failure::Failure, loading::project::Project, program::own_program};
 use chronon_run_ui::{Action, PlanForm};
 
 use super::selected;

@@ -19,12 +19,13 @@ use chronon_run_project::{
     engines::sql_work::preview,
     failure::Failure,
     listing::session::CatalogSession,
-    loading::project::{Project, now_millis},
+    loading::project::Project,
     planning::{
         due::Now,
         online,
         prepared::{Planned, Wanted},
     },
+    program::now_millis,
 };
 use chronon_run_ui::{
     Action, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source, Trouble, View,
@@ -336,10 +337,10 @@ fn script(context: &Project, index: usize, day: Ds) -> Script {
     if context.uses_driver() {
         let warehouse = CatalogSession::look(&context.workspace);
         let command = warehouse.ok().and_then(|warehouse| {
-            let spark = warehouse.known_spark(&context.workspace);
+            let spark = warehouse.spark().known(&context.workspace);
             preview(
                 context,
-                warehouse.uri(),
+                warehouse.spark().uri(),
                 spark.as_ref(),
                 &sql::step(asset, range),
             )

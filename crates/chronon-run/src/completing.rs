@@ -2,15 +2,28 @@
 
 use std::{collections::BTreeSet, ffi::OsStr};
 
+use clap::Command;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
-use crate::loading::project::Project;
+use chronon_run_project::loading::project::Project;
+
+/// Arguments of [`SelectArgs`](chronon_run_project::options::SelectArgs), which several commands share.
+const SELECTORS: [&str; 3] = ["selectors", "select", "exclude"];
+
+/// The command with names of assets where it takes selectors.
+pub(crate) fn with_selectors(command: Command) -> Command {
+    let command = command.mut_args(|arg| match SELECTORS.contains(&arg.get_id().as_str()) {
+        true => arg.add(assets()),
+        false => arg,
+    });
+    command.mut_subcommands(with_selectors)
+}
 
 /// Runs that are offered, the newest first.
 const RUNS: u32 = 50;
 
 /// Names and ids of assets, also after a `+`, and of tables.
-pub fn assets() -> ArgValueCompleter {
+pub(crate) fn assets() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let typed = current.to_string_lossy();
         let prefix = match typed.starts_with('+') {
@@ -27,7 +40,7 @@ pub fn assets() -> ArgValueCompleter {
 }
 
 /// Ids of the last runs.
-pub fn runs() -> ArgValueCompleter {
+pub(crate) fn runs() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let context = Project::load_quietly().ok();
         let ledger = context.and_then(|(context, _)| context.existing_ledger());
@@ -42,7 +55,7 @@ pub fn runs() -> ArgValueCompleter {
 }
 
 /// Names of targets.
-pub fn targets() -> ArgValueCompleter {
+pub(crate) fn targets() -> ArgValueCompleter {
     ArgValueCompleter::new(|current: &OsStr| {
         let context = Project::load_quietly().ok();
         let targets = context.map(|(context, _)| context.workspace.targets);
