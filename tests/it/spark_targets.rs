@@ -168,6 +168,90 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     a_flood_of_nulls(&workspace);
 }
 
+/// Each day has the rows that production has for the first keys, whatever steps it is filled in.
+#[test]
+fn a_target_holds_the_first_left_rows_of_each_day() {
+    let workspace = Workspace::empty();
+    let orders: String = (0..40)
+        .map(|at| format!("{at},{},{},2026-01-0{}\n", at % 9, at * 10, 2 + at % 2))
+        .collect();
+    workspace.write("orders.csv", &format!("id,user,amount,ds\n{orders}"));
+    workspace.write("teams.json", r#"{"default": {}, "team": {}}"#);
+    let settings = [
+        "[workspace]\nas_of = \"2026-01-03\"\n",
+        "[seeds.\"lake.orders\"]\npath = \"orders.csv\"\npartition_by = [\"ds\"]\n",
+        "columns = { id = \"bigint\", user = \"bigint\", amount = \"double\", ds = \"string\" }\n",
+        "[targets.dev]\nnamespace = \"dev_{namespace}\"\n[targets.days]\nnamespace = \"days_{namespace}\"\n",
+    ];
+    workspace.write("workspace.toml", &settings.concat());
+    let source = |selects: Value| {
+        json!({"events": {"table": "lake.orders", "query": {"selects": selects, "wheres": ["id <> 7"],
+            "startPartition": "2026-01-02", "timeColumn": "unix_timestamp(ds, 'yyyy-MM-dd') * 1000 + id"}}})
+    };
+    let meta = |name: &str| json!({"name": name, "team": "team", "outputNamespace": "out"});
+    let join = json!({
+        "metaData": meta("team.features"),
+        "left": source(json!({"id": "id", "buyer": "user"})),
+        "joinParts": [{"keyMapping": {"buyer": "user"}, "groupBy": {
+            "metaData": meta("team.spend"), "sources": [source(json!({"user": "user", "amount": "amount"}))],
+            "keyColumns": ["user"], "accuracy": 1, "backfillStartDate": "2026-01-02",
+            "aggregations": [{"inputColumn": "amount", "operation": 7, "windows": [{"length": 2, "timeUnit": 1}]}]}}],
+        "rowIds": ["id"],
+    });
+    workspace.write("production/joins/team/features", &join.to_string());
+    workspace.run(&["materialize"]).expect(0);
+    let limited = ["materialize", "--limit-left", "5", "--target", "dev"];
+    let filled = workspace.run(&limited).expect(0);
+    assert!(
+        filled.stderr.contains("sample: 5 left rows of a day"),
+        "{}",
+        filled.text()
+    );
+    let by_day = [
+        "materialize",
+        "--limit-left",
+        "5",
+        "--target",
+        "days",
+        "--ds",
+    ];
+    for ds in ["2026-01-03", "2026-01-02"] {
+        workspace.run(&[&by_day[..], &[ds]].concat()).expect(0);
+    }
+    let rows = |table: &str| {
+        let query = format!("SELECT * FROM {table} ORDER BY ds, id");
+        let screen = workspace
+            .run(&["query", &query, "--output", "csv"])
+            .expect(0);
+        screen.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (all, dev) = (rows("out.team_features"), rows("dev_out.team_features"));
+    assert_eq!((all.len(), dev.len()), (1 + 39, 1 + 10), "{dev:?}");
+    assert!(dev.iter().all(|row| all.contains(row)), "{dev:?}");
+    for ds in ["2026-01-02", "2026-01-03"] {
+        assert_eq!(
+            dev.iter().filter(|row| row.contains(ds)).count(),
+            5,
+            "{dev:?}"
+        );
+    }
+    assert_eq!(rows("days_out.team_features"), dev);
+    let other = [
+        "materialize",
+        "--limit-left",
+        "6",
+        "--target",
+        "dev",
+        "--recompute",
+        "--yes",
+    ];
+    let other = workspace.run(&other).expect(2).stderr;
+    assert!(
+        other.contains("holds a sample (5 left rows of a day)"),
+        "{other}"
+    );
+}
+
 /// What the workspace's command has for a key, beside the row of the table.
 fn a_key_is_shown_as_it_is_served(workspace: &Workspace) {
     let get = |more: &[&str]| {

@@ -276,6 +276,32 @@ fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
         "{}",
         keys.text()
     );
+    for (args, wanted) in [
+        (
+            &["--limit-left", "0", "--target", "dev"][..],
+            "0 is not in 1..",
+        ),
+        (
+            &["--limit-left", "-3", "--target", "dev"],
+            "-3 is not in 1..",
+        ),
+        (&["--limit-left", "9"], "--target"),
+        (
+            &["--limit-left", "9", "--sample", "1%", "--target", "dev"],
+            "cannot be used with",
+        ),
+        (
+            &["--limit-left", "9", "--target", "dev"],
+            "--limit-left limits the left rows of joins, and no join is selected",
+        ),
+    ] {
+        let screen = run(&staged, &[&["plan"], args].concat()).expect(2);
+        assert!(
+            screen.stderr.contains(wanted),
+            "{wanted}: {}",
+            screen.text()
+        );
+    }
     let output = staged
         .command(&["plan", "--target", "dev"])
         .env_remove("USER")
@@ -357,7 +383,10 @@ fn the_driver_gets_copies_of_the_confs() {
     workspace.edit("workspace.toml", "as_of = \"2026-01-03\"", &last);
     add(&staged, DEV);
     let before = tables(&staged);
-    let screen = run(&staged, &["materialize", "--target", "dev"]);
+    let screen = run(
+        &staged,
+        &["materialize", "--target", "dev", "--limit-left", "7"],
+    );
     assert!(matches!(screen.code, Some(0 | 3)), "{}", screen.text());
     let calls = staged.calls();
     assert!(!calls.is_empty(), "{}", screen.text());
@@ -373,6 +402,9 @@ fn the_driver_gets_copies_of_the_confs() {
             );
             let text = fs::read_to_string(conf.trim_start_matches("--conf-path=")).unwrap();
             assert!(text.contains("\"outputNamespace\": \"dev_ann_b_"), "{text}");
+            let is_limited =
+                text.contains("s_place <= 7") && text.contains(r#""7 left rows of a day""#);
+            assert_eq!(is_limited, conf.contains("/joins/"), "{text}");
         }
     }
     let new: Vec<String> = tables(&staged).difference(&before).cloned().collect();

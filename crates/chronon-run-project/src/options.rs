@@ -97,7 +97,7 @@ pub enum OnFailure {
     Continue,
 }
 
-/// Which keys are computed in a target.
+/// Which keys and left rows are computed in a target.
 #[derive(Args, Debug, Clone, Default)]
 pub struct SampleArgs {
     /// Compute only this share of the keys, e.g. `1%`: rows of GroupBys and left rows of joins, the same
@@ -113,4 +113,16 @@ pub struct SampleArgs {
         conflicts_with = "sample"
     )]
     pub keys: Option<PathBuf>,
+
+    /// Compute at most this many left rows of each day of a join: the first ones in the order of the hash
+    /// of their keys, the same in every run. GroupBys and staging queries are computed in full.
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "target",
+        conflicts_with_all = ["sample", "keys"],
+        allow_negative_numbers = true,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub limit_left: Option<u32>,
 }

@@ -37,6 +37,8 @@ pub struct Retarget {
     pub properties: Vec<(String, String)>,
     /// Which left rows and keys are computed; all, if absent.
     pub sample: Option<Sample>,
+    /// The partition column of tables whose query does not name another.
+    pub day_column: String,
 }
 
 /// A repo of a target, and the confs that cannot be filled there.
@@ -57,13 +59,20 @@ impl Retarget {
             &repo.group_bys,
             ConfType::GroupBy,
             &mut refused,
-            |rewriting, conf| rewriting.sampled(conf, Rewriting::group_by, Sample::of_group_by),
+            |rewriting, conf| {
+                let sample = self.sample.as_ref().filter(|sample| !sample.is_of_joins());
+                rewriting.sampled(conf, sample, Rewriting::group_by, Sample::of_group_by);
+            },
         );
         let joins = self.files(
             &repo.joins,
             ConfType::Join,
             &mut refused,
-            |rewriting, conf| rewriting.sampled(conf, Rewriting::join, Sample::of_join),
+            |rewriting, conf| {
+                let limit =
+                    |sample: &Sample, conf: &mut Value| sample.of_join(conf, &self.day_column);
+                rewriting.sampled(conf, self.sample.as_ref(), Rewriting::join, limit);
+            },
         );
         let staging_queries = self.files(
             &repo.staging_queries,
@@ -158,10 +167,10 @@ impl Rewriting<'_> {
     fn sampled(
         &mut self,
         conf: &mut Value,
+        sample: Option<&Sample>,
         change: impl Fn(&mut Self, &mut Value),
         limit: impl Fn(&Sample, &mut Value) -> Result<(), String>,
     ) {
-        let sample = self.target.sample.as_ref();
         let property = sample.map(|sample| (SAMPLE_PROPERTY.to_owned(), sample.property()));
         self.properties.extend(property);
         change(self, conf);

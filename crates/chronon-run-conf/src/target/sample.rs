@@ -1,5 +1,5 @@
-//! Samples: conditions that are added to the sources, so that only some keys are computed. Which ones
-//! depends on the values of the keys alone, so that every run takes the same.
+//! Samples: conditions that are added to the sources, so that only some keys or left rows are computed.
+//! Which ones depends on the values of the rows alone, so that every run takes the same.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::repo::digest;
 
-/// Which keys are computed.
+/// Which keys and left rows are computed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sample {
@@ -16,6 +16,8 @@ pub enum Sample {
     Share(Share),
     /// These keys.
     Keys(KeyRows),
+    /// At most so many left rows of a day; GroupBys are computed for all keys.
+    LeftRows(u32),
 }
 
 impl Sample {
@@ -25,14 +27,21 @@ impl Sample {
         match self {
             Self::Share(share) => share.to_string(),
             Self::Keys(keys) => format!("{} keys ({})", keys.rows.len(), keys.columns.join(", ")),
+            Self::LeftRows(most) => format!("{most} left rows of a day"),
         }
+    }
+
+    /// Whether it limits the rows of joins only.
+    #[must_use]
+    pub fn is_of_joins(&self) -> bool {
+        matches!(self, Self::LeftRows(_))
     }
 
     /// What stands in the properties of tables: different for different keys.
     #[must_use]
     pub fn property(&self) -> String {
         match self {
-            Self::Share(share) => share.to_string(),
+            Self::Share(_) | Self::LeftRows(_) => self.describe(),
             Self::Keys(keys) => {
                 let all: Vec<String> = keys.rows.iter().map(|row| row.join(",")).collect();
                 format!("{}, {}", self.describe(), digest(&all.join("\n")))
@@ -43,7 +52,7 @@ impl Sample {
     /// Limits the rows of a GroupBy's sources to the sample's keys.
     pub(super) fn of_group_by(&self, conf: &mut Value) -> Result<(), String> {
         let keys = texts(&conf["keyColumns"]);
-        let condition = self.condition(&keys)?;
+        let condition = self.condition(&keys, "")?;
         let sources = conf.get_mut("sources").and_then(Value::as_array_mut);
         for source in sources.into_iter().flatten() {
             limit(source, &condition);
@@ -51,13 +60,14 @@ impl Sample {
         Ok(())
     }
 
-    /// Limits the left rows of a join to the sample's keys.
-    pub(super) fn of_join(&self, conf: &mut Value) -> Result<(), String> {
+    /// Limits the left rows of a join to those of the sample. `day_column` is the partition column of a
+    /// left that does not name its own.
+    pub(super) fn of_join(&self, conf: &mut Value, day_column: &str) -> Result<(), String> {
         let keys = left_keys(conf);
         if keys.is_empty() {
             return Err("it has no join part whose keys could be sampled".to_owned());
         }
-        let condition = self.condition(&keys)?;
+        let condition = self.condition(&keys, day_column)?;
         if let Some(left) = conf.get_mut("left") {
             limit(left, &condition);
         }
@@ -65,11 +75,18 @@ impl Sample {
     }
 
     /// The condition over the columns of a source, whose expressions are not known yet.
-    fn condition(&self, keys: &[String]) -> Result<Condition, String> {
+    fn condition(&self, keys: &[String], day_column: &str) -> Result<Condition, String> {
         match self {
             Self::Share(share) => Ok(Condition {
                 columns: keys.to_vec(),
                 test: Test::Hash(share.millionths),
+            }),
+            Self::LeftRows(most) => Ok(Condition {
+                columns: keys.to_vec(),
+                test: Test::First(FirstRows {
+                    most: *most,
+                    day_column: day_column.to_owned(),
+                }),
             }),
             Self::Keys(given) => {
                 let places: Vec<usize> = (0..given.columns.len())
@@ -224,11 +241,13 @@ enum Test {
     Hash(u32),
     /// The values are one of these rows.
     OneOf(Vec<Vec<String>>),
+    /// The row is among the first of its day.
+    First(FirstRows),
 }
 
 impl Condition {
-    /// The condition in terms of the table that `query` selects from.
-    fn over(&self, query: &Value) -> String {
+    /// The condition in terms of the table `table` that `query` selects from.
+    fn over(&self, table: &str, query: &Value) -> String {
         let texts: Vec<String> = self
             .columns
             .iter()
@@ -239,6 +258,7 @@ impl Condition {
             .collect();
         let all = texts.join(", ");
         match &self.test {
+            Test::First(first) => first.over(&all, table, query),
             Test::Hash(millionths) => format!("PMOD(HASH({all}), 1000000) < {millionths}"),
             Test::OneOf(rows) => {
                 let rows: Vec<String> = rows.iter().map(|row| literals(row)).collect();
@@ -254,6 +274,41 @@ impl Condition {
     }
 }
 
+/// The first rows of a day, in the order of the hash of their keys, rows of one key in that of their time.
+struct FirstRows {
+    most: u32,
+    /// The day column of a table, if its query does not name another.
+    day_column: String,
+}
+
+impl FirstRows {
+    /// The condition on rows of `table`: their hashes are at most those of the last row that is taken of
+    /// their day. Hashes are never NULL, so that rows without a key or time count, too. Spark makes a join
+    /// of a subquery that refers to the day before it decides which partitions are read, so that it reads
+    /// the days of the step only. The limit within parts of the hashes lets it sort a day in parallel.
+    fn over(&self, keys: &str, table: &str, query: &Value) -> String {
+        let named = query["partitionColumn"].as_str();
+        let day = format!("`{}`", named.unwrap_or(&self.day_column));
+        let time = query["selects"]["ts"].as_str();
+        let time = time.or(query["timeColumn"].as_str()).unwrap_or("0");
+        let hashes = format!("XXHASH64({keys}) AS s_key, XXHASH64({time}) AS s_time");
+        let wheres = texts(&query["wheres"]).into_iter();
+        let wheres: Vec<String> = wheres.map(|condition| format!("({condition})")).collect();
+        let wheres = match wheres.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", wheres.join(" AND ")),
+        };
+        let most = self.most;
+        format!(
+            "STRUCT({hashes}) <= (SELECT MAX(STRUCT(s_key, s_time)) FROM (\
+             SELECT *, RANK() OVER (PARTITION BY s_day ORDER BY s_key, s_time) AS s_place FROM (\
+             SELECT *, RANK() OVER (PARTITION BY s_day, PMOD(s_key, 64) ORDER BY s_key, s_time) AS s_among FROM (\
+             SELECT {day} AS s_day, {hashes} FROM {table}{wheres}\
+             )) WHERE s_among <= {most}) WHERE s_place <= {most} AND s_day = {day})"
+        )
+    }
+}
+
 fn literals(row: &[String]) -> String {
     let quoted = |value: &String| {
         let escaped = value.replace('\\', "\\\\").replace('\'', "\\'");
@@ -265,14 +320,21 @@ fn literals(row: &[String]) -> String {
 
 /// Adds the condition to the `wheres` of a source.
 fn limit(source: &mut Value, condition: &Condition) {
-    for kind in ["events", "entities", "joinSource"] {
+    for (kind, table) in [
+        ("events", "table"),
+        ("entities", "snapshotTable"),
+        ("joinSource", ""),
+    ] {
         let Some(found) = source.get_mut(kind).and_then(Value::as_object_mut) else {
             continue;
         };
+        let table = found.get(table).and_then(Value::as_str).unwrap_or_default();
+        // What follows the name says which of its partitions count.
+        let table = table.split('/').next().unwrap_or_default().to_owned();
         let query = found
             .entry("query")
             .or_insert_with(|| Value::Object(Default::default()));
-        let text = condition.over(query);
+        let text = condition.over(&table, query);
         let Some(query) = query.as_object_mut() else {
             continue;
         };

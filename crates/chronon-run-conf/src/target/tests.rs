@@ -219,6 +219,58 @@ fn samples_limit_left_rows_and_sources_by_their_keys() {
 }
 
 #[test]
+fn a_limit_of_left_rows_ranks_those_of_the_conf_by_day_and_leaves_group_bys_alone() {
+    let limited = Retarget {
+        sample: Some(Sample::LeftRows(7)),
+        day_column: "ds".to_owned(),
+        ..dev()
+    };
+    let group_by = json!({"metaData": meta(), "keyColumns": ["user"], "sources": [
+        {"events": {"table": "lake.events", "query": {"selects": {"user": "u"}}}}]});
+    let left = |left: Value| {
+        let join = json!({"metaData": meta(), "left": left,
+            "joinParts": [{"groupBy": group_by, "keyMapping": {"guest": "user"}}]});
+        let found = limited.apply(&one(ConfType::Join, join));
+        assert_eq!(found.refused, BTreeMap::new());
+        text(&found.repo)
+    };
+    let events = left(json!({"events": {"table": "out.other/hr=1", "query":
+        {"selects": {"guest": "g"}, "wheres": ["g > 0", "x OR y"], "timeColumn": "t * 1000"}}}));
+    let wheres = events["left"]["events"]["query"]["wheres"].as_array();
+    let hashes = "XXHASH64(CAST((g) AS STRING)) AS s_key, XXHASH64(t * 1000) AS s_time";
+    let limit = [
+        format!("STRUCT({hashes}) <= (SELECT MAX(STRUCT(s_key, s_time)) FROM ("),
+        "SELECT *, RANK() OVER (PARTITION BY s_day ORDER BY s_key, s_time) AS s_place FROM (".into(),
+        "SELECT *, RANK() OVER (PARTITION BY s_day, PMOD(s_key, 64) ORDER BY s_key, s_time) AS s_among FROM (".into(),
+        format!("SELECT `ds` AS s_day, {hashes} FROM dev_out.other WHERE (g > 0) AND (x OR y)"),
+        ")) WHERE s_among <= 7) WHERE s_place <= 7 AND s_day = `ds`)".into(),
+    ];
+    assert_eq!(wheres.unwrap()[2], limit.concat());
+    assert_eq!(
+        events["metaData"]["tableProperties"][SAMPLE_PROPERTY],
+        "7 left rows of a day"
+    );
+
+    // Snapshots have no time, and a day column of their own.
+    let entities = left(json!({"entities": {"snapshotTable": "lake.guests", "query":
+        {"selects": {"guest": "g"}, "partitionColumn": "day"}}}));
+    let wheres = entities["left"]["entities"]["query"]["wheres"][0].as_str();
+    let wheres = wheres.unwrap();
+    assert!(
+        wheres.starts_with(
+            "STRUCT(XXHASH64(CAST((g) AS STRING)) AS s_key, XXHASH64(0) AS s_time) <= ("
+        ),
+        "{wheres}"
+    );
+    assert!(wheres.contains("FROM lake.guests))"), "{wheres}");
+    assert!(wheres.ends_with("s_day = `day`)"), "{wheres}");
+
+    let found = limited.apply(&one(ConfType::GroupBy, group_by.clone()));
+    let plain = dev().apply(&one(ConfType::GroupBy, group_by.clone()));
+    assert_eq!(text(&found.repo), text(&plain.repo));
+}
+
+#[test]
 fn shares_and_keys_that_are_none_are_refused_with_their_line() {
     for text in ["0", "0%", "101%", "-1%", "1e-2", "NaN", "inf", "x", "", "%"] {
         assert!(text.parse::<Share>().is_err(), "{text}");

@@ -7,7 +7,9 @@ use std::{
 };
 
 use chronon_run_conf::target::{KeyRows, Retarget, SAMPLE_PROPERTY, Sample, TARGET_PROPERTY};
-use chronon_run_core::{AssetId, CatalogSnapshot, ConfId, Diagnostic, Location, TableName};
+use chronon_run_core::{
+    AssetId, CatalogSnapshot, ConfId, ConfType, Diagnostic, Location, TableName,
+};
 use chronon_run_exec::WorkError;
 use chronon_run_plan::{Asset, Graph, Plan};
 use chronon_run_spark::statements::Statements;
@@ -78,6 +80,7 @@ impl Entering<'_> {
     fn context(self, select: &SelectArgs, unselected: Unselected) -> Result<Project, Failure> {
         let existing = self.existing()?;
         let selected = self.selected(select, unselected, &existing)?;
+        self.check_sample(&selected)?;
         let retarget = self.retarget(&selected, &existing)?;
         let derived = retarget.apply(&self.context.repo);
         let mut workspace = self.context.workspace.clone();
@@ -137,6 +140,19 @@ impl Entering<'_> {
         Ok(found.map(|index| assets[index].id.clone()).collect())
     }
 
+    /// Refuses a limit of left rows where no left rows are computed.
+    fn check_sample(&self, selected: &BTreeSet<AssetId>) -> Result<(), Failure> {
+        let of_joins = self.sample.as_ref().is_some_and(Sample::is_of_joins);
+        let is_join = |asset: &AssetId| asset.conf.conf_type == ConfType::Join;
+        match of_joins && !selected.iter().any(is_join) {
+            true => Err(Failure::hinted(
+                "--limit-left limits the left rows of joins, and no join is selected",
+                "select a join, or use --sample or --keys, which limit the keys of GroupBys, too",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Which references go to the target: those to what is selected, to what exists there, and to seeds
     /// that production does not have as their files are now.
     fn retarget(
@@ -157,6 +173,7 @@ impl Entering<'_> {
             namespaces: self.namespaces.clone(),
             properties: vec![(TARGET_PROPERTY.to_owned(), self.name.to_owned())],
             sample: self.sample.clone(),
+            day_column: self.context.workspace.partition_column.clone(),
         })
     }
 }
@@ -337,7 +354,8 @@ pub fn sample(args: &SampleArgs) -> Result<Option<Sample>, Failure> {
         })?;
         return Ok(Some(Sample::Keys(keys)));
     }
-    Ok(args.sample.map(Sample::Share))
+    let share = args.sample.map(Sample::Share);
+    Ok(share.or(args.limit_left.map(Sample::LeftRows)))
 }
 
 /// Refuses to fill days of a table that holds another sample than this command asks for.
@@ -370,7 +388,7 @@ pub fn check_samples(
                     sample_text(wanted)
                 ),
                 format!(
-                    "give the same --sample or --keys as before, or drop the target first: `chronon-run target drop {}`",
+                    "give the same --sample, --keys or --limit-left as before, or drop the target first: `chronon-run target drop {}`",
                     target.name
                 ),
             ));
