@@ -1,5 +1,7 @@
 //! A feature is edited and filled in a target with a real Spark, compared with production, and dropped.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::support::{Screen, Workspace};
@@ -168,6 +170,45 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     a_flood_of_nulls(&workspace);
 }
 
+/// The bytes of the input partitions, in text, JSON and a saved plan; nothing where no size is known.
+fn a_plan_says_what_its_steps_read(workspace: &Workspace) {
+    let plan = |more: &[&str]| {
+        let args = ["plan", "team.copy", "--recompute"];
+        workspace.run(&[&args, more].concat()).expect(0).stdout
+    };
+    let folder = workspace.path(".chronon-run/warehouse/out.db/team_features/ds=2026-01-03");
+    let files = fs::read_dir(folder).unwrap().flatten();
+    let rows = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b"part-"));
+    let bytes: u64 = rows.map(|file| file.metadata().unwrap().len()).sum();
+    let found: Value =
+        serde_json::from_str(&plan(&["--ds", "2026-01-03", "--output", "json"])).unwrap();
+    let estimates = &found["estimates"];
+    let reads = json!({"bytes": bytes, "input_days": 1, "known_days": 1});
+    assert_eq!(estimates["steps"][0]["reads"], reads, "{estimates}");
+    assert_eq!(estimates["reads_bytes"], bytes);
+    let text = plan(&["--out", "plan.json"]);
+    let line = "reads, by the sizes of input partitions: ";
+    assert!(
+        text.contains(line) && text.contains("kB of 2 input days\n"),
+        "{text}"
+    );
+    assert!(
+        !workspace
+            .run(&["plan", "team.features", "--recompute"])
+            .expect(0)
+            .stdout
+            .contains(line)
+    );
+    let saved = workspace
+        .run(&["materialize", "--plan", "plan.json", "--yes"])
+        .expect(0);
+    assert!(
+        saved.stderr.contains(line) && saved.stderr.contains("expected, by the last steps"),
+        "{}",
+        saved.text()
+    );
+}
+
 /// Each day has the rows that production has for the first keys, whatever steps it is filled in.
 #[test]
 fn a_target_holds_the_first_left_rows_of_each_day() {
@@ -199,8 +240,23 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
         "rowIds": ["id"],
     });
     workspace.write("production/joins/team/features", &join.to_string());
+    let copy = json!({
+        "metaData": {"name": "team.copy", "team": "team", "outputNamespace": "out",
+            "dependencies": ["out.team_features/ds={{ ds }}"]},
+        "query": "SELECT id, ds FROM out.team_features WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
+        "startPartition": "2026-01-02",
+    });
+    workspace.write("production/staging_queries/team/copy", &copy.to_string());
     workspace.run(&["materialize"]).expect(0);
-    let limited = ["materialize", "--limit-left", "5", "--target", "dev"];
+    a_plan_says_what_its_steps_read(&workspace);
+    let limited = [
+        "materialize",
+        "team.features",
+        "--limit-left",
+        "5",
+        "--target",
+        "dev",
+    ];
     let filled = workspace.run(&limited).expect(0);
     assert!(
         filled.stderr.contains("sample: 5 left rows of a day"),
@@ -209,6 +265,7 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
     );
     let by_day = [
         "materialize",
+        "team.features",
         "--limit-left",
         "5",
         "--target",
@@ -238,6 +295,7 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
     assert_eq!(rows("days_out.team_features"), dev);
     let other = [
         "materialize",
+        "team.features",
         "--limit-left",
         "6",
         "--target",

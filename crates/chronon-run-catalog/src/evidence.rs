@@ -169,9 +169,14 @@ fn of_partition(partition: &Partition) -> Evidence {
         digest = digest.text(value.unwrap_or_default());
     }
     let created = partition.create_time.unwrap_or_default().to_string();
+    let files = local(location).and_then(|path| files_of(&path));
+    let size = files
+        .as_ref()
+        .map(|files| files.iter().map(|file| file.bytes).sum());
     Evidence {
-        files: local(location).and_then(|path| of_files(location, &path)),
+        files: files.map(|files| digest_of(location, files)),
         catalog: Some(digest.text(&created).value()),
+        bytes: size.or_else(|| noted(&"totalSize")?.parse().ok()),
     }
 }
 
@@ -186,9 +191,11 @@ fn together(mut seen: Seen) -> Evidence {
         });
         Some(digest.value())
     };
+    let bytes = seen.iter().map(|(_, one)| one.bytes);
     Evidence {
         files: all(|one| one.files),
         catalog: all(|one| one.catalog),
+        bytes: bytes.sum(),
     }
 }
 
@@ -210,22 +217,25 @@ pub(crate) fn holds_files(location: &str) -> Option<bool> {
     Some(!files.is_empty())
 }
 
-/// The evidence of what lies in a partition's folder. `None` if it cannot be listed.
-fn of_files(location: &str, folder: &Path) -> Option<i64> {
-    let mut files = files_of(folder)?;
-    files.sort();
+/// The evidence of the files in a partition's folder.
+fn digest_of(location: &str, files: Vec<SeenFile>) -> i64 {
+    let mut texts: Vec<String> = files.into_iter().map(|file| file.text).collect();
+    texts.sort();
     let digest = Digest::default().text(location);
-    Some(
-        files
-            .iter()
-            .fold(digest, |all, file| all.text(file))
-            .value(),
-    )
+    let texts = texts.iter();
+    texts.fold(digest, |all, text| all.text(text)).value()
+}
+
+/// A file that Spark would read.
+struct SeenFile {
+    /// Its path, size and time.
+    text: String,
+    bytes: u64,
 }
 
 /// What lies in a partition's folder. `None` if it cannot be listed: it may be another machine's. A
 /// folder that is not there yet, in one that is, has no files.
-fn files_of(folder: &Path) -> Option<Vec<String>> {
+fn files_of(folder: &Path) -> Option<Vec<SeenFile>> {
     let mut files = Vec::new();
     if folder.exists() {
         list(folder, DEPTH, &mut files)?;
@@ -236,7 +246,7 @@ fn files_of(folder: &Path) -> Option<Vec<String>> {
 }
 
 /// Adds name, size and time of every file that Spark would read.
-fn list(folder: &Path, depth: u32, files: &mut Vec<String>) -> Option<()> {
+fn list(folder: &Path, depth: u32, files: &mut Vec<SeenFile>) -> Option<()> {
     for entry in fs::read_dir(folder).ok()? {
         let entry = entry.ok()?;
         let name = entry.file_name();
@@ -251,7 +261,9 @@ fn list(folder: &Path, depth: u32, files: &mut Vec<String>) -> Option<()> {
         }
         let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok();
         let modified = modified.unwrap_or_default().as_nanos();
-        files.push(format!("{} {} {modified}", path.display(), metadata.len()));
+        let bytes = metadata.len();
+        let text = format!("{} {bytes} {modified}", path.display());
+        files.push(SeenFile { text, bytes });
     }
     Some(())
 }
@@ -259,6 +271,11 @@ fn list(folder: &Path, depth: u32, files: &mut Vec<String>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The evidence of what lies in a folder. `None` if it cannot be listed.
+    fn of_files(location: &str, folder: &Path) -> Option<i64> {
+        Some(digest_of(location, files_of(folder)?))
+    }
 
     #[test]
     fn locations_of_this_machine() {
@@ -290,6 +307,28 @@ mod tests {
     }
 
     #[test]
+    fn the_size_is_that_of_the_files_or_what_the_catalog_notes() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("part-0"), "12345").unwrap();
+        fs::write(folder.path().join("_SUCCESS"), "1").unwrap();
+        let bytes = |location: &str| {
+            let storage = hive_metastore::StorageDescriptor {
+                location: Some(FastStr::new(location)),
+                ..Default::default()
+            };
+            let noted = [(FastStr::new("totalSize"), FastStr::new("77"))];
+            let partition = Partition {
+                sd: Some(storage),
+                parameters: Some(noted.into_iter().collect()),
+                ..Default::default()
+            };
+            of_partition(&partition).bytes
+        };
+        assert_eq!(bytes(&folder.path().display().to_string()), Some(5));
+        assert_eq!(bytes("s3a://bucket/table/ds=1"), Some(77));
+    }
+
+    #[test]
     fn a_folder_that_is_not_made_yet_is_empty_and_one_elsewhere_is_unknown() {
         let folder = tempfile::tempdir().unwrap();
         let partition = folder.path().join("ds=2026-01-01");
@@ -306,15 +345,15 @@ mod tests {
             let evidence = Evidence {
                 files,
                 catalog: Some(1),
+                bytes: files.map(|_| 10),
             };
             (name.to_owned(), evidence)
         };
         let there = together(vec![one("a", Some(1)), one("b", Some(2))]);
         assert_eq!(together(vec![one("b", Some(2)), one("a", Some(1))]), there);
+        assert_eq!(there.bytes, Some(20));
         assert_ne!(together(vec![one("a", Some(1))]), there);
-        assert_eq!(
-            together(vec![one("a", Some(1)), one("b", None)]).files,
-            None
-        );
+        let partly = together(vec![one("a", Some(1)), one("b", None)]);
+        assert_eq!((partly.files, partly.bytes), (None, None));
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn evidence(
             let evidence = Evidence {
                 catalog: Some(*stamp),
                 files: None,
+                bytes: None,
             };
             (*ds, evidence)
         });

@@ -33,6 +33,10 @@ pub struct Evidence {
     pub files: Option<i64>,
     /// Of what the catalog notes: `transient_lastDdlTime`, number and size of files, location.
     pub catalog: Option<i64>,
+    /// The size of the files in bytes: theirs, or what the catalog notes. It is not compared, and the
+    /// ledger does not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 impl Evidence {
@@ -116,7 +120,11 @@ mod tests {
     use super::*;
 
     fn evidence(files: Option<i64>, catalog: Option<i64>) -> Evidence {
-        Evidence { files, catalog }
+        Evidence {
+            files,
+            catalog,
+            bytes: None,
+        }
     }
 
     #[test]

@@ -239,6 +239,7 @@ mod tests {
             confs: BTreeMap::new(),
             observed: BTreeMap::new(),
             target: None,
+            estimates: None,
         }
     }
 

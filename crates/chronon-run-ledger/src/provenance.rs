@@ -367,6 +367,7 @@ fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<Evidence> {
     Ok(Evidence {
         files: row.get(at)?,
         catalog: row.get(at + 1)?,
+        bytes: None,
     })
 }
 

@@ -38,6 +38,7 @@ fn evidence(range: PartitionRange, stamp: i64) -> DayEvidence {
     let seen = Evidence {
         files: None,
         catalog: Some(stamp),
+        bytes: None,
     };
     range.iter().map(|ds| (ds, seen)).collect()
 }

@@ -7,6 +7,7 @@
 mod build;
 mod columns;
 mod dependency;
+mod estimates;
 mod explain;
 mod freshness;
 mod graph;
@@ -17,6 +18,7 @@ mod parts;
 mod paths;
 mod plan;
 mod planner;
+mod reads;
 mod resolve;
 mod scan;
 mod select;
@@ -31,6 +33,7 @@ mod world;
 pub use build::{BuildOptions, DriverOptions, JoinFlow};
 pub use chronon_run_conf::{AnyConf, ConfView};
 pub use columns::{AssetColumns, note_columns};
+pub use estimates::{Estimates, Millis, Reads, StepEstimate};
 pub use explain::{Explanation, InputState, explain};
 pub use freshness::{Depth, evidence_wanted, inputs_digest, inputs_seen, memory_wanted};
 pub use graph::{Asset, AssetIndex, Fill, Graph, Input, Role, SideTable, Tables};
@@ -44,6 +47,7 @@ pub use plan::{
     PLAN_VERSION, Plan, Reason, State, Step, TimesSeen, Totals,
 };
 pub use planner::{first_hole, plan, times_seen, unfounded};
+pub use reads::reads;
 pub use resolve::{
     Bases, Dayless, bases, dayless, other_columns, undated_view_text, undated_views,
 };

@@ -8,7 +8,7 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::target::PlanTarget;
+use crate::{estimates::Estimates, target::PlanTarget};
 
 /// The version of the plan's JSON form. A reader refuses a newer one.
 pub const PLAN_VERSION: u32 = 1;
@@ -42,6 +42,9 @@ pub struct Plan {
     /// The target that it is for; production, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<PlanTarget>,
+    /// What its steps are expected to take and to read, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimates: Option<Estimates>,
 }
 
 /// One asset's days.

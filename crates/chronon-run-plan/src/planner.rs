@@ -80,6 +80,7 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
         confs: confs(world.graph, &request.selected),
         observed: observed(world, &request.selected),
         target: None,
+        estimates: None,
         assets,
         steps,
     }

@@ -17,7 +17,7 @@ use chronon_run_report::{
 };
 use serde::Serialize;
 
-use crate::{failure::Failure, options::Output};
+use crate::{failure::Failure, options::Output, planning::estimates};
 
 /// Writes `text` to stdout, without anything that a terminal would obey.
 pub fn print(text: &str) -> Result<(), Failure> {
@@ -49,26 +49,31 @@ pub fn on_screen(columns: &[Column], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Prints a plan as it was asked for; a plan of few assets is always shown with its `details`.
+/// Prints a plan as it was asked for, with its estimates; a plan of few assets is always shown with its
+/// `details`.
 pub fn print_plan(
     plan: &Plan,
     output: Output,
     details: bool,
     commands: bool,
 ) -> Result<(), Failure> {
-    match output {
-        Output::Text if commands => print(&addressed(&plan_on_screen(plan, details, commands))),
-        Output::Text => say(&addressed(&plan_on_screen(plan, details, commands))),
-        Output::Json => print(&json(plan)?),
+    if output == Output::Json {
+        return print(&json(plan)?);
     }
+    let details = details || commands || plan.assets.len() <= FEW_ASSETS;
+    let text = match details {
+        true => plan_text(plan, commands),
+        false => summary_on_screen(plan),
+    };
+    match commands {
+        true => print(&addressed(&text))?,
+        false => say(&addressed(&text))?,
+    }
+    say(&estimates::text(plan, details))
 }
 
-/// A plan for a person: the sums and a line for each asset, or all `details`. A plan of few assets is always
-/// shown with its details; `commands` adds each step's command line to them.
-fn plan_on_screen(plan: &Plan, details: bool, commands: bool) -> String {
-    if details || commands || plan.assets.len() <= FEW_ASSETS {
-        return plan_text(plan, commands);
-    }
+/// A plan for a person without details: the sums and a line for each asset.
+fn summary_on_screen(plan: &Plan) -> String {
     let rows = summary_rows(plan);
     let used = |at: usize| at == 0 || rows.iter().any(|row| !row[at].is_empty());
     let used: Vec<usize> = (0..SUMMARY_COLUMNS.len()).filter(|&at| used(at)).collect();

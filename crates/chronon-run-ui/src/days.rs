@@ -318,6 +318,7 @@ mod tests {
             confs: BTreeMap::new(),
             observed: BTreeMap::new(),
             target: None,
+            estimates: None,
         };
         let facts = chronon_run_export::Facts {
             failing: BTreeMap::from([(

@@ -20,7 +20,10 @@ use chronon_run_core::{
 };
 use chronon_run_export::{AssetRow, Facts, status};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord};
-use chronon_run_plan::{AssetPlan, Cells, Explanation, Plan, Reason, State, Totals};
+use chronon_run_plan::{
+    AssetPlan, Cells, Estimates, Explanation, Plan, Reads, Reason, State, Step, StepEstimate,
+    Totals,
+};
 use chronon_run_ui::{
     Action, Definition, EditedConf, Guard, PlanForm, Rows, Script, Settings, Source, Token,
     Trouble, View, serve, write_site,
@@ -112,6 +115,32 @@ fn plan(assets: Vec<AssetId>) -> Plan {
         excluded: None,
         notes: Vec::new(),
     };
+    let step = assets.first().map(|asset| Step {
+        index: 0,
+        asset: asset.clone(),
+        range: range("2026-01-11", "2026-01-12"),
+        latest_date: day("2026-01-12"),
+        after: Vec::new(),
+        once_over: Vec::new(),
+        again: RangeSet::new(),
+        family: String::new(),
+        run_first_hole: false,
+        command: None,
+    });
+    let reads = Reads {
+        bytes: 4_200,
+        input_days: 2,
+        known_days: 2,
+        unknown: BTreeSet::from(["lake.unknown".parse().unwrap()]),
+    };
+    let estimates = Estimates {
+        reads_bytes: Some(4_200),
+        steps: vec![StepEstimate {
+            reads: Some(reads),
+            ..StepEstimate::default()
+        }],
+        ..Estimates::default()
+    };
     Plan {
         version: 1,
         as_of: day("2026-01-12"),
@@ -120,11 +149,12 @@ fn plan(assets: Vec<AssetId>) -> Plan {
         recompute: false,
         stale: false,
         assets: assets.into_iter().map(asset).collect(),
-        steps: Vec::new(),
+        steps: step.into_iter().collect(),
         totals: Totals::default(),
         confs: BTreeMap::new(),
         observed: BTreeMap::new(),
         target: None,
+        estimates: Some(estimates),
     }
 }
 

@@ -15,14 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{AssetId, Memory, RangeSet, Slice};
 
 use crate::{
-    graph::{AssetIndex, Graph},
+    graph::{AssetIndex, Graph, Input},
     world::PlanInput,
 };
 
 pub(crate) use assess::assess;
 pub(crate) use assessed::Assessed;
+use needed::{days_of, inputs_needed, offsets};
 pub use needed::{inputs_digest, inputs_seen};
-use needed::{inputs_needed, offsets, slice_of};
+pub(crate) use needed::{inputs_of_step, slice_of};
 
 /// How much of the evidence a command needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,9 +57,8 @@ pub fn evidence_wanted(
             }
         };
         let days: RangeSet = days.iter().filter(|ds| made.contains_key(ds)).collect();
-        let needed = inputs_needed(asset, &days, world.snapshot, &|ds| {
-            offsets(world, asset, ds)
-        });
+        let there = |input: &Input| days_of(input, world.snapshot);
+        let needed = inputs_needed(asset, &days, &there, &|ds| offsets(world, asset, ds));
         for (slice, days) in needed {
             let all = wanted.entry(slice).or_default();
             *all = all.union(&days);

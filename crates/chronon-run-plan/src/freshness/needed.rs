@@ -19,20 +19,35 @@ pub fn inputs_seen(
     days: &RangeSet,
     snapshot: &CatalogSnapshot,
 ) -> BTreeMap<Slice, RangeSet> {
-    inputs_needed(asset, days, snapshot, &|_| (-FAR_DAYS, FAR_DAYS))
+    let there = |input: &Input| days_of(input, snapshot);
+    inputs_needed(asset, days, &there, &|_| (-FAR_DAYS, FAR_DAYS))
 }
 
-/// The input days that are there and that `days` of an asset are made of, where `offsets` tells how far
-/// the times of a day's left rows reach.
+/// The days of inputs whose rows a step that fills `days` reads, of those that are `there` then.
+pub(crate) fn inputs_of_step(
+    world: PlanInput<'_>,
+    asset: &Asset,
+    days: &RangeSet,
+    there: &dyn Fn(&Input) -> RangeSet,
+) -> BTreeMap<Slice, RangeSet> {
+    let read = |input: &Input| match is_content(input) {
+        true => there(input),
+        false => RangeSet::new(),
+    };
+    inputs_needed(asset, days, &read, &|ds| offsets(world, asset, ds))
+}
+
+/// The input days, of those that are `there`, that `days` of an asset are made of, where `offsets` tells
+/// how far the times of a day's left rows reach.
 pub(super) fn inputs_needed(
     asset: &Asset,
     days: &RangeSet,
-    snapshot: &CatalogSnapshot,
+    there: &dyn Fn(&Input) -> RangeSet,
     offsets: &dyn Fn(Ds) -> (i32, i32),
 ) -> BTreeMap<Slice, RangeSet> {
     let mut seen: BTreeMap<Slice, RangeSet> = BTreeMap::new();
     for input in &asset.inputs {
-        let there = days_of(input, snapshot);
+        let there = there(input);
         let around = match input.follows_times {
             true => around(days, offsets),
             false => days.clone(),

@@ -408,6 +408,7 @@ impl Shop {
             let one = |ds: Ds| Evidence {
                 files: None,
                 catalog: Some(stamp(ds).unwrap_or_default()),
+                bytes: None,
             };
             days.iter().map(|ds| (ds, one(ds))).collect()
         };

@@ -108,6 +108,7 @@ pub fn evidence(
         let evidence = Evidence {
             files: Some(empty.text(rows).value()),
             catalog: None,
+            bytes: None,
         };
         (ds, evidence)
     };

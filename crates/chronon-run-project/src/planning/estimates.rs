@@ -1,87 +1,102 @@
-//! How long the steps of a plan are expected to take.
+//! What the steps of a plan are expected to take and to read.
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, event::StepIndex};
+use chronon_run_core::{AssetId, TableName};
 use chronon_run_ledger::{Durations, Expected};
-use chronon_run_plan::{Plan, Step};
-use chronon_run_report::{count, duration};
-use serde::Serialize;
+use chronon_run_plan::{Estimates, Millis, Plan, PlanInput, Reads, Step, StepEstimate, reads};
+use chronon_run_report::{count, duration, size};
 
-/// A plan with how long its steps are expected to take, for programs.
-#[derive(Serialize)]
-pub struct WithEstimates<'p> {
-    #[serde(flatten)]
-    plan: &'p Plan,
-    estimates: Estimates,
-}
-
-/// What is expected of a plan.
-#[derive(Serialize)]
-struct Estimates {
-    /// Of all steps of which something is known, one after another.
-    total: Option<Millis>,
-    /// Steps of which nothing is known.
-    unknown_steps: u64,
-    steps: Vec<StepEstimate>,
-}
-
-/// What is expected of a step.
-#[derive(Serialize)]
-struct StepEstimate {
-    step: StepIndex,
-    /// How many earlier steps of the asset it is expected by.
-    runs_seen: u64,
-    #[serde(flatten)]
-    expected: Option<Millis>,
-}
-
-/// An expected wall time and its spread, in milliseconds.
-#[derive(Serialize)]
-struct Millis {
-    median_millis: u64,
-    least_millis: u64,
-    most_millis: u64,
-}
-
-impl From<Expected> for Millis {
-    fn from(expected: Expected) -> Self {
-        Self {
-            median_millis: expected.median,
-            least_millis: expected.least,
-            most_millis: expected.most,
+/// What `durations` and what was seen of inputs tell of each step of a plan.
+pub fn of(
+    plan: &Plan,
+    world: PlanInput<'_>,
+    durations: &BTreeMap<AssetId, Durations>,
+) -> Estimates {
+    let read = reads(world, plan);
+    let steps = plan.steps.iter().zip(read).map(|(step, reads)| {
+        let known = durations.get(&step.asset);
+        let days = u64::from(step.range.days());
+        let expected = known.and_then(|known| known.expected(days));
+        StepEstimate {
+            step: step.index,
+            runs_seen: known.map_or(0, |known| known.0.len() as u64),
+            expected: expected.map(millis),
+            reads,
         }
+    });
+    let steps: Vec<StepEstimate> = steps.collect();
+    let bytes = steps
+        .iter()
+        .filter_map(|step| Some(step.reads.as_ref()?.bytes));
+    Estimates {
+        total: sum(steps.iter().filter_map(|step| step.expected)),
+        unknown_steps: steps.iter().filter(|step| step.expected.is_none()).count() as u64,
+        reads_bytes: bytes.reduce(u64::saturating_add),
+        steps,
     }
 }
 
-impl<'p> WithEstimates<'p> {
-    /// What `durations` tell of each step of a plan.
-    pub fn new(plan: &'p Plan, durations: &BTreeMap<AssetId, Durations>) -> Self {
-        let of = |step: &Step| {
-            let known = durations.get(&step.asset);
-            let days = u64::from(step.range.days());
-            (known, known.and_then(|known| known.expected(days)))
-        };
-        let steps = plan.steps.iter().map(|step| {
-            let (known, expected) = of(step);
-            StepEstimate {
-                step: step.index,
-                runs_seen: known.map_or(0, |known| known.0.len() as u64),
-                expected: expected.map(Millis::from),
-            }
-        });
-        let steps: Vec<StepEstimate> = steps.collect();
-        let known = plan.steps.iter().filter_map(|step| of(step).1);
-        let unknown = steps.iter().filter(|step| step.expected.is_none());
-        Self {
-            plan,
-            estimates: Estimates {
-                total: known.reduce(|all, one| all + one).map(Millis::from),
-                unknown_steps: unknown.count() as u64,
-                steps,
-            },
-        }
+fn millis(expected: Expected) -> Millis {
+    Millis {
+        median_millis: expected.median,
+        least_millis: expected.least,
+        most_millis: expected.most,
     }
+}
+
+fn sum(all: impl Iterator<Item = Millis>) -> Option<Millis> {
+    all.reduce(|all, one| Millis {
+        median_millis: all.median_millis + one.median_millis,
+        least_millis: all.least_millis + one.least_millis,
+        most_millis: all.most_millis + one.most_millis,
+    })
+}
+
+/// The estimates of a plan for people: a line for each asset of which something is known. `details` adds what
+/// each step reads. Empty if nothing is known.
+pub fn text(plan: &Plan, details: bool) -> String {
+    let Some(estimates) = &plan.estimates else {
+        return String::new();
+    };
+    let times = times_total(estimates) + &times_text(plan, estimates);
+    match details {
+        true => times + &reads_total(estimates) + &reads_text(plan, estimates),
+        false => times,
+    }
+}
+
+/// The sums alone.
+pub fn totals(plan: &Plan) -> String {
+    let estimates = plan.estimates.as_ref();
+    estimates
+        .map(|estimates| times_total(estimates) + &reads_total(estimates))
+        .unwrap_or_default()
+}
+
+fn times_total(estimates: &Estimates) -> String {
+    let Some(all) = estimates.total else {
+        return String::new();
+    };
+    let without = match estimates.unknown_steps {
+        0 => String::new(),
+        some => format!(
+            "; {} of assets that never ran not counted",
+            count(some, "step")
+        ),
+    };
+    format!(
+        "expected, by the last steps of each asset: {} of steps in all{without}\n",
+        spread(all)
+    )
+}
+
+fn reads_total(estimates: &Estimates) -> String {
+    let line = |all| {
+        let all = size(all);
+        format!("reads, by the sizes of input partitions: {all} by steps in all\n")
+    };
+    estimates.reads_bytes.map(line).unwrap_or_default()
 }
 
 /// The steps of an asset.
@@ -90,67 +105,60 @@ struct Steps {
     number: u64,
     days: u64,
     /// `None` if no earlier step of the asset is known.
-    expected: Option<Expected>,
+    expected: Option<Millis>,
 }
 
-/// A line for each asset with steps, and one for all; empty if nothing is known of any.
-pub fn text(plan: &Plan, durations: &BTreeMap<AssetId, Durations>) -> String {
+/// A line for each asset with steps of which a duration is known.
+fn times_text(plan: &Plan, estimates: &Estimates) -> String {
     let mut assets: BTreeMap<&AssetId, Steps> = BTreeMap::new();
-    for step in &plan.steps {
-        let days = u64::from(step.range.days());
+    for (step, estimate) in plan.steps.iter().zip(&estimates.steps) {
         let steps = assets.entry(&step.asset).or_default();
         steps.number += 1;
-        steps.days += days;
-        let known = durations.get(&step.asset);
-        if let Some(expected) = known.and_then(|known| known.expected(days)) {
-            steps.expected = Some(steps.expected.unwrap_or_default() + expected);
-        }
+        steps.days += u64::from(step.range.days());
+        steps.expected = sum(steps.expected.into_iter().chain(estimate.expected));
     }
-    let known = assets.values().filter_map(|steps| steps.expected);
-    let Some(all) = known.reduce(|all, expected| all + expected) else {
-        return String::new();
+    let line = |(asset, steps): (&&AssetId, &Steps)| {
+        let (number, days) = (count(steps.number, "step"), count(steps.days, "day"));
+        let spread = spread(steps.expected?);
+        Some(format!("  {asset}  {number}, {days}: {spread}\n"))
     };
-    let unknown: u64 = assets
-        .values()
-        .filter(|steps| steps.expected.is_none())
-        .map(|steps| steps.number)
-        .sum();
-    let without = match unknown {
-        0 => String::new(),
-        some => format!(
-            "; {} of assets that never ran not counted",
-            count(some, "step")
-        ),
-    };
-    let mut text = format!(
-        "expected, by the last steps of each asset: {} of steps in all{without}\n",
-        spread(all)
-    );
-    for (asset, steps) in &assets {
-        if let Some(expected) = steps.expected {
-            let (number, days) = (count(steps.number, "step"), count(steps.days, "day"));
-            text.push_str(&format!(
-                "  {asset}  {number}, {days}: {}\n",
-                spread(expected)
-            ));
-        }
-    }
-    text
+    assets.iter().filter_map(line).collect()
 }
 
-fn spread(expected: Expected) -> String {
-    let Expected {
-        median,
-        least,
-        most,
-    } = expected;
-    match least == most {
-        true => duration(median),
-        false => format!(
-            "{} ({} to {})",
-            duration(median),
-            duration(least),
-            duration(most)
-        ),
+/// A line for each step of which a size is known.
+fn reads_text(plan: &Plan, estimates: &Estimates) -> String {
+    let line = |(step, estimate): (&Step, &StepEstimate)| {
+        let (number, asset, range) = (step.index + 1, &step.asset, step.range);
+        let read = read(estimate.reads.as_ref()?);
+        Some(format!("  {number}. {asset} {range}: {read}\n"))
+    };
+    let steps = plan.steps.iter().zip(&estimates.steps);
+    steps.filter_map(line).collect()
+}
+
+/// What a step reads: `1.2 GB of 31 input days, 1 of them guessed; without lake.x, of unknown size`.
+fn read(reads: &Reads) -> String {
+    let guessed = match reads.input_days - reads.known_days {
+        0 => String::new(),
+        some => format!(", {some} of them guessed"),
+    };
+    let unknown: Vec<String> = reads.unknown.iter().map(TableName::to_string).collect();
+    let without = match unknown.is_empty() {
+        true => String::new(),
+        false => format!("; without {}, of unknown size", unknown.join(", ")),
+    };
+    let days = count(reads.input_days, "input day");
+    format!("{} of {days}{guessed}{without}", size(reads.bytes))
+}
+
+fn spread(expected: Millis) -> String {
+    let (median, least, most) = (
+        duration(expected.median_millis),
+        duration(expected.least_millis),
+        duration(expected.most_millis),
+    );
+    match expected.least_millis == expected.most_millis {
+        true => median,
+        false => format!("{median} ({least} to {most})"),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     listing::{left_times, session::CatalogSession, snapshot::Looked},
     loading::{project::Project, targets},
     options::{DayArgs, SelectArgs},
-    planning::{columns, edits::EditEffects, freshness},
+    planning::{columns, edits::EditEffects, estimates, freshness},
     program::now_millis,
 };
 
@@ -394,6 +394,13 @@ impl<'a> Planned<'a> {
         all
     }
 
+    /// Adds what the steps are expected to take, by those that the ledger knows, and to read.
+    pub fn add_estimates(&mut self, ledger: Option<&mut Ledger>) {
+        let durations = ledger.map(Ledger::durations).unwrap_or_default();
+        let found = estimates::of(&self.plan, self.world(), &durations);
+        self.plan.estimates = Some(found);
+    }
+
     /// Adds each step's command line, as far as it is known before the run: without it, a plan
     /// shows the same days and steps.
     pub fn add_commands(&mut self, warehouse: &CatalogSession) {
@@ -516,5 +523,6 @@ fn empty_plan(as_of: Ds) -> Plan {
         confs: BTreeMap::new(),
         observed: BTreeMap::new(),
         target: None,
+        estimates: None,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chronon_run_core::{AssetId, RangeSet};
 use chronon_run_export::reason_text;
 use chronon_run_plan::{Plan, State};
-use chronon_run_report::{count, duration};
+use chronon_run_report::{count, duration, size};
 use maud::{Markup, html};
 
 use super::graph::of_plan;
@@ -126,6 +126,7 @@ fn shown(frame: &Frame<'_>, view: &View, plan: &Plan, form: &PlanForm) -> Markup
             }
         }
         section { h2 { "Days and reasons" } (table(frame, plan)) }
+        @if !plan.steps.is_empty() { section #steps { h2 { "Steps" } (steps(frame, plan)) } }
         section { h2 { "On the graph" } (of_plan(frame, view, plan)) }
     }
 }
@@ -183,7 +184,41 @@ fn table(frame: &Frame<'_>, plan: &Plan) -> Markup {
     }
 }
 
-/// Lines of the table.
+/// What would run, in order, with what it is expected to take and to read.
+fn steps(frame: &Frame<'_>, plan: &Plan) -> Markup {
+    let estimates = plan.estimates.as_ref();
+    let of = |at: usize| estimates.and_then(|estimates| estimates.steps.get(at));
+    let all = estimates.and_then(|estimates| estimates.reads_bytes);
+    html! {
+        @if let Some(all) = all {
+            p.muted.small { "Steps read " (size(all)) " in all, by the sizes of input partitions. Days whose size is not known count as the mean of the others." }
+        }
+        table {
+            thead { tr { th.number { "Step" } th { "Asset" } th { "Days" } th.number { "Takes" } th.number { "Reads" } } }
+            tbody {
+                @for (at, step) in plan.steps.iter().enumerate().take(MOST) {
+                    @let expected = of(at).and_then(|estimate| estimate.expected);
+                    @let reads = of(at).and_then(|estimate| estimate.reads.as_ref());
+                    tr {
+                        td.number { (step.index + 1) }
+                        td { a href=(frame.links.asset(&step.asset)) { (short(&step.asset)) } }
+                        td { (step.range) }
+                        td.number { (expected.map_or("–".to_owned(), |expected| duration(expected.median_millis))) }
+                        td.number {
+                            @match reads {
+                                Some(reads) => { (size(reads.bytes)) @if !reads.unknown.is_empty() { " and " (count(reads.unknown.len() as u64, "table")) " of unknown size" } },
+                                None => "–",
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        @if plan.steps.len() > MOST { p.muted { "The first " (MOST) " steps are shown: choose fewer assets." } }
+    }
+}
+
+/// Lines of a table.
 const MOST: usize = 500;
 
 /// Days in a few words.

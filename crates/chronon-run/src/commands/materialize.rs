@@ -16,7 +16,10 @@ use chronon_run_project::{
         targets::{self, Unselected},
     },
     output::{agreed, note, print_plan},
-    planning::prepared::{Planned, Wanted},
+    planning::{
+        estimates,
+        prepared::{Planned, Wanted},
+    },
     program::now_millis,
     runs::{metrics, run::Running},
 };
@@ -57,6 +60,8 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     let planned = Planned::make(&context, &wanted, &warehouse, Some(&mut ledger))?;
     if let Some(saved) = &saved {
         check_unchanged(saved, &planned.plan)?;
+        let expected = estimates::totals(saved);
+        expected.lines().for_each(note);
     }
     planned.dayless.iter().for_each(|text| note(text));
     compiling::tell_stale_and_see(&context.workspace);
@@ -190,7 +195,8 @@ fn confirm(drops: &BTreeMap<TableName, RangeSet>, yes: bool) -> Result<(), Failu
 fn dry_run(context: &Project, wanted: &Wanted, output: Output) -> Result<(), Failure> {
     let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
-    let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
+    let mut planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
+    planned.add_estimates(ledger.as_mut());
     print_plan(&planned.plan, output, true, true)
 }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use chronon_run_core::{AssetId, CommandLine, Ds};
 use chronon_run_export::explanation_text;
-use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Plan, dropped_before, explain};
 use chronon_run_project::{
     engines::driver::Driver,
@@ -17,10 +16,7 @@ use chronon_run_project::{
         targets::{self, Unselected},
     },
     output::{json, note, print, print_plan, say},
-    planning::{
-        estimates::{self, WithEstimates},
-        prepared::{Planned, Wanted},
-    },
+    planning::prepared::{Planned, Wanted},
 };
 use chronon_run_sql as sql;
 
@@ -57,13 +53,12 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     };
     let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
-    let durations = ledger.as_mut().map(Ledger::durations);
-    let durations = durations.unwrap_or_default();
     let mut planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
     // For a plan of a year they are most of the work, so they are made only where they are shown.
     if args.commands || args.output == Output::Json || args.out.is_some() {
         planned.add_commands(&warehouse);
     }
+    planned.add_estimates(ledger.as_mut());
     planned.dayless.iter().for_each(|text| note(text));
     compiling::tell_stale(&context.workspace);
     planned.unfounded_lines().iter().for_each(|text| note(text));
@@ -76,12 +71,9 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     match &cell {
         Some((asset, ds)) => show_cell(&planned, asset, *ds, args.output)?,
         None if args.output == Output::Json => {
-            print(&json(&WithEstimates::new(&planned.plan, &durations))?)?;
+            print(&json(&planned.plan)?)?;
         }
-        None => {
-            show(&planned.plan, args)?;
-            say(&estimates::text(&planned.plan, &durations))?;
-        }
+        None => show(&planned.plan, args)?,
     }
     match args.exit_code && !planned.plan.steps.is_empty() {
         true => Err(Failure::Found),

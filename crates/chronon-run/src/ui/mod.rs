@@ -224,7 +224,10 @@ impl Source for Pages {
             compare: true,
             ..Wanted::default()
         };
-        self.planned(&wanted, |_, planned, _| planned.plan)
+        self.planned(&wanted, |_, mut planned, ledger| {
+            planned.add_estimates(ledger);
+            planned.plan
+        })
     }
 
     fn diff(&self) -> Result<Vec<EditedConf>, Trouble> {

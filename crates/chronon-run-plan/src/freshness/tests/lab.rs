@@ -162,6 +162,7 @@ impl Lab {
                         Evidence {
                             files: None,
                             catalog,
+                            bytes: None,
                         },
                     )
                 })
