@@ -338,6 +338,43 @@ fn a_dumb_terminal_gets_plain_lines_and_no_color_no_colours() {
 }
 
 #[test]
+fn the_option_decides_of_colours_before_variables_and_terminals() {
+    let staged = Staged::chain();
+    let command = staged.command(&["materialize", "--color", "never", "--jobs", "1"]);
+    let mut terminal = Terminal::open(&command, 80);
+    terminal.exits_with(0);
+    terminal.shows("filled");
+    let raw = terminal.raw();
+    assert!(
+        !raw.contains("\x1b[3") && !raw.contains("\x1b[1m"),
+        "{raw:?}"
+    );
+
+    // Without a terminal, and with NO_COLOR.
+    staged
+        .workspace
+        .edit("workspace.toml", "retries = 0", "retris = 0");
+    let coloured = |args: &[&str]| {
+        let output = staged.command(args).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8(text).unwrap().contains('\x1b')
+    };
+    assert!(coloured(&["--color", "always", "ls"]));
+    assert!(coloured(&["ls", "--color=always"]));
+    assert!(coloured(&["plan", "--color", "always", "--help"]));
+    assert!(coloured(&["--color", "always", "no-such-command"]));
+    for args in [
+        &["ls"][..],
+        &["--color", "auto", "ls"],
+        &["--color", "always", "ls", "--color", "never"],
+        &["--color", "sometimes", "ls"],
+        &["--help"],
+    ] {
+        assert!(!coloured(args), "{args:?}");
+    }
+}
+
+#[test]
 fn a_reader_that_leaves_and_a_closed_stdin_change_nothing() {
     let staged = Staged::chain();
     let program = env!("CARGO_BIN_EXE_chronon-run");

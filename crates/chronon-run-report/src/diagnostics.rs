@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::wrapping::broken;
 
 /// Whether text carries colours. Give coloured text to an `anstream` stream, which takes the
-/// colours out again where they are not wanted (no terminal, `NO_COLOR`).
+/// colours out again where they are not wanted (see [`crate::set_colours`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Colour {
     /// With colours.

@@ -11,6 +11,7 @@
 mod activity;
 mod bars;
 mod checkup;
+mod colour;
 mod comparison;
 pub mod diagnostics;
 mod fit;
@@ -28,6 +29,7 @@ mod wrapping;
 pub use activity::{Activity, above, can_redraw};
 pub use bars::Bars;
 pub use checkup::{Check, Verdict, checkup, having};
+pub use colour::set_colours;
 pub use comparison::{comparison_text, differing_columns};
 pub use fit::{fit_line, terminal_width};
 pub use lines::{JsonLines, Lines};

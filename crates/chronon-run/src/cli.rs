@@ -10,7 +10,7 @@ mod looking;
 mod running;
 mod target;
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use chronon_run_core::Ds;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -43,6 +43,11 @@ pub(crate) struct Cli {
     /// Neither use a Spark process that an earlier command has left running (`keep_spark`), nor leave one.
     #[arg(long, global = true)]
     pub(crate) no_daemon: bool,
+
+    /// Whether what is printed has colours; `auto`: on a terminal that shows them, unless the variable
+    /// NO_COLOR is set, and everywhere with CLICOLOR_FORCE.
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(crate) color: clap::ColorChoice,
 
     /// What to do.
     #[command(subcommand)]
@@ -123,6 +128,21 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", required_if_eq("topic", "man"))]
         out: Option<PathBuf>,
     },
+}
+
+/// What `--color` says among arguments that are not parsed yet, for help and errors.
+pub(crate) fn color_of(arguments: impl Iterator<Item = OsString>) -> clap::ColorChoice {
+    let mut arguments = arguments.take_while(|argument| argument != "--");
+    let mut said = None;
+    while let Some(argument) = arguments.next() {
+        said = match argument.to_str() {
+            Some("--color") => arguments.next().and_then(|word| word.into_string().ok()),
+            Some(text) => text.strip_prefix("--color=").map(str::to_owned).or(said),
+            None => said,
+        };
+    }
+    let choice = said.and_then(|word| word.parse().ok());
+    choice.unwrap_or_default()
 }
 
 impl Command {

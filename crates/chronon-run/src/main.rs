@@ -14,13 +14,14 @@ use std::{env, io, process::ExitCode};
 use chronon_run_exec::signals;
 use chronon_run_process::Stop;
 use chronon_run_project::{engines::keeping, failure::Failure, output, runs::archives};
-use clap::{CommandFactory, Parser};
+use clap::{ColorChoice, CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
 use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     chronon_run_process::raise_soft_limits();
+    set_colours(cli::color_of(env::args_os()));
     let done = match own_process() {
         Some(done) => done,
         None => {
@@ -39,6 +40,14 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn set_colours(choice: ColorChoice) {
+    chronon_run_report::set_colours(match choice {
+        ColorChoice::Auto => None,
+        ColorChoice::Always => Some(true),
+        ColorChoice::Never => Some(false),
+    });
 }
 
 fn no_thread(error: io::Error) -> Failure {
@@ -84,6 +93,7 @@ fn of_stop(done: Result<(), Failure>) -> Result<(), Failure> {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
+    set_colours(cli.color);
     if let Some(directory) = &cli.directory {
         env::set_current_dir(directory).map_err(|error| {
             Failure::setup(format!("cannot go to {}: {error}", directory.display()))
