@@ -4,7 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Screen, Workspace};
+use crate::{
+    support::{Screen, Workspace},
+    ui::Ui,
+};
 
 const SETTINGS: &str = r#"[workspace]
 as_of = "2026-01-03"
@@ -209,6 +212,42 @@ fn a_plan_says_what_its_steps_read(workspace: &Workspace) {
     );
 }
 
+/// The page reads the files of both days and has the figures that Spark has.
+fn columns_are_shown_over_days(workspace: &Workspace) {
+    let ui = Ui::serve(workspace.command(&["ui", "--port", "0"]));
+    let page = ui.get("/columns/join~team.features~backfill", "");
+    assert!(
+        page.contains("The 2 newest filled days, 2026-01-02 to 2026-01-03"),
+        "{page}"
+    );
+    let query = "SELECT ds, COUNT(DISTINCT buyer) AS buyers, AVG(id) AS mean, MAX(id) AS most FROM out.team_features GROUP BY ds ORDER BY ds";
+    let found = workspace.run(&["query", query, "--output", "csv"]);
+    let found = found.expect(0).stdout;
+    let rows: Vec<Vec<&str>> = found
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').collect())
+        .collect();
+    let buyers = rows.iter().map(|row| format!("{} {}", row[0], row[1]));
+    let buyers: Vec<String> = buyers.collect();
+    let words = format!("Distinct values of buyer: {}\"", buyers.join(", "));
+    assert!(page.contains(&words), "{words}: {page}");
+    let mean = |row: &Vec<&str>| format!("{} {:.3}", row[0], row[2].parse::<f64>().unwrap());
+    let means: Vec<String> = rows.iter().map(mean).collect();
+    let plain = |text: &String| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    let means: Vec<String> = means.iter().map(plain).collect();
+    assert!(
+        page.contains(&format!("Mean of id: {}\"", means.join(", "))),
+        "{means:?}: {page}"
+    );
+    let parts = format!("id in 12 equal parts from 1 to {}: ", rows[1][3]);
+    assert!(page.contains(&parts), "{parts}: {page}");
+    // A day column is the same everywhere, and an asset without days has no page of columns.
+    assert!(!page.contains("Mean of ds"), "{page}");
+    let none = ui.get("/columns/group_by~no.such~backfill", "");
+    assert!(none.starts_with("HTTP/1.1 404"), "{none}");
+}
+
 /// Each day has the rows that production has for the first keys, whatever steps it is filled in.
 #[test]
 fn a_target_holds_the_first_left_rows_of_each_day() {
@@ -249,6 +288,7 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
     workspace.write("production/staging_queries/team/copy", &copy.to_string());
     workspace.run(&["materialize"]).expect(0);
     a_plan_says_what_its_steps_read(&workspace);
+    columns_are_shown_over_days(&workspace);
     let limited = [
         "materialize",
         "team.features",

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use chronon_run_testkit::scripted::Fault;
@@ -36,7 +36,10 @@ impl Drop for Ui {
 impl Ui {
     pub(crate) fn start(staged: &Staged, args: &[&str]) -> Self {
         let args: Vec<&str> = ["ui", "--port", "0"].iter().chain(args).copied().collect();
-        let mut command = staged.command(&args);
+        Self::serve(staged.command(&args))
+    }
+
+    pub(crate) fn serve(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -68,7 +71,7 @@ impl Ui {
         text
     }
 
-    fn get(&self, path: &str, more: &str) -> String {
+    pub(crate) fn get(&self, path: &str, more: &str) -> String {
         let host = self.host();
         self.send(&format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n"

@@ -34,7 +34,7 @@ mod write;
 pub use checks::{ChecksError, Rules, Violation};
 pub use error::RowsError;
 pub use files::{Listing, list_files};
-pub use profile::{ColumnProfile, MOST_DISTINCT, Profile};
+pub use profile::{ColumnProfile, Histogram, MOST_DISTINCT, Profile};
 pub use scan::{Part, Scan};
 pub use types::{Column, Field, Schema, SparkType, TypeError};
 pub use value::Value;

@@ -8,6 +8,8 @@ use crate::{Column, RowsError, SparkType, Value, cell};
 pub const MOST_DISTINCT: usize = 2_000_000;
 /// How many of the most frequent values are kept.
 const TOP: usize = 3;
+/// Parts of a histogram.
+const PARTS: usize = 12;
 
 /// The profile of some rows.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -36,6 +38,20 @@ pub struct ColumnProfile {
     /// The most frequent values and how often they occur, by frequency and then by value; empty if there
     /// are too many different ones, or each occurs once.
     pub top: Vec<(Value, u64)>,
+    /// How numbers are distributed; `None` if there are none, or too many different ones.
+    pub histogram: Option<Histogram>,
+}
+
+/// How often numbers occur in equal parts from the least to the greatest. NaN and infinite values are
+/// left out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Histogram {
+    /// The least finite number.
+    pub least: f64,
+    /// The greatest finite number.
+    pub greatest: f64,
+    /// How often numbers lie in each part; a border belongs to the part above it.
+    pub counts: Vec<u64>,
 }
 
 impl Profile {
@@ -209,6 +225,7 @@ impl Looking {
             min: self.min,
             max: self.max,
             mean: self.sum.over(rows - self.nulls),
+            histogram: self.counts.as_ref().and_then(histogram),
             top: top(self.counts.unwrap_or_default()),
         }
     }
@@ -229,6 +246,48 @@ fn top(counts: Counts) -> Vec<(Value, u64)> {
     });
     counts.truncate(TOP);
     counts
+}
+
+fn histogram(counts: &Counts) -> Option<Histogram> {
+    let numbers = counts.values();
+    let numbers: Vec<(f64, u64)> = numbers
+        .filter_map(|(value, count)| Some((number(value)?, *count)))
+        .collect();
+    let all = || numbers.iter().map(|(number, _)| *number);
+    let (least, greatest) = (all().reduce(f64::min)?, all().reduce(f64::max)?);
+    // Halves, because the whole may be more than a number can be.
+    let width = greatest / 2.0 - least / 2.0;
+    let mut histogram = Histogram {
+        least,
+        greatest,
+        counts: vec![0; PARTS],
+    };
+    for (number, count) in &numbers {
+        let share = match width > 0.0 {
+            true => (number / 2.0 - least / 2.0) / width,
+            false => 0.0,
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is from 0 to the number of parts"
+        )]
+        let part = (share * PARTS as f64) as usize;
+        histogram.counts[part.min(PARTS - 1)] += count;
+    }
+    Some(histogram)
+}
+
+/// A finite number.
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Integer(number) => *number as f64,
+        Value::Float(number) => f64::from(*number),
+        Value::Double(number) => *number,
+        Value::Decimal(unscaled, scale) => real(*unscaled, *scale),
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
 }
 
 impl Sum {
@@ -393,6 +452,23 @@ mod tests {
         assert_eq!(found.distinct, Some(3));
         assert_eq!(found.min, Value::Double(0.0));
         assert!(matches!(found.max, Value::Double(max) if max.is_nan()));
+    }
+
+    #[test]
+    fn a_histogram_counts_finite_numbers_in_equal_parts() {
+        let values = [0.0, 0.5, 6.0, 6.0, 12.0, f64::NAN, f64::INFINITY].map(Value::Double);
+        let found = profile(SparkType::Double, values.to_vec())
+            .histogram
+            .unwrap();
+        assert_eq!((found.least, found.greatest), (0.0, 12.0));
+        assert_eq!(found.counts, [2, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1]);
+        let equal = profile(SparkType::Long, vec![Value::Integer(7); 3]).histogram;
+        assert_eq!(equal.unwrap().counts[0], 3);
+        let widest = [f64::MIN, f64::MAX].map(Value::Double).to_vec();
+        let widest = profile(SparkType::Double, widest).histogram.unwrap();
+        assert_eq!((widest.counts[0], widest.counts[11]), (1, 1));
+        let text = profile(SparkType::Text, vec![Value::Text("7".to_owned())]);
+        assert_eq!(text.histogram, None);
     }
 
     #[test]

@@ -156,6 +156,15 @@ impl Scan {
         rows.map(|rows| u64::try_from(rows).unwrap_or(0)).sum()
     }
 
+    /// How many bytes all columns take once they are decompressed.
+    #[must_use]
+    pub fn byte_count(&self) -> u64 {
+        let files = self.files.iter().map(|file| file.metadata.metadata());
+        let groups = files.flat_map(|metadata| metadata.row_groups());
+        let bytes = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or(0));
+        bytes.fold(0, u64::saturating_add)
+    }
+
     /// The first `limit` rows, or all.
     pub fn rows(&self, limit: Option<u64>) -> impl Iterator<Item = Result<Vec<Value>, RowsError>> {
         let limit = limit.map_or(usize::MAX, |limit| {

@@ -87,6 +87,11 @@ impl Links {
         format!("{}asset/{}{}", self.root, slug(asset), self.suffix())
     }
 
+    /// The page of an asset's columns, which a folder does not have.
+    pub(crate) fn columns(self, asset: &AssetId) -> String {
+        format!("{}columns/{}", self.root, slug(asset))
+    }
+
     /// The page of an asset with one of its days chosen. A folder has the newest day only.
     pub(crate) fn day(self, asset: &AssetId, ds: Ds) -> String {
         match self.site {

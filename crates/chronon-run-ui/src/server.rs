@@ -135,6 +135,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/", get(overview))
         .route("/assets", get(assets))
         .route("/asset/{slug}", get(asset))
+        .route("/columns/{slug}", get(columns))
         .route("/graph", get(graph))
         .route("/plan", get(plan))
         .route("/diff", get(diff))
@@ -439,6 +440,21 @@ async fn asset(
             page.ok_or_else(|| not_found("there is no such asset".to_owned()))
         },
     )
+    .await
+}
+
+async fn columns(State(app): Ui, headers: HeaderMap, Path(name): Path<String>) -> Response {
+    let address = format!("/columns/{name}");
+    render(app, headers, address, Links::below(), move |asked| {
+        let mut known = asked.view.rows.iter().map(|row| &row.asset);
+        match known.find(|asset| slug(asset) == name) {
+            Some(asset) => {
+                let source = asked.app.source.as_ref();
+                Ok(pages::columns::page(&asked.frame, source, asset))
+            }
+            None => Err(not_found("there is no such asset".to_owned())),
+        }
+    })
     .await
 }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 use chronon_run_core::{AssetId, Ds, RangeSet, TableName};
@@ -63,6 +64,52 @@ pub struct Rows {
     /// One line for each column: column, type, nulls, null share, distinct, min, max, mean, most frequent.
     /// Empty if the day has too many rows.
     pub profile: Vec<Vec<String>>,
+}
+
+/// What the columns of the newest filled days of a table look like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnHistory {
+    /// The days that were read, oldest first.
+    pub days: Vec<Ds>,
+    /// How many of the newest days were left out, because all of them hold too much.
+    pub left_out: usize,
+    /// Each column.
+    pub columns: Vec<ColumnDays>,
+}
+
+/// What one column looks like.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnDays {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub kind: String,
+    /// Its figures on each day.
+    pub days: Vec<ColumnFigures>,
+    /// How its numbers are distributed on the newest day.
+    pub bins: Option<Bins>,
+}
+
+/// Figures of one column on one day; `None` where there are no rows, no numbers, or too many values.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ColumnFigures {
+    /// The share of rows without a value.
+    pub null_share: Option<f64>,
+    /// How many different values.
+    pub distinct: Option<u64>,
+    /// The mean of numbers.
+    pub mean: Option<f64>,
+}
+
+/// How often numbers occur in equal parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bins {
+    /// The least number.
+    pub least: f64,
+    /// The greatest number.
+    pub greatest: f64,
+    /// How often numbers lie in each part.
+    pub counts: Vec<u64>,
 }
 
 /// What defines an asset.
@@ -167,6 +214,12 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If the day is not filled, or its files cannot be read without Spark.
     fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble>;
+
+    /// What the columns of the newest filled days look like.
+    ///
+    /// # Errors
+    /// If no day is filled, the files cannot be read without Spark, or hold too much.
+    fn columns(&self, asset: &AssetId) -> Result<Arc<ColumnHistory>, Trouble>;
 
     /// What defines an asset.
     ///

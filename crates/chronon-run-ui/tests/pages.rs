@@ -25,8 +25,8 @@ use chronon_run_plan::{
     Totals,
 };
 use chronon_run_ui::{
-    Action, Definition, EditedConf, Guard, PlanForm, Rows, Script, Settings, Source, Token,
-    Trouble, View, serve, write_site,
+    Action, Bins, ColumnDays, ColumnFigures, ColumnHistory, Definition, EditedConf, Guard,
+    PlanForm, Rows, Script, Settings, Source, Token, Trouble, View, serve, write_site,
 };
 
 /// Markup, an attribute's end, an escape sequence, and a character that turns the direction of text.
@@ -283,6 +283,28 @@ impl Source for Fake {
         })
     }
 
+    fn columns(&self, _asset: &AssetId) -> Result<Arc<ColumnHistory>, Trouble> {
+        let figures = |share: f64| ColumnFigures {
+            null_share: Some(share),
+            distinct: Some(7),
+            mean: None,
+        };
+        Ok(Arc::new(ColumnHistory {
+            days: vec![day("2026-01-09"), day("2026-01-10")],
+            left_out: 3,
+            columns: vec![ColumnDays {
+                name: HOSTILE.to_owned(),
+                kind: HOSTILE.to_owned(),
+                days: vec![figures(0.0), figures(0.25)],
+                bins: Some(Bins {
+                    least: 1.0,
+                    greatest: 13.0,
+                    counts: vec![4, 0, 8],
+                }),
+            }],
+        }))
+    }
+
     fn definition(&self, _asset: &AssetId, _ds: Option<Ds>) -> Result<Definition, Trouble> {
         Ok(Definition {
             conf_path: PathBuf::from(HOSTILE),
@@ -441,6 +463,8 @@ fn hostile_names_logs_sql_and_rows_stay_text_on_every_page() {
         "/graph".to_owned(),
         "/graph?select=%3Cscript%3Ealert(1)".to_owned(),
         "/plan?select=%22%3E%3Cscript%3Ealert(1)%3C/script%3E".to_owned(),
+        asset.replace("/asset/", "/columns/"),
+        "/columns/%3Cscript%3Ealert(1)".to_owned(),
         "/diff".to_owned(),
         "/runs".to_owned(),
         "/run/r1".to_owned(),
@@ -474,6 +498,34 @@ fn hostile_names_logs_sql_and_rows_stay_text_on_every_page() {
     assert!(
         run.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
         "{run}"
+    );
+}
+
+#[test]
+fn columns_are_plotted_with_words_for_every_value() {
+    let server = Server::start(Fake::new(), Settings::default());
+    let asset = asset_path(&server);
+    let columns = asset.replace("/asset/", "/columns/");
+    let link = format!("href=\"..{columns}\"");
+    assert!(server.get(&asset).body.contains(&link), "{columns}");
+    let page = server.get(&columns).body;
+    for words in [
+        "2026-01-09 0.0 %, 2026-01-10 25.0 %\"",
+        "d=\"M3.0 25.0L117.0 3.0\"",
+        "in 3 equal parts from 1 to 13: 4, 0, 8\"",
+        "3 older ones are left out",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+}
+
+#[test]
+fn a_plan_shows_what_each_step_reads() {
+    let server = Server::start(Fake::new(), Settings::default());
+    let page = server.get("/plan").body;
+    assert!(
+        page.contains("4.2 kB and 1 table of unknown size"),
+        "{page}"
     );
 }
 

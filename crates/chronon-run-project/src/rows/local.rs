@@ -118,6 +118,30 @@ impl Place {
         Ok(place)
     }
 
+    /// At most so many of the newest days of a table, newest first; none if it has no day column, or only
+    /// Spark knows its partitions.
+    pub fn newest(
+        context: &Project,
+        target: &Target,
+        storage: TableStorage,
+        most: usize,
+    ) -> Vec<Self> {
+        let place = Self::any(context, target, storage);
+        let column = place.day_column.clone();
+        let Some(column) = column.filter(|_| !place.is_seen_through()) else {
+            return Vec::new();
+        };
+        let days = days(context, &place, &column).into_iter().rev();
+        let one = |(day, partitions)| Self {
+            table: place.table.clone(),
+            storage: place.storage.clone(),
+            day_column: Some(column.clone()),
+            day: Some(day),
+            partitions,
+        };
+        days.take(most).map(one).collect()
+    }
+
     /// None of the table's days.
     pub fn any(context: &Project, target: &Target, storage: TableStorage) -> Self {
         Self {

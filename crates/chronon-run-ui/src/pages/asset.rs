@@ -46,7 +46,10 @@ pub(crate) fn page(
         }
         section #head data-live { (head(&known)) }
         section #calendar data-live { h2 { "Days" } (calendar(asset, &stretches, wanted.ds, frame.links)) (legend()) }
-        section.card #day { (day_part(source, asset, day, wanted.ds.is_some())) }
+        section.card #day {
+            (day_part(source, asset, day, wanted.ds.is_some()))
+            @if !frame.links.site && known.status.newest.is_some() { p { a href=(frame.links.columns(asset)) { "Columns over the last days" } } }
+        }
         div.columns {
             section { h2 { "Reads" } (reads(frame, view, &known)) }
             section { h2 { "Read by" } (read_by(frame, view, &known)) }

@@ -2,6 +2,7 @@
 
 pub(crate) mod asset;
 pub(crate) mod assets;
+pub(crate) mod columns;
 pub(crate) mod diff;
 pub(crate) mod graph;
 pub(crate) mod overview;

@@ -28,7 +28,8 @@ use chronon_run_project::{
     program::now_millis,
 };
 use chronon_run_ui::{
-    Action, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source, Trouble, View,
+    Action, ColumnHistory, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source,
+    Trouble, View,
 };
 
 use crate::{
@@ -42,6 +43,8 @@ use crate::{
 
 /// A workspace is read again after this time at the earliest.
 const READ_AGAIN: Duration = Duration::from_secs(4);
+/// Columns of several days are read again after this time at the earliest.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The longest file that is shown as a definition.
 const LONGEST: u64 = 1 << 20;
 
@@ -50,6 +53,8 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) struct Pages {
     loaded: Mutex<Option<(Instant, Arc<Loaded>)>>,
     state: OnceLock<PathBuf>,
+    /// The columns of the asset that was looked at last.
+    columns: Mutex<Option<(AssetId, Instant, Arc<ColumnHistory>)>>,
 }
 
 struct Loaded {
@@ -194,6 +199,20 @@ impl Source for Pages {
     fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble> {
         let loaded = self.loaded()?;
         rows::first(&loaded.context, asset, ds).map_err(trouble)
+    }
+
+    fn columns(&self, asset: &AssetId) -> Result<Arc<ColumnHistory>, Trouble> {
+        let mut kept = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, at, history)) = kept.as_ref()
+            && known == asset
+            && at.elapsed() < LOOK_AGAIN
+        {
+            return Ok(history.clone());
+        }
+        let loaded = self.loaded()?;
+        let history = Arc::new(rows::columns(&loaded.context, asset).map_err(trouble)?);
+        *kept = Some((asset.clone(), Instant::now(), history.clone()));
+        Ok(history)
     }
 
     fn definition(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Trouble> {

@@ -1,4 +1,4 @@
-//! The first rows of a day, and what its columns look like.
+//! The first rows of a day, and what the columns of a day or of the last days look like.
 
 use chronon_run_core::{AssetId, Ds};
 use chronon_run_project::{
@@ -7,13 +7,17 @@ use chronon_run_project::{
     loading::project::Project,
     rows::{self, Found, Place, Target},
 };
-use chronon_run_rows::{Profile, Scan, Value};
-use chronon_run_ui::Rows;
+use chronon_run_rows::{ColumnProfile, Profile, Scan, Value};
+use chronon_run_ui::{Bins, ColumnDays, ColumnFigures, ColumnHistory, Rows};
 
 /// Rows that are shown.
 const FIRST: u64 = 100;
 /// A day with more rows is not profiled, so that a page stays quick.
 const PROFILED: u64 = 100_000;
+/// So many of the newest days are looked at, and of all of them together so many values and bytes.
+const DAYS: usize = 14;
+const VALUES: u64 = 2_000_000;
+const BYTES: u64 = 64 << 20;
 
 /// The first rows of a day of an asset, or of the newest day, if they can be read without Spark.
 pub(super) fn first(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Failure> {
@@ -27,10 +31,89 @@ pub(super) fn first(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Resul
     let place = Place::of(context, &warehouse, &target, &name, ds)?;
     match rows::find(catalog, &place)? {
         Found::Rows(scan) => read(&scan, place.day),
-        Found::NeedsSpark(why) => Err(Failure::hinted(
-            format!("only Spark can read these rows: {why}"),
-            format!("`chronon-run show {name}` starts it"),
+        Found::NeedsSpark(why) => Err(needs_spark(&why, &name)),
+    }
+}
+
+fn needs_spark(why: &str, name: &str) -> Failure {
+    Failure::hinted(
+        format!("only Spark can read these rows: {why}"),
+        format!("`chronon-run show {name}` starts it"),
+    )
+}
+
+/// What the columns of the newest days of an asset look like, if they can be read without Spark.
+pub(super) fn columns(context: &Project, asset: &AssetId) -> Result<ColumnHistory, Failure> {
+    let name = asset.to_string();
+    let target = Target::of(context, &name)?;
+    let warehouse = CatalogSession::look(&context.workspace)?;
+    warehouse.check_rows(&context.workspace)?;
+    let Some(catalog) = warehouse.catalog() else {
+        return Err(target.missing(context, &name));
+    };
+    let storage = rows::storage(context, &warehouse, &target, &name)?;
+    let places = Place::newest(context, &target, storage, DAYS);
+    let mut history = ColumnHistory::default();
+    let (mut values, mut bytes) = (0, 0);
+    for place in &places {
+        let scan = match rows::find(catalog, place)? {
+            Found::Rows(scan) => scan,
+            Found::NeedsSpark(why) => return Err(needs_spark(&why, &name)),
+        };
+        values += scan.row_count().saturating_mul(scan.columns().len() as u64);
+        bytes += scan.byte_count();
+        if scan.row_count() > PROFILED || values > VALUES || bytes > BYTES {
+            break;
+        }
+        history.days.extend(place.day);
+        add(&mut history.columns, &scan, place)?;
+    }
+    history.left_out = places.len() - history.days.len();
+    history.days.reverse();
+    for column in &mut history.columns {
+        column.days.reverse();
+    }
+    match history.days.is_empty() {
+        true => Err(Failure::hinted(
+            match places.is_empty() {
+                true => "no filled day is known".to_owned(),
+                false => "the newest day holds too much for a page".to_owned(),
+            },
+            format!("`chronon-run show {name} --profile` looks at a whole day"),
         )),
+        false => Ok(history),
+    }
+}
+
+/// Adds the figures of a day; the first day that is added is the newest.
+fn add(columns: &mut Vec<ColumnDays>, scan: &Scan, place: &Place) -> Result<(), Failure> {
+    let profile = Profile::of(&scan.columns(), scan.rows(None)).map_err(rows::failure)?;
+    let shown = profile.columns.iter();
+    let shown = shown.filter(|column| Some(&column.column.name) != place.day_column.as_ref());
+    for (at, column) in shown.enumerate() {
+        if columns.len() == at {
+            columns.push(of_newest(column));
+        }
+        columns[at].days.push(ColumnFigures {
+            null_share: (profile.rows > 0).then(|| column.nulls as f64 / profile.rows as f64),
+            distinct: column.distinct,
+            mean: column.mean,
+        });
+    }
+    Ok(())
+}
+
+fn of_newest(column: &ColumnProfile) -> ColumnDays {
+    let bins = column.histogram.as_ref().map(|histogram| Bins {
+        least: histogram.least,
+        greatest: histogram.greatest,
+        counts: histogram.counts.clone(),
+    });
+    ColumnDays {
+        name: column.column.name.clone(),
+        kind: column.column.data_type.to_string(),
+        days: Vec::new(),
+        bins,
     }
 }
 

@@ -1,0 +1,101 @@
+//! What the columns of an asset look like over its last days.
+
+use chronon_run_core::{AssetId, Ds};
+use maud::{Markup, html};
+
+use crate::{
+    frame::{Frame, Page, trouble},
+    gantt::short,
+    plot::{bins, sparkline},
+    source::{ColumnDays, ColumnFigures, ColumnHistory, Source},
+};
+
+/// The page of an asset's columns.
+pub(crate) fn page(frame: &Frame<'_>, source: &dyn Source, asset: &AssetId) -> Page {
+    let title = format!("Columns of {}", short(asset));
+    let body = html! {
+        div.title {
+            h1 { (title) }
+            p { a href=(frame.links.asset(asset)) { "The asset" } }
+        }
+        @match source.columns(asset) {
+            Ok(history) => (shown(&history)),
+            Err(found) => (trouble(&found)),
+        }
+    };
+    Page {
+        title,
+        under: "assets",
+        body,
+    }
+}
+
+fn shown(history: &ColumnHistory) -> Markup {
+    let (first, last) = (history.days.first(), history.days.last());
+    html! {
+        p.muted {
+            @if let (Some(first), Some(last)) = (first, last) {
+                "The " (history.days.len()) " newest filled days, " (first) " to " (last) ", read from the files without Spark."
+            }
+            @if history.left_out > 0 { " " (history.left_out) " older ones are left out, because together they hold too much for a page." }
+        }
+        div.scroll tabindex="0" role="region" aria-label="Columns" {
+            table {
+                thead { tr { th { "Column" } th { "Null share" } th { "Distinct" } th { "Mean" } th { "Distribution on the newest day" } } }
+                tbody { @for column in &history.columns { (row(&history.days, column)) } }
+            }
+        }
+    }
+}
+
+fn row(days: &[Ds], column: &ColumnDays) -> Markup {
+    let cell =
+        |what: &str, of: &dyn Fn(&ColumnFigures) -> Option<f64>, text: &dyn Fn(f64) -> String| {
+            let values: Vec<(Ds, Option<f64>)> = days
+                .iter()
+                .copied()
+                .zip(column.days.iter().map(of))
+                .collect();
+            let newest = values.last().and_then(|(_, value)| *value);
+            html! {
+                @match newest { Some(newest) => (text(newest)), None => "–" } " "
+                (sparkline(&format!("{what} of {}", column.name), &values, text))
+            }
+        };
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let distinct = |figures: &ColumnFigures| figures.distinct.map(|distinct| distinct as f64);
+    html! {
+        tr {
+            td { (column.name) div.muted.small { (column.kind) } }
+            td.number { (cell("Null share", &|figures| figures.null_share, &percent)) }
+            td.number { (cell("Distinct values", &distinct, &|number| format!("{number}"))) }
+            td.number { (cell("Mean", &|figures| figures.mean, &number)) }
+            td { @match &column.bins { Some(found) => (bins(&column.name, found)), None => "–" } }
+        }
+    }
+}
+
+/// A number with about four digits.
+pub(crate) fn number(number: f64) -> String {
+    match number.abs() {
+        0.0 => "0".to_owned(),
+        0.01..1e7 => {
+            let text = format!("{number:.3}");
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            text.to_owned()
+        }
+        _ => format!("{number:.3e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let all = [0.0, 12.0, -1.23456, 0.0001, 3.0e9, 1_234.5];
+        let all = all.map(number);
+        assert_eq!(all, ["0", "12", "-1.235", "1.000e-4", "3.000e9", "1234.5"]);
+    }
+}
