@@ -92,10 +92,16 @@ fn stray_files_and_unreadable_confs_stop_only_themselves() {
 
 #[test]
 fn a_byte_order_mark_is_no_error_and_other_encodings_are_named() {
-    let staged = Staged::new(&[("one", &["lake.a"])]);
-    for file in [ONE, "teams.json", "workspace.toml"] {
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.b"])]);
+    for (file, marks) in [
+        (ONE, "\u{feff}"),
+        ("teams.json", "\u{feff}"),
+        ("workspace.toml", "\u{feff}"),
+        // Of two files that were put together.
+        ("production/staging_queries/team/two", "\u{feff}\u{feff}"),
+    ] {
         let text = staged.workspace.read(file);
-        fs::write(staged.workspace.path(file), format!("\u{feff}{text}")).unwrap();
+        fs::write(staged.workspace.path(file), format!("{marks}{text}")).unwrap();
     }
     shows(&staged.run(&["check"]).expect(0), "no findings");
     let plan = staged.workspace.path("plan.json");
@@ -108,6 +114,7 @@ fn a_byte_order_mark_is_no_error_and_other_encodings_are_named() {
         .run(&["materialize", "--plan", plan.to_str().unwrap()])
         .expect(0);
     assert_eq!(staged.filled("one"), all_days());
+    assert_eq!(staged.filled("two"), all_days());
     fs::write(staged.workspace.path("teams.json"), b"\xff\xfe{\0}\0").unwrap();
     shows(
         &staged.run(&["check"]).expect(2),
@@ -148,6 +155,19 @@ fn the_path_of_a_conf_selects_it() {
         shows(&plan, "staging_query/team.two/backfill");
     }
     staged.run(&["plan", "production/joins/"]).expect(2);
+    for path in [
+        "production.staging_queries.team.one",
+        "Production/Staging_Queries/Team/One",
+        "production\\staging_queries\\team\\one",
+        "Team.One",
+    ] {
+        let failed = staged.run(&["plan", path]).expect(2);
+        shows(&failed, "matches no asset; did you mean `team.one`?");
+    }
+    shows(
+        &staged.run(&["plan", "team:Team"]).expect(2),
+        "did you mean `team:team`?",
+    );
     let plan = staged.run(&["plan", "--exclude", ONE]).expect(0);
     assert!(!plan.text().contains("team.one"), "{}", plan.text());
     // What excludes nothing is said: it may be a typing error.
@@ -165,6 +185,8 @@ fn fields_of_another_meaning_are_not_passed_over() {
             true,
         ),
         ("\"engineType\": 1,", true),
+        ("\"useLongNames\": 1,", true),
+        ("\"useLongNames\": 0,", false),
         ("\"partitionFormat\": \"yyyyMMdd\",", true),
         (
             "\"partitionInterval\": {\"length\": 1, \"timeUnit\": 0},",

@@ -304,8 +304,9 @@ fn check_query<T>(file: &ConfFile<T>, query: &Query) -> Vec<Diagnostic> {
     findings
 }
 
-/// Fields of Zipline's fork that change which partitions are read or written, and who writes them.
-const FOREIGN: [&str; 9] = [
+/// Fields of Zipline's fork that change which partitions are read or written, who writes them, and the names
+/// of columns.
+const FOREIGN: [&str; 11] = [
     "tableDependencies",
     "partitionInterval",
     "partitionFormat",
@@ -315,6 +316,8 @@ const FOREIGN: [&str; 9] = [
     "triggerExpr",
     "additionalOutputPartitionColumns",
     "recomputeDays",
+    "clustered",
+    "useLongNames",
 ];
 
 /// Fields that Chronon does not know and whose meaning must not be passed over.
@@ -361,7 +364,7 @@ fn has_meaning(tree: &serde_json::Value, field: &str) -> bool {
         }
         Value::String(text) => field == "partitionFormat" && text == "yyyy-MM-dd",
         Value::Number(number) => number.as_i64() == Some(0),
-        Value::Bool(_) => false,
+        Value::Bool(value) => !value,
     };
     match tree {
         Value::Object(entries) => entries.iter().any(|(name, value)| {

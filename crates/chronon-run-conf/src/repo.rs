@@ -282,10 +282,7 @@ fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile
             .hint(RECOMPILE)
     })?;
     // Editors of Windows write a byte order mark.
-    let text = match text.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) => rest.to_owned(),
-        None => text,
-    };
+    let text = text.trim_start_matches(BYTE_ORDER_MARK).to_owned();
     match parse(&text) {
         Ok(conf) => Ok(ConfFile {
             digest: digest(&text),

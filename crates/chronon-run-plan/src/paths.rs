@@ -32,6 +32,20 @@ fn is_source_of(path: &Path, conf: &Path) -> bool {
     source().is_some_and(|source| path.ends_with(&source))
 }
 
+/// What a word that is not understood may mean as the name of a conf, in lower case: the word itself, and
+/// what follows the folder or word of a conf type in it, whatever separates them.
+pub(crate) fn as_names(word: &str) -> Vec<String> {
+    let name = word.to_lowercase().replace(['/', '\\'], ".");
+    let name = name.trim_matches('.').trim_end_matches(".py").to_owned();
+    let types = FOLDERS
+        .into_iter()
+        .chain(["staging_query", "group_by", "join"]);
+    let inside = format!(".{name}");
+    let mut rests = types.filter_map(|kind| inside.split_once(&format!(".{kind}.")));
+    let rest = rests.next().map(|(_, rest)| rest.to_owned());
+    [name].into_iter().chain(rest).collect()
+}
+
 fn is_folder_of(folder: &Path, conf: &Path) -> bool {
     let elsewhere = folder.is_absolute() || folder.starts_with("..");
     let below = |start: &Path| elsewhere && folder.ends_with(start);
@@ -72,6 +86,26 @@ fn starts(conf: &Path) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_in_another_spelling_is_read_as_a_name() {
+        for word in [
+            "production.group_bys.shop.spend.v1",
+            "Production/Group_Bys/Shop/Spend.v1",
+            "production\\group_bys\\shop\\spend.v1",
+            "group_by/shop.spend.v1",
+        ] {
+            assert!(
+                as_names(word).contains(&"shop.spend.v1".to_owned()),
+                "{word}"
+            );
+        }
+        assert_eq!(
+            as_names("group_bys.shop.spend.py").last().unwrap(),
+            "shop.spend"
+        );
+        assert_eq!(as_names("shop.join.v1")[0], "shop.join.v1");
+    }
 
     #[test]
     fn files_folders_and_wildcards() {

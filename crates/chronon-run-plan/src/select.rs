@@ -57,7 +57,7 @@ pub enum SelectionError {
     MatchesNothing {
         /// The selector.
         term: String,
-        /// The conf name that is written most alike.
+        /// The conf, or team, that is written most alike.
         nearest: Option<String>,
     },
 }
@@ -245,16 +245,36 @@ fn nothing(graph: &Graph, terms: &[Term], states: &States) -> SelectionError {
             assets,
         };
     }
-    let wanted = texts.first().map_or("", |text| text.trim_matches('+'));
-    let names = graph.assets.iter().map(|asset| asset.id.conf.name.as_str());
-    let nearest = names
-        .map(|name| (strsim::jaro_winkler(name, wanted), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
     SelectionError::MatchesNothing {
         term: texts.join(","),
-        nearest: nearest.map(|(_, name)| name.to_owned()),
+        nearest: texts.first().and_then(|text| nearest(graph, text)),
     }
+}
+
+/// The conf or team whose name is written most like a selector.
+fn nearest(graph: &Graph, text: &str) -> Option<String> {
+    let text = text.trim_matches('+');
+    let (method, word) = text.split_once(':').unwrap_or(("path", text));
+    let assets = graph.assets.iter();
+    let (names, before): (BTreeSet<&str>, _) = match method {
+        "path" => (
+            assets.map(|asset| asset.id.conf.name.as_str()).collect(),
+            "",
+        ),
+        "team" => (assets.map(|asset| asset.team.as_str()).collect(), "team:"),
+        _ => return None,
+    };
+    let wanted = paths::as_names(word);
+    let alike = |name: &str| {
+        let name = name.to_lowercase();
+        let all = wanted.iter();
+        all.map(|wanted| strsim::jaro_winkler(&name, wanted))
+            .fold(0.0, f64::max)
+    };
+    let found = names.into_iter().map(|name| (alike(name), name));
+    let found = found.filter(|(likeness, _)| *likeness > 0.8);
+    let (_, name) = found.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(format!("{before}{name}"))
 }
 
 fn is_offline(graph: &Graph, index: AssetIndex) -> bool {

@@ -28,7 +28,7 @@ pub type ReadSource<'a> = dyn Fn(&Path) -> Option<String> + 'a;
 pub fn from_disk(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     // Places in a file do not count its byte order mark.
-    Some(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned())
+    Some(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 /// Every finding as text, most with `path:line:column`, the line, a caret and a hint, and a
