@@ -8,7 +8,10 @@ use chronon_run_core::Diagnostic;
 
 use crate::{
     check::place,
-    model::{Accuracy, Aggregation, DataModel, GroupBy, Join, Query, Source, TimeUnit, Window},
+    model::{
+        Accuracy, Aggregation, DataModel, GroupBy, Join, Query, Source, TimeUnit, Window,
+        is_null_literal,
+    },
     repo::{ConfFile, ConfRepo},
 };
 
@@ -161,24 +164,32 @@ fn join_findings(file: &ConfFile<Join>) -> Vec<Diagnostic> {
     findings
 }
 
-/// Rows with NULL in a skewed column disappear too, which its name does not tell.
+/// Rows with NULL in a skewed column disappear too, which its name does not tell. The Driver's condition on
+/// a column without a literal, or on no column, is no SQL.
 fn skew_findings(file: &ConfFile<Join>) -> Option<Diagnostic> {
-    let skewed: Vec<&str> = file
-        .conf
-        .skew_keys
+    let keys = file.conf.skew_keys.as_ref()?;
+    let bare = keys
         .iter()
-        .flatten()
-        .map(|(column, _)| column.as_str())
-        .collect();
+        .find(|(_, values)| values.iter().all(|value| is_null_literal(value)));
+    if keys.is_empty() || bare.is_some() {
+        let of = bare.map_or(String::new(), |(column, _)| format!(" for `{column}`"));
+        let message = format!("`skewKeys` has no literal{of}: the Driver fails");
+        return Some(
+            Diagnostic::error("driver-skew-keys", message)
+                .at(place(file, "skewKeys", None))
+                .hint("name the values, or leave it out"),
+        );
+    }
+    let skewed: Vec<&str> = keys.keys().map(String::as_str).collect();
     let message = format!(
         "left rows whose {} is one of the skewed values, and those where it is NULL, are not in the output",
         skewed.join(" or ")
     );
-    (!skewed.is_empty()).then(|| {
+    Some(
         Diagnostic::warning("driver-skew-keys", message)
             .at(place(file, "skewKeys", None))
-            .hint("the values are SQL literals: texts need single quotes within the quotes")
-    })
+            .hint("the values are SQL literals: texts need single quotes within the quotes"),
+    )
 }
 
 /// Labels are joined on the row ids, after the label table was written.

@@ -27,6 +27,7 @@ pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,
     ExternalPart, ExternalSource, GroupBy, Join, JoinPart, JoinSource, LabelPart, MetaData,
     ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
+    is_null_literal,
 };
 pub use repo::{BYTE_ORDER_MARK, ConfFile, ConfRepo, Loaded};
 pub use tables_read::{TablesRead, max_date_tables, tables_read};

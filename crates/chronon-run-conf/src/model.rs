@@ -401,6 +401,12 @@ pub struct ModelTransforms {
     pub passthrough_fields: Option<Vec<String>>,
 }
 
+/// Whether a value of `skewKeys` is NULL, which the Driver keeps apart from the literals.
+#[must_use]
+pub fn is_null_literal(value: &str) -> bool {
+    matches!(value, "null" | "Null" | "NULL")
+}
+
 /// A compiled Join.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

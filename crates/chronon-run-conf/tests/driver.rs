@@ -240,6 +240,15 @@ fn skewed_keys_take_rows_along() {
 }
 
 #[test]
+fn skewed_keys_need_a_literal() {
+    let part = group_by(events(query()), &[sum(&[WEEK])]);
+    for keys in [json!({}), json!({"id": []}), json!({"id": ["NULL"]})] {
+        let conf = with(join(events(query()), &part), "skewKeys", keys);
+        one("joins", &conf, "error driver-skew-keys", "the Driver fails");
+    }
+}
+
+#[test]
 fn labels_need_their_keys_in_the_row_ids() {
     let part = group_by(events(query()), &[sum(&[WEEK])]);
     let label = json!({"labels": [{"groupBy": part, "keyMapping": {"user": "id"}}]});

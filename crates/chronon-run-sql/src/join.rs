@@ -1,6 +1,6 @@
 //! Joins: the left rows (`O_bootstrap`), one table per part, and the joined output (§3, §6).
 
-use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart};
+use chronon_run_conf::{Accuracy, DataModel, Join, OfflinePart, is_null_literal};
 use chronon_run_core::{AssetKind, PartitionRange, RangeSet, TableName};
 use indexmap::IndexMap;
 
@@ -745,7 +745,6 @@ pub(super) fn without_skew(conf: &Join) -> String {
         .skew_keys
         .iter()
         .flatten()
-        .filter(|(_, values)| !values.is_empty())
         .map(|(column, values)| not_skewed(column, values))
         .collect();
     match skewed.is_empty() {
@@ -757,12 +756,8 @@ pub(super) fn without_skew(conf: &Join) -> String {
 /// NULL among the values is no literal that is compared (`generateSkewFilterSql`): it leaves the rows out
 /// whose key is NULL, as every other list of values does.
 fn not_skewed(column: &str, values: &[String]) -> String {
-    let is_null = |value: &&String| ["null", "Null", "NULL"].contains(&value.as_str());
-    let literals: Vec<&str> = values
-        .iter()
-        .filter(|value| !is_null(value))
-        .map(String::as_str)
-        .collect();
+    let literals = values.iter().map(String::as_str);
+    let literals: Vec<&str> = literals.filter(|value| !is_null_literal(value)).collect();
     let column = ident(column);
     match literals.is_empty() {
         true => format!("{column} IS NOT NULL"),
@@ -777,8 +772,7 @@ pub(super) fn part_skew(
     keys: &[String],
 ) -> Option<String> {
     let skewed = conf.skew_keys.iter().flatten();
-    let conditions = skewed.filter(|(_, values)| !values.is_empty());
-    let conditions = conditions.filter_map(|(left, values)| {
+    let conditions = skewed.filter_map(|(left, values)| {
         let key = mapping.and_then(|map| map.get(left)).unwrap_or(left);
         keys.contains(key).then(|| not_skewed(key, values))
     });

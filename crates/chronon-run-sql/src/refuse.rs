@@ -218,7 +218,11 @@ fn check_join(conf: &Join, step: &AssetKind, findings: &mut Findings<'_>) {
     if matches!(conf.left, Source::JoinSource(_)) {
         findings.add("left.joinSource", "a left cannot be another join");
     }
-    for column in conf.skew_keys.iter().flatten().map(|(column, _)| column) {
+    for (column, values) in conf.skew_keys.iter().flatten() {
+        if values.is_empty() {
+            let why = format!("`{column}` has no value; {DRIVER_TOO}");
+            findings.add("skewKeys", why);
+        }
         let is_key = conf.offline_parts().any(|part| {
             let mapping = part.key_mapping.iter().flat_map(|all| all.iter());
             let mut mapped = mapping.filter(|(left, right)| {

@@ -540,6 +540,8 @@ pub(super) fn joins() -> Vec<Feature> {
         feature("derivations", "expressions, and `*`", Join, vec![("/derivations", json!([{ "name": "*", "expression": "*" }, { "name": "double", "expression": "shop_buys_v1_price_sum_7d * 2" }]))]),
         feature("rowIds", "columns", Join, vec![]),
         feature("skewKeys", "of a key", Join, vec![("/skewKeys", json!({ "user": ["'robot'"] }))]),
+        feature("skewKeys", "of a key without values", Join, vec![("/skewKeys", json!({ "user": [] }))]),
+        feature("skewKeys", "of no key", Join, vec![("/skewKeys", json!({}))]),
         feature("skewKeys", "of another column", Join, vec![("/left/events/query/selects", json!({ "user": "user", "city": "city" })), ("/skewKeys", json!({ "city": ["'x'"] }))]),
         feature("modelTransforms", "models: backfill of `…_pre_mt`", Join, vec![("/modelTransforms", models.clone())]),
         feature("modelTransforms", "models: model-transform", Join, vec![("/modelTransforms", models.clone())]).step(AssetKind::ModelTransform),
