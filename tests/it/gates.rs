@@ -1,7 +1,7 @@
 //! Which days a table can have: formats of partitions, views, days that will never be, and those before the
 //! first one.
 
-use chronon_run_core::{CatalogSnapshot, TableState};
+use chronon_run_core::{CatalogSnapshot, Partitions, TableState};
 use serde_json::json;
 
 use crate::{
@@ -28,7 +28,8 @@ fn partitions_that_are_no_days_are_named_and_their_format_can_be_declared() {
         staged.workspace.write("workspace.toml", &text);
     };
     format("dd.MM.yyyy");
-    shows(&staged.run(&["check"]).expect(2), "does not sort by day");
+    let text = "none is a day of the form dd.MM.yyyy: ds=20260101";
+    shows(&staged.run(&["check"]).expect(0), text);
     format("yyyyMMdd");
     assert!(
         !staged
@@ -39,6 +40,47 @@ fn partitions_that_are_no_days_are_named_and_their_format_can_be_declared() {
     );
     staged.run(&["materialize"]).expect(0);
     assert_eq!(staged.filled("one"), all_days());
+}
+
+#[test]
+fn days_that_begin_with_the_day_or_month_are_read() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let toml = staged.workspace.read("workspace.toml");
+    let hint = |values: &[&str], text: &str| {
+        set_values(&staged, "lake.a", values);
+        shows(&staged.run(&["check"]).expect(0), text);
+    };
+    // Which is the month is for the user to say.
+    hint(
+        &["01/01/2026", "02/01/2026", "03/01/2026"],
+        "set `partition_format = \"dd/MM/yyyy\"` or `partition_format = \"MM/dd/yyyy\"` under",
+    );
+    hint(
+        &["2026-1-1"],
+        "they have no form that `partition_format` can name",
+    );
+    hint(
+        &["31-12-2025", "01-01-2026", "02-01-2026", "03-01-2026"],
+        "set `partition_format = \"dd-MM-yyyy\"` under",
+    );
+    let own = "\n[sources.\"lake.a\"]\npartition_format = \"dd-MM-yyyy\"\n";
+    staged.workspace.write("workspace.toml", &(toml + own));
+    shows(
+        &staged.run(&["check"]).expect(0),
+        "days of that form are not in order: compare to_date(<column>, 'dd-MM-yyyy') of lake.a",
+    );
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("one"), all_days());
+}
+
+#[test]
+fn a_table_whose_days_are_all_null_is_not_called_empty() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    set_values(&staged, "lake.a", &["__HIVE_DEFAULT_PARTITION__"]);
+    let text = "lake.a has partitions, but none with a day: in all of its rows ds is NULL";
+    shows(&staged.run(&["check"]).expect(0), text);
+    shows(&staged.run(&["plan"]).expect(0), text);
+    shows(&staged.run(&["materialize"]).expect(3), text);
 }
 
 #[test]
@@ -141,6 +183,49 @@ fn a_view_has_the_days_of_the_tables_behind_it() {
     assert_eq!(staged.filled("one"), days(FIRST, "2026-01-02"));
 }
 
+/// Compared with days of the form yyyy-MM-dd, it would have no rows, without an error.
+#[test]
+fn a_view_that_hands_on_days_in_another_form_is_read_in_that_form() {
+    let workspace = unloaded("", "int", "");
+    let mut catalog = CatalogSnapshot::default();
+    let rows = [vec!["20260101".to_owned()], vec!["20260102".to_owned()]];
+    let days = Partitions::along("ds", &["ds".to_owned()], &rows);
+    let mut base = TableState::default();
+    base.partitions.insert("ds".to_owned(), days);
+    let mut view = TableState::default();
+    view.info.is_view = true;
+    for (name, text) in [
+        ("src.events", "SELECT * FROM src.inner"),
+        (
+            "src.inner",
+            "SELECT user, amount, ts, day AS ds FROM src.base",
+        ),
+    ] {
+        view.info.view_text = Some(text.to_owned());
+        let state = Some(view.clone());
+        catalog.tables.insert(name.parse().unwrap(), state);
+    }
+    let table = "src.base".parse().unwrap();
+    catalog.tables.insert(table, Some(base));
+    let text = serde_json::to_string(&catalog).unwrap();
+    workspace.write("catalog.json", &text);
+    let toml = format!(
+        "[workspace]\nas_of = \"{LAST}\"\n\n[catalog]\nkind = \"fixture\"\npath = \"catalog.json\"\n\n[sources.\"src.base\"]\npartition_format = \"yyyyMMdd\"\n"
+    );
+    workspace.write("workspace.toml", &toml);
+    workspace.edit(
+        "production/group_bys/team/spend.v1",
+        "src.events/hr=23",
+        "src.events",
+    );
+    let plan = workspace.run(&["plan", "team.spend.v1"]).expect(0);
+    shows(&plan, "run       2026-01-01..2026-01-02 (2 days)");
+    let script = ["sql", "group_by/team.spend.v1/backfill", "--ds", FIRST];
+    let script = workspace.run(&script).expect(0);
+    shows(&script, "ds >= '20260101'\n");
+    shows(&script, "CONCAT(SUBSTR(ds, 1, 4), '-'");
+}
+
 /// Its days run and have no rows, for good: `plan` says so too.
 #[test]
 fn a_comparison_of_days_in_two_forms_is_said_by_plan() {
@@ -167,7 +252,7 @@ fn a_comparison_of_days_in_two_forms_is_said_by_plan() {
 }
 
 #[test]
-fn tables_of_iceberg_and_delta_are_named() {
+fn tables_of_other_formats_are_named() {
     let staged = Staged::new(&[("one", &["lake.a"])]);
     for (key, value, shown) in [
         ("table_type", "ICEBERG", "lake.a is an Iceberg table"),
@@ -181,6 +266,11 @@ fn tables_of_iceberg_and_delta_are_named() {
             "spark.sql.sources.provider",
             "delta",
             "lake.a is a Delta table",
+        ),
+        (
+            "spark.sql.sources.provider",
+            "hudi",
+            "lake.a is a Hudi table",
         ),
     ] {
         let mut catalog: CatalogSnapshot =

@@ -46,7 +46,7 @@ pub struct PartitionTime {
     pub hour: u32,
 }
 
-/// The formats that [`PartitionFormat::guess`] tries.
+/// The formats that [`PartitionFormat::guesses`] tries first.
 const COMMON: [&str; 12] = [
     "yyyy-MM-dd",
     "yyyyMMdd",
@@ -60,6 +60,20 @@ const COMMON: [&str; 12] = [
     "yyyy-MM-dd'T'HH:mm:ss",
     "yyyy-MM-dd-HH-mm",
     "yyyyMMdd-HH",
+];
+
+/// Those that it tries where none of the first fits. Two of them may fit one value.
+const YEAR_LAST: [&str; 10] = [
+    "dd-MM-yyyy",
+    "MM-dd-yyyy",
+    "dd/MM/yyyy",
+    "MM/dd/yyyy",
+    "dd.MM.yyyy",
+    "MM.dd.yyyy",
+    "dd_MM_yyyy",
+    "MM_dd_yyyy",
+    "ddMMyyyy",
+    "MMddyyyy",
 ];
 
 const UNITS: [(&str, Unit); 6] = [
@@ -137,11 +151,33 @@ impl PartitionFormat {
         java.parse().ok()
     }
 
-    /// The common format in which `value` is a day, if there is one.
+    /// The common formats in which `values` are days. There are two where no value tells the day from the
+    /// month. Values that no format fits do not count.
     #[must_use]
-    pub fn guess(value: &str) -> Option<Self> {
-        let mut formats = COMMON.iter().filter_map(|pattern| pattern.parse().ok());
-        formats.find(|format: &Self| format.read(value).is_some())
+    pub fn guesses<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<Self> {
+        let values: Vec<&str> = values.into_iter().collect();
+        let lists = [COMMON.as_slice(), YEAR_LAST.as_slice()].into_iter();
+        let mut found = lists.map(|patterns| fitting(patterns, &values));
+        found
+            .find(|formats| !formats.is_empty())
+            .unwrap_or_default()
+    }
+
+    /// Whether `value` is a day in a common format.
+    #[must_use]
+    pub fn is_common(value: &str) -> bool {
+        !Self::guesses([value]).is_empty()
+    }
+
+    /// The lines of workspace.toml of which one says how days are written, for a hint; `None` if `formats`
+    /// is empty.
+    #[must_use]
+    pub fn offer(formats: &[Self]) -> Option<String> {
+        let lines = formats.iter();
+        let lines: Vec<String> = lines
+            .map(|format| format!("`partition_format = \"{format}\"`"))
+            .collect();
+        (!lines.is_empty()).then(|| lines.join(" or "))
     }
 
     /// The day, and the hour if the format has one. Fractions of a second are ignored.
@@ -252,6 +288,22 @@ impl PartitionFormat {
         let part = |index: usize| day.split('-').nth(index).unwrap_or_default();
         self.pieces_with([part(0), part(1), part(2)], time).concat()
     }
+}
+
+/// Those of `patterns` that fit one of the values, and all others that any of them fits.
+fn fitting(patterns: &[&str], values: &[&str]) -> Vec<PartitionFormat> {
+    let parsed = patterns.iter().filter_map(|pattern| pattern.parse().ok());
+    let mut found: Vec<PartitionFormat> = parsed.collect();
+    let mut fits_any = false;
+    for value in values {
+        let reads = |format: &PartitionFormat| format.read(value).is_some();
+        if found.iter().any(reads) {
+            found.retain(reads);
+            fits_any = true;
+        }
+    }
+    found.retain(|_| fits_any);
+    found
 }
 
 impl Piece {
@@ -381,6 +433,26 @@ mod tests {
         assert!(format("yyyyMMdd").sorts_as_text() && !format("dd.MM.yyyy").sorts_as_text());
     }
 
+    #[test]
+    fn formats_are_guessed_from_all_values() {
+        let guess = |values: &[&str]| {
+            let found = PartitionFormat::guesses(values.iter().copied());
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            found.join(" ")
+        };
+        for (values, guessed) in [
+            (&["20260103"][..], "yyyyMMdd"),
+            (&["03-01-2026"], "dd-MM-yyyy MM-dd-yyyy"),
+            (&["latest", "03-01-2026", "31-01-2026"], "dd-MM-yyyy"),
+            (&["01/30/2026", "01/02/2026"], "MM/dd/yyyy"),
+            (&["30012026"], "ddMMyyyy"),
+            (&["2026-1-3", "260103", "__HIVE_DEFAULT_PARTITION__"], ""),
+            (&[], ""),
+        ] {
+            assert_eq!(guess(values), guessed, "{values:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(day in -100_000..100_000_i32, index in 0..COMMON.len()) {
@@ -391,7 +463,7 @@ mod tests {
                 let read = format!("{}-{}-{}", &value[year..year + 4], &value[month..month + 2], &value[day..day + 2]);
                 prop_assert_eq!(read, ds.to_string());
                 prop_assert_eq!(format.read(&value).map(|read| read.ds), Some(ds));
-                prop_assert!(PartitionFormat::guess(&value).is_some());
+                prop_assert!(PartitionFormat::guesses([value.as_str()]).contains(&format));
             }
         }
 
@@ -400,7 +472,7 @@ mod tests {
             if let Ok(format) = pattern.parse::<PartitionFormat>() {
                 let _ = format.read(&value);
             }
-            let _ = PartitionFormat::guess(&value);
+            let _ = PartitionFormat::guesses([value.as_str()]);
             let _ = PartitionFormat::of_strftime(&pattern);
         }
     }

@@ -38,7 +38,8 @@ pub struct TableInfo {
 pub struct Partitions {
     /// `(column, value)` of every other partition column → days.
     groups: Vec<(Vec<(String, String)>, RangeSet)>,
-    /// Partitions whose day is not a `ds`: the other columns' `(column, value)`s, and the value.
+    /// Partitions whose day is not a `ds`: the other columns' `(column, value)`s, and the value, which may
+    /// be [`NO_VALUE`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     odd: Vec<(Vec<(String, String)>, String)>,
 }
@@ -51,8 +52,8 @@ const NO_VALUE: &str = "__HIVE_DEFAULT_PARTITION__";
 
 impl Partitions {
     /// The partitions of a table whose partition columns are `columns`, each a row of values in
-    /// that order, seen along `day_column`. Rows whose day is not a `ds` are kept as
-    /// [`Partitions::odd_values`].
+    /// that order, seen along `day_column`. Rows whose day is not a `ds` are kept for
+    /// [`Partitions::odd_values`] and [`Partitions::has_null`].
     #[must_use]
     pub fn along(day_column: &str, columns: &[String], rows: &[Vec<String>]) -> Self {
         let Some(day_index) = columns.iter().position(|column| column == day_column) else {
@@ -61,7 +62,7 @@ impl Partitions {
         let mut groups: BTreeMap<Vec<(String, String)>, Vec<Ds>> = BTreeMap::new();
         let mut odd = Vec::new();
         for row in rows {
-            let Some(value) = row.get(day_index).filter(|value| *value != NO_VALUE) else {
+            let Some(value) = row.get(day_index) else {
                 continue;
             };
             let others = columns.iter().zip(row).enumerate();
@@ -81,9 +82,16 @@ impl Partitions {
         Self { groups, odd }
     }
 
-    /// The values of partitions whose day is not a `ds`.
+    /// The values of partitions whose day is not a `ds`, without NULL.
     pub fn odd_values(&self) -> impl Iterator<Item = &str> {
-        self.odd.iter().map(|(_, value)| value.as_str())
+        let values = self.odd.iter().map(|(_, value)| value.as_str());
+        values.filter(|value| *value != NO_VALUE)
+    }
+
+    /// Whether there is a partition of rows whose day is NULL.
+    #[must_use]
+    pub fn has_null(&self) -> bool {
+        self.odd.iter().any(|(_, value)| value == NO_VALUE)
     }
 
     /// Reads the values with the table's own format; a `ds` is no day then, because nothing that reads the
@@ -153,10 +161,10 @@ impl Partitions {
         }
     }
 
-    /// Whether there is no partition at all.
+    /// Whether there is no partition whose day has a value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.odd.is_empty() && self.groups.iter().all(|(_, days)| days.is_empty())
+        self.odd_values().next().is_none() && self.groups.iter().all(|(_, days)| days.is_empty())
     }
 
     /// Every day that has at least one partition.
@@ -268,6 +276,8 @@ mod tests {
         let wanted = [("ds".to_owned(), "2026-01-25".to_owned())];
         assert_eq!(partitions.days_where(&wanted).to_string(), "2026-01-28");
         assert_eq!(partitions.odd_values().count(), 0);
+        let null = Partitions::along("label_ds", &columns, &rows[2..]);
+        assert!(partitions.has_null() && null.has_null() && null.is_empty());
         assert_eq!(
             Partitions::along("dt", &columns, &rows),
             Partitions::default()

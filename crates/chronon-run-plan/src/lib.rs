@@ -27,6 +27,7 @@ mod target;
 mod testing;
 mod unmet;
 mod upstream;
+mod view_days;
 mod waits;
 mod world;
 
@@ -55,6 +56,7 @@ pub use select::{Selection, SelectionError, States};
 pub use target::{Origin, PlanTarget, origins};
 pub use unmet::{Unmet, unmet};
 pub use upstream::upstream_days;
+pub use view_days::with_views;
 pub use waits::{Wait, usual_landing};
 pub use world::{
     ArchivedTables, AssetSettings, DayLimit, DriverInput, Freshness, History, PlanInput, Request,

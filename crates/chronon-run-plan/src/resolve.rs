@@ -189,7 +189,7 @@ fn day_column(state: &TableState) -> Option<&str> {
     let has_days = |column: &&Column| listed(column).is_some_and(|found| !found.days().is_empty());
     let looks = |column: &&Column| {
         let mut values = listed(column).into_iter().flat_map(Partitions::odd_values);
-        values.any(|value| PartitionFormat::guess(value).is_some())
+        values.any(PartitionFormat::is_common)
     };
     let empty = columns().all(|column| listed(column).is_none_or(Partitions::is_empty));
     let found = columns().find(has_days).or_else(|| columns().find(looks));
@@ -265,13 +265,13 @@ pub enum Dayless {
         value: String,
         /// The format that it should have.
         expected: PartitionFormat,
-        /// The format that it seems to have.
-        guess: Option<PartitionFormat>,
+        /// The formats that it seems to have; with several, its values do not tell which.
+        guesses: Vec<PartitionFormat>,
     },
-    /// A table of Iceberg, whose partitions the metastore does not know.
-    Iceberg,
-    /// A table of Delta, whose partitions the metastore does not know.
-    Delta,
+    /// The day of all of its rows is NULL.
+    Null,
+    /// A table of another format, e.g. `Iceberg`, whose partitions the metastore does not know.
+    Lake(&'static str),
     /// A view whose tables cannot be told.
     View,
     /// It has no such partition column; the ones that it has.
@@ -312,15 +312,17 @@ fn why_dayless(
     if let Some(why) = lake(info) {
         return Some(why);
     }
-    if let Some(value) = listed.clone().find_map(|found| found.odd_values().next()) {
+    let mut odd = listed.clone().flat_map(Partitions::odd_values).peekable();
+    if let Some(value) = odd.peek() {
+        let iso = PartitionFormat::iso;
         return Some(Dayless::Format {
-            value: value.to_owned(),
-            expected: state
-                .day_format
-                .clone()
-                .unwrap_or_else(PartitionFormat::iso),
-            guess: PartitionFormat::guess(value),
+            value: (*value).to_owned(),
+            expected: state.day_format.clone().unwrap_or_else(iso),
+            guesses: PartitionFormat::guesses(odd),
         });
+    }
+    if listed.clone().any(Partitions::has_null) {
+        return Some(Dayless::Null);
     }
     if info.is_view {
         return (!bases.contains_key(table)).then_some(Dayless::View);
@@ -337,22 +339,28 @@ fn why_dayless(
     (!info.columns.is_empty()).then_some(Dayless::NoColumn(names))
 }
 
-/// Whether the table's parameters are those of Iceberg or Delta.
+/// Formats that keep the partitions of a table to themselves.
+const LAKES: [&str; 4] = ["Iceberg", "Delta", "Hudi", "Paimon"];
+/// The parameters of a table that name its format.
+const NAMES_FORMAT: [&str; 3] = [
+    "table_type",
+    "spark.sql.sources.provider",
+    "storage_handler",
+];
+
+/// Whether the table's parameters are those of such a format.
 fn lake(info: &TableInfo) -> Option<Dayless> {
-    let is = |key: &str, word: &str| {
-        let mut properties = info.properties.iter();
-        properties.any(|(name, value)| {
-            name.eq_ignore_ascii_case(key) && value.to_lowercase().contains(word)
-        })
+    let properties = info.properties.iter();
+    let formats = properties.filter(|(name, _)| {
+        let mut keys = NAMES_FORMAT.iter();
+        keys.any(|key| name.eq_ignore_ascii_case(key))
+    });
+    let formats: Vec<String> = formats.map(|(_, value)| value.to_lowercase()).collect();
+    let is = |lake: &&str| {
+        let word = lake.to_lowercase();
+        formats.iter().any(|format| format.contains(&word))
     };
-    if is("table_type", "iceberg")
-        || is("spark.sql.sources.provider", "iceberg")
-        || is("storage_handler", "iceberg")
-    {
-        return Some(Dayless::Iceberg);
-    }
-    (is("spark.sql.sources.provider", "delta") || is("table_type", "delta"))
-        .then_some(Dayless::Delta)
+    LAKES.into_iter().find(is).map(Dayless::Lake)
 }
 
 impl Dayless {
@@ -371,11 +379,12 @@ impl Dayless {
             } => format!(
                 "{table} has partitions, but none is a day of the form {expected}: {column}={value}"
             ),
-            Self::Iceberg => {
-                format!("{table} is an Iceberg table; its partitions cannot be listed here")
-            }
-            Self::Delta => {
-                format!("{table} is a Delta table; its partitions cannot be listed here")
+            Self::Null => format!(
+                "{table} has partitions, but none with a day: in all of its rows {column} is NULL (__HIVE_DEFAULT_PARTITION__)"
+            ),
+            Self::Lake(format) => {
+                let article = if *format == "Iceberg" { "an" } else { "a" };
+                format!("{table} is {article} {format} table; its partitions cannot be listed here")
             }
             Self::View => {
                 format!("{table} is a view, and its text does not tell which tables it reads")
@@ -398,20 +407,22 @@ impl Dayless {
             Self::Format { value, expected, .. } if expected.read(value).is_some() => format!(
                 "a day is there once it has all 24 hours; `last_hour` under `[sources.\"{table}\"]` in workspace.toml names an earlier last one"
             ),
-            Self::Format { guess: Some(guess), expected, .. } if !expected.is_iso() => format!(
-                "`{guess}` is what they look like: correct `partition_format` under `[sources.\"{table}\"]` in workspace.toml, or the dependency whose template writes {expected}"
-            ),
-            Self::Format { guess: Some(guess), .. } => format!(
-                "set `partition_format = \"{guess}\"` under `[sources.\"{table}\"]` in workspace.toml"
-            ),
-            Self::Format { guess: None, .. } => format!(
-                "if they are days, set `partition_format` under `[sources.\"{table}\"]` in workspace.toml; else read the table through a staging query that writes days"
-            ),
-            Self::Iceberg | Self::Delta => "the metastore does not know which days it has, so what needs it waits; copy the days into a Hive table with a job of your own, and read that, or declare what a staging query waits for with `dependencies` of an `[[override]]`".to_owned(),
+            Self::Format { guesses, expected, .. } => match PartitionFormat::offer(guesses) {
+                Some(lines) if expected.is_iso() => {
+                    format!("set {lines} under `[sources.\"{table}\"]` in workspace.toml")
+                }
+                Some(lines) => format!(
+                    "set {lines} under `[sources.\"{table}\"]` in workspace.toml, or correct the dependency whose template writes {expected}"
+                ),
+                None => "they have no form that `partition_format` can name; read the table through a staging query that writes days".to_owned(),
+            },
+            Self::Null => "what needs it waits for the first day; correct the job that writes it".to_owned(),
+            Self::Lake(_) => "the metastore does not know which days it has, so what needs it waits; copy the days into a Hive table with a job of your own, and read that, or declare what a staging query waits for with `dependencies` of an `[[override]]`".to_owned(),
             Self::View => format!(
                 "name the table whose days it has: `days_from = \"db.table\"` under `[sources.\"{table}\"]` in workspace.toml"
             ),
-            Self::NoColumn(_) => "it is not known which days it has, so steps that need it will wait; partition it, or name its column as `partitionColumn`".to_owned(),
+            Self::NoColumn(names) if names.is_empty() => "it is not known which days it has, so steps that need it will wait; partition it, or read it through a staging query that writes days".to_owned(),
+            Self::NoColumn(_) => "it is not known which days it has, so steps that need it will wait; if one of its columns holds days, name it as `partitionColumn`, else read it through a staging query that writes days".to_owned(),
             Self::Empty => "what needs it waits for the first one".to_owned(),
         }
     }

@@ -105,8 +105,7 @@ fn other_format(input: &Input, state: &TableState) -> Option<Unmet> {
     }
     let iso = PartitionFormat::iso();
     let format = state.day_format.as_ref().unwrap_or(&iso);
-    let is_other =
-        |value: &&str| format.read(value).is_none() && PartitionFormat::guess(value).is_some();
+    let is_other = |value: &&str| format.read(value).is_none() && PartitionFormat::is_common(value);
     let count = listed.odd_values().filter(is_other).count();
     let value = listed.odd_values().find(is_other)?;
     let (table, column) = (&input.spec.table, &input.day_column);

@@ -1,7 +1,8 @@
 //! The partition column of a source, whose values need not be days of the form `yyyy-MM-dd`.
 //!
-//! Conditions compare the column in its own format, so that Spark prunes partitions. The value that the
-//! rest of a script works with, the day, is text of the form `yyyy-MM-dd`. What the author wrote in
+//! Conditions compare the column in its own format, so that the metastore prunes partitions; where that is
+//! not in the order of days, such as `dd-MM-yyyy`, they compare the day, with which Spark prunes them. The
+//! value that the rest of a script works with, the day, is text of the form `yyyy-MM-dd`. What the author wrote in
 //! `selects` and `wheres` sees the column as it is.
 
 use chronon_run_conf::Query;
@@ -30,8 +31,11 @@ impl DayColumn {
     pub(super) fn of(query: &Query, table: &TableName, tables: &CatalogSnapshot, ds: &str) -> Self {
         let name = query.partition_column.as_deref().unwrap_or(ds);
         let state = tables.table(table);
-        let columns = state.map(|state| &state.info.partition_columns);
-        let mut columns = columns.into_iter().flatten();
+        // A view has the column among the others.
+        let mut columns = state.into_iter().flat_map(|state| {
+            let info = &state.info;
+            info.partition_columns.iter().chain(&info.columns)
+        });
         let column = columns.find(|column| column.name.eq_ignore_ascii_case(name));
         let data_type = column.map_or("string", |column| column.data_type.as_str());
         let format = state.and_then(|state| state.day_format.clone());
@@ -75,6 +79,9 @@ impl DayColumn {
 
     /// The partitions of a day, an SQL text, and of later ones.
     pub(super) fn from(&self, day: &str) -> String {
+        if !self.is_ordered() {
+            return format!("{} >= {day}", self.day());
+        }
         format!("{} >= {}", ident(&self.name), self.value(day, Edge::First))
     }
 
@@ -86,8 +93,19 @@ impl DayColumn {
                 "{} < CAST(DATE_ADD({day}, 1) AS TIMESTAMP)",
                 ident(&self.name)
             ),
+            _ if !self.is_ordered() => format!("{} <= {day}", self.day()),
             _ => format!("{} <= {}", ident(&self.name), self.value(day, Edge::Last)),
         }
+    }
+
+    /// Whether later days have greater values.
+    fn is_ordered(&self) -> bool {
+        let is_typed = matches!(self.kind, Kind::Date | Kind::Timestamp);
+        is_typed
+            || self
+                .format
+                .as_ref()
+                .is_none_or(PartitionFormat::sorts_as_text)
     }
 
     /// The partitions of one day.
@@ -221,6 +239,11 @@ mod tests {
                 Kind::Date,
                 "yyyy-MM-dd",
                 "dt >= CAST('2026-01-02' AS DATE) AND dt <= CAST('2026-01-03' AS DATE)",
+            ),
+            (
+                Kind::Text,
+                "dd.MM.yyyy",
+                "CONCAT(SUBSTR(dt, 7, 4), '-', SUBSTR(dt, 4, 2), '-', SUBSTR(dt, 1, 2)) >= '2026-01-02' AND CONCAT(SUBSTR(dt, 7, 4), '-', SUBSTR(dt, 4, 2), '-', SUBSTR(dt, 1, 2)) <= '2026-01-03'",
             ),
             (
                 Kind::Timestamp,

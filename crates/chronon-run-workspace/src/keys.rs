@@ -497,7 +497,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "pattern",
         default: Some("\"yyyy-MM-dd\""),
         example: r#""yyyyMMdd""#,
-        meaning: "How its partitions write a day, as a pattern of Java: `yyyyMMdd`, `yyyy/MM/dd`, `yyyy-MM-dd-HH`, … Of hours, a day is there once it has all 24, or its `last_hour`. The `sql` engine reads such sources; `selects` and `wheres` see the column as it is, the day of a row is `yyyy-MM-dd`. With `kind = \"chronon\"` only staging queries can read them.",
+        meaning: "How its partitions write a day, as a pattern of Java: `yyyyMMdd`, `yyyy/MM/dd`, `dd-MM-yyyy`, `yyyy-MM-dd-HH`, … Of hours, a day is there once it has all 24, or its `last_hour`. The `sql` engine reads such sources; `selects` and `wheres` see the column as it is, the day of a row is `yyyy-MM-dd`. With `kind = \"chronon\"` only staging queries can read them.",
     },
     Key {
         section: "sources.<table>",

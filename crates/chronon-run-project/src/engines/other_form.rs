@@ -24,8 +24,10 @@ fn written_otherwise(
         .and_then(|(state, column)| state.partitions.get(column));
     let values = listed.into_iter().flat_map(|listed| listed.odd_values());
     let days_of = values.filter_map(|value| {
-        let ds = PartitionFormat::guess(value)?.read(value)?.ds;
-        days.contains(ds).then(|| (ds, value.to_owned()))
+        let mut guesses = PartitionFormat::guesses([value]).into_iter();
+        let ds = guesses
+            .find_map(|format| Some(format.read(value)?.ds).filter(|ds| days.contains(*ds)))?;
+        Some((ds, value.to_owned()))
     });
     days_of.collect()
 }

@@ -131,8 +131,10 @@ impl SqlWork<'_> {
             .map(|(table, columns)| (table, columns.into_iter().collect()))
             .collect();
         let snapshot = self.observe(&requests)?;
-        self.recording
-            .look(job, attempt, self.asset(job)?, &snapshot);
+        let asset = self.asset(job)?;
+        self.recording.look(job, attempt, asset, &snapshot);
+        // What is behind views tells how they write days.
+        let (_, snapshot) = looking::resolved(self.context, self.warehouse, asset, &snapshot);
         let part = Step {
             range: job.range,
             ..step.clone()

@@ -13,7 +13,11 @@ use chronon_run_plan::{
 use crate::{
     failure::Failure,
     listing::{session::CatalogSession, snapshot::list},
-    loading::project::Project,
+    loading::{
+        day_formats::{formats, formats_of},
+        iso_macros,
+        project::Project,
+    },
     output::note,
 };
 
@@ -25,7 +29,7 @@ pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diag
         Ok(found) => found,
         Err(failure) => {
             tell_unchecked(&failure);
-            return Vec::new();
+            return iso_macros::findings(context, &formats(context));
         }
     };
     let readers = Readers::of(context);
@@ -55,6 +59,10 @@ pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diag
         .chain(in_vain)
         .chain(undated_view_findings(&graph, &readers))
         .chain(only_existence(context, &graph, &snapshot))
+        .chain(iso_macros::findings(
+            context,
+            &formats_of(context, &snapshot),
+        ))
         .collect()
 }
 
@@ -120,8 +128,10 @@ fn daily_sources(graph: &Graph) -> Tables {
 fn code(why: &Dayless) -> &'static str {
     match why {
         Dayless::Format { .. } => "partition-format",
-        Dayless::Iceberg => "iceberg-input",
-        Dayless::Delta => "delta-input",
+        Dayless::Null => "null-partition",
+        Dayless::Lake("Iceberg") => "iceberg-input",
+        Dayless::Lake("Delta") => "delta-input",
+        Dayless::Lake(_) => "lake-input",
         Dayless::View => "view-input",
         Dayless::NoColumn(_) => "unpartitioned-input",
         Dayless::Empty => "empty-input",

@@ -13,7 +13,8 @@ use crate::{
     failure::Failure,
     listing::{leases, session::CatalogSession},
     loading::{
-        compiling, days, iso_macros, jars, project::Project, seed_days, spark::spark_environment,
+        compiling, day_formats::formats, days, iso_macros, jars, project::Project, seed_days,
+        spark::spark_environment,
     },
     options::SelectArgs,
     runs::sampling,
@@ -43,14 +44,16 @@ pub fn all(
         true => None,
         false => look(context)?,
     };
-    if let Some(warehouse) = &warehouse {
-        findings.extend(inputs::missing(context, warehouse));
-        findings.extend(tables::differing_columns(context, warehouse)?);
-        findings.extend(tables::times_not_joined(context, warehouse));
+    match &warehouse {
+        Some(warehouse) => {
+            findings.extend(inputs::missing(context, warehouse));
+            findings.extend(tables::differing_columns(context, warehouse)?);
+            findings.extend(tables::times_not_joined(context, warehouse));
+        }
+        None => findings.extend(iso_macros::findings(context, &formats(context))),
     }
     findings.extend(compiling::stale(&context.workspace));
     findings.extend(seed_days::findings(context));
-    findings.extend(iso_macros::findings(context));
     findings.extend(engine_cannot(context));
     findings.extend(local_locks(context));
     findings.extend(days::finding(context));

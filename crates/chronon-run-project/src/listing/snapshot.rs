@@ -58,9 +58,10 @@ impl Looked {
         let unmet = unmet.into_iter().map(|unmet| (unmet.text, unmet.hint));
         let assets = selected.iter().map(|&index| &graph.assets[index]);
         let views = undated_views(assets).into_iter();
+        let formats = formats_of(context, &snapshot);
         let macros = selected
             .iter()
-            .filter_map(|&index| comparison(context, &context.graph.assets[index]));
+            .filter_map(|&index| comparison(context, &context.graph.assets[index], &formats));
         let macros = macros.map(|found| (found.text, found.hint));
         let more = unmet
             .chain(views.map(|view| undated_view_text(&view)))

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chronon_run_core::{CatalogSnapshot, PartitionFormat, TableName};
+use chronon_run_plan::{bases, with_views};
 
 use crate::loading::project::Project;
 
@@ -10,7 +11,7 @@ use crate::loading::project::Project;
 pub type Formats = BTreeMap<TableName, (PartitionFormat, Option<u32>)>;
 
 /// [`formats`] without those that a dependency tells and the table's partitions contradict: a mistake in one
-/// conf must not make the table's days unreadable for all.
+/// conf must not make the table's days unreadable for all. Views that hand on such a day have its format.
 pub fn formats_of(context: &Project, snapshot: &CatalogSnapshot) -> Formats {
     let settings = &context.workspace.sources;
     let declared = |table: &TableName| {
@@ -22,7 +23,10 @@ pub fn formats_of(context: &Project, snapshot: &CatalogSnapshot) -> Formats {
         let state = snapshot.table(table);
         declared(table) || !state.is_some_and(|state| state.contradicts(format))
     });
-    formats
+    let bases = bases(snapshot, &context.days_from());
+    let read = context.graph.sources();
+    let column = &context.workspace.partition_column;
+    with_views(formats, snapshot, &bases, &read, column)
 }
 
 /// How sources write days, as workspace.toml says, or else as dependencies tell; and the last hour of a

@@ -2,20 +2,21 @@
 //! that are days of another form.
 
 use chronon_run_conf::unconverted_macro;
-use chronon_run_core::{AssetKind, ConfType, Diagnostic, PartitionFormat, TableName};
+use chronon_run_core::{AssetKind, ConfType, Diagnostic};
 use chronon_run_plan::Asset;
 use chronon_run_sql as sql;
 
-use crate::loading::{formats::place, project::Project};
+use crate::loading::{day_formats::Formats, formats::place, project::Project};
 
 /// Staging queries that compare an ISO day with days of another form.
-pub fn findings(context: &Project) -> Vec<Diagnostic> {
+pub fn findings(context: &Project, formats: &Formats) -> Vec<Diagnostic> {
     let assets = context.graph.assets.iter();
-    assets.filter_map(|asset| finding(context, asset)).collect()
+    let found = assets.filter_map(|asset| finding(context, asset, formats));
+    found.collect()
 }
 
-fn finding(context: &Project, asset: &Asset) -> Option<Diagnostic> {
-    let found = comparison(context, asset)?;
+fn finding(context: &Project, asset: &Asset, formats: &Formats) -> Option<Diagnostic> {
+    let found = comparison(context, asset, formats)?;
     let file = context.workspace.repo.join(&asset.path);
     let finding = Diagnostic::warning("macro-format", found.text);
     Some(finding.at(place(&file, &found.written)).hint(found.hint))
@@ -32,7 +33,7 @@ pub struct Comparison {
 }
 
 /// What a staging query compares wrongly, if it does.
-pub fn comparison(context: &Project, asset: &Asset) -> Option<Comparison> {
+pub fn comparison(context: &Project, asset: &Asset, formats: &Formats) -> Option<Comparison> {
     let is_query = asset.id.conf.conf_type == ConfType::StagingQuery;
     if !is_query || asset.id.step != AssetKind::Backfill {
         return None;
@@ -42,25 +43,25 @@ pub fn comparison(context: &Project, asset: &Asset) -> Option<Comparison> {
     };
     let written = unconverted_macro(&query.query)?;
     let mut tables = asset.inputs.iter().map(|input| &input.spec.table);
-    let (table, format) = tables.find_map(|table| Some((table, other_format(context, table)?)))?;
+    let (table, format) = tables.find_map(|table| {
+        let (format, _) = formats.get(table)?;
+        (!format.is_iso()).then_some((table, format))
+    })?;
     let text = format!(
         "{} reads {table}, whose partitions are days of the form {format}, and `{written}` is a day of the form yyyy-MM-dd: a comparison of the two is wrong without an error",
         asset.id.conf.name
     );
-    let hint = format!(
-        "write the day in that form, e.g. date_format('{written}', '{format}') in a comparison with {table}"
-    );
+    let hint = match format.sorts_as_text() {
+        true => format!(
+            "write the day in that form, e.g. date_format('{written}', '{format}') in a comparison with {table}"
+        ),
+        false => format!(
+            "days of that form are not in order: compare to_date(<column>, '{format}') of {table}"
+        ),
+    };
     Some(Comparison {
         written: written.to_owned(),
         text,
         hint,
     })
-}
-
-/// The format of a table's days, if it is another one than that of the macros.
-fn other_format<'a>(context: &'a Project, table: &TableName) -> Option<&'a PartitionFormat> {
-    let settings = context.workspace.sources.get(table);
-    let declared = settings.and_then(|settings| settings.partition_format.as_ref());
-    let format = declared.or_else(|| context.graph.formats.get(table))?;
-    (!format.is_iso()).then_some(format)
 }

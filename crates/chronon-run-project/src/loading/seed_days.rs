@@ -172,12 +172,9 @@ fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> O
                 ),
             );
         }
-        let other = PartitionFormat::guess(value).map(|guess| {
-            format!(
-                ", or set `partition_format = \"{guess}\"` under `[sources.\"{}\"]`",
-                seed.table
-            )
-        });
+        let other = PartitionFormat::offer(&PartitionFormat::guesses([value]));
+        let other =
+            other.map(|lines| format!(", or set {lines} under `[sources.\"{}\"]`", seed.table));
         return Some(finding.hint(format!(
             "no day of this seed is found, so everything that reads it waits; write the days as {form}{}",
             other.unwrap_or_default()

@@ -297,15 +297,8 @@ pub(super) fn sources(value: &Value<'_>) -> BTreeMap<TableName, SourceSettings> 
 }
 
 fn partition_format(text: &str) -> Result<PartitionFormat, String> {
-    let format: PartitionFormat = text
-        .parse()
-        .map_err(|error: PartitionFormatError| error.to_string())?;
-    match format.sorts_as_text() {
-        true => Ok(format),
-        false => Err(format!(
-            "`{text}` does not sort by day: ranges of days cannot be read"
-        )),
-    }
+    text.parse()
+        .map_err(|error: PartitionFormatError| error.to_string())
 }
 
 /// `[targets]`.

@@ -7,7 +7,7 @@ use chronon_run_plan::{Asset, AssetIndex, Fill, Step};
 use chronon_run_project::{
     engines::sql_work::compile,
     failure::Failure,
-    listing::session::CatalogSession,
+    listing::{session::CatalogSession, snapshot as looking},
     loading::{
         project::Project,
         targets::{self, Unselected},
@@ -45,9 +45,11 @@ pub(crate) fn script(
     range: PartitionRange,
 ) -> Result<String, Failure> {
     let tables = context.graph.tables_of(&BTreeSet::from([index]));
-    let snapshot =
-        CatalogSession::look(&context.workspace)?.snapshot(&context.workspace, &tables)?;
-    let step = step(&context.graph.assets[index], range);
+    let warehouse = CatalogSession::look(&context.workspace)?;
+    let snapshot = warehouse.snapshot(&context.workspace, &tables)?;
+    let asset = &context.graph.assets[index];
+    let (_, snapshot) = looking::resolved(context, &warehouse, asset, &snapshot);
+    let step = step(asset, range);
     compile(context, &step, &snapshot).map_err(Failure::setup)
 }
 
