@@ -2,7 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::CatalogError;
+/// A text that is no metastore address.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "`{0}` is not a metastore address; write thrift://<host>:<port>, or several of those separated by commas"
+)]
+pub struct BadUri(pub String);
 
 /// One or more metastore addresses; the first that answers is used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,10 +22,10 @@ impl Uri {
 }
 
 impl FromStr for Uri {
-    type Err = CatalogError;
+    type Err = BadUri;
 
-    fn from_str(text: &str) -> Result<Self, CatalogError> {
-        let bad = || CatalogError::BadUri(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, BadUri> {
+        let bad = || BadUri(text.to_owned());
         let address = |piece: &str| {
             let address = piece.trim().strip_prefix("thrift://")?;
             let address = address.strip_suffix('/').unwrap_or(address);

@@ -2,16 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::address::Uri;
+use crate::address::{BadUri, Uri};
 
 /// Why the catalog gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     /// The address makes no sense.
-    #[error(
-        "`{0}` is not a metastore address; write thrift://<host>:<port>, or several of those separated by commas"
-    )]
-    BadUri(String),
+    #[error(transparent)]
+    BadUri(#[from] BadUri),
     /// No address could be connected to.
     #[error(
         "cannot reach the Hive metastore at {uri}: {why}; check that it runs, that this machine may connect to it, and `uri` under [catalog] in workspace.toml"

@@ -22,7 +22,7 @@ use chronon_run_catalog::{
     embedded::{Embedded, EmbeddedError, Lease},
 };
 use chronon_run_core::{Column, DayEvidence, Ds, PartitionFormat, PartitionRange, RangeSet, Slice};
-use chronon_run_spark::{Environment, Spark, archive::Archive, locate};
+use chronon_run_spark::{Environment, Spark, archive::Archive, locate, recording::Recording};
 
 fn spark() -> Spark {
     let environment = Environment::new(None, |name| std::env::var_os(name));
@@ -474,7 +474,7 @@ fn a_rehearsal_writes_an_archive_that_starts_a_metastore() {
     let spark = spark();
     let archive = Archive::new(workspace.path(), "metastore", &spark).unwrap();
     let archive = archive.expect("a Java of Spark 3.3.1 has class-data archives");
-    let recording = archive.record().unwrap();
+    let recording = Recording::new(&archive).unwrap();
     let mut rehearsed = embedded(&spark, recording.directory());
     rehearsed.java_options.extend(recording.options());
     rehearsed.idle = Duration::ZERO;

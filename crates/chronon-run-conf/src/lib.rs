@@ -8,6 +8,7 @@ mod check;
 mod dependency;
 mod derive;
 pub mod edits;
+mod encoding;
 mod hazards;
 mod iso_macros;
 mod json;
@@ -22,6 +23,7 @@ mod view;
 
 pub use dependency::{DayPartition, Dependency, DependencyError};
 pub use derive::{OfflinePart, left_column};
+pub use encoding::BYTE_ORDER_MARK;
 pub use iso_macros::unconverted_macro;
 pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,
@@ -29,7 +31,7 @@ pub use model::{
     ModelTransform, ModelTransforms, Operation, Query, Source, StagingQuery, TimeUnit, Window,
     is_null_literal,
 };
-pub use repo::{BYTE_ORDER_MARK, ConfFile, ConfRepo, Loaded};
+pub use repo::{ConfFile, ConfRepo, Loaded};
 pub use tables_read::{TablesRead, max_date_tables, tables_read};
 pub use teams::{Env, Teams};
 pub use view::{AnyConf, ConfView};

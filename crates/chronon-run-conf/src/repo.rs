@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
 use crate::{
+    encoding::BYTE_ORDER_MARK,
     json::parse,
     model::{GroupBy, Join, MetaData, StagingQuery},
     teams::Teams,
@@ -295,9 +296,6 @@ fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile
             .hint(RECOMPILE)),
     }
 }
-
-/// What some editors put before UTF-8 text.
-pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const RECOMPILE: &str =
     "compile the conf again with Chronon's compile.py; compiled files are not edited by hand";

@@ -11,7 +11,7 @@ use chronon_run_core::{Diagnostic, Location};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::repo::BYTE_ORDER_MARK;
+use crate::encoding::BYTE_ORDER_MARK;
 
 /// Variables to set.
 pub type Env = BTreeMap<String, String>;

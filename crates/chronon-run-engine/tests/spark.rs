@@ -26,7 +26,9 @@ use chronon_run_spark::{
     Environment, InheritedOptions, Jvm, Spark,
     archive::Archive,
     command::{LOG_CONFIG, Length, SqlJobs},
-    locate, log, session,
+    locate, log,
+    recording::Recording,
+    session,
 };
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -382,7 +384,7 @@ fn a_recorded_archive_is_used_and_a_damaged_one_is_not() {
     let spark = locate(&environment, &mut |_| ()).unwrap();
     let archive = Archive::new(cache.path(), "sql", &spark).unwrap();
     let archive = archive.expect("a Java of Spark 3.3.1 has class-data archives");
-    let recording = archive.record().unwrap();
+    let recording = Recording::new(&archive).unwrap();
     let job = recording.sql_job(&spark).unwrap();
     let output = command(&job).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));

@@ -21,6 +21,7 @@ mod coordinator;
 mod job;
 pub mod lease;
 pub mod lock;
+mod options;
 mod pieces;
 mod queue;
 pub mod signals;
@@ -30,8 +31,9 @@ mod work;
 mod worker;
 
 pub use chronon_run_core::event::Sink;
-pub use coordinator::{Control, OnFailure, Options, Summary, run};
+pub use coordinator::run;
 pub use job::{Backoff, Job, Retries};
+pub use options::{Control, OnFailure, Options, Summary};
 pub use queue::JobsError;
 pub use work::{
     Marker, RetryDecision, ScriptMark, SharedHost, StageProgress, Task, TaskKind, Verdict, Work,

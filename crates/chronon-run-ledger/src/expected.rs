@@ -2,7 +2,33 @@
 
 use std::ops::Add;
 
-use crate::Pace;
+use serde::Serialize;
+
+/// How long an asset's steps take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Pace {
+    /// Steps that were looked at.
+    pub steps: u64,
+    /// Their days, all together.
+    pub days: u64,
+    /// Their wall time, all together, in milliseconds.
+    pub millis: u64,
+}
+
+impl Pace {
+    /// The expected wall time of a step of `days`, in milliseconds; `None` if nothing is
+    /// known. Shorter steps than usual are not expected to be faster, because most of a short
+    /// step is starting up.
+    #[must_use]
+    pub fn estimate(self, days: u32) -> Option<u64> {
+        let usual = self.millis.checked_div(self.steps)?;
+        let by_days = self
+            .millis
+            .checked_mul(u64::from(days))?
+            .checked_div(self.days)?;
+        Some(usual.max(by_days))
+    }
+}
 
 /// The durations of an asset's last successful steps: days and wall time in milliseconds of each.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

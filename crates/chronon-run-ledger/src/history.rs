@@ -14,7 +14,7 @@ use chronon_run_process::{boot_id, end_children_of, end_group, is_alive};
 use rusqlite::{Connection, Error, Row, ToSql, params, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Durations, Ledger, state};
+use crate::{Durations, Ledger, Pace, state};
 
 /// How far a run came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -149,32 +149,6 @@ pub struct Survivor {
     pub owner: Option<ProcessId>,
     /// Why its application may still write, after [`Ledger::end_survivors`] tried to end it.
     pub may_write: Option<String>,
-}
-
-/// How long an asset's steps take.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-pub struct Pace {
-    /// Steps that were looked at.
-    pub steps: u64,
-    /// Their days, all together.
-    pub days: u64,
-    /// Their wall time, all together, in milliseconds.
-    pub millis: u64,
-}
-
-impl Pace {
-    /// The expected wall time of a step of `days`, in milliseconds; `None` if nothing is
-    /// known. Shorter steps than usual are not expected to be faster, because most of a short
-    /// step is starting up.
-    #[must_use]
-    pub fn estimate(self, days: u32) -> Option<u64> {
-        let usual = self.millis.checked_div(self.steps)?;
-        let by_days = self
-            .millis
-            .checked_mul(u64::from(days))?
-            .checked_div(self.days)?;
-        Some(usual.max(by_days))
-    }
 }
 
 const ATTEMPT_COLUMNS: &str = "a.run, a.step, s.asset, coalesce(a.first, s.first),

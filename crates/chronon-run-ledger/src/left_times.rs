@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{AssetId, Ds, PartitionRange, RangeSet};
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
-use crate::{Ledger, provenance::id_of};
+use crate::{Ledger, ids::id_of};
 
 /// First and last day of the times of a day's rows, and the days that were filled alone.
 pub type SeenTimes = (BTreeMap<Ds, PartitionRange>, RangeSet);

@@ -14,9 +14,11 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod copying;
 mod damage;
 mod expected;
 mod history;
+mod ids;
 mod inspect;
 mod ledger;
 mod left_times;
@@ -27,8 +29,8 @@ mod relocate;
 mod schema;
 mod state;
 
-pub use expected::{Durations, Expected};
-pub use history::{AttemptRecord, Pace, RunDetail, RunRecord, RunState, StepRecord, Survivor};
+pub use expected::{Durations, Expected, Pace};
+pub use history::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord, Survivor};
 pub use inspect::{Condition, inspect};
 pub use ledger::Ledger;
 pub use left_times::SeenTimes;

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
 use tempfile::TempDir;
 
 use crate::{
-    damage,
+    copying,
     schema::{self, Access, VERSION, migrate, version},
 };
 
@@ -142,7 +142,7 @@ pub(crate) fn readable(path: &Path) -> rusqlite::Result<Readable> {
     match version(&found.connection)? {
         older if older < VERSION => {
             let mut connection = in_memory()?;
-            damage::copy(&found.connection, &mut connection);
+            copying::copy(&found.connection, &mut connection);
             Ok(Readable {
                 connection,
                 copy: None,

@@ -16,7 +16,7 @@ use chronon_run_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 
-use crate::{Ledger, left_times, open, schema::Access};
+use crate::{Ledger, ids::id_of, left_times, open, schema::Access};
 
 /// An attempt that is about to be started, and what it was seen to start from.
 #[derive(Clone, Copy, Debug)]
@@ -341,26 +341,6 @@ fn end(
             .execute(params![look])?;
     }
     transaction.commit()
-}
-
-/// The number under which a text is kept in one of the tables of names.
-pub(crate) fn id_of(
-    connection: &Connection,
-    table: &str,
-    column: &str,
-    text: &str,
-) -> rusqlite::Result<i64> {
-    let sql = format!("SELECT id FROM {table} WHERE {column} = ?1");
-    let mut select = connection.prepare_cached(&sql)?;
-    if let Some(id) = select
-        .query_row(params![text], |row| row.get(0))
-        .optional()?
-    {
-        return Ok(id);
-    }
-    let sql = format!("INSERT INTO {table} ({column}) VALUES (?1)");
-    connection.prepare_cached(&sql)?.execute(params![text])?;
-    Ok(connection.last_insert_rowid())
 }
 
 fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<Evidence> {

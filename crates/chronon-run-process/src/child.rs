@@ -13,7 +13,7 @@ use std::{
 use chronon_run_core::{CommandLine, event::ProcessId};
 
 use crate::{
-    Group, Watchdog,
+    Group, StartError, Watchdog,
     identity::identify,
     launch::{self, Fate},
     sys,
@@ -53,30 +53,6 @@ impl From<ExitStatus> for Exit {
             (None, signal) => Self::Signal(signal.unwrap_or_default()),
         }
     }
-}
-
-/// Why a child could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The argument vector has no program.
-    #[error("there is no program to start")]
-    NoProgram,
-    /// The log could not be written.
-    #[error("cannot write the log `{path}`: {source}")]
-    Log {
-        /// The log file.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The program could not be executed.
-    #[error("cannot start `{program}`: {source}")]
-    Program {
-        /// The first word of the argument vector.
-        program: String,
-        /// Why.
-        source: io::Error,
-    },
 }
 
 /// What a child reads.

@@ -13,30 +13,27 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, BufReader, Write as _},
-    net::TcpStream,
+    io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process,
-    sync::{Mutex, MutexGuard, PoisonError},
-    thread,
+    process, thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use chronon_run_core::{CommandLine, event::ProcessId};
 
 use crate::{
-    Detached, Exit, Group, Host, StartError, Stop, Usage,
-    host::{Address, copy},
-    identify, is_alive,
+    Detached, Host, StartError, Stop, Usage,
+    hold::{ANSWER, Kept, ask, field},
+    identify,
+    protocol::Address,
 };
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(10);
 /// How long another command's start of the same host is waited for.
 const START: Duration = Duration::from_secs(120);
-/// How long a host may take to answer that it can be used.
-const ANSWER: Duration = Duration::from_secs(10);
+
 /// How long a host without connections may take to end.
 const END: Duration = Duration::from_secs(20);
 /// A log larger than this (in bytes) begins again at the next start.
@@ -54,18 +51,6 @@ pub struct Keep {
     pub folder: PathBuf,
     /// How long it stays without a connection.
     pub idle: Duration,
-}
-
-/// A kept host as this process uses it.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    id: ProcessId,
-    group: Group,
-    /// If this process started it.
-    started: Option<Detached>,
-    /// What a connection that only keeps it says.
-    claim: Vec<(String, String)>,
-    connection: Mutex<Option<TcpStream>>,
 }
 
 /// What runs in a folder.
@@ -279,75 +264,6 @@ impl Keep {
     }
 }
 
-impl Kept {
-    fn of(id: ProcessId, started: Option<Detached>, claim: &[(String, String)]) -> Self {
-        Self {
-            id,
-            group: Group::new(id),
-            started,
-            claim: claim.to_vec(),
-            connection: Mutex::default(),
-        }
-    }
-
-    fn found(address: &Address, claim: &[(String, String)]) -> Self {
-        Self::of(identify(address.pid), None, claim)
-    }
-
-    /// Keeps the host for as long as this value lives; whether it fits.
-    pub(crate) fn hold(&self, address: &Address) -> io::Result<bool> {
-        let mut connection = self.connection();
-        if connection.is_some() {
-            return Ok(true);
-        }
-        let mut fields = vec![field("ask", "hold")];
-        fields.extend_from_slice(&self.claim);
-        let (stream, fits) = ask(address, &fields, &mut io::sink())?;
-        *connection = Some(stream).filter(|_| fits);
-        Ok(fits)
-    }
-
-    /// Says that this command is over and the host may stay; not if the command is being stopped.
-    pub(crate) fn leave(&self, address: Option<&Address>) {
-        if Stop::of_process().reason().is_some() {
-            if self.started.is_some() && !self.is_held() {
-                self.group.terminate();
-            }
-            return;
-        }
-        // One that was started and not used is told, too; one that does not listen yet ends with this process.
-        let held = address.is_some_and(|address| self.hold(address).unwrap_or(false));
-        if let (true, Some(mut connection)) = (held, self.connection().take()) {
-            // If it does not arrive, the host ends.
-            let _ = connection.write_all(b"b");
-        }
-    }
-
-    fn is_held(&self) -> bool {
-        self.connection().is_some()
-    }
-
-    fn connection(&self) -> MutexGuard<'_, Option<TcpStream>> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn has_exited(&self) -> bool {
-        !is_alive(self.id)
-    }
-
-    pub(crate) fn group(&self) -> Group {
-        self.group.clone()
-    }
-
-    /// How it ended. The system tells only its parent: of another command's host only the fact is known.
-    pub(crate) fn exit(&self) -> Exit {
-        let own = self.started.as_ref().and_then(|own| own.exit().ok()?);
-        own.unwrap_or(Exit::Code(1))
-    }
-}
-
 impl KeptStatus {
     /// A figure that it says, by its name.
     #[must_use]
@@ -362,19 +278,6 @@ impl KeptStatus {
     pub fn users(&self) -> Option<u64> {
         self.figure("users")
     }
-}
-
-/// Sends `fields` and reads the answer: the connection, which stays open, and whether it was yes.
-fn ask(
-    address: &Address,
-    fields: &[(String, String)],
-    says: &mut impl io::Write,
-) -> io::Result<(TcpStream, bool)> {
-    let stream = address.send(fields)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    let answer = copy(BufReader::new(&stream), says).map_err(io::Error::other)?;
-    let fits = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
-    Ok((stream, fits))
 }
 
 /// Whether another process has the lock of the file at `path`.
@@ -399,10 +302,6 @@ pub fn try_lock(path: &Path) -> io::Result<Option<File>> {
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(source)) => Err(source),
     }
-}
-
-fn field(name: &str, value: &str) -> (String, String) {
-    (name.to_owned(), value.to_owned())
 }
 
 fn file_error(path: &Path, source: io::Error) -> KeepError {

@@ -5,9 +5,35 @@
 //! background process group that does so is stopped by SIGTTOU for ever), and no Ctrl-C, Ctrl-Z or
 //! hang-up of the terminal reaches it. Its stdin is never the terminal either: every caller sets it.
 
+use std::io;
+
 use chronon_run_core::CommandLine;
 
-use crate::{StartError, reaper, sys};
+use crate::{reaper, sys};
+
+/// Why a child could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The argument vector has no program.
+    #[error("there is no program to start")]
+    NoProgram,
+    /// The log could not be written.
+    #[error("cannot write the log `{path}`: {source}")]
+    Log {
+        /// The log file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program could not be executed.
+    #[error("cannot start `{program}`: {source}")]
+    Program {
+        /// The first word of the argument vector.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+}
 
 /// What happens to a child when this process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

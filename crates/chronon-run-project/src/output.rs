@@ -198,6 +198,25 @@ pub fn error(message: &str, hint: Option<&str>) {
     }
 }
 
+/// Shows why a command failed, with what to do next. What was shown when it happened is not repeated.
+pub fn failure(failure: &Failure) {
+    match failure {
+        Failure::Findings(findings) => show(findings),
+        Failure::OutOfReach { message } => error(message, None),
+        Failure::Differs { message } => {
+            error(message, Some("run the same command without `--check`"))
+        }
+        Failure::Setup { message, hint } => error(message, hint.as_deref()),
+        Failure::NotFilled { message, hint } => error(message, Some(hint)),
+        Failure::Locked { message } => error(message, Some("wait for it to end, or stop it")),
+        Failure::StepFailed
+        | Failure::Found
+        | Failure::Waiting
+        | Failure::Interrupted(_)
+        | Failure::BrokenPipe => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

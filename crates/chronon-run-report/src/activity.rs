@@ -15,6 +15,9 @@ use std::{
 use chronon_run_core::shown::shown;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// What spinners and bars are made of; every terminal has these.
+pub(crate) const SPINNER: &str = "|/-\\ ";
+
 /// What ends sooner is not worth a line.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// Between two pictures of the spinner.
@@ -145,7 +148,7 @@ impl Line {
         // The template has no part that could be wrong.
         if let Ok(style) = ProgressStyle::with_template("{spinner:.cyan} {wide_msg} {elapsed:.dim}")
         {
-            bar.set_style(style.tick_chars(crate::bars::SPINNER));
+            bar.set_style(style.tick_chars(SPINNER));
         }
         bar.set_message(shown(what).into_owned());
         let (stop, stopped) = mpsc::channel::<()>();

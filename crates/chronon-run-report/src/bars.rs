@@ -36,8 +36,7 @@ const REDRAW: Duration = Duration::from_millis(100);
 const NARROW: u16 = 60;
 /// Terminals that are wider show the whole ids of steps and wider bars.
 const WIDE: u16 = 120;
-/// What spinners and bars are made of; every terminal has these.
-pub(crate) const SPINNER: &str = "|/-\\ ";
+
 const BAR: &str = "=>-";
 
 /// One line at the bottom of the terminal.
@@ -104,7 +103,11 @@ impl Line {
         if is_new(&|line, width| line.template(width) != template)
             && let Ok(style) = ProgressStyle::with_template(template)
         {
-            bar.set_style(style.tick_chars(SPINNER).progress_chars(BAR));
+            bar.set_style(
+                style
+                    .tick_chars(crate::activity::SPINNER)
+                    .progress_chars(BAR),
+            );
         }
         if is_new(&|line, _| line.progress != self.progress) {
             bar.set_length(self.progress.1);

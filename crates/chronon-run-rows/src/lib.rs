@@ -14,18 +14,17 @@
 
 mod arrays;
 mod calendar;
-mod cell;
 mod checks;
 mod convert;
 mod error;
 mod files;
 mod guarded;
-mod json;
 mod number;
 mod partition;
 mod profile;
 mod scan;
 mod screen;
+mod text;
 mod time;
 mod types;
 mod value;
@@ -43,7 +42,7 @@ pub use write::{Form, Summary, Writer};
 /// A value as text, as Spark casts it: `NULL` for none.
 #[must_use]
 pub fn text_of(value: &Value) -> String {
-    cell::plain(value)
+    text::plain(value)
 }
 
 /// The known name that is nearest to one that is not known, if any is near.

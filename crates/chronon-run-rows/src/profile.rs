@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashMap};
 
-use crate::{Column, RowsError, SparkType, Value, cell};
+use crate::{Column, RowsError, SparkType, Value, text};
 
 /// Different values of one column that are counted; of more it is only known that they are more.
 pub const MOST_DISTINCT: usize = 2_000_000;
@@ -137,7 +137,7 @@ impl ColumnProfile {
         if for_screen {
             let top = self.top.iter();
             let texts: Vec<String> = top
-                .map(|(value, count)| format!("{count} × {}", cell::on_screen(value)))
+                .map(|(value, count)| format!("{count} × {}", text::on_screen(value)))
                 .collect();
             return Value::Text(match texts.is_empty() {
                 true => "-".to_owned(),
@@ -240,7 +240,7 @@ fn top(counts: Counts) -> Vec<(Value, u64)> {
         let by_count = other_count.cmp(one_count);
         let by_value = || match compare(one, other) {
             Some(order) => order,
-            None => cell::plain(one).cmp(&cell::plain(other)),
+            None => text::plain(one).cmp(&text::plain(other)),
         };
         by_count.then_with(by_value)
     });
@@ -406,7 +406,7 @@ fn sorted(value: &Value) -> String {
         }
         value => {
             let mut out = String::new();
-            crate::json::write(value, &mut out);
+            crate::text::json(value, &mut out);
             out
         }
     }

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::NOTHING};
 
-use crate::{Column, SparkType, Value, cell};
+use crate::{Column, SparkType, Value, text};
 
 /// Cells of a table are cut here: one long text must not push all others off the screen.
 const WIDEST: usize = 40;
@@ -13,7 +13,7 @@ const GAP: usize = 2;
 pub(crate) fn table(columns: &[Column], rows: &[Vec<Value>], width: Option<usize>) -> String {
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| row.iter().map(cell::on_screen).collect())
+        .map(|row| row.iter().map(text::on_screen).collect())
         .collect();
     let Some(width) = width else {
         return aligned(columns, &cells);

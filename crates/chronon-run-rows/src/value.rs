@@ -30,12 +30,3 @@ pub enum Value {
     /// `struct`: names and values.
     Struct(Vec<(String, Value)>),
 }
-
-impl Value {
-    /// The value on one line, as Spark casts it to a string. A text that could be taken for something else,
-    /// such as `NULL`, is in quotes.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        crate::cell::on_screen(self)
-    }
-}

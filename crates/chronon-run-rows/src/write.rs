@@ -10,7 +10,7 @@ use parquet::{
     file::{metadata::KeyValue, properties::WriterProperties},
 };
 
-use crate::{Column, RowsError, Value, arrays, calendar, cell, json, screen};
+use crate::{Column, RowsError, Value, arrays, calendar, screen, text};
 
 /// How rows are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,7 +83,7 @@ impl<'a, W: io::Write + Send> Writer<'a, W> {
             let row = row?;
             line.push_str(if count == 0 { "[\n" } else { ",\n" });
             let names = self.columns.iter().map(|column| column.name.clone());
-            json::object(names.zip(&row), &mut line);
+            text::json_object(names.zip(&row), &mut line);
             self.out.write_all(line.as_bytes())?;
             line.clear();
             count += 1;
@@ -157,7 +157,7 @@ fn csv_value(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
-        value => csv_field(&cell::plain(value)),
+        value => csv_field(&text::plain(value)),
     }
 }
 

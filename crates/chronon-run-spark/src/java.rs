@@ -10,7 +10,7 @@ use chronon_run_core::CommandLine;
 use chronon_run_process::Helper;
 use serde::{Deserialize, Serialize};
 
-use super::locate::Origin;
+use super::home::Origin;
 
 /// How long a Java may take to say its version.
 const ANSWER: Duration = Duration::from_secs(30);

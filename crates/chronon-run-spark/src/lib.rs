@@ -10,6 +10,7 @@ pub mod archive;
 mod cause;
 pub mod command;
 pub mod conceal;
+mod home;
 pub mod host;
 mod install;
 mod java;
@@ -19,16 +20,15 @@ pub mod log;
 pub mod manifest;
 pub mod maven;
 mod quote;
+pub mod recording;
 mod scratch;
 pub mod session;
 pub mod statements;
 
 pub use cause::{Cause, cause};
-pub use install::{Phase, Progress, SPARK_VERSION};
+pub use home::{Environment, Origin, SPARK_VERSION, SparkError, SparkHome, cache_dir};
+pub use install::{Phase, Progress};
 pub use java::Java;
 pub use jvm::{InheritedOptions, Jvm, common_env, common_options};
-pub use locate::{
-    Environment, Found, Origin, Spark, SparkError, SparkHome, cache_dir, find, install_files,
-    locate,
-};
+pub use locate::{Found, Spark, find, install_files, locate};
 pub use scratch::{Scratch, living_owners};

@@ -2,7 +2,7 @@
 
 use chronon_run_conf::{Aggregation, GroupBy, Operation, TimeUnit, Window};
 
-use super::{inputs, kind::Kind, order::java_hash, script::ident, types::Shape};
+use super::{inputs, kind::Kind, order::java_hash, text::ident, types::Shape};
 
 /// One output column of a GroupBy.
 #[derive(Clone)]

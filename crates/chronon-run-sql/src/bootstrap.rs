@@ -12,8 +12,9 @@ use super::{
     day::DayColumn,
     derive,
     order::java_map_order,
-    script::{Script, ident, indent, list, text},
+    script::Script,
     source,
+    text::{ident, indent, list, text},
 };
 
 /// What the feature of a contextual source has before the name of the column that it repeats.

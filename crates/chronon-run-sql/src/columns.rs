@@ -2,7 +2,7 @@
 
 use chronon_run_core::{Column, ColumnChanges, Retyped, TableChanges, TableInfo};
 
-use super::{kind::Kind, script::Output};
+use super::{kind::Kind, output::Output};
 
 /// The differences between an existing table and the output; none if it fits, or if only Spark
 /// knows the output's columns.

@@ -14,7 +14,9 @@ use serde::Deserialize;
 
 use super::{
     Conf, DRIVER_TOO, Refusal, Request, Types, join,
-    script::{Output, Script, ident, list, text},
+    output::Output,
+    script::Script,
+    text::{ident, list, text},
     types::Shape,
 };
 

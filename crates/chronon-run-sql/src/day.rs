@@ -8,7 +8,7 @@
 use chronon_run_conf::Query;
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionFormat, TableName};
 
-use super::script::{ident, text};
+use super::text::{ident, text};
 
 /// The partition column of one source.
 pub(super) struct DayColumn {

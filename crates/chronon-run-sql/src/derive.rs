@@ -2,7 +2,7 @@
 
 use chronon_run_conf::Derivation;
 
-use super::{Types, script::ident};
+use super::{Types, text::ident};
 
 /// The columns after derivation, as `(name, expression)`, in the order of the conf: `*` stands
 /// for all base columns except those that are renamed one to one.

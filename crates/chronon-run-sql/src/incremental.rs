@@ -8,12 +8,16 @@ use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet};
 use super::{
     BY_DRIVER, DRIVER_TOO, Refusal, Request, Types,
     aggregate::{Feature, Partial, Split, features},
-    group_by::{self, Target, Use, Values},
+    output::Output,
     pipeline::{DAY, Group, Pipeline, aliased},
-    script::{Output, Script, ident, list},
+    script::Script,
     source::Span,
+    text::{ident, list},
     types,
+    usage::{Target, Use, Values},
 };
+
+use crate::usage::{derived, source_rows};
 
 /// Fields that keep a GroupBy from being incremental, as `(field, why)`.
 pub(super) fn check(conf: &GroupBy) -> Vec<(String, String)> {
@@ -157,7 +161,7 @@ fn fill(
     script: &mut Script<'_>,
 ) -> Result<(), (String, String)> {
     let usage = usage(conf, "increment", hull);
-    let events = group_by::source_rows(&usage, script)?;
+    let events = source_rows(&usage, script)?;
     let reached = "increment_rows_reached";
     let ds = ident(script.ds);
     let cumulative = conf.sources.iter().any(Source::is_cumulative);
@@ -246,7 +250,7 @@ fn windows(
         events: "group_by_days",
     };
     let base = pipeline.declare_over_days("group_by_days", script);
-    group_by::derived(&usage, base, script)
+    derived(&usage, base, script)
 }
 
 fn usage<'a>(conf: &'a GroupBy, prefix: &str, range: PartitionRange) -> Use<'a> {

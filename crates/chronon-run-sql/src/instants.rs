@@ -17,8 +17,9 @@ use chronon_run_conf::Window;
 use super::{
     aggregate::{Feature, PIECE, Partial},
     pipeline::{DAY, Group, Pipeline, aliased, cells},
-    script::{Script, ident, list},
+    script::Script,
     source::{MUTATION_DAY, MUTATION_TS},
+    text::{ident, list},
 };
 
 const HOUR: i64 = 3_600_000;

@@ -8,11 +8,13 @@ use super::{
     DRIVER_TOO, Refusal, Request, Types,
     bootstrap::{Additions, moved_to_front},
     day::DayColumn,
-    derive,
-    group_by::{self, Target, Use, Values},
-    script::{Output, Script, ident},
+    derive, group_by,
+    output::Output,
+    script::Script,
     source::{self, LeftOf, Reach, Scan, Span},
+    text::ident,
     types::{self, Shape},
+    usage::{Target, Use, Values},
 };
 
 /// The view of the left rows, as stored in `O_bootstrap`.
@@ -191,7 +193,7 @@ impl<'a> Steps<'a> {
             &format!(
                 "SELECT\n  {}\nFROM (\n  {}\n){skewed}",
                 lines.join(",\n  "),
-                super::script::indent(&self.left_sql, 2)
+                super::text::indent(&self.left_sql, 2)
             ),
         );
         let views = ("left_source", "left_with_additions");

@@ -10,11 +10,13 @@ use chronon_run_core::{Ds, PartitionRange, TableName};
 use super::{
     DRIVER_TOO, Refusal, Request, Types,
     day::DayColumn,
-    derive,
-    group_by::{self, Target, Use, Values},
+    derive, group_by,
     join::part_skew,
-    script::{Output, Script, ident, indent, list, text},
+    output::Output,
+    script::Script,
     source::{self, Reach, Scan, Span},
+    text::{ident, indent, list, text},
+    usage::{Target, Use, Values},
 };
 
 /// The partition column of the day at which labels were known.

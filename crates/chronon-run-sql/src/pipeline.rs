@@ -5,9 +5,10 @@ use chronon_run_conf::{DataModel, Window};
 
 use super::{
     aggregate::{EMPTY, Feature, PIECE, Partial, Split, window_word},
-    group_by::{Target, Use, Values},
     order::in_engine_order,
-    script::{Script, ident, list},
+    script::Script,
+    text::{ident, list},
+    usage::{Target, Use, Values},
 };
 
 /// Milliseconds of a day.

@@ -10,11 +10,11 @@ use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, TableName};
 use super::{
     Conf, Request,
     day::DayColumn,
-    group_by::takes_key_filter,
     join::without_skew,
-    script::{ident, indent, text},
     source::{self, Reach, Scan, Span},
     staging,
+    text::{ident, indent, text},
+    usage::takes_key_filter,
 };
 use crate::Refusal;
 

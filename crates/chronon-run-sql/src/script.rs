@@ -6,225 +6,23 @@
 
 use std::fmt::Write as _;
 
-use chronon_run_conf::MetaData;
 use chronon_run_core::{
     CatalogSnapshot, Column, Ds, PartitionRange, RangeSet, TableChanges, TableInfo, TableName,
 };
 
 use super::{
-    Types, columns,
+    columns,
     helpers::{EXPANDING, REPLACED, TYPES},
 };
 
-/// A name as it stands in SQL: quoted only if it has to be.
-pub(super) fn ident(name: &str) -> String {
-    let mut chars = name.chars();
-    let plain = chars
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if plain && !RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
-        name.to_owned()
-    } else {
-        quoted(name)
-    }
-}
-
-/// A name in backquotes, whatever it holds.
-#[must_use]
-pub fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
-/// Words that mean something else where a column may stand.
-const RESERVED: [&str; 58] = [
-    "all",
-    "and",
-    "anti",
-    "any",
-    "array",
-    "as",
-    "between",
-    "both",
-    "by",
-    "case",
-    "cast",
-    "cross",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "date",
-    "distinct",
-    "else",
-    "end",
-    "except",
-    "exists",
-    "false",
-    "first",
-    "from",
-    "full",
-    "group",
-    "having",
-    "in",
-    "inner",
-    "intersect",
-    "interval",
-    "into",
-    "is",
-    "join",
-    "last",
-    "lateral",
-    "left",
-    "like",
-    "limit",
-    "map",
-    "minus",
-    "natural",
-    "not",
-    "null",
-    "on",
-    "or",
-    "order",
-    "outer",
-    "over",
-    "position",
-    "right",
-    "select",
-    "semi",
-    "struct",
-    "true",
-    "union",
-    "using",
-    "where",
-];
-
-/// Names, quoted where needed, with commas.
-pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
-    let quoted: Vec<_> = names.iter().map(|name| ident(name.as_ref())).collect();
-    quoted.join(", ")
-}
-
-/// A string literal.
-#[must_use]
-pub fn text(value: &str) -> String {
-    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
-}
-
-/// Indents every line but the first.
-pub(super) fn indent(block: &str, spaces: usize) -> String {
-    block.replace('\n', &format!("\n{}", " ".repeat(spaces)))
-}
+use crate::{
+    output::{ALL_BUT, Output},
+    text::{ident, indent, list},
+};
 
 /// A comment line may hold neither a quote nor a semicolon: the shell splits scripts at them.
 fn comment(words: &str) -> String {
     words.replace([';', '\'', '"', '`', '\n'], " ")
-}
-
-/// A table that a step writes.
-pub(super) struct Output<'a> {
-    pub(super) table: TableName,
-    /// `chronon_table_type` of §3; none where the engine sets none.
-    pub(super) kind: Option<&'static str>,
-    pub(super) meta: &'a MetaData,
-    /// Columns in the engine's order, partition columns last. None if only Spark knows them.
-    pub(super) columns: Option<Vec<String>>,
-    /// Types of columns, as far as they are certain before Spark sees the query.
-    pub(super) types: Types,
-    /// Types of columns that follow from the text of their expressions.
-    pub(super) likely: Types,
-    pub(super) partitioned_by: Vec<String>,
-}
-
-/// What the pattern for "all other columns" ends with.
-const ALL_BUT: &str = ")?+.+`";
-
-impl Output<'_> {
-    /// `name type` of all data columns and of the partition columns, if all types are certain.
-    fn typed_columns(&self) -> Option<(Vec<String>, Vec<String>)> {
-        let typed = |name: &String| {
-            let data_type = match self.partitioned_by.as_slice() {
-                // The day, which is text.
-                [day] if day == name => "string",
-                _ => self.types.get(name)?,
-            };
-            is_plain_type(data_type).then(|| format!("{} {data_type}", ident(name)))
-        };
-        let (days, data): (Vec<&String>, Vec<&String>) = self
-            .columns
-            .iter()
-            .flatten()
-            .partition(|name| self.partitioned_by.contains(name));
-        let data: Vec<String> = data.into_iter().map(typed).collect::<Option<_>>()?;
-        let days: Vec<String> = days.into_iter().map(typed).collect::<Option<_>>()?;
-        let complete = !data.is_empty() && days.len() == self.partitioned_by.len();
-        complete.then_some((data, days))
-    }
-
-    /// Format, partition columns and properties (§3).
-    fn definition(&self) -> String {
-        self.definition_by(&list(&self.partitioned_by))
-    }
-
-    /// The same with the partition columns as they are given.
-    fn definition_by(&self, partitioned_by: &str) -> String {
-        let mut properties: Vec<(&str, &str)> = Vec::new();
-        if let Some(kind) = self.kind {
-            properties.push(("chronon_generated", "true"));
-            properties.push(("chronon_table_type", kind));
-        }
-        for (name, value) in self.meta.table_properties.iter().flatten() {
-            if !properties.iter().any(|(known, _)| known == name) {
-                properties.push((name, value));
-            }
-        }
-        let properties: Vec<_> = properties
-            .iter()
-            .map(|(name, value)| format!("{} = {}", text(name), text(value)))
-            .collect();
-        let mut definition = "STORED AS PARQUET".to_owned();
-        if !self.partitioned_by.is_empty() {
-            let _ = write!(definition, "\nPARTITIONED BY ({partitioned_by})");
-        }
-        if !properties.is_empty() {
-            let _ = write!(definition, "\nTBLPROPERTIES ({})", properties.join(", "));
-        }
-        definition
-    }
-
-    /// The planned columns; if only Spark knows them, all but the partition columns, then those.
-    fn planned_columns(&self) -> String {
-        match &self.columns {
-            Some(columns) => list(columns),
-            None if self.partitioned_by.is_empty() => "*".to_owned(),
-            None => format!(
-                "`({}{ALL_BUT}, {}",
-                self.partitioned_by.join("|"),
-                list(&self.partitioned_by)
-            ),
-        }
-    }
-}
-
-/// Whether a type can be declared as it is written: no names of fields that may have to be quoted, and
-/// no type that Spark stores as another one.
-fn is_plain_type(data_type: &str) -> bool {
-    const PLAIN: [&str; 13] = [
-        "boolean",
-        "tinyint",
-        "smallint",
-        "int",
-        "bigint",
-        "float",
-        "double",
-        "string",
-        "date",
-        "timestamp",
-        "binary",
-        "array",
-        "map",
-    ];
-    let mut words = data_type.split(['<', '>', ',']).map(str::trim);
-    words.all(|word| word.is_empty() || PLAIN.contains(&word))
 }
 
 /// The columns of a table without its partition columns.

@@ -10,7 +10,7 @@ use super::{
     day::DayColumn,
     inputs,
     order::engine_order,
-    script::{ident, indent, text},
+    text::{ident, indent, text},
     types,
 };
 
@@ -363,7 +363,7 @@ pub(super) fn rows(
                 .map(|(index, (_, sql))| {
                     format!(
                         "-- sources[{index}]\nSELECT {} FROM (\n  {}\n)",
-                        super::script::list(&columns),
+                        super::text::list(&columns),
                         indent(sql, 2)
                     )
                 })
@@ -392,7 +392,7 @@ pub(super) fn mutated_rows(
     ds: &str,
 ) -> Result<Rows, (String, String)> {
     let snapshots = rows(conf, span.shifted(-1), Reach::Span, tables, ds)?;
-    let columns = super::script::list(&snapshots.columns);
+    let columns = super::text::list(&snapshots.columns);
     let partition = ident(ds);
     let mut pieces = vec![format!(
         "SELECT {columns}, UNIX_DATE(CAST({partition} AS DATE)) + 1 AS {MUTATION_DAY}, 0L AS {MUTATION_TS}, 1 AS {SIGN}\nFROM (\n  {}\n)",

@@ -4,9 +4,7 @@ use chronon_run_conf::StagingQuery;
 use regex::Regex;
 
 use super::{
-    DRIVER_TOO, Refusal, Request, Types,
-    script::{Output, Script, text},
-    select,
+    DRIVER_TOO, Refusal, Request, Types, output::Output, script::Script, select, text::text,
 };
 
 /// Fields of a staging query that the engine cannot do, as `(field, why)`.

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use super::{
     Refusal, Request, Types,
     consistency::{BUCKET, day_of, left_keys, percentiles},
-    script::{Output, Script, ident, list, text},
+    output::Output,
+    script::Script,
+    text::{ident, list, text},
 };
 
 /// Columns without statistics.

@@ -7,7 +7,7 @@ use chronon_run_export::{AssetStatus, reason_text};
 use chronon_run_plan::{AssetPlan, State};
 use maud::{Markup, html};
 
-use crate::{frame::safe, links::Links};
+use crate::{links::Links, safe::safe};
 
 /// What a day is shown as. Each has a colour, a character and a word.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chronon_run_core::{ds::format_instant, secret::mask_text, shown::shown};
+use chronon_run_core::{ds::format_instant, shown::shown};
 use chronon_run_ledger::{RunRecord, RunState};
 use chronon_run_report::duration;
 use maud::{DOCTYPE, Markup, html};
@@ -10,6 +10,7 @@ use maud::{DOCTYPE, Markup, html};
 use crate::{
     days::{DayState, labelled},
     links::Links,
+    safe::safe,
     source::Trouble,
 };
 
@@ -83,11 +84,6 @@ pub(crate) fn whole(frame: &Frame<'_>, page: &Page) -> String {
     }
     .into_string();
     shown(&text).into_owned()
-}
-
-/// Text of others as it may be shown: without secrets that can be told by their form.
-pub(crate) fn safe(text: &str) -> String {
-    mask_text(text)
 }
 
 /// An error, and what to do.

@@ -16,6 +16,7 @@ mod links;
 mod log;
 mod pages;
 mod plot;
+mod safe;
 mod server;
 mod shared;
 mod site;

@@ -19,7 +19,10 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::{keys, parse};
+use crate::{
+    keys, parse,
+    words::{listed, nearest},
+};
 
 /// Bytes in the file, end exclusive.
 pub(crate) type Span = Range<usize>;
@@ -561,20 +564,4 @@ fn type_name(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
-}
-
-/// "`a`, `b`, `c`".
-pub(crate) fn listed(words: &[&str]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
-}
-
-/// The one of `known` that `word` is probably a slip of.
-pub(crate) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let word = word.to_lowercase();
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(word.len()) / 3)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

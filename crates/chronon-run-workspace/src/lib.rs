@@ -22,6 +22,7 @@ mod read;
 mod reference;
 mod schema;
 mod state;
+mod words;
 
 pub use clean::{CleanError, Entry, Inventory};
 pub use init::{RepoFacts, init_text};

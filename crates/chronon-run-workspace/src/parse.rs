@@ -149,7 +149,7 @@ pub(crate) fn column_type(text: &str) -> Result<String, String> {
         .unwrap_or(text.len());
     let name = text[..name_end].to_ascii_lowercase();
     if !TYPES.contains(&name.as_str()) {
-        let near = crate::document::nearest(&name, TYPES.into_iter());
+        let near = crate::words::nearest(&name, TYPES.into_iter());
         let near = near
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match of_stop(done) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tell(&failure);
+            output::failure(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
@@ -107,11 +107,12 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     }
     match &cli.command {
         Command::Init(args) => commands::init::run(args),
-        Command::Compile(args) => commands::compile::run(args),
+        Command::Compile(args) => commands::compile::run(args, &run_words),
         Command::Check(args) => commands::check::run(args),
         Command::Ls(args) => commands::ls::run(args),
         Command::Plan(args) => commands::plan::run(args),
         Command::Materialize(args) => commands::materialize::run(args),
+        Command::Diff(args) if args.data => commands::diff_data::run(args),
         Command::Diff(args) => commands::diff::run(args),
         Command::Frontfill(args) => commands::frontfill::run(args),
         Command::Ready(args) => commands::ready::run(args),
@@ -136,6 +137,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
+/// Runs a command of this program in this process.
+fn run_words(words: &[&str]) -> Result<(), Failure> {
+    run(&Cli::try_parse_from(words).map_err(Failure::setup)?)
+}
+
 /// The variable in which a shell asks this program for completions.
 const COMPLETE: &str = "CHRONON_RUN_COMPLETE";
 
@@ -149,24 +155,4 @@ fn completion_script(shell: clap_complete::Shell) -> Result<String, Failure> {
     let program = "chronon-run";
     completer.write_registration(COMPLETE, program, program, program, &mut script)?;
     Ok(String::from_utf8_lossy(&script).into_owned())
-}
-
-fn tell(failure: &Failure) {
-    match failure {
-        Failure::Findings(findings) => output::show(findings),
-        Failure::OutOfReach { message } => output::error(message, None),
-        Failure::Differs { message } => {
-            output::error(message, Some("run the same command without `--check`"))
-        }
-        Failure::Setup { message, hint } => output::error(message, hint.as_deref()),
-        Failure::NotFilled { message, hint } => output::error(message, Some(hint)),
-        Failure::Locked { message } => {
-            output::error(message, Some("wait for it to end, or stop it"))
-        }
-        Failure::StepFailed
-        | Failure::Found
-        | Failure::Waiting
-        | Failure::Interrupted(_)
-        | Failure::BrokenPipe => {}
-    }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use super::{EmbeddedError, file_error};
+use super::error::{EmbeddedError, file_error};
 
 /// Renames an incomplete database; returns its new name.
 pub(super) fn put_aside_if_incomplete(database: &Path) -> Result<Option<PathBuf>, EmbeddedError> {

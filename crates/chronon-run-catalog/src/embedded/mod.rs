@@ -19,6 +19,7 @@
 //! creation was cut short is put aside, see [`Lease::replaced`].
 
 mod database;
+mod error;
 mod peer;
 mod rehearsal;
 mod relocate;
@@ -36,10 +37,11 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Exit, StartError, Stop, User, is_locked, replace, try_lock};
+use chronon_run_process::{Detached, StartError, Stop, User, is_locked, replace, try_lock};
 use serde::Deserialize;
 
-pub use self::watch::Watched;
+use self::error::file_error;
+pub use self::{error::EmbeddedError, watch::Watched};
 use crate::probe;
 
 const SOURCE: &str = include_str!("EmbeddedMetastore.java");
@@ -128,48 +130,6 @@ impl Lease {
     pub fn started(&self) -> bool {
         self.started
     }
-}
-
-/// Why there is no embedded metastore.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbeddedError {
-    /// A file of its directory cannot be used.
-    #[error("cannot use {path} for the embedded metastore: {source}")]
-    File {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Java cannot be started.
-    #[error("cannot start {java} for the embedded metastore: {source}; set JAVA_HOME to a Java 17")]
-    Java {
-        /// The program.
-        java: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The server ended before it was ready.
-    #[error("the embedded metastore did not start ({status}): {reason}; its log is {log}")]
-    Ended {
-        /// How it ended.
-        status: Exit,
-        /// The line of its log that tells most.
-        reason: String,
-        /// Its log.
-        log: PathBuf,
-    },
-    /// This process was stopped while it waited for the server.
-    #[error("stopped while waiting for the embedded metastore")]
-    Stopped,
-    /// The server was not ready in time.
-    #[error("the embedded metastore was not ready within {} s; its log is {log}", after.as_secs())]
-    Slow {
-        /// The limit that passed.
-        after: Duration,
-        /// Its log.
-        log: PathBuf,
-    },
 }
 
 /// A server that this process has started.
@@ -520,13 +480,6 @@ fn reason(log: &str) -> String {
         .unwrap_or("nothing was logged")
         .trim()
         .to_owned()
-}
-
-fn file_error(path: &Path, source: io::Error) -> EmbeddedError {
-    EmbeddedError::File {
-        path: path.to_owned(),
-        source,
-    }
 }
 
 #[cfg(test)]

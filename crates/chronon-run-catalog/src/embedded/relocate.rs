@@ -9,7 +9,7 @@ use std::{
 
 use chronon_run_process::Exit;
 
-use super::{DATABASE, Embedded, EmbeddedError, POLL, Server, reason};
+use super::{DATABASE, Embedded, POLL, Server, error::EmbeddedError, reason};
 
 const SOURCE: &str = include_str!("Relocate.java");
 

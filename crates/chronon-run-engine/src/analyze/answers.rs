@@ -1,48 +1,14 @@
 //! What Spark said of each statement.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
-use chronon_run_core::ConfId;
 use regex::Regex;
 
 use super::{
-    Analysis,
-    probes::{FUNCTIONS, MARK, Place, Probe, VIEW},
+    finding::Finding,
+    probes::{Analysis, FUNCTIONS, MARK, Probe, VIEW},
     types::{Described, nearest_of},
 };
-
-/// Something in a conf that Spark does not understand.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Finding {
-    /// The conf.
-    pub conf: ConfId,
-    /// Its file, relative to the repo.
-    pub path: PathBuf,
-    /// The field, as in the compiled JSON.
-    pub field: String,
-    /// The field's text.
-    pub text: String,
-    /// The line of the text, from 1, if it has several.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// What to do, e.g. the nearest name.
-    pub hint: Option<String>,
-}
-
-impl Finding {
-    pub(super) fn new(place: &Place, message: String, hint: Option<String>) -> Self {
-        Self {
-            conf: place.conf.clone(),
-            path: place.path.clone(),
-            field: place.field.clone(),
-            text: place.text.clone(),
-            line: None,
-            message,
-            hint,
-        }
-    }
-}
 
 impl Analysis {
     /// What is wrong, from the output of the script. `None` if Spark did not come to its end.

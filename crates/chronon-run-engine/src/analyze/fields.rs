@@ -5,21 +5,10 @@ use chronon_run_conf::{Aggregation, Derivation, GroupBy, Join, Operation, Query,
 use chronon_run_sql::quoted;
 
 use super::{
-    Finding,
-    probes::{Builder, Place},
+    finding::{Finding, Place},
+    probes::{Builder, Feature},
     types::{Check, nearest_of},
 };
-
-/// What a GroupBy gives to those that read it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Feature {
-    /// The view of its keys and features, after derivations.
-    pub(super) output: Option<String>,
-    /// The names of its features, after derivations; none if only Spark knows them.
-    pub(super) names: Option<Vec<String>>,
-    /// The statement that describes its first source.
-    pub(super) source: Option<usize>,
-}
 
 /// What is known of the rows of a source.
 struct Rows {

@@ -6,8 +6,9 @@
 
 mod answers;
 mod fields;
+mod finding;
 mod probes;
 mod types;
 
-pub use answers::Finding;
+pub use finding::Finding;
 pub use probes::{Analysis, World, analysis};

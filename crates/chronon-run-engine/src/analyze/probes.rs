@@ -10,7 +10,10 @@ use chronon_run_core::{ConfId, ConfType, Ds, TableName};
 use indexmap::IndexMap;
 use regex::Regex;
 
-use super::{fields::Feature, types::Check};
+use super::{
+    finding::{Finding, Place},
+    types::Check,
+};
 use chronon_run_sql::quoted;
 
 /// What the confs are analysed against.
@@ -35,7 +38,7 @@ pub struct Analysis {
     pub script: String,
     pub(super) probes: Vec<Probe>,
     pub(super) checks: Vec<Check>,
-    pub(super) found: Vec<super::Finding>,
+    pub(super) found: Vec<Finding>,
     /// The tables that there are, for the nearest name.
     pub(super) tables: Vec<String>,
     /// Tables that confs or seeds fill: that one of them is not there yet is no mistake.
@@ -65,27 +68,6 @@ pub(super) struct Probe {
     pub(super) lines_before: usize,
     /// Whether its error is a finding.
     pub(super) reported: bool,
-}
-
-/// A field of a conf.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Place {
-    pub(super) conf: ConfId,
-    pub(super) path: PathBuf,
-    /// As in the compiled JSON.
-    pub(super) field: String,
-    /// Its text.
-    pub(super) text: String,
-}
-
-impl Place {
-    pub(super) fn at(&self, field: &str, text: &str) -> Self {
-        Self {
-            field: format!("{}{field}", self.field),
-            text: text.to_owned(),
-            ..self.clone()
-        }
-    }
 }
 
 /// The script that analyses the selected confs.
@@ -120,7 +102,7 @@ pub(super) struct Builder<'a> {
     pub(super) script: String,
     pub(super) probes: Vec<Probe>,
     pub(super) checks: Vec<Check>,
-    pub(super) found: Vec<super::Finding>,
+    pub(super) found: Vec<Finding>,
     producers: BTreeMap<TableName, ConfId>,
     /// The views of tables that confs or seeds fill.
     views: BTreeMap<TableName, String>,
@@ -375,4 +357,15 @@ impl<'a> Builder<'a> {
         let table = join.meta_data.output_table().ok()?;
         Some(self.relation(&table))
     }
+}
+
+/// What a GroupBy gives to those that read it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Feature {
+    /// The view of its keys and features, after derivations.
+    pub(super) output: Option<String>,
+    /// The names of its features, after derivations; none if only Spark knows them.
+    pub(super) names: Option<Vec<String>>,
+    /// The statement that describes its first source.
+    pub(super) source: Option<usize>,
 }

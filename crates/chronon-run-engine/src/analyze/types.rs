@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chronon_run_conf::Operation;
 
-use super::{Finding, probes::Place};
+use super::finding::{Finding, Place};
 
 /// Something about the types that a statement tells. Columns are found as Spark finds them, whatever
 /// their case.

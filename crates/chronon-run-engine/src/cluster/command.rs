@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use chronon_run_core::CommandLine;
 use chronon_run_process::{Exit, Helper, HelperError, Stop};
 
-use super::{ANSWER, ClusterError};
+use super::question::{ANSWER, ClusterError};
 
 /// Such programs start a JVM or two first.
 const START_UP: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{ANSWER, ClusterError};
+use super::question::{ANSWER, ClusterError};
 
 /// A status and a body.
 pub(super) struct Answer {

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::{ClusterError, command::Program};
+use super::{command::Program, question::ClusterError};
 
 #[derive(Clone, Debug)]
 pub(super) struct Kubernetes {

@@ -4,7 +4,10 @@
 
 use serde_json::Value;
 
-use super::{Application, ClusterError, http};
+use super::{
+    http,
+    question::{Application, ClusterError},
+};
 
 /// Port of the web interface, unless `spark.master.ui.port` says otherwise.
 const UI_PORT: u16 = 8080;

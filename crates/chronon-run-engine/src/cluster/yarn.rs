@@ -3,7 +3,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Application, ClusterError, Programs, command::Program, http};
+use super::{
+    command::Program,
+    http,
+    question::{Application, ClusterError, Programs},
+};
 
 /// States of an application that has not ended.
 const ACTIVE: [&str; 5] = ["NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING"];

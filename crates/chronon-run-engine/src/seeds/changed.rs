@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Format, Prepared};
+use super::{
+    prepared::{Changes, NULL_PARTITION, Prepared},
+    seed::Format,
+};
 
 /// What was loaded, kept beside the ledger. Without it a changed seed is loaded as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -15,15 +18,6 @@ pub struct Loaded {
     layout: String,
     /// Values of the partition columns and the digest of their rows.
     partitions: Vec<(Vec<String>, String)>,
-}
-
-/// The partitions that differ from what was loaded.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Changes {
-    /// Those with other rows, by the values of the partition columns.
-    pub(crate) changed: Vec<Vec<String>>,
-    /// Those that the file no longer has.
-    pub(crate) gone: Vec<Vec<String>>,
 }
 
 impl Prepared {
@@ -77,7 +71,7 @@ impl Prepared {
             gone: gone.cloned().collect(),
         };
         let mut values = changes.changed.iter().chain(&changes.gone).flatten();
-        let named = values.all(|value| value != super::NULL_PARTITION);
+        let named = values.all(|value| value != NULL_PARTITION);
         named.then_some(changes)
     }
 }

@@ -13,9 +13,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    NULL_PARTITION, Partitioning, Seed, SeedError,
+    error::SeedError,
+    files::{files, malformed, unreadable},
     infer::Type,
-    read::{files, malformed, unreadable},
+    prepared::NULL_PARTITION,
+    seed::{Partitioning, Seed},
 };
 
 /// What the rows of all files have in common.

@@ -4,7 +4,10 @@ use std::{fmt::Write as _, path::Path};
 
 use chronon_run_core::{Column, clean};
 
-use super::{Format, LOADING, PROPERTY, Prepared, changed::Changes};
+use super::{
+    prepared::{Changes, LOADING, PROPERTY, Prepared},
+    seed::Format,
+};
 
 /// One script that loads all of `seeds`, replacing what an earlier load left.
 ///

@@ -7,8 +7,8 @@ use chronon_run_plan::{Asset, AssetIndex, Fill, Role};
 use chronon_run_workspace::Airflow;
 
 use super::{
-    AirflowExport,
     cadence::{DAILY, NEVER, cadence, is_daily, suffix},
+    input::AirflowExport,
     manifest::{Dag, DagKind, Manifest, Task, TaskArgs, When},
     names,
 };

@@ -1,14 +1,16 @@
 //! The DAGs of the example, of a repo with every kind of asset, and of names that collide.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::{fmt::Write, fs, path::PathBuf};
 
 use chronon_run_conf::ConfRepo;
 use chronon_run_core::Diagnostic;
 
-use chronon_run_plan::{BuildOptions, JoinFlow};
-use chronon_run_workspace::Naming;
+use chronon_run_plan::{BuildOptions, Graph, JoinFlow};
+use chronon_run_workspace::{Airflow, Naming};
 use insta::assert_snapshot;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{

@@ -19,7 +19,8 @@ use chronon_run_core::CommandLine;
 use chronon_run_process::{Detached, Exit, Helper, HelperError, Watchdog};
 use chronon_run_spark::{
     self as spark, Phase, Progress, Spark,
-    archive::{Archive, Recorder, Recording},
+    archive::Archive,
+    recording::{Recorder, Recording},
 };
 
 use crate::{
@@ -189,7 +190,7 @@ fn build_one(
     spark: &Spark,
     deadline: Deadline,
 ) -> Result<(), BuildError> {
-    let recording = archive.record()?;
+    let recording = Recording::new(archive)?;
     match purpose {
         Purpose::Sql => run_job(&recording, &archive.log(), spark, deadline)?,
         Purpose::Metastore => run_for_recording(&recording, spark, deadline)?,

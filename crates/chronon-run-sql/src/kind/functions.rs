@@ -1,6 +1,16 @@
 //! The types of Spark's functions.
 
-use super::{Kind, reader::Argument};
+use super::tree::Kind;
+
+/// An argument of a call.
+#[derive(Clone)]
+pub(super) struct Argument {
+    pub(super) kind: Kind,
+    /// Its text, if it is a literal one.
+    pub(super) literal: Option<String>,
+    /// Its alias, or the column or field that it is.
+    pub(super) name: Option<String>,
+}
 
 /// The types of a call's arguments.
 struct Arguments<'a>(&'a [Argument]);

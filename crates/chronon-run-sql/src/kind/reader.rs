@@ -10,7 +10,10 @@ use sqlparser::{
     tokenizer::Token,
 };
 
-use super::{Kind, functions};
+use super::{
+    functions::{self, Argument},
+    tree::Kind,
+};
 
 /// The type of an expression; `None` if it cannot be read.
 pub(super) fn kind(text: &str, column: &dyn Fn(&str) -> Option<String>) -> Option<Kind> {
@@ -41,16 +44,6 @@ fn tree(text: &str) -> Option<Expr> {
         let tree = parser.parse_expr().ok()?;
         (parser.peek_token().token == Token::EOF).then_some(tree)
     })
-}
-
-/// An argument of a call.
-#[derive(Clone)]
-pub(super) struct Argument {
-    pub(super) kind: Kind,
-    /// Its text, if it is a literal one.
-    pub(super) literal: Option<String>,
-    /// Its alias, or the column or field that it is.
-    pub(super) name: Option<String>,
 }
 
 struct Reader<'a> {

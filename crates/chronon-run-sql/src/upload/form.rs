@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chronon_run_conf::Operation;
 
 use super::{
-    super::{aggregate::Partial, script::text},
+    super::{aggregate::Partial, text::text},
     bounded,
 };
 

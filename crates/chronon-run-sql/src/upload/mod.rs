@@ -11,26 +11,25 @@
 //! APPROX_HISTOGRAM_K all counts.
 
 mod bounded;
+mod encoding;
 mod form;
 mod partial;
 
+use self::encoding::{PREFIX, item_type, json, key_json};
 use chronon_run_conf::{Accuracy, GroupBy, Operation};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 
 use super::{
     Refusal, Request, Types,
     aggregate::{Feature, Split, features},
-    group_by::{self, Target, Use},
-    incremental,
-    script::{Output, Script, ident, text},
+    group_by, incremental,
+    output::Output,
+    script::Script,
     source::Span,
+    text::{ident, text},
     types::{Shape, input_shape},
+    usage::{Target, Use},
 };
-
-/// The prefix of all views.
-const PREFIX: &str = "upload";
-/// NULL fields are part of a decoded row.
-const JSON_OPTIONS: &str = "MAP('ignoreNullFields', 'false')";
 
 /// Fields that an upload cannot do, as `(field, why)`; the GroupBy's own fields are checked by
 /// the caller.
@@ -126,29 +125,6 @@ fn avro(data_type: &str) -> &'static str {
     }
 }
 
-/// `TO_JSON` of named values.
-fn json(fields: &[(String, String)]) -> String {
-    format!("TO_JSON({}, {JSON_OPTIONS})", structure(fields))
-}
-
-/// `NAMED_STRUCT` of named values.
-fn structure(fields: &[(String, String)]) -> String {
-    let pairs: Vec<String> = fields
-        .iter()
-        .map(|(name, value)| format!("{}, {value}", text(name)))
-        .collect();
-    format!("NAMED_STRUCT(\n    {}\n  )", pairs.join(",\n    "))
-}
-
-/// The JSON of the keys.
-fn key_json(conf: &GroupBy) -> String {
-    let keys = conf.key_columns.iter();
-    let pairs: Vec<_> = keys.map(|key| (key.clone(), ident(key))).collect();
-    json(&pairs)
-}
-
-type Finding = (String, String);
-
 /// Values at the end of the day.
 fn finished(
     request: &Request<'_>,
@@ -214,12 +190,6 @@ fn widened(shape: &Shape, value: &str) -> String {
         Shape::Map(item) if is_float(item) => format!("CAST({value} AS MAP<STRING, DOUBLE>)"),
         _ => value.to_owned(),
     }
-}
-
-/// The type of values, elements or entries, if it is known.
-fn item_type(shape: Shape) -> Option<String> {
-    let (Shape::Scalar(item) | Shape::List(item) | Shape::Map(item)) = shape;
-    item
 }
 
 /// [`widened`] for a finished feature.

@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use super::{
     super::{
         aggregate::{Feature, PIECE, Partial, Split, features, window_word},
-        group_by::{Target, Use},
         pipeline::{DAY, Group, Pipeline, aliased, cells},
-        script::{Script, ident, indent, list},
+        script::Script,
         source::{self, Reach, Span},
+        text::{ident, indent, list},
         types::input_shape,
+        usage::{Target, Use},
     },
-    Finding, PREFIX, bounded,
+    bounded,
+    encoding::{Finding, PREFIX, item_type, json, key_json, structure},
     form::{Names, engine_form},
-    item_type, json, key_json, structure,
 };
 use chronon_run_conf::{DataModel, GroupBy, Operation, Window};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};

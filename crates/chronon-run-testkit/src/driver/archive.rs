@@ -1,7 +1,7 @@
 //! Semantic hashes, and the tables that are renamed when they differ (§5.5, engine-semantics 1.1).
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -9,10 +9,7 @@ use chronon_run_conf::edits::hashed;
 use chronon_run_core::TableName;
 use serde_json::Value;
 
-use super::world::{World, Write};
-
-/// Word or table → hash.
-pub(crate) type Hashes = BTreeMap<String, String>;
+use super::world::{Hashes, World, Write};
 
 /// The property that holds them, as JSON.
 const PROPERTY: &str = "semantic_hash";

@@ -4,7 +4,8 @@ use chronon_run_conf::{GroupBy, Source};
 use chronon_run_core::{PartitionRange, RangeSet, TableName};
 
 use super::{
-    DriverArgs, Failure,
+    DriverArgs,
+    facts::Failure,
     join::compute_parent,
     parts::{check_tables, snapshot_days},
     unfilled::{steps, unfilled_ranges},

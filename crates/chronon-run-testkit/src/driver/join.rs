@@ -4,8 +4,9 @@ use chronon_run_conf::{Join, OfflinePart, Source};
 use chronon_run_core::{Ds, PartitionRange, RangeSet, TableName};
 
 use super::{
-    DriverArgs, Failure,
+    DriverArgs,
     archive::{Comparer, archive, stamp},
+    facts::Failure,
     parts::{Left, check_tables, fill, parent_end},
     unfilled::{steps, unfilled_ranges},
     values,

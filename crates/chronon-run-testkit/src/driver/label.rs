@@ -4,7 +4,8 @@ use chronon_run_conf::{Join, JoinPart, LabelPart};
 use chronon_run_core::{Ds, PartitionRange, RangeSet};
 
 use super::{
-    DriverArgs, Failure,
+    DriverArgs,
+    facts::Failure,
     join::{output_of, part_table},
     parts::{check_tables, snapshot_days},
     values,

@@ -4,7 +4,8 @@ use chronon_run_conf::Join;
 use chronon_run_core::{RangeSet, TableName, TableSpec};
 
 use super::{
-    DriverArgs, Failure,
+    DriverArgs,
+    facts::Failure,
     join::output_of,
     unfilled::{steps, unfilled_ranges},
     world::{World, Write},

@@ -6,6 +6,7 @@
 
 mod archive;
 mod args;
+mod facts;
 mod group_by;
 mod join;
 mod label;
@@ -17,39 +18,22 @@ mod unfilled;
 mod values;
 mod world;
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use chronon_run_conf::{GroupBy, Join, StagingQuery};
-use chronon_run_core::{CatalogSnapshot, Ds, RangeSet, TableName};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use chronon_run_core::CatalogSnapshot;
+use serde::de::DeserializeOwned;
 
 pub use args::{ArgsError, DriverArgs};
+pub(crate) use facts::Failure;
+pub use facts::{Facts, LeftRow};
 pub use sql_model::run_sql;
 pub use unfilled::{InvalidRange, unfilled_ranges};
-pub use values::{
-    Landed, LeftRow, Values, at_time, day_end, labels, labels_of, landed_of, values_of,
-};
+pub use values::{Landed, Values, at_time, day_end, labels, labels_of, landed_of, values_of};
 pub use world::{Commit, Write};
 pub(crate) use world::{DS, UPLOADED_DAY, UPLOADED_ROWS};
 
 use world::World;
-
-/// What partitions alone do not show.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Facts {
-    /// Days whose partition exists but has no rows, by table.
-    pub empty: BTreeMap<TableName, RangeSet>,
-    /// First and last day that the rows' `ts` falls on, as offsets from the partition's day, for
-    /// partitions where that is not the day itself: late rows are negative, early ones positive.
-    pub ts_days: BTreeMap<TableName, BTreeMap<Ds, (i32, i32)>>,
-    /// The rows of left tables, by partition. Where they are known, joins over them write values too,
-    /// and `ts_days` of that table is not looked at.
-    pub left_rows: BTreeMap<TableName, BTreeMap<Ds, Vec<LeftRow>>>,
-    /// Whether the left side is too large for the Driver's small mode, which fills the gaps of a part
-    /// table in one piece.
-    pub large: bool,
-}
 
 /// What a Driver run did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,23 +44,6 @@ pub struct Outcome {
     pub exit: i32,
     /// What the log would end with.
     pub message: String,
-}
-
-/// A failure: the exit code is always 1, the message goes to the log.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Failure(String);
-
-impl Failure {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
-impl From<InvalidRange> for Failure {
-    fn from(error: InvalidRange) -> Self {
-        Self(error.to_string())
-    }
 }
 
 /// Runs the Driver with the arguments after its jar, in a repo at `cwd`, on a catalog.
@@ -129,11 +96,6 @@ fn dispatch(world: &mut World, args: &DriverArgs, cwd: &Path) -> Result<String, 
     }
 }
 
-fn hashes(path: &Path, join: &Join) -> Result<archive::Hashes, Failure> {
-    let tree: serde_json::Value = conf(path)?;
-    Ok(archive::hashes_of(&tree, &join::output_of(join)?))
-}
-
 /// A conf of the right type; anything else is refused within seconds (engine-semantics 1 [1.2]).
 fn conf<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     let text = std::fs::read_to_string(path)
@@ -144,4 +106,9 @@ fn conf<T: DeserializeOwned>(path: &Path) -> Result<T, Failure> {
             "Parsed Json object isn't reversible: {path}: {error}"
         ))
     })
+}
+
+fn hashes(path: &Path, join: &Join) -> Result<world::Hashes, Failure> {
+    let tree: serde_json::Value = conf(path)?;
+    Ok(archive::hashes_of(&tree, &join::output_of(join)?))
 }

@@ -4,7 +4,7 @@ use chronon_run_conf::{Accuracy, DataModel, GroupBy, OfflinePart, Source};
 use chronon_run_core::{Ds, PartitionRange, RangeSet, TableName};
 
 use super::{
-    Failure,
+    facts::Failure,
     unfilled::unfilled_ranges,
     values,
     world::{World, Write, day, table_of},
@@ -128,7 +128,7 @@ fn part_values(
     left: &Left,
     part: &OfflinePart<'_>,
     written: &RangeSet,
-    rows: &[(Ds, values::LeftRow)],
+    rows: &[(Ds, super::facts::LeftRow)],
 ) -> values::Values {
     if values::is_shifted(left.model, part) {
         return values::day_ends(world, part, written, &values::keys(rows));

@@ -5,7 +5,8 @@ use chronon_run_conf::Join;
 use chronon_run_core::{AssetKind, CatalogSnapshot, PartitionRange, RangeSet, TableName};
 
 use super::{
-    Facts, Outcome, ended,
+    Outcome, ended,
+    facts::Facts,
     join::{output_of, own_left, part_table},
     label::label_by_sql,
     parts::Left,

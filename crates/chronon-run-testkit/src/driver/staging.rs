@@ -4,7 +4,8 @@ use chronon_run_conf::StagingQuery;
 use chronon_run_core::{RangeSet, TableSpec};
 
 use super::{
-    DriverArgs, Failure,
+    DriverArgs,
+    facts::Failure,
     unfilled::{steps, unfilled_ranges},
     world::{DS, World, Write, day},
 };

@@ -5,23 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_conf::{Accuracy, DataModel, GroupBy, LabelPart, OfflinePart};
 use chronon_run_core::{CatalogSnapshot, Ds, RangeSet, TableName};
-use serde::{Deserialize, Serialize};
 
+use super::facts::LeftRow;
 use super::world::{DS, World, Write};
 
 /// The table property with the values of a table's partitions, as JSON.
 const VALUES: &str = "scripted.values";
-
-/// A left row.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct LeftRow {
-    /// Its name.
-    pub id: String,
-    /// The key of every part.
-    pub key: String,
-    /// The day of its time.
-    pub time: Ds,
-}
 
 /// Values by name, of each partition: of a part by key; of an output by `<row>/<part>`.
 pub type Values = BTreeMap<Ds, BTreeMap<String, Option<String>>>;

@@ -6,7 +6,12 @@ use chronon_run_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, Failure, archive::Hashes, values::LeftRow};
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, Failure, LeftRow};
+
+/// Word or table → hash.
+pub(crate) type Hashes = BTreeMap<String, String>;
 
 /// The table property with the day of an upload's rows.
 pub(crate) const UPLOADED_DAY: &str = "scripted.ds";

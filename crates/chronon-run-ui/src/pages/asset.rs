@@ -10,9 +10,10 @@ use maud::{Markup, html};
 use super::{Known, Running, assets};
 use crate::{
     days::{DayState, badge, calendar, legend, newest_state},
-    frame::{Frame, Page, command, safe, trouble},
+    frame::{Frame, Page, command, trouble},
     gantt::short,
     plot::durations,
+    safe::safe,
     source::{Definition, Rows, Script, Source, Trouble, View},
 };
 

@@ -6,8 +6,9 @@ use maud::{Markup, html};
 
 use super::plan::few;
 use crate::{
-    frame::{Frame, Page, command, safe, trouble},
+    frame::{Frame, Page, command, trouble},
     gantt::short,
+    safe::safe,
     source::{EditedConf, Source},
 };
 

@@ -10,9 +10,10 @@ use maud::{Markup, html};
 use super::{Known, Running, assets};
 use crate::{
     days::{DayState, badge, bar, labelled, newest_state},
-    frame::{Frame, Page, ago, command, run_badge, safe, took},
+    frame::{Frame, Page, ago, command, run_badge, took},
     gantt::short,
     links::Links,
+    safe::safe,
     source::{OnlinePath, View},
 };
 

@@ -11,8 +11,9 @@ use maud::{Markup, html};
 use super::graph::of_plan;
 use crate::{
     days::{DayState, labelled},
-    frame::{Frame, Page, command, safe, trouble},
+    frame::{Frame, Page, command, trouble},
     gantt::short,
+    safe::safe,
     source::{PlanForm, Source, Trouble, View},
 };
 

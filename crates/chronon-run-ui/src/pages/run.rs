@@ -12,9 +12,10 @@ use maud::{Markup, html};
 
 use crate::{
     days::labelled,
-    frame::{Frame, Page, ago, command, run_badge, safe, took, trouble},
+    frame::{Frame, Page, ago, command, run_badge, took, trouble},
     gantt::{chart, short, step_state},
     log::{self, Piece},
+    safe::safe,
     source::Trouble,
 };
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Value, listed, nearest};
+use crate::{
+    document::Value,
+    words::{listed, nearest},
+};
 
 /// The run.py modes that have assets (contract §2.1).
 const MODES: [&str; 11] = [

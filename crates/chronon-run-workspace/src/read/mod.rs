@@ -5,6 +5,7 @@
 
 mod checks;
 mod driver_args;
+mod paths;
 mod settings;
 mod tables;
 
@@ -14,6 +15,7 @@ use crate::{
     document::{Section, Value},
     model::{Engine, EngineKind, Workspace},
     parse,
+    read::paths::{FROM_ROOT, Paths},
 };
 
 /// Reads the whole file, which is `file` in the absolute folder `root`.
@@ -44,50 +46,6 @@ pub(crate) fn workspace(document: &Section<'_>, file: &Path, root: &Path) -> Wor
     out.airflow = document.child("airflow", |section| settings::airflow(section, &paths));
     out
 }
-
-/// Where relative paths start.
-struct Paths<'r> {
-    root: &'r Path,
-}
-
-impl Paths<'_> {
-    /// `text` as an absolute path without `.` components.
-    fn absolute(&self, text: &str) -> PathBuf {
-        let joined = self.root.join(text);
-        std::path::absolute(&joined).unwrap_or(joined)
-    }
-
-    /// The absolute path that `value` names.
-    fn of(&self, value: &Value<'_>) -> Option<PathBuf> {
-        value.word().map(|text| self.absolute(text))
-    }
-
-    /// The absolute path `key`; doubted if it is not there. Who uses it says the rest.
-    fn expected(&self, section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
-        let value = section.get(key)?;
-        let path = self.of(&value)?;
-        if !path.exists() {
-            let message = format!("`{}`: there is no `{}`", value.shown(), path.display());
-            value.doubt("no-such-path", message, FROM_ROOT.to_owned());
-        }
-        Some(path)
-    }
-
-    /// The jar `key`: a path, made absolute, or a URL or Maven coordinates as they are.
-    fn jar(&self, section: &Section<'_>, key: &'static str) -> Option<String> {
-        let value = section.get(key)?;
-        let text = value.word()?;
-        let coordinates = !text.contains('/') && text.split(':').count() >= 3;
-        if coordinates || text.contains("://") {
-            return Some(text.to_owned());
-        }
-        let path = self.expected(section, key)?;
-        Some(path.to_string_lossy().into_owned())
-    }
-}
-
-const FROM_ROOT: &str =
-    "a relative path starts at the folder of workspace.toml; `~` is not expanded";
 
 fn general(section: &Section<'_>, paths: &Paths<'_>, out: &mut Workspace) {
     let set = |key, field: &mut String, parse: fn(&str) -> Result<String, String>| {
@@ -165,7 +123,7 @@ fn engine(section: &Section<'_>, paths: &Paths<'_>) -> Engine {
         cluster_url: section.parsed("cluster_url", "bad-url", parse::plain_http_url),
         conf: section
             .get("conf")
-            .map(|value| tables::spark_properties(&value))
+            .map(|value| settings::spark_properties(&value))
             .unwrap_or_default(),
         driver_args: section
             .get("driver_args")

@@ -1,15 +1,16 @@
 //! The sections with fixed keys: catalog, run, hooks, streaming, airflow; and every enum's words.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Paths, tables::spark_properties};
+use super::paths::Paths;
 use crate::{
-    document::{Section, Value, listed, nearest},
+    document::{Section, Value},
     model::{
         Airflow, Catalog, EngineKind, FastStart, Hooks, JoinFlow, Launcher, ListApps, Naming,
         OnFailure, Run, SeedFormat, Streaming,
     },
     parse,
+    words::{listed, nearest},
 };
 
 pub(super) const ENGINES: [(&str, EngineKind); 2] =
@@ -293,4 +294,22 @@ pub(super) fn airflow(section: &Section<'_>, paths: &Paths<'_>) -> Airflow {
             .get("metadata_upload")
             .and_then(|value| argv(&value)),
     }
+}
+
+/// Spark properties. Others are passed too, but spark-submit drops them.
+pub(super) fn spark_properties(value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for (name, span, entry) in value.properties() {
+        if !name.starts_with("spark.") {
+            let message = format!("spark-submit ignores `{name}`");
+            let hint = format!("properties start with `spark.`: did you mean `spark.{name}`?");
+            entry
+                .report()
+                .warning("not-a-spark-property", span, message, hint);
+        }
+        if let Some(text) = entry.scalar() {
+            out.insert(name, text);
+        }
+    }
+    out
 }

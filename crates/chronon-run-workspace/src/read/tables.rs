@@ -10,7 +10,11 @@ use chronon_run_core::{
 };
 use indexmap::IndexMap;
 
-use super::{FROM_ROOT, Paths, driver_args::driver_args, settings};
+use super::{
+    driver_args::driver_args,
+    paths::{FROM_ROOT, Paths},
+    settings::{self, spark_properties},
+};
 use crate::{
     document::{Section, Value},
     model::{Override, Seed, SeedFormat, SourceSettings, Target},
@@ -409,22 +413,4 @@ fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
         item.doubt("no-effect", message, hint.to_owned());
     }
     Some(out)
-}
-
-/// Spark properties. Others are passed too, but spark-submit drops them.
-pub(super) fn spark_properties(value: &Value<'_>) -> BTreeMap<String, String> {
-    let mut out = BTreeMap::new();
-    for (name, span, entry) in value.properties() {
-        if !name.starts_with("spark.") {
-            let message = format!("spark-submit ignores `{name}`");
-            let hint = format!("properties start with `spark.`: did you mean `spark.{name}`?");
-            entry
-                .report()
-                .warning("not-a-spark-property", span, message, hint);
-        }
-        if let Some(text) = entry.scalar() {
-            out.insert(name, text);
-        }
-    }
-    out
 }

@@ -19,18 +19,21 @@ use chronon_run_project::{
         compiling::{confs, placed, spark_environment},
         here, state,
     },
-    output::{note, print, show},
+    output::{self, note, print, show},
 };
 use chronon_run_report::{Activity, count};
 use chronon_run_workspace::Workspace;
-use clap::Parser;
 
-use crate::cli::{Cli, CompileArgs};
+use crate::cli::CompileArgs;
 
 /// Between two looks at the files.
 const POLL: Duration = Duration::from_millis(300);
 
-pub(crate) fn run(args: &CompileArgs) -> Result<(), Failure> {
+/// Runs another command of this program in this process.
+type Command<'a> = &'a dyn Fn(&[&str]) -> Result<(), Failure>;
+
+/// `other` runs the commands that follow a compilation with `--watch`.
+pub(crate) fn run(args: &CompileArgs, other: Command<'_>) -> Result<(), Failure> {
     let workspace = here::workspace()?.ok_or_else(|| {
         Failure::hinted(
             "there is no workspace.toml here or above",
@@ -45,7 +48,7 @@ pub(crate) fn run(args: &CompileArgs) -> Result<(), Failure> {
         args,
     };
     match args.watch {
-        true => compiler.watch(),
+        true => compiler.watch(other),
         false => compiler.once(&compiler.sources()?),
     }
 }
@@ -205,12 +208,12 @@ impl Compiler<'_> {
     }
 
     /// Compiles, checks and plans whenever the content of a source has changed, until it is interrupted.
-    fn watch(&self) -> Result<(), Failure> {
+    fn watch(&self, other: Command<'_>) -> Result<(), Failure> {
         let mut last: Option<Sources> = None;
         loop {
             let sources = self.sources()?;
             if last.as_ref() != Some(&sources) {
-                self.turn(&sources);
+                self.turn(&sources, other);
                 note("watching the Python sources; Ctrl-C ends it");
                 last = Some(sources);
             }
@@ -222,18 +225,17 @@ impl Compiler<'_> {
     }
 
     /// One turn of the loop; what goes wrong is shown, and the loop goes on.
-    fn turn(&self, sources: &Sources) {
+    fn turn(&self, sources: &Sources, other: Command<'_>) {
         let commands: [&[&str]; 2] = [
             &["chronon-run", "check", "--offline"],
             &["chronon-run", "plan"],
         ];
         let mut done = self.once(sources);
         for command in commands {
-            done = done
-                .and_then(|()| crate::run(&Cli::try_parse_from(command).map_err(Failure::setup)?));
+            done = done.and_then(|()| other(command));
         }
         if let Err(failure) = done {
-            crate::tell(&failure);
+            output::failure(&failure);
         }
     }
 }

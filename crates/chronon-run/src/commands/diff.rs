@@ -61,9 +61,6 @@ pub(crate) struct Outdated {
 }
 
 pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
-    if args.data {
-        return super::diff_data::run(args);
-    }
     let context = targets::load(args.target.name(), &args.select, Unselected::Built)?;
     let found = diff(&context, &args.select)?;
     match args.output {

@@ -47,7 +47,7 @@ impl Compared {
     }
 }
 
-pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let context = Project::load()?;
     let select = match args.select.is_empty() {
         true => edited(&context)?,

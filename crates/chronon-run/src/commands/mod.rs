@@ -5,7 +5,7 @@ pub(crate) mod clean;
 pub(crate) mod compare;
 pub(crate) mod compile;
 pub(crate) mod diff;
-mod diff_data;
+pub(crate) mod diff_data;
 pub(crate) mod doctor;
 pub(crate) mod engine;
 pub(crate) mod export;

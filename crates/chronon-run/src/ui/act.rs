@@ -6,7 +6,7 @@ use chronon_run_process::{Detached, ask_to_end};
 use chronon_run_project::{failure::Failure, loading::project::Project, program::own_program};
 use chronon_run_ui::{Action, PlanForm};
 
-use super::selected;
+use crate::cli::SelectArgs;
 
 pub(super) fn act(context: &Project, action: &Action) -> Result<String, Failure> {
     match action {
@@ -72,6 +72,14 @@ fn stop(context: &Project, run: &str) -> Result<String, Failure> {
         _ => Err(Failure::setup(format!(
             "run {run} does not run any more, or is not of this user"
         ))),
+    }
+}
+
+/// Selectors as a user types them, separated by spaces.
+pub(super) fn selected(text: &str) -> SelectArgs {
+    SelectArgs {
+        select: text.split_whitespace().map(str::to_owned).collect(),
+        ..SelectArgs::default()
     }
 }
 

@@ -224,7 +224,7 @@ impl Source for Pages {
         let loaded = self.loaded()?;
         let context = &loaded.context;
         let found = context
-            .select(&selected(selectors), true)
+            .select(&act::selected(selectors), true)
             .map_err(trouble)?;
         let ids = found
             .into_iter()
@@ -234,7 +234,7 @@ impl Source for Pages {
 
     fn plan(&self, form: &PlanForm) -> Result<Plan, Trouble> {
         let wanted = Wanted {
-            select: selected(&form.select),
+            select: act::selected(&form.select),
             days: DayArgs {
                 start_ds: form.start,
                 end_ds: form.end,
@@ -322,14 +322,6 @@ fn name(context: &Project) -> String {
     name.map_or("workspace".to_owned(), |name| {
         name.to_string_lossy().into_owned()
     })
-}
-
-/// Selectors as a user types them, separated by spaces.
-pub(super) fn selected(text: &str) -> SelectArgs {
-    SelectArgs {
-        select: text.split_whitespace().map(str::to_owned).collect(),
-        ..SelectArgs::default()
-    }
 }
 
 fn definition(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Failure> {
