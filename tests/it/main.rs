@@ -25,6 +25,7 @@ mod driver_verify;
 mod edited_columns;
 mod environment;
 mod export;
+mod file_cycles;
 mod freshness;
 mod frontfill;
 mod gates;

@@ -418,6 +418,3 @@ fn last_bytes(path: &Path, start: u64) -> io::Result<Vec<u8>> {
     file.take(LOG_TAIL).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
-
-#[cfg(test)]
-mod tests {}

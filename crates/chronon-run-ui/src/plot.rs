@@ -5,7 +5,7 @@ use chronon_run_ledger::AttemptRecord;
 use chronon_run_report::{duration, outcome};
 use maud::{Markup, html};
 
-use crate::{links::Links, pages::columns::number, source::Bins};
+use crate::{links::Links, source::Bins};
 
 const WIDTH: i64 = 640;
 const HEIGHT: i64 = 120;
@@ -135,6 +135,19 @@ pub(crate) fn bins(name: &str, found: &Bins) -> Markup {
     }
 }
 
+/// A number with about four digits.
+pub(crate) fn number(number: f64) -> String {
+    match number.abs() {
+        0.0 => "0".to_owned(),
+        0.01..1e7 => {
+            let text = format!("{number:.3}");
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            text.to_owned()
+        }
+        _ => format!("{number:.3e}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +160,12 @@ mod tests {
         let (last, _) = line(&[(0, 5.0)], 1).unwrap();
         assert_eq!(last, (3.0, 14.0));
         assert!(line(&[], 3).is_none());
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let all = [0.0, 12.0, -1.23456, 0.0001, 3.0e9, 1_234.5];
+        let all = all.map(number);
+        assert_eq!(all, ["0", "12", "-1.235", "1.000e-4", "3.000e9", "1234.5"]);
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::{
     frame::{Frame, Page, trouble},
     gantt::short,
-    plot::{bins, sparkline},
+    plot::{bins, number, sparkline},
     source::{ColumnDays, ColumnFigures, ColumnHistory, Source},
 };
 
@@ -72,30 +72,5 @@ fn row(days: &[Ds], column: &ColumnDays) -> Markup {
             td.number { (cell("Mean", &|figures| figures.mean, &number)) }
             td { @match &column.bins { Some(found) => (bins(&column.name, found)), None => "–" } }
         }
-    }
-}
-
-/// A number with about four digits.
-pub(crate) fn number(number: f64) -> String {
-    match number.abs() {
-        0.0 => "0".to_owned(),
-        0.01..1e7 => {
-            let text = format!("{number:.3}");
-            let text = text.trim_end_matches('0').trim_end_matches('.');
-            text.to_owned()
-        }
-        _ => format!("{number:.3e}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_short() {
-        let all = [0.0, 12.0, -1.23456, 0.0001, 3.0e9, 1_234.5];
-        let all = all.map(number);
-        assert_eq!(all, ["0", "12", "-1.235", "1.000e-4", "3.000e9", "1234.5"]);
     }
 }
