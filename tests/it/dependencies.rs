@@ -206,6 +206,41 @@ fn a_dependency_with_a_derived_name_and_a_partition_of_its_own_gates() {
 }
 
 #[test]
+fn dependencies_of_bootstraps_and_labels_are_read_too() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    staged.set_source("lake.ready", all_days());
+    let join = |bootstrap: &str, label: &str| {
+        let conf = json!({
+            "metaData": {"name": "team.j", "team": "team", "outputNamespace": "out"},
+            "left": {"events": {"table": "lake.a", "query": {
+                "selects": {"x": "x"}, "startPartition": FIRST, "timeColumn": "ts",
+            }}},
+            "joinParts": [], "rowIds": ["x"],
+            "bootstrapParts": [{
+                "metaData": {"name": "b", "dependencies": [bootstrap]},
+                "table": "lake.ready", "query": {"selects": {"x": "x"}},
+            }],
+            "labelPart": {"labels": [], "metaData": {"name": "l", "dependencies": [label]}},
+        });
+        let path = "production/joins/team/j";
+        staged.workspace.write(path, &conf.to_string());
+    };
+    join("ops.signals/ds={{ ds }}", "lake.a/ds={{ ds }}");
+    shows(
+        &staged.run(&["plan", "team.j"]).expect(0),
+        "waits for ops.signals (dependency) 2026-01-01..2026-01-03, which does not exist",
+    );
+    join("lake.a/ds={{ x }}", "lake.a/ds={{ y }}");
+    let checked = staged.run(&["check"]).expect(2);
+    for name in ["x", "y"] {
+        shows(
+            &checked,
+            &format!("the template `{{{{ {name} }}}}` is not known"),
+        );
+    }
+}
+
+#[test]
 fn a_template_in_another_form_than_the_partitions_stops_no_reader() {
     let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.a"])]);
     depends(&staged, &["lake.a/ds={{ ds.replace('-', '') }}"]);

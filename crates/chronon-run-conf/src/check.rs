@@ -32,6 +32,7 @@ impl ConfRepo {
         }
         for file in self.joins.values() {
             findings.extend(self.check_meta(file, &file.conf.meta_data));
+            findings.extend(check_embedded_dependencies(file));
             findings.extend(self.check_join(file));
         }
         findings.extend(self.shared_tables());
@@ -373,6 +374,23 @@ fn has_meaning(tree: &serde_json::Value, field: &str) -> bool {
         Value::Array(items) => items.iter().any(|item| has_meaning(item, field)),
         _ => false,
     }
+}
+
+/// Those of the labels, bootstraps and GroupBys of a join that are not among its own.
+fn check_embedded_dependencies(file: &ConfFile<Join>) -> Vec<Diagnostic> {
+    let join = &file.conf;
+    let mut seen: BTreeSet<&String> = join.meta_data.dependencies.iter().flatten().collect();
+    let mut findings = Vec::new();
+    for meta in join.embedded_metas() {
+        let own = meta.dependencies.iter().flatten();
+        let own: Vec<String> = own.filter(|text| seen.insert(text)).cloned().collect();
+        let meta = MetaData {
+            dependencies: Some(own),
+            ..meta.clone()
+        };
+        findings.extend(check_dependencies(file, &meta));
+    }
+    findings
 }
 
 /// Dependencies that nothing can be waited for with, and what is read into others.

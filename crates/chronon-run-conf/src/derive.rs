@@ -285,6 +285,20 @@ impl ExternalPart {
 }
 
 impl Join {
+    /// The `metaData` of the GroupBys, bootstraps and labels in the join, whose dependencies are waited for.
+    pub fn embedded_metas(&self) -> impl Iterator<Item = &MetaData> {
+        let parts = self.offline_parts().map(|part| &part.group_by.meta_data);
+        let label = self.label_part.iter();
+        let label = label.filter_map(|label| label.meta_data.as_ref());
+        parts.chain(self.bootstrap_metas()).chain(label)
+    }
+
+    /// The `metaData` of the bootstraps.
+    pub fn bootstrap_metas(&self) -> impl Iterator<Item = &MetaData> {
+        let parts = self.bootstrap_parts.iter().flatten();
+        parts.filter_map(|part| part.meta_data.as_ref())
+    }
+
     /// Whether it has model transforms, so that its backfill fills `O_pre_mt`.
     /// An empty list counts as none (engine-semantics 1).
     #[must_use]

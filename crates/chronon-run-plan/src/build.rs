@@ -691,11 +691,12 @@ fn conf_id(conf: AnyConf<'_>, meta: &MetaData) -> ConfId {
     }
 }
 
-/// The `metaData` of a join and of the GroupBys in it.
+/// The `metaData` of a join, and of the GroupBys and bootstraps in it.
 fn metas(conf: &Join) -> Vec<&MetaData> {
     let parts = conf.offline_parts();
     let parts = parts.map(|part| &part.group_by.meta_data);
-    std::iter::once(&conf.meta_data).chain(parts).collect()
+    let own = std::iter::once(&conf.meta_data);
+    own.chain(parts).chain(conf.bootstrap_metas()).collect()
 }
 
 /// The table of signal partitions of views (§3).
