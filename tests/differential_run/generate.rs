@@ -170,8 +170,9 @@ impl Maker {
             let made = match table {
                 "events" | "more" => self.events(),
                 "dim" => self.dim(),
-                "visits" => self.left(true, PARENT_FIRST),
-                _ => self.left(table == "left", LEFT_FIRST),
+                // A chained GroupBy reads them as its events.
+                "visits" => self.left(true, PARENT_FIRST, self.punctual),
+                _ => self.left(table == "left", LEFT_FIRST, false),
             };
             tables.insert(self.table(table), made);
         }
@@ -361,12 +362,13 @@ impl Maker {
         }
     }
 
-    /// Early and late rows are as far off as the left's days allow.
-    fn left(&mut self, timed: bool, first: i64) -> Table {
+    /// Early and late rows are as far off as the left's days allow; none is if they are `punctual`.
+    fn left(&mut self, timed: bool, first: i64, punctual: bool) -> Table {
         let mut rows = Vec::new();
         for at in 0..30 {
             let day = self.random.between(first, LEFT_LAST);
             let off = *self.random.of(&[0, 0, 0, 0, 0, 1, -1, -2]);
+            let off = if punctual { 0 } else { off };
             let of_time = (day + off).clamp(first - 2, LEFT_LAST);
             let mut row = Row::from([
                 ("id".to_owned(), json!(format!("r{at}"))),

@@ -27,7 +27,7 @@ pub enum OnFailure {
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
-    /// The run's id, for [`What::RunStarted`].
+    /// The run's id, for [`RunStarted`](chronon_run_core::event::What::RunStarted).
     pub run: String,
     /// Slots; at least 1.
     pub jobs: u32,

@@ -289,8 +289,12 @@ fn see(
     for (ds, now) in days {
         let before = known.get(ds);
         let differs = before.is_some_and(|before| now.differs(*before));
-        // Evidence of another kind is kept for the next comparison.
-        if before != Some(now) {
+        // Evidence of another kind is kept for the next comparison; sizes are not kept.
+        let kept = Evidence {
+            bytes: None,
+            ..*now
+        };
+        if before != Some(&kept) {
             let day = ds.epoch_days();
             insert.execute(params![id, day, now.files, now.catalog, number, differs])?;
         }

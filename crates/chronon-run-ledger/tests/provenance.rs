@@ -122,6 +122,23 @@ impl Book {
 }
 
 #[test]
+fn what_was_seen_already_is_not_written_again() {
+    let book = Book::new();
+    let mut days = evidence(range(0, 3), 1);
+    days.values_mut().for_each(|seen| seen.bytes = Some(10));
+    let seen = BTreeMap::from([(slice(0), days)]);
+    book.look(0, range(0, 3), &seen);
+    let raw = rusqlite::Connection::open(book.path().join("ledger.db")).unwrap();
+    raw.execute_batch(
+        "CREATE TRIGGER refused BEFORE UPDATE ON seen_days
+         BEGIN SELECT RAISE(ABORT, 'written again'); END",
+    )
+    .unwrap();
+    book.look(0, range(0, 3), &seen);
+    assert_eq!(book.provenance.take_notices(), Vec::<String>::new());
+}
+
+#[test]
 fn a_day_is_filled_by_the_last_attempt_that_was_about_it() {
     let mut book = Book::new();
     let seen = |stamp| BTreeMap::from([(slice(0), evidence(range(0, 3), stamp))]);

@@ -2,7 +2,7 @@
 //! maps, which takes a bare SQL session from about 7 s to 2.5 s on two cores.
 //!
 //! An archive is written by a *recording*: a short SQL job on a throw-away catalog, run once with
-//! `-XX:ArchiveClassesAtExit`. It counts only once [`Recording::publish`] has noted its size and
+//! `-XX:ArchiveClassesAtExit`. It counts only once [`Recording::publish`](crate::recording::Recording::publish) has noted its size and
 //! time beside it, because a JVM that maps a truncated archive dies. A missing archive, one of
 //! another Java or Spark (another name), or one that changed since (another size or time) is not
 //! used; the JVM itself falls back silently if it still does not fit, e.g. because Spark has a
