@@ -2,6 +2,7 @@
 
 pub mod archives;
 pub mod control;
+pub mod frontfill;
 mod gauges;
 pub mod hooks;
 pub mod metrics;

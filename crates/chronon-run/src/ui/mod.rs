@@ -26,6 +26,7 @@ use chronon_run_project::{
         prepared::{Planned, Wanted},
     },
     program::now_millis,
+    status::{facts, streams},
 };
 use chronon_run_ui::{
     Action, ColumnHistory, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source,
@@ -37,7 +38,6 @@ use crate::{
     commands::{
         diff::{self, consequence},
         sql,
-        status::{facts, streams},
     },
 };
 
