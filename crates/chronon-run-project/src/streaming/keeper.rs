@@ -345,7 +345,7 @@ impl Streams<'_> {
 }
 
 /// Since when an app is stalled, in words.
-pub fn stalled(status: &AppStatus) -> String {
+pub(super) fn stalled(status: &AppStatus) -> String {
     let since = status.stalled_since.unwrap_or_default();
     let ago = duration(u64::try_from(now_millis() - since).unwrap_or_default());
     match status.progress.is_some() {

@@ -12,6 +12,7 @@ mod keeper;
 mod launch;
 mod outdated;
 mod record;
+mod shown;
 mod state;
 mod told;
 mod watched;
@@ -34,7 +35,7 @@ use crate::{
 
 use self::{apps::Lister, record::Record, told::Told};
 pub use app::{App, AppStatus, Health};
-pub use keeper::stalled;
+pub use shown::{outcome, tell, text};
 
 /// The apps of `selected`.
 pub fn apps_of(context: &Project, selected: impl IntoIterator<Item = AssetIndex>) -> Vec<App> {
