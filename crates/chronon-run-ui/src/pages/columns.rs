@@ -66,7 +66,7 @@ fn row(days: &[Ds], column: &ColumnDays) -> Markup {
     let distinct = |figures: &ColumnFigures| figures.distinct.map(|distinct| distinct as f64);
     html! {
         tr {
-            td { (column.name) div.muted.small { (column.kind) } }
+            td.column { (column.name) div.muted.small { (column.kind) } }
             td.number { (cell("Null share", &|figures| figures.null_share, &percent)) }
             td.number { (cell("Distinct values", &distinct, &|number| format!("{number}"))) }
             td.number { (cell("Mean", &|figures| figures.mean, &number)) }
