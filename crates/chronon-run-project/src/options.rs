@@ -114,8 +114,9 @@ pub struct SampleArgs {
     )]
     pub keys: Option<PathBuf>,
 
-    /// Compute at most this many left rows of each day of a join: the first ones in the order of the hash
-    /// of their keys, the same in every run. GroupBys and staging queries are computed in full.
+    /// Compute the first N left rows of each day of a join in the order of the hash of their keys, the same in
+    /// every run; rows with equal keys and times stay together. GroupBys and staging queries are computed in
+    /// full.
     #[arg(
         long,
         value_name = "N",

@@ -16,7 +16,7 @@ pub enum Sample {
     Share(Share),
     /// These keys.
     Keys(KeyRows),
-    /// At most so many left rows of a day; GroupBys are computed for all keys.
+    /// The first so many left rows of a day; GroupBys are computed for all keys.
     LeftRows(u32),
 }
 
