@@ -8,7 +8,6 @@ mod check;
 mod dependency;
 mod derive;
 pub mod edits;
-mod encoding;
 mod hazards;
 mod iso_macros;
 mod json;
@@ -23,7 +22,6 @@ mod view;
 
 pub use dependency::{DayPartition, Dependency, DependencyError};
 pub use derive::{OfflinePart, left_column};
-pub use encoding::BYTE_ORDER_MARK;
 pub use iso_macros::unconverted_macro;
 pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,

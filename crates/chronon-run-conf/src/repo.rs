@@ -6,12 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_core::{ConfType, Diagnostic, Location};
+use chronon_run_core::{BYTE_ORDER_MARK, ConfType, Diagnostic, Location};
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    encoding::BYTE_ORDER_MARK,
     json::parse,
     model::{GroupBy, Join, MetaData, StagingQuery},
     teams::Teams,

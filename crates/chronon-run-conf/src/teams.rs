@@ -7,11 +7,9 @@ use std::{
     path::Path,
 };
 
-use chronon_run_core::{Diagnostic, Location};
+use chronon_run_core::{BYTE_ORDER_MARK, Diagnostic, Location};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use crate::encoding::BYTE_ORDER_MARK;
 
 /// Variables to set.
 pub type Env = BTreeMap<String, String>;

@@ -4,6 +4,9 @@ use std::{ops::Range, path::PathBuf};
 
 use serde::Serialize;
 
+/// What some editors put before UTF-8 text. Places in a file do not count it.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]

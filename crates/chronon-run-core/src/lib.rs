@@ -22,7 +22,7 @@ pub mod table;
 pub use asset::{AssetId, AssetIdError, AssetKind, ConfId, ConfType};
 pub use columns::{BEFORE, ColumnChanges, Retyped, TableChanges};
 pub use command::CommandLine;
-pub use diagnostic::{Diagnostic, Location, Severity};
+pub use diagnostic::{BYTE_ORDER_MARK, Diagnostic, Location, Severity};
 pub use ds::{Ds, DsError, epoch_millis};
 pub use evidence::{DayEvidence, Digest, Evidence, MadeDay, Memory, SeenDay, Slice};
 pub use name::{TableName, TableNameError, TableSpec, clean};

@@ -183,6 +183,14 @@ fn headed(heading: &str, lines: &str) -> String {
     }
 }
 
+/// The planned assets that have days out of date.
+pub fn stale(planned: &Planned<'_>, ledger: Option<&mut Ledger>) -> Vec<AssetStatus> {
+    let facts = ledger.map(facts).unwrap_or_default();
+    let mut assets = status(&planned.plan, &facts);
+    assets.retain(|asset| !asset.stale.is_empty());
+    assets
+}
+
 /// The assets that have days out of date, for people: how many days, the oldest, and why.
 #[must_use]
 pub fn stale_text(assets: &[AssetStatus]) -> String {

@@ -5,7 +5,9 @@ use std::{fs, ops::Range, path::Path};
 use annotate_snippets::{
     AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
-use chronon_run_core::{Diagnostic, Location, Severity, secret::mask_text, shown::shown};
+use chronon_run_core::{
+    BYTE_ORDER_MARK, Diagnostic, Location, Severity, secret::mask_text, shown::shown,
+};
 use serde_json::{Map, Value, json};
 
 use crate::wrapping::broken;
@@ -28,7 +30,7 @@ pub type ReadSource<'a> = dyn Fn(&Path) -> Option<String> + 'a;
 pub fn from_disk(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     // Places in a file do not count its byte order mark.
-    Some(text.trim_start_matches('\u{feff}').to_owned())
+    Some(text.trim_start_matches(BYTE_ORDER_MARK).to_owned())
 }
 
 /// Every finding as text, most with `path:line:column`, the line, a caret and a hint, and a

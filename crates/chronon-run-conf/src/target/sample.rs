@@ -196,7 +196,9 @@ impl KeyRows {
     /// # Errors
     /// [`KeysError`] with the line that is wrong.
     pub fn parse(text: &str) -> Result<Self, KeysError> {
-        let lines = text.trim_start_matches(crate::BYTE_ORDER_MARK).lines();
+        let lines = text
+            .trim_start_matches(chronon_run_core::BYTE_ORDER_MARK)
+            .lines();
         let cells = |line: &str| -> Vec<String> {
             line.split(',')
                 .map(|cell| cell.trim().trim_matches('"').to_owned())

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use chronon_run_core::BYTE_ORDER_MARK;
 use flate2::read::MultiGzDecoder;
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -83,7 +84,9 @@ fn open(path: &Path) -> io::Result<Box<dyn Read>> {
 /// Names as the metastore keeps them.
 fn plain_name(name: &str) -> String {
     // A file from elsewhere may start with a byte order mark.
-    name.trim_start_matches('\u{feff}').trim().to_lowercase()
+    name.trim_start_matches(BYTE_ORDER_MARK)
+        .trim()
+        .to_lowercase()
 }
 
 /// Reads CSV files with header lines.
@@ -188,7 +191,7 @@ pub(super) fn json(seed: &Seed) -> Result<Rows, SeedError> {
         let file = open(&path).map_err(failed)?;
         for (line, number) in BufReader::new(file).lines().zip(1_u64..) {
             let line = line.map_err(failed)?;
-            let line = line.trim_start_matches('\u{feff}');
+            let line = line.trim_start_matches(BYTE_ORDER_MARK);
             if line.trim().is_empty() {
                 continue;
             }

@@ -30,7 +30,7 @@ use crate::{
         spark_sql::SparkSql,
         sql_work::{job_length, look, step_folder, uploaded},
     },
-    listing::{applications::Applications, session::CatalogSession},
+    listing::{applications::Applications, session::CatalogSession, snapshot::resolved},
     loading::{project::Project, targets},
     planning::{filled::Records, freshness::Recording},
 };
@@ -78,7 +78,8 @@ impl Work for DriverWork<'_> {
             self.drop_caches(job, asset)?;
         }
         let snapshot = self.tables_of(index)?;
-        self.recording.look(job, attempt, asset, &snapshot);
+        let (seen, listed) = resolved(self.context, self.warehouse, asset, &snapshot);
+        self.recording.look(job, attempt, &seen, &listed);
         let column = asset.day_column.as_deref().unwrap_or_default();
         let days_of = |table: &TableName| snapshot.days(table, column, &[]);
         self.drop_premature(job, asset, &days_of)?;

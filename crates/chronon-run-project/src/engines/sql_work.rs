@@ -33,9 +33,7 @@ use crate::{
         other_form, retrying,
         spark_sql::{SparkSql, common_conf},
     },
-    listing::{
-        applications::Applications, leftovers, session::CatalogSession, snapshot as looking,
-    },
+    listing::{applications::Applications, leftovers, session::CatalogSession, snapshot::resolved},
     loading::{project::Project, targets},
     planning::{filled::Records, freshness::Recording},
 };
@@ -132,9 +130,9 @@ impl SqlWork<'_> {
             .collect();
         let snapshot = self.observe(&requests)?;
         let asset = self.asset(job)?;
-        self.recording.look(job, attempt, asset, &snapshot);
         // What is behind views tells how they write days.
-        let (_, snapshot) = looking::resolved(self.context, self.warehouse, asset, &snapshot);
+        let (asset, snapshot) = resolved(self.context, self.warehouse, asset, &snapshot);
+        self.recording.look(job, attempt, &asset, &snapshot);
         let part = Step {
             range: job.range,
             ..step.clone()
@@ -236,7 +234,8 @@ fn catalog_of(warehouse: &CatalogSession) -> Result<&Catalog, WorkError> {
     catalog.ok_or_else(|| WorkError::Failed("there is no catalog".to_owned()))
 }
 
-/// The script of a step, without the statement that reports its end.
+/// The script of a step, without the statement that reports its end. `snapshot` is one that is
+/// [`resolved`]: days of sources in other formats are read.
 pub fn compile(
     context: &Project,
     step: &Step,
@@ -245,14 +244,13 @@ pub fn compile(
     let conf = context
         .conf(&step.asset)
         .ok_or_else(|| WorkError::Failed(format!("there is no conf for {}", step.asset)))?;
-    let tables = looking::read(context, snapshot);
     let request = sql::Request {
         conf,
         step: &step.asset.step,
         range: step.range,
         latest_date: step.latest_date,
         partition_column: &context.workspace.partition_column,
-        tables: &tables,
+        tables: snapshot,
     };
     sql::compile(&request).map_err(|refusals| {
         let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();

@@ -147,7 +147,7 @@ pub fn resolved(
 }
 
 /// The same snapshot, for a step's script: days of sources in other formats are read.
-pub fn read(context: &Project, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
+fn read(context: &Project, snapshot: &CatalogSnapshot) -> CatalogSnapshot {
     let formats = formats_of(context, snapshot);
     let mut snapshot = snapshot.clone();
     snapshot.read_with(&formats);

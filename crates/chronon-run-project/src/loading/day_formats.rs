@@ -23,6 +23,9 @@ pub fn formats_of(context: &Project, snapshot: &CatalogSnapshot) -> Formats {
         let state = snapshot.table(table);
         declared(table) || !state.is_some_and(|state| state.contradicts(format))
     });
+    if formats.is_empty() {
+        return formats;
+    }
     let bases = bases(snapshot, &context.days_from());
     let read = context.graph.sources();
     let column = &context.workspace.partition_column;

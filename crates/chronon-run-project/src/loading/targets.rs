@@ -80,7 +80,7 @@ impl Entering<'_> {
     fn context(self, select: &SelectArgs, unselected: Unselected) -> Result<Project, Failure> {
         let existing = self.existing()?;
         let selected = self.selected(select, unselected, &existing)?;
-        self.check_sample(&selected)?;
+        self.check_limit(&selected)?;
         let retarget = self.retarget(&selected, &existing)?;
         let derived = retarget.apply(&self.context.repo);
         let mut workspace = self.context.workspace.clone();
@@ -141,7 +141,7 @@ impl Entering<'_> {
     }
 
     /// Refuses a limit of left rows where no left rows are computed.
-    fn check_sample(&self, selected: &BTreeSet<AssetId>) -> Result<(), Failure> {
+    fn check_limit(&self, selected: &BTreeSet<AssetId>) -> Result<(), Failure> {
         let of_joins = self.sample.as_ref().is_some_and(Sample::is_of_joins);
         let is_join = |asset: &AssetId| asset.conf.conf_type == ConfType::Join;
         match of_joins && !selected.iter().any(is_join) {

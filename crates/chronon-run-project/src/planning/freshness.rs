@@ -14,7 +14,7 @@ use chronon_run_plan::{
 use serde_json::Value;
 
 use crate::{
-    listing::{left_times, session::CatalogSession, snapshot::resolved},
+    listing::{left_times, session::CatalogSession},
     loading::{day_formats::formats_of, project::Project},
     planning::filled::conf_of,
 };
@@ -100,7 +100,8 @@ pub struct Recording<'a> {
 
 impl Recording<'_> {
     /// Looks at the inputs of an attempt that is about to start. What changes from now on is seen as
-    /// changed, even if the attempt still reads it.
+    /// changed, even if the attempt still reads it. The asset and the snapshot are those of
+    /// [`resolved`](crate::listing::snapshot::resolved).
     pub fn look(&self, job: &Job, attempt: u32, asset: &Asset, snapshot: &CatalogSnapshot) {
         let Some(column) = &asset.day_column else {
             return;
@@ -108,7 +109,6 @@ impl Recording<'_> {
         let Some(conf) = conf_of(self.context, &asset.id) else {
             return;
         };
-        let (asset, snapshot) = &resolved(self.context, self.warehouse, asset, snapshot);
         let wanted = inputs_seen(asset, &RangeSet::from(job.range), snapshot);
         let workspace = &self.context.workspace;
         let formats = formats_of(self.context, snapshot);

@@ -208,7 +208,7 @@ fn read_plan(path: &Path) -> Result<Plan, Failure> {
         )
     };
     let text = fs::read_to_string(path).map_err(|error| failed(&error))?;
-    let text = text.trim_start_matches(chronon_run_conf::BYTE_ORDER_MARK);
+    let text = text.trim_start_matches(chronon_run_core::BYTE_ORDER_MARK);
     // The version first: a plan of another version may have another shape.
     let version = serde_json::from_str::<serde_json::Value>(text)
         .ok()

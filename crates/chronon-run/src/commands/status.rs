@@ -11,7 +11,7 @@ use chronon_run_project::{
         due::Now,
         prepared::{Planned, Wanted},
     },
-    status::{Status, stale_text},
+    status::{Status, stale, stale_text},
 };
 
 use crate::cli::{DayArgs, Output, StatusArgs};
@@ -31,6 +31,9 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let planned = Planned::make(&context, &wanted, &warehouse, ledger.as_mut())?;
+    if args.stale {
+        return show_stale(&stale(&planned, ledger.as_mut()), args.output);
+    }
     let now = match args.as_of.or(context.workspace.as_of) {
         Some(as_of) => Now::After(as_of),
         None => Now::Clock,
@@ -42,21 +45,16 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
         note(&notice);
     }
-    if args.stale {
-        return show_stale(shown.assets, args.output);
-    }
     match args.output {
         Output::Json => print(&json(&shown)?),
         Output::Text => say(&addressed(&shown.text())),
     }
 }
 
-/// Only the assets that have days out of date.
-fn show_stale(mut assets: Vec<AssetStatus>, output: Output) -> Result<(), Failure> {
-    assets.retain(|asset| !asset.stale.is_empty());
+fn show_stale(assets: &[AssetStatus], output: Output) -> Result<(), Failure> {
     match output {
         Output::Json => print(&json(&assets)?),
         Output::Text if assets.is_empty() => print("no filled day is known to be out of date\n"),
-        Output::Text => say(&stale_text(&assets)),
+        Output::Text => say(&stale_text(assets)),
     }
 }

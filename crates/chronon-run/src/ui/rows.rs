@@ -21,45 +21,57 @@ const BYTES: u64 = 64 << 20;
 
 /// The first rows of a day of an asset, or of the newest day, if they can be read without Spark.
 pub(super) fn first(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Failure> {
-    let name = asset.to_string();
-    let target = Target::of(context, &name)?;
-    let warehouse = CatalogSession::look(&context.workspace)?;
-    warehouse.check_rows(&context.workspace)?;
-    let Some(catalog) = warehouse.catalog() else {
-        return Err(target.missing(context, &name));
-    };
-    let place = Place::of(context, &warehouse, &target, &name, ds)?;
-    match rows::find(catalog, &place)? {
-        Found::Rows(scan) => read(&scan, place.day),
-        Found::NeedsSpark(why) => Err(needs_spark(&why, &name)),
-    }
+    let table = Table::of(context, asset)?;
+    let (warehouse, target) = (&table.warehouse, &table.target);
+    let place = Place::of(context, warehouse, target, &table.name, ds)?;
+    read(&table.scan(context, &place)?, place.day)
 }
 
-fn needs_spark(why: &str, name: &str) -> Failure {
-    Failure::hinted(
-        format!("only Spark can read these rows: {why}"),
-        format!("`chronon-run show {name}` starts it"),
-    )
+/// The table of an asset, whose rows may be read.
+struct Table {
+    name: String,
+    target: Target,
+    warehouse: CatalogSession,
+}
+
+impl Table {
+    fn of(context: &Project, asset: &AssetId) -> Result<Self, Failure> {
+        let name = asset.to_string();
+        let target = Target::of(context, &name)?;
+        let warehouse = CatalogSession::look(&context.workspace)?;
+        warehouse.check_rows(&context.workspace)?;
+        Ok(Self {
+            name,
+            target,
+            warehouse,
+        })
+    }
+
+    /// The rows at one place, if they can be read without Spark.
+    fn scan(&self, context: &Project, place: &Place) -> Result<Scan, Failure> {
+        let Some(catalog) = self.warehouse.catalog() else {
+            return Err(self.target.missing(context, &self.name));
+        };
+        match rows::find(catalog, place)? {
+            Found::Rows(scan) => Ok(scan),
+            Found::NeedsSpark(why) => Err(Failure::hinted(
+                format!("only Spark can read these rows: {why}"),
+                format!("`chronon-run show {}` starts it", self.name),
+            )),
+        }
+    }
 }
 
 /// What the columns of the newest days of an asset look like, if they can be read without Spark.
 pub(super) fn columns(context: &Project, asset: &AssetId) -> Result<ColumnHistory, Failure> {
-    let name = asset.to_string();
-    let target = Target::of(context, &name)?;
-    let warehouse = CatalogSession::look(&context.workspace)?;
-    warehouse.check_rows(&context.workspace)?;
-    let Some(catalog) = warehouse.catalog() else {
-        return Err(target.missing(context, &name));
-    };
-    let storage = rows::storage(context, &warehouse, &target, &name)?;
-    let places = Place::newest(context, &target, storage, DAYS);
+    let table = Table::of(context, asset)?;
+    let (warehouse, target, name) = (&table.warehouse, &table.target, &table.name);
+    let storage = rows::storage(context, warehouse, target, name)?;
+    let places = Place::newest(context, target, storage, DAYS);
     let mut history = ColumnHistory::default();
     let (mut values, mut bytes) = (0, 0);
     for place in &places {
-        let scan = match rows::find(catalog, place)? {
-            Found::Rows(scan) => scan,
-            Found::NeedsSpark(why) => return Err(needs_spark(&why, &name)),
-        };
+        let scan = table.scan(context, place)?;
         values += scan.row_count().saturating_mul(scan.columns().len() as u64);
         bytes += scan.byte_count();
         if scan.row_count() > PROFILED || values > VALUES || bytes > BYTES {
