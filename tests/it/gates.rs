@@ -1,11 +1,14 @@
 //! Which days a table can have: formats of partitions, views, days that will never be, and those before the
 //! first one.
 
+use std::fs;
+
 use chronon_run_core::{CatalogSnapshot, Partitions, TableState};
 use serde_json::json;
 
 use crate::{
     dependencies::{ONE, depends, queries, set, set_rows, set_values},
+    jars,
     staged::{FIRST, LAST, Staged, all_days, days},
     support::{Screen, Workspace, shows},
 };
@@ -224,6 +227,13 @@ fn a_view_that_hands_on_days_in_another_form_is_read_in_that_form() {
     let script = workspace.run(&script).expect(0);
     shows(&script, "ds >= '20260101'\n");
     shows(&script, "CONCAT(SUBSTR(ds, 1, 4), '-'");
+    // The Driver has one format for all tables.
+    let engine = "\n[engine]\nkind = \"chronon\"\nchronon_jar = \"chronon.jar\"\n";
+    fs::write(workspace.path("chronon.jar"), jars::jar(&[jars::DRIVER])).unwrap();
+    workspace.write("workspace.toml", &(toml + engine));
+    let text = "it reads src.events, whose partitions are days of the form yyyyMMdd";
+    shows(&workspace.run(&["check"]).expect(0), text);
+    shows(&workspace.run(&["plan", "team.spend.v1"]).expect(0), text);
 }
 
 /// Its days run and have no rows, for good: `plan` says so too.

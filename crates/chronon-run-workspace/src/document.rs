@@ -88,6 +88,7 @@ pub(crate) struct Section<'a> {
     shown: String,
     table: Option<&'a DeTable<'a>>,
     report: &'a Report,
+    /// Once each, first to last.
     asked: RefCell<Vec<&'static str>>,
 }
 
@@ -122,7 +123,10 @@ impl<'a> Section<'a> {
 
     /// The value of `key`, if it is there.
     pub(crate) fn get(&self, key: &'static str) -> Option<Value<'a>> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         self.report.asked.borrow_mut().insert((self.name, key));
         let item = self.table?.get(key)?;
         Some(Value {

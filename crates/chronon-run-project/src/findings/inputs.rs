@@ -10,6 +10,7 @@ use chronon_run_plan::{
     Dayless, Graph, Need, Role, Tables, Unmet, dayless, undated_view_text, undated_views, unmet,
 };
 
+use super::refused::misread;
 use crate::{
     failure::Failure,
     listing::{session::CatalogSession, snapshot::list},
@@ -59,6 +60,7 @@ pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diag
         .chain(in_vain)
         .chain(undated_view_findings(&graph, &readers))
         .chain(only_existence(context, &graph, &snapshot))
+        .chain(misread(context, &snapshot))
         .chain(iso_macros::findings(
             context,
             &formats_of(context, &snapshot),

@@ -1,9 +1,10 @@
 //! Everything that `check` finds wrong with a workspace and its confs.
 
 mod inputs;
+mod refused;
 mod tables;
 
-use chronon_run_core::{AssetId, Diagnostic, Location, Schedule};
+use chronon_run_core::{Diagnostic, Location, Schedule};
 use chronon_run_plan::Asset;
 use chronon_run_spark::{self as spark, Spark};
 use chronon_run_workspace::Catalog;
@@ -54,7 +55,7 @@ pub fn all(
     }
     findings.extend(compiling::stale(&context.workspace));
     findings.extend(seed_days::findings(context));
-    findings.extend(engine_cannot(context));
+    findings.extend(refused::engine_cannot(context));
     findings.extend(local_locks(context));
     findings.extend(days::finding(context));
     findings.extend(checking::findings(context));
@@ -121,25 +122,4 @@ fn bad_schedule(asset: &Asset) -> Option<Diagnostic> {
     let message = format!("{}: {}", asset.id, parsed.err()?);
     let finding = Diagnostic::warning("bad-schedule", message);
     Some(finding.hint("`frontfill` leaves it out; `materialize` does not need a schedule"))
-}
-
-/// Offline tables of sound confs that the workspace's engine cannot fill.
-fn engine_cannot(context: &Project) -> Vec<Diagnostic> {
-    let offline = (0..context.graph.assets.len())
-        .filter(|&index| context.graph.assets[index].id.step.is_offline_table())
-        .filter(|&index| !context.has_errors(index));
-    let refused = context.refused(&offline.collect());
-    let finding = |(asset, why): (&AssetId, &String)| {
-        let finding = Diagnostic::warning("engine-cannot", format!("{asset}: {why}"));
-        match context.graph.find(asset) {
-            Some(index) => finding.at(Location::file(
-                context
-                    .workspace
-                    .repo
-                    .join(&context.graph.assets[index].path),
-            )),
-            None => finding,
-        }
-    };
-    refused.iter().map(finding).collect()
 }

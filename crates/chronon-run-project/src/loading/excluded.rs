@@ -9,7 +9,8 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, AssetKind, ConfId, ConfType, Diagnostic, Location, TableName, clean,
+    AssetId, AssetKind, CatalogSnapshot, ConfId, ConfType, Diagnostic, Location, PartitionFormat,
+    TableName, clean,
 };
 use chronon_run_plan::{Asset, AssetIndex, Role, Selection};
 use chronon_run_report::count;
@@ -19,6 +20,7 @@ use crate::{
     engines::{driver::Driver, kv},
     failure::Failure,
     loading::{
+        day_formats::formats_of,
         located::relative_to,
         project::{LeftOut, Project},
         seed_days,
@@ -215,14 +217,17 @@ impl Project {
 
     /// Why the Driver cannot read a source of an asset: it has one format for all tables, which is that of
     /// its outputs, too. The SQL of staging queries is the author's own.
-    fn other_format(&self, asset: &Asset) -> Option<String> {
+    fn other_format<'a>(
+        &self,
+        asset: &Asset,
+        format_of: impl Fn(&TableName) -> Option<&'a PartitionFormat>,
+    ) -> Option<String> {
         if asset.id.conf.conf_type == ConfType::StagingQuery || !self.uses_driver() {
             return None;
         }
         asset.inputs.iter().find_map(|input| {
             let read = !matches!(input.role, Role::Dependency | Role::OwnStep);
-            let settings = self.workspace.sources.get(&input.spec.table)?;
-            let format = settings.partition_format.as_ref().filter(|format| !format.is_iso())?;
+            let format = format_of(&input.spec.table).filter(|format| !format.is_iso())?;
             read.then(|| {
                 format!(
                     "it reads {}, whose partitions are days of the form {format}; the Driver reads and writes every table in one format, here yyyy-MM-dd: write such a table with a staging query, and read that, or use `kind = \"sql\"`",
@@ -237,6 +242,24 @@ impl Project {
         let assets = selected.iter().map(|&index| &self.graph.assets[index].id);
         assets
             .filter_map(|asset| Some((asset.clone(), self.refusal(asset)?)))
+            .collect()
+    }
+
+    /// What [`Project::refused`] cannot know without the catalog: sources whose days the Driver would not
+    /// find, because a view hands them on as its table has them.
+    pub fn misread(
+        &self,
+        selected: &BTreeSet<AssetIndex>,
+        snapshot: &CatalogSnapshot,
+    ) -> BTreeMap<AssetId, String> {
+        if !self.uses_driver() {
+            return BTreeMap::new();
+        }
+        let formats = formats_of(self, snapshot);
+        let format_of = |table: &TableName| formats.get(table).map(|(format, _)| format);
+        let assets = selected.iter().map(|&index| &self.graph.assets[index]);
+        assets
+            .filter_map(|asset| Some((asset.id.clone(), self.other_format(asset, format_of)?)))
             .collect()
     }
 
@@ -291,7 +314,9 @@ impl Project {
         if let Some(why) = self.needs_left_out(found) {
             return Some(why);
         }
-        if let Some(why) = self.other_format(found) {
+        let declared =
+            |table: &TableName| self.workspace.sources.get(table)?.partition_format.as_ref();
+        if let Some(why) = self.other_format(found, declared) {
             return Some(why);
         }
         if asset.step == AssetKind::Kv {

@@ -119,6 +119,8 @@ impl<'a> Planned<'a> {
         let as_of = context.as_of(wanted.days.as_of)?;
         let selected = context.select(&wanted.select, wanted.every_mode)?;
         let looked = Looked::at(context, warehouse, &selected)?;
+        let mut refused = context.misread(&selected, &looked.snapshot);
+        refused.extend(context.refused(&selected));
         let mut planned = Self {
             context,
             graph: looked.graph,
@@ -127,7 +129,7 @@ impl<'a> Planned<'a> {
             history: History::default(),
             never: context.never(),
             first_ds: context.first_days(),
-            refused: context.refused(&selected),
+            refused,
             driver: driver_world(context)?,
             accept_archive: wanted.accept_archive,
             unattended: wanted.every_mode,

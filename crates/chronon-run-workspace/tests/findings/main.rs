@@ -502,6 +502,9 @@ fn unknown_keys_are_warned_about_at_the_key() {
         "colour",
         "known here: `kind`",
     );
+    // Keys that several readers ask for are listed once.
+    let hint = lines("[engine]\ncolour = \"red\"\n").remove(0);
+    assert_eq!(hint.matches("`deploy_mode`").count(), 1, "{hint}");
     one(
         "[[override]]\nselect = \"x\"\nstep_day = 3\n",
         "(warning) unknown-key",
