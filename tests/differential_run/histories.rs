@@ -15,39 +15,50 @@ use crate::{
 #[test]
 fn random_histories_end_as_one_backfill() {
     let first = number("CHRONON_RUN_SEED", crate::FIXED_SEED);
+    let last = first + number("CHRONON_RUN_HISTORIES", 1);
+    let cases = (first..last).map(|seed| case(&format!("h{seed}"), seed));
+    let mut history = History::new(cases.collect(), first);
+    history.live();
     let mut wrong = Vec::new();
-    let (mut runs, mut rows, mut tables) = (0, 0, 0);
-    for seed in first..first + number("CHRONON_RUN_HISTORIES", 1) {
-        let mut case = punctual(&format!("h{seed}"), seed);
-        for conf in &mut case.joins {
-            // What a bootstrap covers depends on the rows of the step; labels are of their own days.
-            let conf = conf.as_object_mut().unwrap();
-            conf.remove("bootstrapParts");
-            conf.remove("labelPart");
+    let (mut rows, mut tables) = (0, 0);
+    for outcome in history.outcomes() {
+        tables += 1;
+        rows += outcome.rows;
+        for line in outcome.comparison.wrong.iter().take(3) {
+            println!("{}: {line}", outcome.name);
         }
-        let mut history = History::new(case, seed);
-        history.live();
-        runs += history.runs.len();
-        let outcomes = history.outcomes();
-        tables += outcomes.len();
-        for outcome in &outcomes {
-            rows += outcome.rows;
-            for line in outcome.comparison.wrong.iter().take(3) {
-                println!("{seed} {}: {line}", outcome.name);
-            }
-        }
-        if outcomes.iter().any(Outcome::is_wrong) {
-            println!("{seed}: {}", history.runs.join("\n  "));
-            wrong.push(seed);
+        if outcome.is_wrong() {
+            wrong.push(outcome.name);
         }
     }
-    println!("{runs} runs, {tables} tables, {rows} rows; these differ: {wrong:?}");
+    println!("{}", history.runs.join("\n"));
+    println!(
+        "{} confs, {} runs, {tables} tables, {rows} rows; these differ: {wrong:?}",
+        history.cases.iter().map(conf_count).sum::<usize>(),
+        history.runs.len()
+    );
     assert!(wrong.is_empty() && rows > 0, "{wrong:?}");
 }
 
-/// A workspace, and what was done to it.
+/// A random case whose rows are in the partitions of their days, without what depends on the rows of a
+/// step: what a bootstrap covers. Labels are of their own days.
+fn case(name: &str, seed: u64) -> Case {
+    let mut case = punctual(name, seed);
+    for conf in &mut case.joins {
+        let conf = conf.as_object_mut().unwrap();
+        conf.remove("bootstrapParts");
+        conf.remove("labelPart");
+    }
+    case
+}
+
+fn conf_count(case: &Case) -> usize {
+    case.group_bys.len() + case.joins.len()
+}
+
+/// A workspace of several cases, and what was done to it.
 struct History {
-    case: Case,
+    cases: Vec<Case>,
     random: Random,
     workspace: Workspace,
     /// Settings of this history.
@@ -58,11 +69,11 @@ struct History {
 }
 
 impl History {
-    fn new(case: Case, seed: u64) -> Self {
+    fn new(cases: Vec<Case>, seed: u64) -> Self {
         let mut random = Random(!seed);
         random.next();
         let mut late: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (name, table) in &case.tables {
+        for (name, table) in cases.iter().flat_map(|case| &case.tables) {
             let last = name.rsplit('_').next();
             if !matches!(last, Some("events" | "more" | "left")) {
                 continue;
@@ -74,7 +85,7 @@ impl History {
             late.insert(name.clone(), rows);
         }
         let mut settings = format!("step_days = {}\n", 1 + random.below(4));
-        for conf in &case.joins {
+        for conf in cases.iter().flat_map(|case| &case.joins) {
             if random.once_in(2) {
                 let name = conf["metaData"]["name"].as_str().unwrap();
                 settings +=
@@ -82,7 +93,7 @@ impl History {
             }
         }
         Self {
-            case,
+            cases,
             random,
             workspace: Workspace::empty(),
             settings,
@@ -118,13 +129,18 @@ impl History {
 
     /// The workspace with the rows that have arrived.
     fn write(&self) {
-        let mut case = self.case.clone();
+        let mut cases = self.cases.clone();
+        let mut tables = BTreeMap::new();
+        for case in &mut cases {
+            tables.extend(&mut case.tables);
+        }
         for (name, late) in &self.late {
-            let rows = &mut case.tables.get_mut(name).unwrap().rows;
+            let rows = &mut tables.get_mut(name).unwrap().rows;
             let mut index = 0..;
             rows.retain(|_| !late.contains(&index.next().unwrap()));
         }
-        write(&[&case], &self.settings, &|path, text| {
+        let cases: Vec<&Case> = cases.iter().collect();
+        write(&cases, &self.settings, &|path, text| {
             self.workspace.write(path, text);
         });
     }
@@ -143,8 +159,14 @@ impl History {
     /// The outputs; the keys in tables of parts are those of the steps.
     fn outcomes(&self) -> Vec<Outcome> {
         let is_output = |name: &str| name.matches("_v1").count() == 1 && name.ends_with("_v1");
-        let mut tables = expected(&self.case).unwrap();
-        tables.retain(|(name, _)| is_output(name));
-        compared(&self.workspace, vec![tables]).remove(0)
+        let tables = self.cases.iter().map(|case| {
+            let mut tables = expected(case).unwrap();
+            tables.retain(|(name, _)| is_output(name));
+            tables
+        });
+        compared(&self.workspace, tables.collect())
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
