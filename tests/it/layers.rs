@@ -28,7 +28,11 @@ const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
     ("export", &["core", "conf", "plan", "workspace"], &[]),
     ("report", &["core", "ledger"], &[]),
     ("rows", &[], &[]),
-    ("ui", &["core", "export", "ledger", "plan", "report"], &[]),
+    (
+        "ui",
+        &["core", "export", "ledger", "plan", "report", "rows"],
+        &[],
+    ),
     (
         "project",
         &[

@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+pub mod changes;
 pub mod comparing;
 pub mod doctor;
 pub mod engines;

@@ -4,7 +4,7 @@
 //!   that Spark keeps beside them;
 //! - [`Scan`] reads the files of some partitions as [`Value`]s, with projection and limit;
 //! - [`Writer`] writes rows as a table for the width of the screen, as JSON, CSV or Parquet;
-//! - [`Profile`] summarises every column in one pass.
+//! - [`Profile`] summarises every column in one pass; [`ColumnDays`] compares those of several days.
 //!
 //! Invariant: a value is shown as Spark shows it, or not at all: a file whose types Spark could not
 //! read as the table's is an error, never a guess. Nothing here knows where tables come from, asks a
@@ -17,6 +17,7 @@ mod calendar;
 mod checks;
 mod convert;
 mod error;
+mod figures;
 mod files;
 mod guarded;
 mod number;
@@ -32,6 +33,7 @@ mod write;
 
 pub use checks::{ChecksError, Rules, Violation};
 pub use error::RowsError;
+pub use figures::{ColumnDays, ColumnFigures, FirstRows};
 pub use files::{Listing, list_files};
 pub use profile::{ColumnProfile, Histogram, MOST_DISTINCT, Profile};
 pub use scan::{Part, Scan};

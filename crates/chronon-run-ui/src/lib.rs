@@ -26,6 +26,6 @@ pub use guard::{Guard, Token};
 pub use server::{ServeError, Settings, serve};
 pub use site::write_site;
 pub use source::{
-    Action, Bins, ColumnDays, ColumnFigures, ColumnHistory, Definition, EditedConf, OnlinePath,
-    PlanForm, Rows, Script, Source, Trouble, View,
+    Action, ColumnHistory, Definition, EditedConf, OnlinePath, PlanForm, Script, Source, Trouble,
+    View,
 };

@@ -3,9 +3,10 @@
 use chronon_run_core::{Ds, ds::format_instant};
 use chronon_run_ledger::AttemptRecord;
 use chronon_run_report::{duration, outcome};
+use chronon_run_rows::Histogram;
 use maud::{Markup, html};
 
-use crate::{links::Links, source::Bins};
+use crate::links::Links;
 
 const WIDTH: i64 = 640;
 const HEIGHT: i64 = 120;
@@ -111,7 +112,7 @@ fn line(known: &[(usize, f64)], days: usize) -> Option<((f64, f64), String)> {
 }
 
 /// How often numbers occur in equal parts, as bars.
-pub(crate) fn bins(name: &str, found: &Bins) -> Markup {
+pub(crate) fn bins(name: &str, found: &Histogram) -> Markup {
     let most = found.counts.iter().copied().max().unwrap_or(0).max(1);
     let width = SMALL.0 / found.counts.len().max(1) as f64;
     let counts: Vec<String> = found.counts.iter().map(u64::to_string).collect();

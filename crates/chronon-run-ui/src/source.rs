@@ -10,6 +10,7 @@ use chronon_run_core::{AssetId, Ds, RangeSet, TableName};
 use chronon_run_export::{AssetRow, AssetStatus, Link};
 use chronon_run_ledger::{AttemptRecord, Pace, RunDetail, RunRecord};
 use chronon_run_plan::{Cause, Explanation, Plan};
+use chronon_run_rows::{ColumnDays, FirstRows};
 
 /// Why something cannot be shown, as a command reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -50,22 +51,6 @@ pub struct OnlinePath {
     pub links: Vec<Link>,
 }
 
-/// The first rows of one day of a table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rows {
-    /// The day, if the table has days.
-    pub ds: Option<Ds>,
-    /// Name and type of each column.
-    pub columns: Vec<(String, String)>,
-    /// The values as text.
-    pub rows: Vec<Vec<String>>,
-    /// How many rows the day has.
-    pub total: u64,
-    /// One line for each column: column, type, nulls, null share, distinct, min, max, mean, most frequent.
-    /// Empty if the day has too many rows.
-    pub profile: Vec<Vec<String>>,
-}
-
 /// What the columns of the newest filled days of a table look like.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ColumnHistory {
@@ -75,41 +60,6 @@ pub struct ColumnHistory {
     pub left_out: usize,
     /// Each column.
     pub columns: Vec<ColumnDays>,
-}
-
-/// What one column looks like.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ColumnDays {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub kind: String,
-    /// Its figures on each day.
-    pub days: Vec<ColumnFigures>,
-    /// How its numbers are distributed on the newest day.
-    pub bins: Option<Bins>,
-}
-
-/// Figures of one column on one day; `None` where there are no rows, no numbers, or too many values.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ColumnFigures {
-    /// The share of rows without a value.
-    pub null_share: Option<f64>,
-    /// How many different values.
-    pub distinct: Option<u64>,
-    /// The mean of numbers.
-    pub mean: Option<f64>,
-}
-
-/// How often numbers occur in equal parts.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bins {
-    /// The least number.
-    pub least: f64,
-    /// The greatest number.
-    pub greatest: f64,
-    /// How often numbers lie in each part.
-    pub counts: Vec<u64>,
 }
 
 /// What defines an asset.
@@ -151,6 +101,20 @@ pub struct PlanForm {
     pub start: Option<Ds>,
     /// The last day, inclusive.
     pub end: Option<Ds>,
+}
+
+impl PlanForm {
+    /// The command line, without the program, that runs the plan. Values that a browser sent cannot become
+    /// options.
+    #[must_use]
+    pub fn materialize(&self) -> Vec<String> {
+        let mut arguments = vec!["materialize".to_owned()];
+        arguments.extend(self.start.map(|ds| format!("--start-ds={ds}")));
+        arguments.extend(self.end.map(|ds| format!("--end-ds={ds}")));
+        arguments.push("--".to_owned());
+        arguments.extend(self.select.split_whitespace().map(str::to_owned));
+        arguments
+    }
 }
 
 /// A conf that was edited since its tables were filled, or is no more.
@@ -213,7 +177,7 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Errors
     /// If the day is not filled, or its files cannot be read without Spark.
-    fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble>;
+    fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<FirstRows, Trouble>;
 
     /// What the columns of the newest filled days look like.
     ///
@@ -253,4 +217,29 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If it cannot be started, or there is no such run.
     fn act(&self, action: &Action) -> Result<String, Trouble>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_browser_sends_cannot_become_an_option() {
+        let form = PlanForm {
+            select: "--recompute  a.v1 +b".to_owned(),
+            start: Some("2026-01-01".parse().unwrap()),
+            end: None,
+        };
+        assert_eq!(
+            form.materialize(),
+            [
+                "materialize",
+                "--start-ds=2026-01-01",
+                "--",
+                "--recompute",
+                "a.v1",
+                "+b"
+            ]
+        );
+    }
 }

@@ -24,9 +24,10 @@ use chronon_run_plan::{
     AssetPlan, Cells, Estimates, Explanation, Plan, Reads, Reason, State, Step, StepEstimate,
     Totals,
 };
+use chronon_run_rows::{ColumnDays, ColumnFigures, FirstRows, Histogram};
 use chronon_run_ui::{
-    Action, Bins, ColumnDays, ColumnFigures, ColumnHistory, Definition, EditedConf, Guard,
-    PlanForm, Rows, Script, Settings, Source, Token, Trouble, View, serve, write_site,
+    Action, ColumnHistory, Definition, EditedConf, Guard, PlanForm, Script, Settings, Source,
+    Token, Trouble, View, serve, write_site,
 };
 
 /// Markup, an attribute's end, an escape sequence, and a character that turns the direction of text.
@@ -272,10 +273,9 @@ impl Source for Fake {
         Err(trouble())
     }
 
-    fn rows(&self, _asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble> {
+    fn rows(&self, _asset: &AssetId, _ds: Option<Ds>) -> Result<FirstRows, Trouble> {
         let hostile = || HOSTILE.to_owned();
-        Ok(Rows {
-            ds,
+        Ok(FirstRows {
             columns: vec![(hostile(), hostile())],
             rows: vec![vec![hostile()]],
             total: 7,
@@ -296,7 +296,7 @@ impl Source for Fake {
                 name: HOSTILE.to_owned(),
                 kind: HOSTILE.to_owned(),
                 days: vec![figures(0.0), figures(0.25)],
-                bins: Some(Bins {
+                histogram: Some(Histogram {
                     least: 1.0,
                     greatest: 13.0,
                     counts: vec![4, 0, 8],

@@ -11,5 +11,6 @@ pub mod kv;
 pub mod other_form;
 pub mod rechecking;
 pub mod retrying;
+pub mod scripts;
 pub mod spark_sql;
 pub mod sql_work;

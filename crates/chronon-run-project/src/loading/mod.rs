@@ -1,8 +1,10 @@
 //! The workspace and its confs, and what can be said of them before the catalog is asked.
 
+pub mod compiler;
 pub mod compiling;
 pub mod day_formats;
 pub mod days;
+pub mod definition;
 mod excluded;
 pub mod formats;
 mod graph;

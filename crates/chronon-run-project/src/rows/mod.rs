@@ -1,6 +1,7 @@
 //! Rows of tables and queries: where they are, how they are read, and how they are printed.
 
 mod local;
+pub mod pages;
 mod printing;
 mod session;
 mod sql;

@@ -1,6 +1,7 @@
-//! A run: seeds, hooks, figures, rebuilt tables.
+//! A run: saved plans, questions, seeds, hooks, figures, rebuilt tables.
 
 pub mod archives;
+pub mod consent;
 pub mod control;
 pub mod frontfill;
 mod gauges;
@@ -9,5 +10,6 @@ pub mod metrics;
 pub mod rebuild;
 pub mod run;
 pub mod sampling;
+pub mod saved;
 pub mod seeding;
 pub mod stream_metrics;

@@ -5,6 +5,7 @@ use chronon_run_export::{causes_text, reason_text};
 use chronon_run_ledger::AttemptRecord;
 use chronon_run_plan::Explanation;
 use chronon_run_report::{count, duration, outcome};
+use chronon_run_rows::FirstRows;
 use maud::{Markup, html};
 
 use super::{Known, Running, assets};
@@ -14,7 +15,7 @@ use crate::{
     gantt::short,
     plot::durations,
     safe::safe,
-    source::{Definition, Rows, Script, Source, Trouble, View},
+    source::{Definition, Script, Source, Trouble, View},
 };
 
 /// What is shown of the asset.
@@ -131,7 +132,7 @@ fn explanation(found: &Explanation) -> Markup {
     }
 }
 
-fn rows_part(rows: &Rows) -> Markup {
+fn rows_part(rows: &FirstRows) -> Markup {
     html! {
         @if !rows.profile.is_empty() { (profile(rows)) }
         h3 { "Rows" }
@@ -148,7 +149,7 @@ fn rows_part(rows: &Rows) -> Markup {
     }
 }
 
-fn profile(rows: &Rows) -> Markup {
+fn profile(rows: &FirstRows) -> Markup {
     const HEADS: [&str; 8] = [
         "Column",
         "Type",

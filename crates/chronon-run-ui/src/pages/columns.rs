@@ -1,13 +1,14 @@
 //! What the columns of an asset look like over its last days.
 
 use chronon_run_core::{AssetId, Ds};
+use chronon_run_rows::{ColumnDays, ColumnFigures};
 use maud::{Markup, html};
 
 use crate::{
     frame::{Frame, Page, trouble},
     gantt::short,
     plot::{bins, number, sparkline},
-    source::{ColumnDays, ColumnFigures, ColumnHistory, Source},
+    source::{ColumnHistory, Source},
 };
 
 /// The page of an asset's columns.
@@ -70,7 +71,7 @@ fn row(days: &[Ds], column: &ColumnDays) -> Markup {
             td.number { (cell("Null share", &|figures| figures.null_share, &percent)) }
             td.number { (cell("Distinct values", &distinct, &|number| format!("{number}"))) }
             td.number { (cell("Mean", &|figures| figures.mean, &number)) }
-            td { @match &column.bins { Some(found) => (bins(&column.name, found)), None => "–" } }
+            td { @match &column.histogram { Some(found) => (bins(&column.name, found)), None => "–" } }
         }
     }
 }

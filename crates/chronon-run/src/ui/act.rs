@@ -4,7 +4,7 @@ use chronon_run_core::CommandLine;
 use chronon_run_ledger::RunState;
 use chronon_run_process::{Detached, ask_to_end};
 use chronon_run_project::{failure::Failure, loading::project::Project, program::own_program};
-use chronon_run_ui::{Action, PlanForm};
+use chronon_run_ui::Action;
 
 use crate::cli::SelectArgs;
 
@@ -13,7 +13,7 @@ pub(super) fn act(context: &Project, action: &Action) -> Result<String, Failure>
         Action::Materialize(form) => {
             // Wrong selectors and days are reported on the page, not in a log.
             context.select(&selected(&form.select), false)?;
-            start(context, materialize(form))
+            start(context, form.materialize())
         }
         Action::Retry(run) => {
             known(context, run)?;
@@ -21,16 +21,6 @@ pub(super) fn act(context: &Project, action: &Action) -> Result<String, Failure>
         }
         Action::Stop(run) => stop(context, run),
     }
-}
-
-/// Values that a browser sent cannot become options.
-fn materialize(form: &PlanForm) -> Vec<String> {
-    let mut arguments = vec!["materialize".to_owned()];
-    arguments.extend(form.start.map(|ds| format!("--start-ds={ds}")));
-    arguments.extend(form.end.map(|ds| format!("--end-ds={ds}")));
-    arguments.push("--".to_owned());
-    arguments.extend(selected(&form.select).select);
-    arguments
 }
 
 fn start(context: &Project, arguments: Vec<String>) -> Result<String, Failure> {
@@ -80,30 +70,5 @@ pub(super) fn selected(text: &str) -> SelectArgs {
     SelectArgs {
         select: text.split_whitespace().map(str::to_owned).collect(),
         ..SelectArgs::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_browser_sends_cannot_become_an_option() {
-        let form = PlanForm {
-            select: "--recompute  a.v1 +b".to_owned(),
-            start: Some("2026-01-01".parse().unwrap()),
-            end: None,
-        };
-        assert_eq!(
-            materialize(&form),
-            [
-                "materialize",
-                "--start-ds=2026-01-01",
-                "--",
-                "--recompute",
-                "a.v1",
-                "+b"
-            ]
-        );
     }
 }

@@ -1,52 +1,46 @@
 //! What the pages of `chronon-run ui` and `report --site` show: the values of the other commands.
 
 mod act;
-mod rows;
 
 use std::{
     collections::BTreeSet,
     fs,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use chronon_run_core::{AssetId, ConfType, Ds, PartitionRange, secret::mask_text};
+use chronon_run_core::{AssetId, Ds, PartitionRange, secret::mask_text};
 use chronon_run_export::{listing, status};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord};
 use chronon_run_plan::{Explanation, Plan, explain};
 use chronon_run_project::{
-    engines::sql_work::preview,
+    changes::confs::Changes,
+    engines::scripts,
     failure::Failure,
     listing::session::CatalogSession,
-    loading::project::Project,
+    loading::{definition, project::Project},
     planning::{
         due::Now,
         online,
         prepared::{Planned, Wanted},
     },
     program::now_millis,
+    rows::pages,
     status::{facts, streams},
 };
+use chronon_run_rows::FirstRows;
 use chronon_run_ui::{
-    Action, ColumnHistory, Definition, EditedConf, OnlinePath, PlanForm, Rows, Script, Source,
-    Trouble, View,
+    Action, ColumnHistory, Definition, EditedConf, OnlinePath, PlanForm, Script, Source, Trouble,
+    View,
 };
 
-use crate::{
-    cli::{DayArgs, SelectArgs},
-    commands::{
-        diff::{self, consequence},
-        sql,
-    },
-};
+use crate::cli::{DayArgs, SelectArgs};
 
 /// A workspace is read again after this time at the earliest.
 const READ_AGAIN: Duration = Duration::from_secs(4);
 /// Columns of several days are read again after this time at the earliest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// The longest file that is shown as a definition.
-const LONGEST: u64 = 1 << 20;
 
 /// The workspace of the current directory, for pages.
 #[derive(Default)]
@@ -196,9 +190,9 @@ impl Source for Pages {
         })
     }
 
-    fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Rows, Trouble> {
+    fn rows(&self, asset: &AssetId, ds: Option<Ds>) -> Result<FirstRows, Trouble> {
         let loaded = self.loaded()?;
-        rows::first(&loaded.context, asset, ds).map_err(trouble)
+        pages::first(&loaded.context, asset, ds).map_err(trouble)
     }
 
     fn columns(&self, asset: &AssetId) -> Result<Arc<ColumnHistory>, Trouble> {
@@ -210,7 +204,12 @@ impl Source for Pages {
             return Ok(history.clone());
         }
         let loaded = self.loaded()?;
-        let history = Arc::new(rows::columns(&loaded.context, asset).map_err(trouble)?);
+        let newest = pages::newest(&loaded.context, asset).map_err(trouble)?;
+        let history = Arc::new(ColumnHistory {
+            days: newest.days,
+            left_out: newest.left_out,
+            columns: newest.columns,
+        });
         *kept = Some((asset.clone(), Instant::now(), history.clone()));
         Ok(history)
     }
@@ -252,13 +251,13 @@ impl Source for Pages {
     fn diff(&self) -> Result<Vec<EditedConf>, Trouble> {
         let loaded = self.loaded()?;
         let context = &loaded.context;
-        let found = diff::diff(context, &SelectArgs::default()).map_err(trouble)?;
+        let found = Changes::of(context, &SelectArgs::default()).map_err(trouble)?;
         let edited = found.confs.iter().map(|one| EditedConf {
             conf: one.conf.clone(),
             filled_at: one.filled_at,
             edits: one.edits.clone(),
             causes: Vec::new(),
-            consequence: consequence(context, one).to_owned(),
+            consequence: one.consequence(context.uses_driver()).to_owned(),
             tables: one.tables.clone(),
             downstream: one.downstream.clone(),
         });
@@ -327,85 +326,32 @@ fn name(context: &Project) -> String {
 fn definition(context: &Project, asset: &AssetId, ds: Option<Ds>) -> Result<Definition, Failure> {
     let index = context.index_of(asset)?;
     let found = &context.graph.assets[index];
-    let repo = &context.workspace.repo;
-    let conf = read_below(repo, &found.path);
     let day = match ds {
         Some(ds) => ds,
         None => context.as_of(None)?,
     };
-    let python = python(&asset.conf.name, asset.conf.conf_type);
+    let files = definition::Definition::of(context, found);
     Ok(Definition {
         conf_path: found.path.clone(),
-        conf: mask_text(&conf.unwrap_or_default()),
-        python: python.and_then(|path| {
-            let text = read_below(repo, &path)?;
-            Some((path, mask_text(&text)))
-        }),
+        conf: files.conf,
+        python: files.python,
         script: script(context, index, day),
     })
 }
 
 fn script(context: &Project, index: usize, day: Ds) -> Script {
-    let asset = &context.graph.assets[index];
     let range = PartitionRange::day(day);
     if context.uses_driver() {
-        let warehouse = CatalogSession::look(&context.workspace);
-        let command = warehouse.ok().and_then(|warehouse| {
-            let spark = warehouse.spark().known(&context.workspace);
-            preview(
-                context,
-                warehouse.spark().uri(),
-                spark.as_ref(),
-                &sql::step(asset, range),
-            )
-        });
-        return match command {
+        let asset = &context.graph.assets[index];
+        return match scripts::command(context, asset, range) {
             Some(command) => Script::Command(command.masked().to_string()),
             None => {
                 Script::None("no step of it is run by Spark, or no Spark is installed".to_owned())
             }
         };
     }
-    match sql::script(context, index, range) {
+    match scripts::script(context, index, range) {
         Ok(text) => Script::Sql(mask_text(&text)),
         Err(failure) => Script::None(failure.text()),
-    }
-}
-
-/// The file from which a conf of this name was compiled: `team.file.variable` is in `<type>/team/file.py`.
-fn python(name: &str, conf_type: ConfType) -> Option<PathBuf> {
-    let (file, _) = name.rsplit_once('.')?;
-    Some(Path::new(conf_type.folder()).join(format!("{}.py", file.replace('.', "/"))))
-}
-
-/// A file of the repo. Names with `..` and links that lead out of the repo are not followed.
-fn read_below(repo: &Path, path: &Path) -> Option<String> {
-    let plain = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    let repo = repo.canonicalize().ok()?;
-    let file = repo.join(path).canonicalize().ok()?;
-    let short = fs::metadata(&file).ok()?.len() <= LONGEST;
-    let text = (plain && short && file.starts_with(&repo)).then(|| fs::read(&file).ok())??;
-    Some(String::from_utf8_lossy(&text).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_files_of_the_repo_are_definitions() {
-        let folder = tempfile::tempdir().unwrap();
-        let repo = folder.path().join("repo");
-        fs::create_dir_all(repo.join("joins")).unwrap();
-        fs::write(folder.path().join("secret.py"), "secret").unwrap();
-        fs::write(repo.join("joins/a.py"), "a = 1").unwrap();
-        std::os::unix::fs::symlink("../../secret.py", repo.join("joins/b.py")).unwrap();
-        let read = |name: &str| read_below(&repo, &python(name, ConfType::Join).unwrap());
-        assert_eq!(read("a.v1").as_deref(), Some("a = 1"));
-        assert_eq!(read("b.v1"), None);
-        assert_eq!(read("../../secret.v1"), None);
-        assert_eq!(read_below(&repo, Path::new("../secret.py")), None);
     }
 }
