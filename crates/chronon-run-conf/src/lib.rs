@@ -4,6 +4,8 @@
 //! refuses one that differs from what it would itself write (§1.2). It does not know
 //! `workspace.toml`.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 mod check;
 mod dependency;
 mod derive;

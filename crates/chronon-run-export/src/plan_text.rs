@@ -5,10 +5,10 @@ use std::{
     fmt::{self, Write},
 };
 
-use chronon_run_core::{BEFORE, RangeSet, TableChanges, TableName};
+use chronon_run_core::{BEFORE, Ds, RangeSet, TableChanges, TableName};
 use chronon_run_plan::{
-    AssetPlan, Cause, ChangedInput, ColumnsFate, Explanation, InputState, MissingInput, Need, Note,
-    Origin, Plan, PlanTarget, Reason, State, Step, TimesSeen, Wait,
+    Archived, AssetPlan, Cause, ChangedInput, ColumnsFate, Explanation, InputState, MissingInput,
+    Need, Note, Origin, Plan, PlanTarget, Reason, State, Step, TimesSeen, Wait,
 };
 
 /// The whole plan. `commands` also prints each step's command line.
@@ -246,19 +246,12 @@ pub fn archive_text(asset: &AssetPlan) -> String {
 }
 
 pub(crate) fn note_text(out: &mut String, note: &Note) {
-    let edited = |because: &[String]| match because {
-        [] => String::new(),
-        because => format!(" ({})", because.join("; ")),
-    };
     let _ = match note {
-        Note::NotReproducible { tables } => {
-            let tables: Vec<String> = tables.iter().map(ToString::to_string).collect();
-            writeln!(
-                out,
-                "  note      not reproducible: of {} only the newest partition is read, whatever the day",
-                tables.join(" and ")
-            )
-        }
+        Note::NotReproducible { tables } => writeln!(
+            out,
+            "  note      not reproducible: of {} only the newest partition is read, whatever the day",
+            names(tables)
+        ),
         Note::AlsoFills { days } => {
             writeln!(
                 out,
@@ -278,7 +271,7 @@ pub(crate) fn note_text(out: &mut String, note: &Note) {
         Note::EditedOverFilled { days, because } => writeln!(
             out,
             "  note      edited since {days} was filled{}: the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute",
-            edited(because)
+            edited_text(because)
         ),
         Note::Drops { tables } => {
             let _ = writeln!(out, "  drop      before it is computed again");
@@ -300,24 +293,35 @@ pub(crate) fn note_text(out: &mut String, note: &Note) {
             UNKNOWN_TIMES
         ),
         Note::TimesNotJoined { seen } => writeln!(out, "  note      {}", times_text(seen)),
-        Note::Archives { tables, because } => {
-            let _ = writeln!(
-                out,
-                "  archive   the conf was edited{}: the Driver renames and computes again",
-                edited(because)
-            );
-            tables.iter().try_for_each(|table| {
-                writeln!(
-                    out,
-                    "            {}: {} ({}) thrown away, {} computed again",
-                    table.table,
-                    table.thrown_away,
-                    counted(table.thrown_away.days(), "day"),
-                    counted(table.recomputed.days(), "day")
-                )
-            })
-        }
+        Note::Archives { tables, because } => archives_note(out, tables, because),
     };
+}
+
+/// What was edited, in brackets.
+fn edited_text(because: &[String]) -> String {
+    match because {
+        [] => String::new(),
+        because => format!(" ({})", because.join("; ")),
+    }
+}
+
+/// Tables that the Driver renames.
+fn archives_note(out: &mut String, tables: &[Archived], because: &[String]) -> fmt::Result {
+    writeln!(
+        out,
+        "  archive   the conf was edited{}: the Driver renames and computes again",
+        edited_text(because)
+    )?;
+    tables.iter().try_for_each(|table| {
+        writeln!(
+            out,
+            "            {}: {} ({}) thrown away, {} computed again",
+            table.table,
+            table.thrown_away,
+            counted(table.thrown_away.days(), "day"),
+            counted(table.recomputed.days(), "day")
+        )
+    })
 }
 
 fn columns_note(out: &mut String, changes: &[TableChanges], fate: &ColumnsFate) -> fmt::Result {
@@ -552,27 +556,14 @@ pub fn reason_text(reason: &Reason) -> String {
             let excludes = if tables.len() == 1 { "excludes" } else { "exclude" };
             format!("{} {excludes} this day", names(tables))
         }
-        Reason::SourceEnds { tables } => {
-            let texts: Vec<String> = tables
-                .iter()
-                .map(|(table, last)| format!("{table} ({last})"))
-                .collect();
-            format!("after the endPartition of {}", texts.join(" and "))
-        }
+        Reason::SourceEnds { tables } => ends_text(tables),
         Reason::BeforeHistory { tables } => {
-            let texts: Vec<String> = tables
-                .iter()
-                .map(|(table, first)| format!("the first partition ({first}) of {table}"))
-                .collect();
-            format!("before {}", texts.join(" and "))
+            let first = |(table, first)| format!("the first partition ({first}) of {table}");
+            let all: Vec<String> = tables.iter().map(first).collect();
+            format!("before {}", all.join(" and "))
         }
         Reason::NoRowsThere { tables } => format!("{} has no rows on this day", names(tables)),
-        Reason::OutsideConf { first, last } => match (first, last) {
-            (Some(first), Some(last)) => format!("the conf covers {first}..{last}"),
-            (Some(first), None) => format!("the conf starts on {first}"),
-            (None, Some(last)) => format!("the conf ends on {last}"),
-            (None, None) => "no day is asked for".to_owned(),
-        },
+        Reason::OutsideConf { first, last } => outside_text(*first, *last),
         Reason::OnlyLastDay => "only the last day is ever filled".to_owned(),
         Reason::AfterAsOf => "after the last closed day".to_owned(),
         Reason::NoLeftPartition { table } => {
@@ -581,6 +572,23 @@ pub fn reason_text(reason: &Reason) -> String {
         Reason::NotDue => "its schedule never calls for it".to_owned(),
         Reason::LongRunning => "a long-running app, this plan does not start it".to_owned(),
         Reason::EngineCannot { why } => why.clone(),
+    }
+}
+
+/// Tables with the last days that the conf reads of them.
+fn ends_text(tables: &BTreeMap<TableName, Ds>) -> String {
+    let one = |(table, last): (&TableName, &Ds)| format!("{table} ({last})");
+    let all: Vec<String> = tables.iter().map(one).collect();
+    format!("after the endPartition of {}", all.join(" and "))
+}
+
+/// Which days a conf covers.
+fn outside_text(first: Option<Ds>, last: Option<Ds>) -> String {
+    match (first, last) {
+        (Some(first), Some(last)) => format!("the conf covers {first}..{last}"),
+        (Some(first), None) => format!("the conf starts on {first}"),
+        (None, Some(last)) => format!("the conf ends on {last}"),
+        (None, None) => "no day is asked for".to_owned(),
     }
 }
 

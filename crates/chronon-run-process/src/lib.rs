@@ -20,6 +20,8 @@
 //! A process that leaves its session on purpose (`setsid`) is seen by the watchdog only, and one
 //! that also empties its environment by none.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 mod child;
 mod detached;
 mod disk;

@@ -90,6 +90,17 @@ struct Said {
     below: String,
 }
 
+impl Said {
+    /// Nothing beside the name.
+    fn below(inline: String, below: String) -> Self {
+        Self {
+            inline,
+            beside: String::new(),
+            below,
+        }
+    }
+}
+
 impl Layout {
     /// The line of a step. Where it is too long, the name is shortened and the rest follows on lines
     /// of its own.
@@ -144,29 +155,16 @@ pub(crate) fn describe(view: &RunView, event: &Event, layout: Layout) -> Option<
             reason,
         } => {
             let why = skipping(view, reason);
-            let said = Said {
-                inline: format!(": {why}"),
-                beside: String::new(),
-                below: why,
-            };
+            let said = Said::below(format!(": {why}"), why);
             Some(layout.line("skip", step(index)?, &said))
         }
         What::StepStuck { step: index, .. } => {
             let why = event.what.stuck_text()?;
-            let said = Said {
-                inline: format!("  {why}"),
-                beside: String::new(),
-                below: why,
-            };
+            let said = Said::below(format!("  {why}"), why);
             Some(layout.line("stuck", step(index)?, &said))
         }
         What::StepMoves { step: index, .. } => {
-            let (inline, below) = (String::new(), String::new());
-            let said = Said {
-                inline,
-                beside: String::new(),
-                below,
-            };
+            let said = Said::below(String::new(), String::new());
             Some(layout.line("moves", step(index)?, &said))
         }
         What::Notice { message } => Some(format!("note   {message}")),

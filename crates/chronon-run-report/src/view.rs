@@ -1,6 +1,9 @@
 //! The state of a run, as far as its events told.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use chronon_run_core::{
     PartitionRange, RangeSet,
@@ -202,6 +205,15 @@ impl StepView {
         }
     }
 
+    /// Forgets what was seen of an earlier attempt.
+    fn begin(&mut self, attempt: u32, range: PartitionRange, log: &Path) {
+        self.attempt = attempt;
+        self.trying = range;
+        self.log = Some(log.to_owned());
+        self.progress = None;
+        self.stuck_since = None;
+    }
+
     fn apply(&mut self, at: i64, what: &What) {
         match what {
             What::AttemptStarting {
@@ -210,12 +222,8 @@ impl StepView {
                 log,
                 ..
             } => {
-                self.attempt = *attempt;
-                self.trying = *range;
-                self.log = Some(log.clone());
                 self.phase = Phase::Running(at);
-                self.progress = None;
-                self.stuck_since = None;
+                self.begin(*attempt, *range, log);
             }
             What::Progress {
                 done, total, stage, ..

@@ -4,7 +4,7 @@
 //! values, [`locate`] runs nothing but the installation, and a job is a
 //! [`CommandLine`](chronon_run_core::CommandLine) that the caller starts.
 
-#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::too_many_lines))]
 
 pub mod archive;
 mod cause;

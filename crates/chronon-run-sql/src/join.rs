@@ -310,21 +310,26 @@ impl<'a> Steps<'a> {
         part.left_columns().map(owned).collect()
     }
 
-    /// Computes one part and writes its table.
-    fn part(&self, part: &OfflinePart<'_>, script: &mut Script<'_>) -> Result<Values, Refusal> {
+    /// The same, if the left has columns that can be compared with them.
+    fn checked_keys(&self, part: &OfflinePart<'_>) -> Result<Vec<(String, String)>, Refusal> {
         let keys = Self::keys(part);
         for (key, left) in &keys {
             if !self.left_columns.contains(left) {
+                let field = format!("joinParts[{}].keyMapping", part.full_prefix);
                 let why = format!("the left has no column `{left}` for the key `{key}`");
-                return Err(self
-                    .request
-                    .refuse(format!("joinParts[{}].keyMapping", part.full_prefix), why));
+                return Err(self.request.refuse(field, why));
             }
         }
         if let Some(why) = keys.iter().find_map(|pair| self.mismatch(part, pair)) {
             let field = format!("joinParts[{}].groupBy.keyColumns", part.full_prefix);
             return Err(self.request.refuse(field, why));
         }
+        Ok(keys)
+    }
+
+    /// Computes one part and writes its table.
+    fn part(&self, part: &OfflinePart<'_>, script: &mut Script<'_>) -> Result<Values, Refusal> {
+        let keys = self.checked_keys(part)?;
         let instants = self.at_instants(part);
         let prefix = format!("part_{}", part.full_prefix);
         group_by::setups(part.group_by, script);

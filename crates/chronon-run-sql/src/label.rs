@@ -386,25 +386,12 @@ impl Labels<'_> {
 
     /// The views of features and labels.
     fn views(&self, planned: &[String], script: &mut Script<'_>) -> Result<(), Finding> {
-        let columns_of = |table: &TableName| -> Vec<String> {
-            let mut names: Vec<String> = Vec::new();
-            let state = script.tables().table(table);
-            for column in state.iter().flat_map(|state| {
-                let info = &state.info;
-                info.columns.iter().chain(&info.partition_columns)
-            }) {
-                if !names.contains(&column.name) {
-                    names.push(column.name.clone());
-                }
-            }
-            names
-        };
-        let features = columns_of(&self.features);
+        let features = columns_of(script, &self.features);
         if features.is_empty() {
             let why = format!("{} does not exist yet; run the join first", self.features);
             return Err(("labelPart".into(), why));
         }
-        let mut labels = columns_of(&self.table);
+        let mut labels = columns_of(script, &self.table);
         if labels.is_empty() {
             labels = planned.to_vec();
         }
@@ -450,4 +437,19 @@ impl Labels<'_> {
         ));
         Ok(())
     }
+}
+
+/// The columns of a table as it is now, each once.
+fn columns_of(script: &Script<'_>, table: &TableName) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let state = script.tables().table(table);
+    for column in state.iter().flat_map(|state| {
+        let info = &state.info;
+        info.columns.iter().chain(&info.partition_columns)
+    }) {
+        if !names.contains(&column.name) {
+            names.push(column.name.clone());
+        }
+    }
+    names
 }

@@ -122,41 +122,13 @@ impl Pipeline<'_> {
         let columns: Vec<String> = head.iter().chain(&names).chain([&ds]).cloned().collect();
         let view = format!("{}_values", self.usage.prefix);
         let title = format!("GroupBy {}: aggregations", self.usage.conf.meta_data.name);
-        let mut pieces: Vec<String> = Vec::new();
-        for (group, source) in groups.iter().zip(views) {
-            let own = |feature: &Feature| group.features.iter().any(|f| f.name == feature.name);
-            let cells: Vec<String> = self
-                .features
-                .iter()
-                .map(|feature| match own(feature) {
-                    true => ident(&feature.name),
-                    false => format!("NULL AS {}", ident(&feature.name)),
-                })
-                .collect();
-            pieces.push(format!(
-                "SELECT {}, {} FROM {}",
-                list(&identity),
-                cells.join(", "),
-                ident(source)
-            ));
-        }
         let shown = self.shown(&columns, script.orders_maps);
         let present = self.row_condition(&names);
         let sql = if views.len() == 1 && groups.iter().all(|group| *group.split == Split::None) {
             let source = views.first().cloned().unwrap_or_default();
             format!("SELECT {shown}\nFROM {}{present}", ident(&source))
         } else {
-            if let Some(complete) = self.complete_identities() {
-                let nothing: Vec<String> = names
-                    .iter()
-                    .map(|name| format!("NULL AS {}", ident(name)))
-                    .collect();
-                pieces.push(format!(
-                    "SELECT {}, {} FROM {complete}",
-                    list(&identity),
-                    nothing.join(", "),
-                ));
-            }
+            let pieces = self.group_pieces(groups, views, &identity);
             let merged: Vec<String> = names
                 .iter()
                 .map(|name| format!("FIRST({0}, true) AS {0}", ident(name)))
@@ -174,6 +146,33 @@ impl Pipeline<'_> {
             columns,
             values: names,
         }
+    }
+
+    /// Rows of each group with all features, those of other groups NULL, and rows without any of every identity
+    /// that must be there.
+    fn group_pieces(
+        &self,
+        groups: &[Group<'_>],
+        views: &[String],
+        identity: &[String],
+    ) -> Vec<String> {
+        let piece = |source: &str, has: &dyn Fn(&Feature) -> bool| {
+            let cell = |feature: &Feature| match has(feature) {
+                true => ident(&feature.name),
+                false => format!("NULL AS {}", ident(&feature.name)),
+            };
+            let cells: Vec<String> = self.features.iter().map(cell).collect();
+            let (identity, cells) = (list(identity), cells.join(", "));
+            format!("SELECT {identity}, {cells} FROM {source}")
+        };
+        let groups = groups.iter().zip(views);
+        let pieces = groups.map(|(group, source)| {
+            let own = |feature: &Feature| group.features.iter().any(|f| f.name == feature.name);
+            piece(&ident(source), &own)
+        });
+        let complete = self.complete_identities();
+        let complete = complete.map(|complete| piece(&complete, &|_| false));
+        pieces.chain(complete).collect()
     }
 
     /// The columns, maps in the engine's order if that can be seen.

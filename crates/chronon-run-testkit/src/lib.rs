@@ -8,6 +8,8 @@
 //! - [`repo_builder`] generates repos and catalogs of any size;
 //! - [`yarn`] is a ResourceManager that answers as YARN's REST interface does.
 
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
+
 pub mod driver;
 pub mod golden;
 pub mod oracle;

@@ -272,19 +272,22 @@ fn aggregate(inputs: &[&Event], aggregation: &Aggregation) -> Answer {
             json!(distinct(&seen.collect::<Vec<_>>()))
         }
         Operation::BoundedUniqueCount(bound) => json!(distinct(&values).min(bound)),
-        Operation::Histogram => {
-            let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-            for value in values.iter().filter_map(|value| value.as_str()) {
-                *counts.entry(value).or_default() += 1;
-            }
-            json!(counts)
-        }
+        Operation::Histogram => histogram(&values),
         Operation::First => return one_of(&timed()),
         Operation::Last => return one_of(&timed().into_iter().rev().collect::<Vec<_>>()),
         Operation::FirstK(k) => return first(&timed(), k),
         // The newest first.
         Operation::LastK(k) => return first(&timed().into_iter().rev().collect::<Vec<_>>(), k),
     })
+}
+
+/// How often each text occurs.
+fn histogram(values: &[&Value]) -> Value {
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for value in values.iter().filter_map(|value| value.as_str()) {
+        *counts.entry(value).or_default() += 1;
+    }
+    json!(counts)
 }
 
 /// Skewness (3) or excess kurtosis (4) of the population; NULL if there are fewer values than that, or

@@ -249,14 +249,8 @@ impl<'a> Builder<'a> {
             None => String::new(),
         };
         if conf.derivations.is_some() {
-            let ds = self.world.partition_column;
-            let known = |name: &str| {
-                let mut all = conf.key_columns.iter().chain(names.iter().flatten());
-                all.any(|known| known == name)
-            };
-            let others = [("ts", "CAST(NULL AS BIGINT)"), (ds, "''")].into_iter();
-            let others = others.filter(|(name, _)| !known(name));
-            columns.extend(others.map(|(name, value)| format!("{value} AS {}", quoted(name))));
+            let known = conf.key_columns.iter().chain(names.iter().flatten());
+            columns.extend(self.times_besides(&known.collect::<Vec<_>>()));
         }
         let view = self.new_view();
         self.silent(&format!(
@@ -276,6 +270,16 @@ impl<'a> Builder<'a> {
             names,
             source: Some(rows.described),
         }
+    }
+
+    /// The time and the day, which derivations may name, unless there are such columns.
+    fn times_besides(&self, known: &[&String]) -> Vec<String> {
+        let ds = self.world.partition_column;
+        let all = [("ts", "CAST(NULL AS BIGINT)"), (ds, "''")].into_iter();
+        let others = all.filter(|(name, _)| !known.iter().any(|known| known == name));
+        others
+            .map(|(name, value)| format!("{value} AS {}", quoted(name)))
+            .collect()
     }
 
     /// Derivations of the columns of a view; the view of what comes out, and its names besides `kept`.

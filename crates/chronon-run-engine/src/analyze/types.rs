@@ -51,19 +51,7 @@ impl Check {
                 place,
             } => {
                 let (_, found) = described.get(of)?.first()?;
-                let fits = matches!(class(found), Class::Number | Class::Other);
-                (!fits).then(|| {
-                    let message =
-                        format!("the time is of type {found}; it must be milliseconds as BIGINT");
-                    let hint = match class(found) {
-                        Class::Instant => format!(
-                            "`UNIX_MILLIS(CAST({} AS TIMESTAMP))` makes milliseconds of it",
-                            place.text
-                        ),
-                        _ => "`CAST(… AS BIGINT)` makes a number of a text of digits".to_owned(),
-                    };
-                    Finding::new(place, message, Some(hint))
-                })
+                time_finding(found, place)
             }
             Self::Aggregation {
                 described: of,
@@ -96,6 +84,19 @@ impl Check {
             }
         }
     }
+}
+
+fn time_finding(found: &str, place: &Place) -> Option<Finding> {
+    let hint = match class(found) {
+        Class::Number | Class::Other => return None,
+        Class::Instant => format!(
+            "`UNIX_MILLIS(CAST({} AS TIMESTAMP))` makes milliseconds of it",
+            place.text
+        ),
+        _ => "`CAST(… AS BIGINT)` makes a number of a text of digits".to_owned(),
+    };
+    let message = format!("the time is of type {found}; it must be milliseconds as BIGINT");
+    Some(Finding::new(place, message, Some(hint)))
 }
 
 fn type_of<'a>(columns: &'a [(String, String)], name: &str) -> Option<&'a str> {

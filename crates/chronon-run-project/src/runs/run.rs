@@ -210,14 +210,7 @@ impl<'a> Running<'a> {
             Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
         })?;
         save_plan(plan, &folders.run);
-        let sql = SparkSql::new(workspace, self.warehouse.spark())?;
-        jars::refuse_unfit(workspace, sql.spark())?;
-        if self.context.uses_driver() {
-            // The seeds are loaded, and the Driver's jobs have JVMs of their own, which need the memory.
-            self.warehouse.spark().hosts().end();
-            end_kept(workspace)?;
-            driver::prepare_databases(self.context, self.warehouse, plan)?;
-        }
+        let sql = self.prepare_spark(plan)?;
         let shared = sql.shared(workspace)?;
         self.warehouse.spark().hosts().keep_logs(&folders.run);
         let watchdog = self.watchdog()?;
@@ -235,11 +228,8 @@ impl<'a> Running<'a> {
             .then(|| Background::start(sql.spark(), &watchdog))
             .flatten();
         let paces = ledger.paces();
-        let jobs: Vec<Job> = plan
-            .steps
-            .iter()
-            .map(|step| job(self.context, step, &paces))
-            .collect();
+        let jobs = plan.steps.iter();
+        let jobs: Vec<Job> = jobs.map(|step| job(self.context, step, &paces)).collect();
         // The bars take the line's place.
         drop(preparing);
         let mut screen = Screen::new(self.output, &jobs);
@@ -260,13 +250,9 @@ impl<'a> Running<'a> {
         if let (Some(builder), true) = (builder, was_interrupted(&summary)) {
             builder.end();
         }
-        for notice in ledger
-            .take_notices()
-            .into_iter()
-            .chain(provenance.take_notices())
-        {
-            note(&notice);
-        }
+        let notices = ledger.take_notices().into_iter();
+        let notices = notices.chain(provenance.take_notices());
+        notices.for_each(|notice| note(&notice));
         if let Some(view) = screen.view() {
             note(summary_text(self.context, &view, folders, &summary).trim_end());
         }
@@ -275,6 +261,20 @@ impl<'a> Running<'a> {
             run: folders.id.clone(),
             summary,
         })
+    }
+
+    /// The Spark of the scripts. With the Driver, prepares what its jobs need.
+    fn prepare_spark(&self, plan: &Plan) -> Result<SparkSql<'_>, Failure> {
+        let workspace = &self.context.workspace;
+        let sql = SparkSql::new(workspace, self.warehouse.spark())?;
+        jars::refuse_unfit(workspace, sql.spark())?;
+        if self.context.uses_driver() {
+            // The seeds are loaded, and the Driver's jobs have JVMs of their own, which need the memory.
+            self.warehouse.spark().hosts().end();
+            end_kept(workspace)?;
+            driver::prepare_databases(self.context, self.warehouse, plan)?;
+        }
+        Ok(sql)
     }
 
     /// The work of the workspace's engine, and that of the loader.

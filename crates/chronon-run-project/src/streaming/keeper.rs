@@ -1,6 +1,6 @@
 //! Starting apps, ending those that do nothing any more, and watching what was started.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use chronon_run_engine::streaming::Liveness;
 use chronon_run_exec::Control;
@@ -180,25 +180,7 @@ impl Streams<'_> {
             self.tell_once(app, record, Event::Down, "its process is gone");
         }
         let at = now_millis();
-        let log = record::new_log(self.context, app, at);
-        *record = Record {
-            argv,
-            started: Some(at),
-            log: Some(log.clone()),
-            pending: true,
-            process: None,
-            stalled: false,
-            started_with: Some(outdated::today(
-                self.context,
-                app,
-                record.started_with.as_ref(),
-            )),
-            boot: chronon_run_process::boot_id(),
-            ..record.clone()
-        };
-        // Written before the process exists: should this process be killed now, the next one still
-        // finds it, by its mark.
-        record.save(self.context, app)?;
+        let log = self.begin(app, record, argv, at)?;
         let scope = apps::scope(self.context);
         match Detached::start(&command, &log, &scope, &app.name) {
             Ok(process) => {
@@ -226,6 +208,32 @@ impl Streams<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Writes down that an app is being started, before its process exists: should this process be killed, the
+    /// next one still finds it, by its mark. Returns where its log will be.
+    fn begin(
+        &self,
+        app: &App,
+        record: &mut Record,
+        argv: Vec<String>,
+        at: i64,
+    ) -> Result<PathBuf, Failure> {
+        let log = record::new_log(self.context, app, at);
+        let started_with = outdated::today(self.context, app, record.started_with.as_ref());
+        *record = Record {
+            argv,
+            started: Some(at),
+            log: Some(log.clone()),
+            pending: true,
+            process: None,
+            stalled: false,
+            started_with: Some(started_with),
+            boot: chronon_run_process::boot_id(),
+            ..record.clone()
+        };
+        record.save(self.context, app)?;
+        Ok(log)
     }
 
     /// Waits until every started app has settled or died.

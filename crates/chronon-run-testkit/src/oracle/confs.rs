@@ -578,6 +578,29 @@ pub struct Comparison {
     pub wrong: Vec<String>,
 }
 
+impl Comparison {
+    /// Compares a row with the one that is expected, which is called `name`.
+    fn add(&mut self, expected: &Expected, found: &Row, name: &str) {
+        let is_known = |column: &String| {
+            expected.cells.contains_key(column) || expected.key.contains_key(column)
+        };
+        let more = found.keys().find(|column| !is_known(column));
+        let more = more.map(|column| format!("a column too many: {column}"));
+        self.wrong.extend(more);
+        for (column, answer) in &expected.cells {
+            self.cells += 1;
+            self.undefined += usize::from(*answer == Answer::Undefined);
+            let value = found.get(column);
+            self.filled += usize::from(value.is_some_and(|value| !value.is_null()));
+            if !value.is_some_and(|value| answer.allows(value)) {
+                self.wrong.push(format!(
+                    "{column} of {name}: found {value:?}, must be {answer:?}"
+                ));
+            }
+        }
+    }
+}
+
 /// Compares rows in any order. Rows with the same key are matched with those that they allow.
 #[must_use]
 pub fn compare(expected: &[Expected], found: &[Row]) -> Comparison {
@@ -619,23 +642,7 @@ pub fn compare(expected: &[Expected], found: &[Row]) -> Comparison {
             continue;
         };
         let best = candidates.swap_remove(best);
-        let more = best
-            .keys()
-            .find(|column| !row.cells.contains_key(*column) && !row.key.contains_key(*column));
-        result
-            .wrong
-            .extend(more.map(|column| format!("a column too many: {column}")));
-        for (column, answer) in &row.cells {
-            result.cells += 1;
-            result.undefined += usize::from(*answer == Answer::Undefined);
-            let value = best.get(column);
-            result.filled += usize::from(value.is_some_and(|value| !value.is_null()));
-            if !value.is_some_and(|value| answer.allows(value)) {
-                result.wrong.push(format!(
-                    "{column} of {name}: found {value:?}, must be {answer:?}"
-                ));
-            }
-        }
+        result.add(row, best, &name);
     }
     let left_over = by_key.into_iter().filter(|(_, rows)| !rows.is_empty());
     result
