@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chronon_run_core::TableName;
 
 /// Why a seed cannot be loaded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SeedError {
     /// The file cannot be read.
     #[error("cannot read {path} for seed {table}: {why}")]

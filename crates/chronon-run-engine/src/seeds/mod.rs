@@ -1,7 +1,8 @@
 //! Seeds: small sources that the workspace itself loads from files into Hive tables.
 //!
-//! [`prepare`] reads a seed's file once: it finds the columns, infers the types that were not
-//! declared, and takes a fingerprint. [`Prepared::state`] compares that with the table in the
+//! [`prepare`] reads a seed's file: it finds the columns, infers the types that were not
+//! declared, and takes a fingerprint. The rows are parsed once as long as the fingerprint stays the same,
+//! however often a command asks. [`Prepared::state`] compares that with the table in the
 //! catalog, and [`script`] is one SQL script for all seeds that have to be loaded, so that they
 //! cost one Spark start together.
 //!
@@ -12,6 +13,7 @@ mod changed;
 mod error;
 mod files;
 mod infer;
+mod memo;
 mod prepared;
 mod read;
 mod rows;

@@ -14,6 +14,7 @@ use super::{
     error::SeedError,
     files::{malformed, unreadable},
     infer::Type,
+    memo::Memo,
     prepared::Prepared,
     rows::{self, Rows},
     seed::{Format, Partitioning, Seed},
@@ -22,7 +23,11 @@ use super::{
 /// Changes when the same seed would be loaded in another way than before.
 const LOADER: &str = "chronon-run seed 1";
 
-/// Reads the seed's file and checks the configuration against it.
+/// What this process has read.
+static READ: Memo = Memo::new();
+
+/// Reads the seed's file and checks the configuration against it. Of a file that is as it was, only the
+/// fingerprint is taken again.
 ///
 /// # Errors
 /// [`SeedError`] if the file cannot be read or understood, or the configuration names a column
@@ -30,6 +35,14 @@ const LOADER: &str = "chronon-run seed 1";
 pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
     check_name(&seed)?;
     check_kind(&seed)?;
+    let fingerprint = fingerprint(&seed).map_err(|error| unreadable(&seed, &seed.path, &error))?;
+    READ.get(&seed, &fingerprint, || {
+        parse(seed.clone(), fingerprint.clone())
+    })
+}
+
+/// `fingerprint` was taken before: rows that are written in between are parsed again by the next command.
+fn parse(seed: Seed, fingerprint: String) -> Result<Prepared, SeedError> {
     let rows = match seed.format {
         Format::Csv => rows::csv(&seed)?,
         Format::Json => rows::json(&seed)?,
@@ -60,7 +73,6 @@ pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
             .try_for_each(|column| known(&seed, &names, &column, "`columns`"))?;
     }
     check_values(&seed, partition_by.len())?;
-    let fingerprint = fingerprint(&seed).map_err(|error| unreadable(&seed, &seed.path, &error))?;
     let first_rows = partitions.iter();
     let first_rows = first_rows.map(|(values, content)| (values.clone(), content.first.clone()));
     let first_rows = first_rows.collect();
