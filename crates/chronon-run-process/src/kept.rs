@@ -34,7 +34,7 @@ const POLL: Duration = Duration::from_millis(10);
 /// How long another command's start of the same host is waited for.
 const START: Duration = Duration::from_secs(120);
 
-/// How long a host without connections may take to end.
+/// How long a process without connections may take to end.
 const END: Duration = Duration::from_secs(20);
 /// A log larger than this (in bytes) begins again at the next start.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -174,23 +174,8 @@ impl Keep {
     /// # Errors
     /// An [`io::Error`] if the folder cannot be written.
     pub fn end(&self) -> io::Result<bool> {
-        if !self.is_running() {
-            return Ok(true);
-        }
-        let request = self.path(END_REQUEST);
-        fs::write(&request, "")?;
-        let deadline = Instant::now() + END;
-        while self.is_running() && Instant::now() < deadline {
-            if self.status().is_some_and(|status| status.users() > Some(0)) {
-                break;
-            }
-            thread::sleep(POLL * 10);
-        }
-        // A host that is in use must not end later because of it.
-        match fs::remove_file(&request) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(!self.is_running()),
-        }
+        let is_used = || self.status().is_some_and(|status| status.users() > Some(0));
+        end_unused(&self.path(LOCK), &self.path(END_REQUEST), is_used)
     }
 
     fn start(
@@ -284,6 +269,27 @@ impl KeptStatus {
 #[must_use]
 pub fn is_locked(path: &Path) -> bool {
     File::open(path).is_ok_and(|lock| matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)))
+}
+
+/// Asks the process that has the lock of the file at `lock` to end, by a file at `request`, which it only looks
+/// for while it has no connection; whether none runs now. It is not waited for once `is_used`.
+///
+/// # Errors
+/// An [`io::Error`] if the request cannot be written or taken back.
+pub fn end_unused(lock: &Path, request: &Path, is_used: impl Fn() -> bool) -> io::Result<bool> {
+    if !is_locked(lock) {
+        return Ok(true);
+    }
+    fs::write(request, "")?;
+    let deadline = Instant::now() + END;
+    while is_locked(lock) && Instant::now() < deadline && !is_used() {
+        thread::sleep(POLL * 10);
+    }
+    // A process that is in use must not end later because of it.
+    match fs::remove_file(request) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(!is_locked(lock)),
+    }
 }
 
 /// The lock of the file at `path`, which is made if it is not there; `None` if another process has it.

@@ -37,7 +37,9 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, StartError, Stop, User, is_locked, replace, try_lock};
+use chronon_run_process::{
+    Detached, StartError, Stop, User, end_unused, is_locked, replace, try_lock,
+};
 use serde::Deserialize;
 
 use self::error::file_error;
@@ -57,8 +59,6 @@ const LOG_LIMIT: u64 = 1 << 20;
 pub const STATE_FILE: &str = "metastore.json";
 /// The file that asks a server without connections to end, in its directory.
 const END_REQUEST: &str = "metastore.json.end";
-/// How long such a server may take to notice and to close its database.
-const END: Duration = Duration::from_secs(20);
 /// The file on which a server holds a lock, in its directory.
 const LOCK_FILE: &str = "metastore.lock";
 /// The folder of the database, in its directory.
@@ -453,21 +453,8 @@ pub fn is_usable(directory: &Path) -> bool {
 /// # Errors
 /// An [`io::Error`] if the directory cannot be written.
 pub fn end_if_idle(directory: &Path) -> io::Result<bool> {
-    if !is_running(directory) {
-        return Ok(true);
-    }
-    let request = directory.join(END_REQUEST);
-    fs::write(&request, "")?;
-    let deadline = Instant::now() + END;
-    while is_running(directory) && Instant::now() < deadline {
-        thread::sleep(POLL);
-    }
-    // A server that is in use must not end later because of it.
-    let removed = fs::remove_file(&request);
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(!is_running(directory)),
-    }
+    let (lock, request) = (directory.join(LOCK_FILE), directory.join(END_REQUEST));
+    end_unused(&lock, &request, || false)
 }
 
 /// The line of a Java log that tells most: the last cause, else the last error, else the last line.
