@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetId, Ds, TableName};
+use crate::{AssetId, Days, Ds, Packed, Row, TableName};
 
 /// The partitions of a table along one day column: those with all of `sub_partitions`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -58,12 +58,27 @@ pub type DayEvidence = BTreeMap<Ds, Evidence>;
 /// looked at their inputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SeenDay {
-    /// What was seen last.
-    pub evidence: Evidence,
     /// The first attempt that saw the day.
     pub born: i64,
     /// The first attempt that saw it as it was seen last.
     pub changed: i64,
+    /// Whether there was [`Evidence`] of it when it was seen last.
+    pub evident: bool,
+}
+
+impl Packed for SeenDay {
+    fn row(self) -> Row {
+        let since = self.changed.wrapping_sub(self.born);
+        [self.born, since, self.evident.into(), 0]
+    }
+
+    fn of_row([born, since, evident, _]: Row) -> Self {
+        Self {
+            born,
+            changed: born.wrapping_add(since),
+            evident: evident != 0,
+        }
+    }
 }
 
 /// How a day of an asset was filled, or found to have no rows.
@@ -81,13 +96,30 @@ pub struct MadeDay {
     pub begun: bool,
 }
 
+impl Packed for MadeDay {
+    fn row(self) -> Row {
+        let ends = i64::from(self.unfinished) | i64::from(self.begun) << 1;
+        [self.attempt, self.conf, self.inputs, ends]
+    }
+
+    fn of_row([attempt, conf, inputs, ends]: Row) -> Self {
+        Self {
+            attempt,
+            conf,
+            inputs,
+            unfinished: ends & 1 != 0,
+            begun: ends & 2 != 0,
+        }
+    }
+}
+
 /// What is remembered of how tables were filled.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Memory {
     /// By asset and day.
-    pub made: BTreeMap<AssetId, BTreeMap<Ds, MadeDay>>,
+    pub made: BTreeMap<AssetId, Days<MadeDay>>,
     /// What was seen of inputs, by the text of the [`Slice`].
-    pub seen: BTreeMap<String, BTreeMap<Ds, SeenDay>>,
+    pub seen: BTreeMap<String, Days<SeenDay>>,
 }
 
 /// A 64-bit FNV-1a digest of texts: only equality matters, and it is the same on every machine.

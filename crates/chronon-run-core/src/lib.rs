@@ -9,6 +9,7 @@
 pub mod asset;
 pub mod columns;
 pub mod command;
+pub mod days;
 pub mod diagnostic;
 pub mod ds;
 pub mod event;
@@ -24,6 +25,7 @@ pub mod table;
 pub use asset::{AssetId, AssetIdError, AssetKind, ConfId, ConfType};
 pub use columns::{BEFORE, ColumnChanges, Retyped, TableChanges};
 pub use command::CommandLine;
+pub use days::{Days, Packed, Row};
 pub use diagnostic::{BYTE_ORDER_MARK, Diagnostic, Location, Severity};
 pub use ds::{Ds, DsError, epoch_millis};
 pub use evidence::{DayEvidence, Digest, Evidence, MadeDay, Memory, SeenDay, Slice};

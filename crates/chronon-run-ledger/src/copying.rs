@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, types::Value};
 
-use crate::state;
+use crate::{blocks, state};
 
 /// How much could be read of a damaged file.
 pub(crate) struct Salvaged {
@@ -88,6 +88,7 @@ fn copy_all(
         read.runs += transaction.execute(RUNS_OF_STEPS, [])? as u64;
     }
     state::rebuild(&transaction)?;
+    blocks::rebuild(&transaction)?;
     transaction.commit()
 }
 
@@ -103,7 +104,7 @@ const RUNS_OF_STEPS: &str = "
 /// Names of the tables, that of the runs first; what is derived from others is left out.
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
-        AND name <> 'asset_state' ORDER BY name <> 'runs', name";
+        AND name NOT IN ('asset_state', 'made_blocks', 'seen_blocks') ORDER BY name <> 'runs', name";
     let mut statement = connection.prepare(sql)?;
     let names = statement.query_map([], |row| row.get(0))?;
     names.collect()

@@ -14,6 +14,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::too_many_lines))]
 
+mod blocks;
 mod copying;
 mod damage;
 mod expected;

@@ -11,12 +11,18 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange, RangeSet, SeenDay, Slice,
+    AssetId, DayEvidence, Ds, Evidence, Memory, PartitionRange, RangeSet, Slice,
     event::{Event, Sink, StepIndex, What},
 };
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::{Ledger, ids::id_of, left_times, open, schema::Access};
+use crate::{
+    Ledger,
+    blocks::{self, state},
+    ids::id_of,
+    left_times, open,
+    schema::Access,
+};
 
 /// An attempt that is about to be started, and what it was seen to start from.
 #[derive(Clone, Copy, Debug)]
@@ -59,16 +65,6 @@ impl Looked {
     fn has_made(&self, ds: Ds) -> bool {
         self.range.contains(ds) && (self.succeeded || !self.there.contains(ds))
     }
-}
-
-/// What `made_days.unfinished` says of a day.
-mod day {
-    /// The attempt ended, and no later one began.
-    pub(super) const WHOLE: i64 = 0;
-    /// A later attempt began and its end was not seen.
-    pub(super) const UNFINISHED: i64 = 1;
-    /// The attempt began where the day did not exist, and its end was not seen.
-    pub(super) const BEGUN: i64 = 2;
 }
 
 /// Writes down how days are filled, for one run.
@@ -243,8 +239,8 @@ fn begin(connection: &mut Connection, look: &Look<'_>) -> rusqlite::Result<i64> 
             id,
             look.range.start.epoch_days(),
             look.range.end.epoch_days(),
-            day::UNFINISHED,
-            day::WHOLE
+            state::UNFINISHED,
+            state::WHOLE
         ])?;
     // If this process is killed, the days that exist afterwards are known to be of this attempt.
     let mut insert = transaction.prepare_cached(
@@ -253,9 +249,10 @@ fn begin(connection: &mut Connection, look: &Look<'_>) -> rusqlite::Result<i64> 
     )?;
     let missing = RangeSet::from(look.range).minus(look.there);
     for ds in missing.iter() {
-        insert.execute(params![id, ds.epoch_days(), number, day::BEGUN])?;
+        insert.execute(params![id, ds.epoch_days(), number, state::BEGUN])?;
     }
     drop(insert);
+    blocks::MADE.write(&transaction, id, &look.range.into())?;
     transaction.commit()?;
     Ok(number)
 }
@@ -268,24 +265,17 @@ fn see(
     number: i64,
 ) -> rusqlite::Result<()> {
     let id = id_of(connection, "slices", "slice", slice)?;
-    let (Some((first, _)), Some((last, _))) = (days.first_key_value(), days.last_key_value())
-    else {
+    let Some(range) = hull(days) else {
         return Ok(());
     };
-    let known: BTreeMap<Ds, Evidence> = connection
-        .prepare_cached(
-            "SELECT ds, files, catalog FROM seen_days WHERE slice = ?1 AND ds BETWEEN ?2 AND ?3",
-        )?
-        .query_map(params![id, first.epoch_days(), last.epoch_days()], |row| {
-            Ok((Ds::from_epoch_days(row.get(0)?), evidence(row, 1)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let known = seen_last(connection, id, range)?;
     let mut insert = connection.prepare_cached(
         "INSERT INTO seen_days (slice, ds, files, catalog, born, changed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?5)
          ON CONFLICT DO UPDATE SET files = excluded.files, catalog = excluded.catalog,
             changed = CASE WHEN ?6 THEN excluded.changed ELSE changed END",
     )?;
+    let mut written: Vec<Ds> = Vec::new();
     for (ds, now) in days {
         let before = known.get(ds);
         let differs = before.is_some_and(|before| now.differs(*before));
@@ -297,9 +287,10 @@ fn see(
         if before != Some(&kept) {
             let day = ds.epoch_days();
             insert.execute(params![id, day, now.files, now.catalog, number, differs])?;
+            written.push(*ds);
         }
     }
-    Ok(())
+    blocks::SEEN.write(connection, id, &written.into_iter().collect())
 }
 
 fn end(
@@ -318,7 +309,7 @@ fn end(
         let mut forget = transaction
             .prepare_cached("DELETE FROM made_days WHERE look = ?1 AND unfinished = ?2")?;
         for look in looks {
-            forget.execute(params![look.number, day::BEGUN])?;
+            forget.execute(params![look.number, state::BEGUN])?;
         }
         let mut insert = transaction.prepare_cached(
             "INSERT OR REPLACE INTO made_days (asset, ds, look) VALUES (?1, ?2, ?3)",
@@ -336,6 +327,9 @@ fn end(
             }
         }
     }
+    // No other days were written.
+    let looked: RangeSet = looks.iter().map(|look| look.range).collect();
+    blocks::MADE.write(&transaction, id, &looked)?;
     for look in replaced {
         transaction
             .prepare_cached(
@@ -347,12 +341,29 @@ fn end(
     transaction.commit()
 }
 
-fn evidence(row: &Row<'_>, at: usize) -> rusqlite::Result<Evidence> {
-    Ok(Evidence {
-        files: row.get(at)?,
-        catalog: row.get(at + 1)?,
-        bytes: None,
-    })
+/// From the first to the last of the days.
+fn hull(days: &DayEvidence) -> Option<PartitionRange> {
+    PartitionRange::new(*days.first_key_value()?.0, *days.last_key_value()?.0)
+}
+
+/// What was seen last of the days of a slice.
+fn seen_last(
+    connection: &Connection,
+    slice: i64,
+    range: PartitionRange,
+) -> rusqlite::Result<DayEvidence> {
+    let (first, last) = (range.start.epoch_days(), range.end.epoch_days());
+    let sql = "SELECT ds, files, catalog FROM seen_days WHERE slice = ?1 AND ds BETWEEN ?2 AND ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let days = statement.query_map(params![slice, first, last], |row| {
+        let evidence = Evidence {
+            files: row.get(1)?,
+            catalog: row.get(2)?,
+            bytes: None,
+        };
+        Ok((Ds::from_epoch_days(row.get(0)?), evidence))
+    })?;
+    days.collect()
 }
 
 impl Ledger {
@@ -360,12 +371,43 @@ impl Ledger {
     /// runs recorded it. What is recorded of others is not read.
     pub fn memory(&mut self, assets: &BTreeSet<AssetId>, slices: &BTreeSet<String>) -> Memory {
         let memory = self.attempt("read how days were filled", |connection| {
-            Ok(Memory {
-                made: made(connection, assets)?,
-                seen: seen(connection, slices)?,
-            })
+            let mut memory = Memory::default();
+            for asset in assets {
+                let days = blocks::MADE.read(connection, &asset.to_string())?;
+                if !days.is_empty() {
+                    memory.made.insert(asset.clone(), days);
+                }
+            }
+            for slice in slices {
+                let days = blocks::SEEN.read(connection, slice)?;
+                if !days.is_empty() {
+                    memory.seen.insert(slice.clone(), days);
+                }
+            }
+            Ok(memory)
         });
         memory.unwrap_or_default()
+    }
+
+    /// What was seen last of the days of `now`.
+    pub fn evidence(&mut self, now: &BTreeMap<Slice, DayEvidence>) -> BTreeMap<Slice, DayEvidence> {
+        let seen = self.attempt("read what was seen of inputs", |connection| {
+            let mut seen = BTreeMap::new();
+            for (slice, days) in now {
+                if let Some(range) = hull(days) {
+                    let id = "SELECT id FROM slices WHERE slice = ?1";
+                    let mut id = connection.prepare_cached(id)?;
+                    let id = id.query_row(params![slice.to_string()], |row| row.get(0));
+                    let days = id.optional()?;
+                    let days = days
+                        .map(|id| seen_last(connection, id, range))
+                        .transpose()?;
+                    seen.extend(days.map(|days| (slice.clone(), days)));
+                }
+            }
+            Ok(seen)
+        });
+        seen.unwrap_or_default()
     }
 
     /// The content of a conf that some day was filled with, by its digest.
@@ -379,61 +421,3 @@ impl Ledger {
         .flatten()
     }
 }
-
-fn made(
-    connection: &Connection,
-    assets: &BTreeSet<AssetId>,
-) -> rusqlite::Result<BTreeMap<AssetId, BTreeMap<Ds, MadeDay>>> {
-    let mut statement = connection.prepare_cached(MADE)?;
-    let mut all = BTreeMap::new();
-    for asset in assets {
-        let day = |row: &Row<'_>| {
-            let state: i64 = row.get(4)?;
-            let made = MadeDay {
-                attempt: row.get(1)?,
-                conf: row.get(2)?,
-                inputs: row.get(3)?,
-                unfinished: state == day::UNFINISHED,
-                begun: state == day::BEGUN,
-            };
-            Ok((Ds::from_epoch_days(row.get(0)?), made))
-        };
-        let days = statement.query_map(params![asset.to_string()], day)?;
-        let days: BTreeMap<Ds, MadeDay> = days.collect::<rusqlite::Result<_>>()?;
-        if !days.is_empty() {
-            all.insert(asset.clone(), days);
-        }
-    }
-    Ok(all)
-}
-
-fn seen(
-    connection: &Connection,
-    slices: &BTreeSet<String>,
-) -> rusqlite::Result<BTreeMap<String, BTreeMap<Ds, SeenDay>>> {
-    let mut statement = connection.prepare_cached(SEEN)?;
-    let mut all = BTreeMap::new();
-    for slice in slices {
-        let day = |row: &Row<'_>| {
-            let seen = SeenDay {
-                evidence: evidence(row, 1)?,
-                born: row.get(3)?,
-                changed: row.get(4)?,
-            };
-            Ok((Ds::from_epoch_days(row.get(0)?), seen))
-        };
-        let days = statement.query_map(params![slice], day)?;
-        let days: BTreeMap<Ds, SeenDay> = days.collect::<rusqlite::Result<_>>()?;
-        if !days.is_empty() {
-            all.insert(slice.clone(), days);
-        }
-    }
-    Ok(all)
-}
-
-const MADE: &str = "SELECT d.ds, d.look, l.conf, l.inputs, d.unfinished
-    FROM assets a CROSS JOIN made_days d ON d.asset = a.id CROSS JOIN looks l ON l.look = d.look
-    WHERE a.asset = ?1";
-
-const SEEN: &str = "SELECT d.ds, d.files, d.catalog, d.born, d.changed
-    FROM slices s CROSS JOIN seen_days d ON d.slice = s.id WHERE s.slice = ?1";

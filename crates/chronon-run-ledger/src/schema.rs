@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::state;
+use crate::{blocks, state};
 
 /// One script per version; the file's `user_version` counts those that were applied.
 /// Never change one that was released: append.
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     // Days are days since 1970-01-01, times are milliseconds since the epoch, and outcomes,
     // skip reasons, argument vectors and day sets are JSON as in the event stream.
     "
@@ -162,10 +162,29 @@ const MIGRATIONS: [&str; 9] = [
     "
     ALTER TABLE steps ADD COLUMN checked TEXT;
     ",
+    // How days were filled, in blocks of days (`blocks.rs`): a day of each of a thousand assets is not a
+    // row that `status` reads.
+    "
+    CREATE TABLE made_blocks (
+        asset INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        days BLOB NOT NULL,
+        PRIMARY KEY (asset, block)
+    ) WITHOUT ROWID;
+    CREATE TABLE seen_blocks (
+        slice INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        days BLOB NOT NULL,
+        PRIMARY KEY (slice, block)
+    ) WITHOUT ROWID;
+    ",
 ];
 
 /// The version that has `asset_state`.
 const WITH_STATE: usize = 6;
+
+/// The version that has `made_blocks` and `seen_blocks`.
+const WITH_BLOCKS: usize = 10;
 
 /// The version that is written.
 pub(crate) const VERSION: usize = MIGRATIONS.len();
@@ -202,6 +221,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> rusqlite::Result<Access> {
     }
     if found < WITH_STATE {
         state::rebuild(&transaction)?;
+    }
+    if found < WITH_BLOCKS {
+        blocks::rebuild(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
     transaction.commit()?;

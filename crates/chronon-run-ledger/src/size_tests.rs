@@ -75,6 +75,7 @@ fn generate(path: &Path, steps: u32) {
     let (mut connection, _) = open::writable(path, false).unwrap();
     let transaction = connection.transaction().unwrap();
     crate::state::rebuild(&transaction).unwrap();
+    crate::blocks::rebuild(&transaction).unwrap();
     transaction.commit().unwrap();
 }
 
@@ -226,6 +227,29 @@ fn recording_how_a_day_was_filled_reads_nothing_of_other_days() {
     generate(&long, 200_000);
     let (few, many) = (provenance_cost(&short), provenance_cost(&long));
     assert!(many <= few * 3 / 2 + GRAIN, "{few}, {many}");
+}
+
+/// Days are not a row each, and take a few bytes each.
+#[test]
+fn how_days_were_filled_is_read_in_blocks() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.db");
+    generate(&path, 100_000);
+    let mut ledger = Ledger::open(&path);
+    let count = counted(ledger.connection().unwrap());
+    let assets = (0..ASSETS).map(asset).collect();
+    let slices = (0..ASSETS).map(|number| format!("lake.t{number}/ds"));
+    let memory = ledger.memory(&assets, &slices.collect());
+    let made = memory.made.values().map(|days| days.iter().count());
+    let seen = memory.seen.values().map(|days| days.iter().count());
+    let days = made.sum::<usize>() + seen.sum::<usize>();
+    assert_eq!(days, 199_999);
+    let steps = count.load(Ordering::Relaxed);
+    assert!(steps < days as u64 / 4, "{steps} steps for {days} days");
+    let made = memory.made.values().map(|days| days.bytes().len());
+    let seen = memory.seen.values().map(|days| days.bytes().len());
+    let bytes = made.sum::<usize>() + seen.sum::<usize>();
+    assert!(bytes < 5 * days, "{bytes} bytes for {days} days");
 }
 
 /// Prints what a million steps take.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, DayEvidence, Ds, Evidence, Memory, PartitionRange, RangeSet, Slice,
+    AssetId, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange, RangeSet, SeenDay, Slice,
     event::{Event, Outcome, Sink, What},
 };
 use chronon_run_ledger::{Ledger, Look, Provenance};
@@ -70,11 +70,65 @@ impl Book {
         Ledger::open(&self.path().join("ledger.db"))
     }
 
-    /// What is remembered of everything that the tests record.
+    /// What is remembered of everything that the tests record. It is what the rows say.
     fn memory(&self) -> Memory {
+        let memory = self.read();
+        assert_eq!(memory, self.rows());
+        memory
+    }
+
+    fn read(&self) -> Memory {
         let assets = (0..200).map(asset).collect();
         let slices = (0..400).map(|number| slice(number).to_string()).collect();
         self.ledger().memory(&assets, &slices)
+    }
+
+    /// The same, read from the tables of days.
+    fn rows(&self) -> Memory {
+        let raw = rusqlite::Connection::open(self.path().join("ledger.db")).unwrap();
+        let mut made: BTreeMap<AssetId, Vec<(Ds, MadeDay)>> = BTreeMap::new();
+        let mut seen: BTreeMap<String, Vec<(Ds, SeenDay)>> = BTreeMap::new();
+        let sql = "SELECT a.asset, ds, look, conf, inputs, unfinished FROM made_days d
+            JOIN assets a ON a.id = d.asset JOIN looks USING (look) ORDER BY ds";
+        let mut statement = raw.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let asset: String = row.get(0).unwrap();
+            let state: i64 = row.get(5).unwrap();
+            let day = MadeDay {
+                attempt: row.get(2).unwrap(),
+                conf: row.get(3).unwrap(),
+                inputs: row.get(4).unwrap(),
+                unfinished: state == 1,
+                begun: state == 2,
+            };
+            let days = made.entry(asset.parse().unwrap()).or_default();
+            days.push((Ds::from_epoch_days(row.get(1).unwrap()), day));
+        }
+        let sql = "SELECT s.slice, ds, born, changed, files, catalog FROM seen_days d
+            JOIN slices s ON s.id = d.slice ORDER BY ds";
+        let mut statement = raw.prepare(sql).unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let evidence = [4, 5].map(|at| row.get::<_, Option<i64>>(at).unwrap());
+            let day = SeenDay {
+                born: row.get(2).unwrap(),
+                changed: row.get(3).unwrap(),
+                evident: evidence != [None, None],
+            };
+            let days = seen.entry(row.get(0).unwrap()).or_default();
+            days.push((Ds::from_epoch_days(row.get(1).unwrap()), day));
+        }
+        Memory {
+            made: made
+                .into_iter()
+                .map(|(asset, days)| (asset, days.into_iter().collect()))
+                .collect(),
+            seen: seen
+                .into_iter()
+                .map(|(slice, days)| (slice, days.into_iter().collect()))
+                .collect(),
+        }
     }
 
     fn look(&self, number: usize, range: PartitionRange, seen: &BTreeMap<Slice, DayEvidence>) {
@@ -149,10 +203,10 @@ fn a_day_is_filled_by_the_last_attempt_that_was_about_it() {
     let memory = book.memory();
     let attempts: Vec<(Ds, i64)> = memory.made[&asset(0)]
         .iter()
-        .map(|(ds, made)| (*ds, made.attempt))
+        .map(|(ds, made)| (ds, made.attempt))
         .collect();
     assert_eq!(attempts, [(day(0), 2), (day(1), 2), (day(2), 3)]);
-    let seen = memory.seen[&slice(0).to_string()][&day(0)];
+    let seen = memory.seen[&slice(0).to_string()].get(day(0)).unwrap();
     assert_eq!((seen.born, seen.changed), (1, 3));
     assert_eq!(book.ledger().conf_content(7).as_deref(), Some("{}"));
     assert_eq!(book.ledger().conf_content(6), None);
@@ -167,8 +221,8 @@ fn an_attempt_whose_end_was_not_seen_leaves_its_days_unfinished() {
     let unfinished = |book: &Book| -> Vec<bool> {
         let memory = book.memory();
         memory.made[&asset(0)]
-            .values()
-            .map(|made| made.unfinished)
+            .iter()
+            .map(|(_, made)| made.unfinished)
             .collect()
     };
     assert_eq!(unfinished(&book), [false, true, true, false]);
@@ -189,7 +243,7 @@ fn a_failed_attempt_makes_only_the_days_that_were_not_there() {
     let made = |book: &Book| -> Vec<(Ds, i64, bool)> {
         let memory = book.memory();
         let days = memory.made[&asset(0)].iter();
-        days.map(|(ds, made)| (*ds, made.attempt, made.unfinished))
+        days.map(|(ds, made)| (ds, made.attempt, made.unfinished))
             .collect()
     };
     let expected = [(day(0), 1, true), (day(1), 1, true), (day(3), 2, false)];
@@ -202,6 +256,39 @@ fn a_failed_attempt_makes_only_the_days_that_were_not_there() {
             .iter()
             .all(|(_, attempt, unfinished)| *attempt == 3 && !unfinished)
     );
+}
+
+/// Days on both sides of the ends of blocks, of attempts that end, fail and are killed.
+#[test]
+fn what_is_read_in_blocks_is_what_the_rows_say() {
+    let mut book = Book::new();
+    let mut seed = 7_u32;
+    for attempt in 0..60_i64 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let first = i32::try_from(seed >> 24).unwrap() - 20_128;
+        let days = range(first, first + i32::try_from(seed >> 8 & 0x3f).unwrap());
+        let number = usize::try_from(attempt % 3).unwrap();
+        let seen = BTreeMap::from([(slice(number), evidence(days, attempt / 20))]);
+        book.look(number, days, &seen);
+        if attempt % 5 != 0 {
+            book.there = book.there.union(&days.into());
+            book.end(days.into());
+        } else {
+            book.step += 1;
+        }
+        book.memory();
+    }
+    let path = book.path().join("ledger.db");
+    let memory = book.memory();
+    assert_eq!((memory.made.len(), memory.seen.len()), (3, 3));
+    let now = BTreeMap::from([(slice(0), evidence(range(-20_128, -19_900), 2))]);
+    assert!(book.ledger().evidence(&now)[&slice(0)].len() > 100);
+
+    // As an older version leaves it.
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch("DROP TABLE made_blocks; DROP TABLE seen_blocks; PRAGMA user_version = 9")
+        .unwrap();
+    assert_eq!(book.memory(), memory);
 }
 
 #[test]
@@ -231,7 +318,7 @@ fn a_year_of_many_assets_is_small_and_read_at_once() {
         book.end(year.into());
     }
     let started = Instant::now();
-    let memory = book.memory();
+    let memory = book.read();
     let took = started.elapsed();
     assert_eq!(memory.made.len(), 200);
     assert_eq!(memory.seen.len(), 400);

@@ -46,6 +46,8 @@ pub struct Freshness {
     pub memory: Memory,
     /// What is seen now of the input days that were asked for, see [`crate::evidence_wanted`].
     pub now: BTreeMap<Slice, DayEvidence>,
+    /// What was seen of them last.
+    pub before: BTreeMap<Slice, DayEvidence>,
     /// The digest of each asset's conf as it is now. An asset that is not there is not compared.
     pub confs: BTreeMap<AssetId, i64>,
     /// What was edited since a conf had a digest, in words.

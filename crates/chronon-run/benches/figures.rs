@@ -1,7 +1,8 @@
 //! The project's own figures beside their limits: whole processes of the release binary, their
 //! wall time and peak resident memory, medians of several runs.
 //!
-//! `cargo bench -p chronon-run --bench figures`
+//! `cargo bench -p chronon-run --bench figures`; with ` -- recorded DIR STEP_DAYS` it only writes the repo and
+//! ledger of the row `status`, to look at other commands.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +14,9 @@
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../../chronon-run-exec/benches/noop_steps.rs"]
 mod noop_steps;
+// A file in this folder itself would be another benchmark.
+#[path = "figures/recorded.rs"]
+mod recorded;
 
 use std::{
     env, fs,
@@ -45,6 +49,14 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some(MEASURE) => measure(&arguments[1..]),
+        Some("recorded") => {
+            recorded(
+                Path::new(&arguments[1]),
+                1_000,
+                1_000,
+                arguments[2].parse().unwrap(),
+            );
+        }
         Some("watchdog") => chronon_run_process::watchdog_main(std::io::stdin().lock()),
         _ => figures(),
     }
@@ -65,6 +77,8 @@ fn figures() {
     plan(folder.path(), 200, Duration::from_millis(100), Some(50));
     null_run(folder.path(), 200, Duration::from_millis(50));
     plan(folder.path(), 2_000, Duration::from_secs(1), None);
+    status(folder.path(), 1_000, 1_000, 30);
+    status(folder.path(), 1_000, 1_000, 1);
     let took = noop_steps::best(|| noop_steps::steps(folder.path(), true, true));
     println!(
         "{:<44} {:>7} ms {:>7} ms",
@@ -76,7 +90,7 @@ fn figures() {
 
 /// `plan` of a generated repo: the confs are read and the catalog is a file.
 fn plan(folder: &Path, assets: usize, limit: Duration, megabytes: Option<u64>) {
-    let generated = generated(folder, assets);
+    let generated = generated(folder, assets, 365);
     let days = assets * 365;
     row(
         &format!("plan: {assets} assets, {days} cells"),
@@ -86,18 +100,36 @@ fn plan(folder: &Path, assets: usize, limit: Duration, megabytes: Option<u64>) {
     );
 }
 
+/// `status` of a repo of which the ledger knows how each day was filled, `step_days` days at a time.
+fn status(folder: &Path, assets: usize, days: u32, step_days: i32) {
+    let folder = folder.join(format!("recorded-{step_days}"));
+    let generated = recorded(&folder, assets, days, step_days);
+    row(
+        &format!("status: {assets} assets x {days} days, {step_days} a step"),
+        cost(&generated.repo, &["status"]),
+        Duration::from_millis(500),
+        Some(60),
+    );
+}
+
+/// A repo of which every day is filled and recorded.
+fn recorded(folder: &Path, assets: usize, days: u32, step_days: i32) -> Generated {
+    let generated = generated(folder, assets, days);
+    let mut catalog = filled(&generated);
+    // A saved catalog with the time of every partition is larger than the ledger.
+    for state in catalog.tables.values_mut().flatten() {
+        state.stamps.clear();
+    }
+    fs::write(&generated.catalog, serde_json::to_string(&catalog).unwrap()).unwrap();
+    recorded::record(&generated.repo, &catalog, step_days);
+    generated
+}
+
 /// What cron pays for a `frontfill` that finds nothing to do. The catalog is a file: beside a
 /// metastore, one listing comes on top.
 fn null_run(folder: &Path, assets: usize, limit: Duration) {
-    let generated = generated(folder, assets);
-    let text = fs::read_to_string(&generated.catalog).unwrap();
-    let mut catalog: CatalogSnapshot = serde_json::from_str(&text).unwrap();
-    let all = PartitionRange::new(generated.first, generated.last);
-    let tables: Vec<TableName> = catalog.tables.keys().cloned().collect();
-    for table in tables {
-        Write::days(table, all.into()).apply(&mut catalog);
-    }
-    let text = serde_json::to_string(&catalog).unwrap();
+    let generated = generated(folder, assets, 365);
+    let text = serde_json::to_string(&filled(&generated)).unwrap();
     fs::write(&generated.catalog, text).unwrap();
     row(
         &format!("frontfill: {assets} assets, nothing to do"),
@@ -107,11 +139,23 @@ fn null_run(folder: &Path, assets: usize, limit: Duration) {
     );
 }
 
-/// A repo of which every asset has 365 days, two inputs, and a window of 1, 7 or 30 days; a tenth of
+/// The catalog of a repo, with every day of every table.
+fn filled(generated: &Generated) -> CatalogSnapshot {
+    let text = fs::read_to_string(&generated.catalog).unwrap();
+    let mut catalog: CatalogSnapshot = serde_json::from_str(&text).unwrap();
+    let all = PartitionRange::new(generated.first, generated.last);
+    let tables: Vec<TableName> = catalog.tables.keys().cloned().collect();
+    for table in tables {
+        Write::days(table, all.into()).apply(&mut catalog);
+    }
+    catalog
+}
+
+/// A repo of which every asset has `days` days, two inputs, and a window of 1, 7 or 30 days; a tenth of
 /// the days is missing.
-fn generated(folder: &Path, assets: usize) -> Generated {
+fn generated(folder: &Path, assets: usize, days: u32) -> Generated {
     let repo = folder.join(format!("repo-{assets}"));
-    let generated = repo_builder::generate(&repo, assets, 365, 1).unwrap();
+    let generated = repo_builder::generate(&repo, assets, days, 1).unwrap();
     let workspace = fs::read_to_string(repo.join("workspace.toml")).unwrap();
     let fixture = format!(
         "kind = \"fixture\"\npath = \"{}\"",

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{
-    AssetId, Ds, Evidence, MadeDay, PartitionRange, RangeSet, SeenDay, Slice, TableName,
-};
+use chronon_run_core::{AssetId, Days, Ds, MadeDay, PartitionRange, RangeSet, SeenDay, TableName};
 
 use super::{
     assessed::Assessed,
@@ -14,7 +12,7 @@ use super::{
 };
 use crate::{
     graph::{Asset, AssetIndex, Input},
-    need::{Bounds, Need},
+    need::Bounds,
     plan::{Cause, ChangedInput},
     world::{Freshness, History, PlanInput, Request},
 };
@@ -40,11 +38,7 @@ pub(crate) fn assess(world: PlanInput<'_>, request: &Request<'_>) -> (Vec<Assess
             times.made_alone(&attempted_days(freshness, id));
         }
     }
-    let mut assessor = Assessor {
-        world,
-        freshness,
-        versions: BTreeMap::new(),
-    };
+    let assessor = Assessor { world, freshness };
     for &index in &request.selected {
         let asset = &world.graph.assets[index];
         if asset.day_column.is_none() {
@@ -82,34 +76,35 @@ fn empty_days(world: PlanInput<'_>, freshness: &Freshness) -> BTreeMap<AssetId, 
 
 /// The days at which an attempt was made whose end was not seen.
 fn attempted_days(freshness: &Freshness, asset: &AssetId) -> RangeSet {
-    let made = freshness.memory.made.get(asset).into_iter().flatten();
+    let made = freshness.memory.made.get(asset).into_iter();
+    let made = made.flat_map(Days::iter);
     let attempted = made.filter(|(_, made)| made.unfinished || made.begun);
-    attempted.map(|(ds, _)| *ds).collect()
+    attempted.map(|(ds, _)| ds).collect()
 }
 
 struct Assessor<'a> {
     world: PlanInput<'a>,
     freshness: &'a Freshness,
-    versions: BTreeMap<Slice, Versions>,
 }
 
 impl Assessor<'_> {
     /// What is out of date of an asset by itself.
-    fn own(&mut self, asset: &Asset) -> Assessed {
+    fn own(&self, asset: &Asset) -> Assessed {
         let there = self.world.observed_days(asset);
         let observed = parts::filled_days(self.world, asset);
         let empty = self.world.history.empty.get(&asset.id).cloned();
         let empty = empty.unwrap_or_default().minus(&observed);
-        let nothing = BTreeMap::new();
-        let made = self.freshness.memory.made.get(&asset.id);
-        let made = made.unwrap_or(&nothing);
-        if !made.is_empty() {
-            self.load_versions(asset);
-        }
+        let made = self.made(&asset.id);
         let compared = Compared {
             assessor: self,
             asset,
             inputs_now: inputs_digest(asset),
+            conf_now: self.freshness.confs.get(&asset.id).copied(),
+            versions: match made.is_empty() {
+                true => BTreeMap::new(),
+                false => self.versions(asset),
+            },
+            parts: self.parts(asset),
         };
         // A partition of a day that was left without is another program's, but for a part: rows of other
         // days make it.
@@ -123,23 +118,48 @@ impl Assessor<'_> {
         let recorded = recorded.minus(&left_without.unwrap_or_default());
         Assessed {
             unknown: there.minus(&recorded),
-            stale: compared.group(&observed.intersect(&recorded), made, false),
-            reopened: compared.group(&empty, made, true),
+            stale: compared.group(&observed.intersect(&recorded), &made, false),
+            reopened: compared.group(&empty, &made, true),
             refilled: RangeSet::new(),
         }
     }
 
-    fn load_versions(&mut self, asset: &Asset) {
-        for input in asset.inputs.iter().filter(|i| i.need != Need::Table) {
-            let slice = slice_of(input);
-            let freshness = self.freshness;
-            let there = days_of(input, self.world.snapshot);
-            self.versions.entry(slice).or_insert_with_key(|slice| {
-                let seen = freshness.memory.seen.get(&slice.to_string());
-                let emptied = emptied(self.world, freshness, input, &there, seen);
-                Versions::new(&there, seen, freshness.now.get(slice), &emptied)
-            });
-        }
+    /// How the days of an asset were made. They are kept as long as they are compared, not for all assets.
+    fn made(&self, asset: &AssetId) -> BTreeMap<Ds, MadeDay> {
+        let made = self.freshness.memory.made.get(asset).into_iter();
+        made.flat_map(Days::iter).collect()
+    }
+
+    /// The changes of the inputs that days are made of, by their places.
+    fn versions(&self, asset: &Asset) -> BTreeMap<usize, Versions> {
+        let graph = self.world.graph;
+        let inputs = asset.inputs.iter().enumerate();
+        let compared = |input: &Input| is_content(input) && !parts::is_part(graph, input);
+        let inputs = inputs.filter(|(_, input)| compared(input));
+        inputs
+            .map(|(place, input)| (place, self.versions_of(input)))
+            .collect()
+    }
+
+    fn versions_of(&self, input: &Input) -> Versions {
+        let (world, freshness, slice) = (self.world, self.freshness, slice_of(input));
+        let there = days_of(input, world.snapshot);
+        let seen = freshness.memory.seen.get(&slice.to_string());
+        let emptied = emptied(world, freshness, input, &there, seen);
+        let evidence = freshness.before.get(&slice);
+        let evidence = evidence.zip(freshness.now.get(&slice));
+        Versions::new(&there, seen, evidence, &emptied)
+    }
+
+    /// How the days of the inputs that are parts were made, by the place of the input.
+    fn parts(&self, asset: &Asset) -> BTreeMap<usize, BTreeMap<Ds, MadeDay>> {
+        let graph = self.world.graph;
+        let inputs = asset.inputs.iter().enumerate();
+        let parts = inputs.filter(|(_, input)| parts::is_part(graph, input));
+        let made = |input: &Input| Some(self.made(&graph.assets[input.producer?].id));
+        parts
+            .filter_map(|(place, input)| Some((place, made(input)?)))
+            .collect()
     }
 }
 
@@ -151,7 +171,7 @@ fn emptied(
     freshness: &Freshness,
     input: &Input,
     there: &RangeSet,
-    seen: Option<&BTreeMap<Ds, SeenDay>>,
+    seen: Option<&Days<SeenDay>>,
 ) -> BTreeMap<Ds, i64> {
     let producer = input.producer.map(|index| &world.graph.assets[index].id);
     let empty = producer.and_then(|id| world.history.empty.get(id));
@@ -159,14 +179,14 @@ fn emptied(
     let (Some(empty), Some(made), Some(seen)) = (empty, made, seen) else {
         return BTreeMap::new();
     };
-    let was_there = |ds: &Ds| {
-        let evidence = seen.get(ds).map(|seen| seen.evidence);
-        evidence.is_some_and(|evidence| evidence != Evidence::default())
-    };
     let gone = empty.minus(there);
-    let days = gone.iter().filter(was_there);
-    days.filter_map(|ds| Some((ds, made.get(&ds)?.attempt)))
-        .collect()
+    if gone.is_empty() {
+        return BTreeMap::new();
+    }
+    let was_there = seen.iter().filter(|(_, seen)| seen.evident);
+    let gone = gone.intersect(&was_there.map(|(ds, _)| ds).collect());
+    let made = made.iter().filter(|(ds, _)| gone.contains(*ds));
+    made.map(|(ds, made)| (ds, made.attempt)).collect()
 }
 
 /// One asset under comparison.
@@ -174,6 +194,9 @@ struct Compared<'a, 'w> {
     assessor: &'a Assessor<'w>,
     asset: &'a Asset,
     inputs_now: i64,
+    conf_now: Option<i64>,
+    versions: BTreeMap<usize, Versions>,
+    parts: BTreeMap<usize, BTreeMap<Ds, MadeDay>>,
 }
 
 /// Why one day is out of date, without the days of its inputs.
@@ -226,27 +249,31 @@ impl Compared<'_, '_> {
                 ..Verdict::default()
             };
         };
-        let conf = self.assessor.freshness.confs.get(&self.asset.id);
         // Other inputs than then are an edit too, of days that have no rows; a filled day was made by
         // another version of this program.
         let other_inputs = made.inputs != self.inputs_now;
-        let edited = conf.is_some_and(|conf| *conf != made.conf) || (empty && other_inputs);
-        let inputs = self.asset.inputs.iter().enumerate();
-        let inputs = inputs.filter(|(_, input)| !other_inputs && (!empty || self.decides(input)));
-        let inputs = inputs.filter(|(_, input)| {
-            is_content(input) && !parts::is_part(self.assessor.world.graph, input)
-        });
-        let inputs = inputs.filter(|(_, input)| self.changed(input, ds, made.attempt));
-        let (graph, freshness) = (self.assessor.world.graph, self.assessor.freshness);
+        let conf = self.conf_now;
+        let edited = conf.is_some_and(|conf| conf != made.conf) || (empty && other_inputs);
+        let changed = |(&place, versions): (&usize, &Versions)| {
+            let input = &self.asset.inputs[place];
+            let counts = !other_inputs && (!empty || self.decides(input));
+            let needed = || self.needed(input, versions, PartitionRange::day(ds));
+            let newer = |needed| versions.changed_in(needed, made.attempt);
+            (counts && needed().is_some_and(newer)).then_some(place)
+        };
+        let later = |days: &BTreeMap<Ds, MadeDay>| {
+            !empty
+                && days
+                    .get(&ds)
+                    .is_some_and(|part| part.attempt > made.attempt)
+        };
+        let parts = self.parts.iter().filter(|(_, days)| later(days));
         Verdict {
-            parts: match empty {
-                true => Vec::new(),
-                false => parts::filled_later(graph, freshness, self.asset, ds, made),
-            },
+            parts: parts.map(|(place, _)| *place).collect(),
             nothing_recorded: false,
             unfinished: made.unfinished && !empty,
             edited: edited.then_some(made.conf),
-            inputs: inputs.map(|(place, _)| place).collect(),
+            inputs: self.versions.iter().filter_map(changed).collect(),
         }
     }
 
@@ -257,19 +284,15 @@ impl Compared<'_, '_> {
         input.gates || !is_join || !has_gates
     }
 
-    fn changed(&self, input: &Input, ds: Ds, attempt: i64) -> bool {
-        let Some((versions, needed)) = self.needed(input, PartitionRange::day(ds)) else {
-            return false;
-        };
-        versions.changed_in(needed, attempt)
-    }
-
     /// The days of an input that `range` is made of, as far as the times of its rows reach.
-    fn needed(&self, input: &Input, range: PartitionRange) -> Option<(&Versions, PartitionRange)> {
-        let versions = self.assessor.versions.get(&slice_of(input))?;
+    fn needed(
+        &self,
+        input: &Input,
+        versions: &Versions,
+        range: PartitionRange,
+    ) -> Option<PartitionRange> {
         let range = reached(self.assessor.world, self.asset, input, range)?;
-        let needed = needed_of(input, range, Ds::from_epoch_days(versions.first()))?;
-        Some((versions, needed))
+        needed_of(input, range, Ds::from_epoch_days(versions.first()))
     }
 
     fn causes(&self, range: PartitionRange, verdict: &Verdict, oldest: i64) -> Vec<Cause> {
@@ -289,12 +312,9 @@ impl Compared<'_, '_> {
         }
         causes.extend(parts::cause(self.asset, &verdict.parts));
         let mut inputs: BTreeMap<TableName, ChangedInput> = BTreeMap::new();
-        for input in verdict
-            .inputs
-            .iter()
-            .map(|&place| &self.asset.inputs[place])
-        {
-            let Some((versions, needed)) = self.needed(input, range) else {
+        for place in &verdict.inputs {
+            let (input, versions) = (&self.asset.inputs[*place], &self.versions[place]);
+            let Some(needed) = self.needed(input, versions, range) else {
                 continue;
             };
             let (appeared, rewritten) = versions.changes(needed, oldest);

@@ -56,7 +56,10 @@ pub fn evidence_wanted(
                 observed.union(&empty.unwrap_or_default())
             }
         };
-        let days: RangeSet = days.iter().filter(|ds| made.contains_key(ds)).collect();
+        if days.is_empty() {
+            continue;
+        }
+        let days = days.intersect(&made.days());
         let there = |input: &Input| days_of(input, world.snapshot);
         let needed = inputs_needed(asset, &days, &there, &|ds| offsets(world, asset, ds));
         for (slice, days) in needed {

@@ -7,14 +7,14 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_core::{AssetKind, Ds, MadeDay, PartitionRange, RangeSet, TableName};
+use chronon_run_core::{AssetKind, Ds, PartitionRange, RangeSet, TableName};
 
 use super::assessed::Assessed;
 use crate::{
     graph::{Asset, AssetIndex, Graph, Input, Role},
     parts::parts_of_times,
     plan::Cause,
-    world::{Freshness, History, PlanInput},
+    world::{History, PlanInput},
 };
 
 /// Whether the input is the table of a part whose partitions are one day before the rows' time.
@@ -33,27 +33,6 @@ pub(super) fn filled_days(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
     };
     let column = asset.day_column.as_deref().unwrap_or_default();
     observed.union(&world.snapshot.days(output, column, &[]))
-}
-
-/// The places of the inputs of `asset` that are parts and were filled for `ds` after `made`.
-pub(super) fn filled_later(
-    graph: &Graph,
-    freshness: &Freshness,
-    asset: &Asset,
-    ds: Ds,
-    made: &MadeDay,
-) -> Vec<usize> {
-    let later = |input: &Input| {
-        let part = input.producer.map(|index| &graph.assets[index].id);
-        let days = part.and_then(|part| freshness.memory.made.get(part));
-        let part = days.and_then(|days| days.get(&ds));
-        part.is_some_and(|part| part.attempt > made.attempt)
-    };
-    let inputs = asset.inputs.iter().enumerate();
-    inputs
-        .filter(|(_, input)| is_part(graph, input) && later(input))
-        .map(|(place, _)| place)
-        .collect()
 }
 
 /// The cause for inputs at `places`.

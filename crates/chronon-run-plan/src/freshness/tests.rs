@@ -330,9 +330,9 @@ fn a_year_of_many_assets_is_compared_at_once() {
         memory.made.insert(asset.id.clone(), made);
         for input in &asset.inputs {
             let seen = chronon_run_core::SeenDay {
-                evidence: Evidence::default(),
                 born: 1,
                 changed: 1,
+                evident: false,
             };
             let seen = year.iter().map(|ds| (ds, seen)).collect();
             memory.seen.insert(slice_of(input).to_string(), seen);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{DayEvidence, Ds, PartitionRange, RangeSet, SeenDay};
+use chronon_run_core::{DayEvidence, Days, Ds, PartitionRange, RangeSet, SeenDay};
 
 /// Later than every attempt: changed since it was seen last.
 const REWRITTEN: i64 = i64::MAX;
@@ -21,13 +21,13 @@ pub(crate) struct Versions {
 }
 
 impl Versions {
-    /// Of the days that are `there`, with what was `seen` of them and what is seen `now`, and of those
-    /// that were `emptied`, with the attempt that did it. A day of which no evidence was fetched counts
-    /// as unchanged.
+    /// Of the days that are `there`, with what was `seen` of them, and of those that were `emptied`, with
+    /// the attempt that did it. A day whose `evidence`, as it was seen last and as it is now, was not
+    /// fetched counts as unchanged.
     pub(crate) fn new(
         there: &RangeSet,
-        seen: Option<&BTreeMap<Ds, SeenDay>>,
-        now: Option<&DayEvidence>,
+        seen: Option<&Days<SeenDay>>,
+        evidence: Option<(&DayEvidence, &DayEvidence)>,
         emptied: &BTreeMap<Ds, i64>,
     ) -> Self {
         let all = there.union(&emptied.keys().copied().collect());
@@ -41,22 +41,27 @@ impl Versions {
         };
         let length = usize::try_from(last.epoch_days() - first.epoch_days()).unwrap_or(0) + 1;
         let (mut changed, mut born) = (vec![0; length], vec![0; length]);
-        for ds in there.iter() {
-            let at = usize::try_from(ds.epoch_days() - first.epoch_days()).unwrap_or(0);
-            let known = seen.and_then(|seen| seen.get(&ds));
-            let current = now.and_then(|now| now.get(&ds));
-            let differs = known
-                .zip(current)
-                .is_some_and(|(known, now)| now.differs(known.evidence));
-            (changed[at], born[at]) = match known {
-                None => (APPEARED, APPEARED),
-                Some(known) if differs => (REWRITTEN, known.born),
-                Some(known) => (known.changed, known.born),
+        let place = |ds: Ds| usize::try_from(ds.epoch_days() - first.epoch_days()).ok();
+        for at in there.iter().filter_map(place) {
+            (changed[at], born[at]) = (APPEARED, APPEARED);
+        }
+        let rewritten = |ds: Ds| {
+            let both = evidence.and_then(|(before, now)| Some((before.get(&ds)?, now.get(&ds)?)));
+            both.is_some_and(|(before, now)| now.differs(*before))
+        };
+        for (ds, known) in seen.into_iter().flat_map(Days::iter) {
+            let at = place(ds).filter(|&at| changed.get(at) == Some(&APPEARED));
+            let Some(at) = at else { continue };
+            born[at] = known.born;
+            changed[at] = match rewritten(ds) {
+                true => REWRITTEN,
+                false => known.changed,
             };
         }
         for (ds, attempt) in emptied {
-            let at = usize::try_from(ds.epoch_days() - first.epoch_days()).unwrap_or(0);
-            changed[at] = *attempt;
+            if let Some(at) = place(*ds) {
+                changed[at] = *attempt;
+            }
         }
         let maxima = maxima(&changed);
         Self {
@@ -121,7 +126,6 @@ fn maxima(values: &[i64]) -> Vec<Vec<i64>> {
 
 #[cfg(test)]
 mod tests {
-    use chronon_run_core::Evidence;
     use proptest::prelude::*;
 
     use super::*;
@@ -134,7 +138,7 @@ mod tests {
         ) {
             let there: RangeSet = changes.keys().map(|&day| Ds::from_epoch_days(day)).collect();
             let day = |(&day, &changed): (&i32, &i64)| {
-                let seen = SeenDay { evidence: Evidence::default(), born: 1, changed };
+                let seen = SeenDay { born: 1, changed, evident: false };
                 (Ds::from_epoch_days(day), seen)
             };
             let seen = changes.iter().map(day).collect();

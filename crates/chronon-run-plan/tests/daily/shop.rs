@@ -8,8 +8,8 @@ use std::{
 
 use chronon_run_conf::Join;
 use chronon_run_core::{
-    AssetKind, CatalogSnapshot, DayEvidence, Ds, Evidence, MadeDay, Memory, PartitionRange,
-    Partitions, RangeSet, SeenDay, Slice, TableName, TableState,
+    AssetId, AssetKind, CatalogSnapshot, DayEvidence, Ds, Evidence, MadeDay, Memory,
+    PartitionRange, Partitions, RangeSet, SeenDay, Slice, TableName, TableState,
 };
 use chronon_run_plan::{
     AnyConf, Asset, AssetSettings, BuildOptions, ConfView, Depth, DriverInput, DriverOptions,
@@ -51,6 +51,45 @@ pub(crate) struct Run {
     pub(crate) drops: bool,
     /// Chooses among steps that may run.
     pub(crate) order: u64,
+}
+
+/// What the ledger writes down of how days were filled.
+#[derive(Clone, Default)]
+struct Records {
+    made: BTreeMap<AssetId, BTreeMap<Ds, MadeDay>>,
+    seen: BTreeMap<Slice, BTreeMap<Ds, (SeenDay, Evidence)>>,
+}
+
+impl Records {
+    fn remembered(&self) -> Memory {
+        let made =
+            |days: &BTreeMap<Ds, MadeDay>| days.iter().map(|(ds, made)| (*ds, *made)).collect();
+        let seen = |days: &BTreeMap<Ds, (SeenDay, Evidence)>| {
+            days.iter().map(|(ds, (seen, _))| (*ds, *seen)).collect()
+        };
+        let (assets, slices) = (self.made.iter(), self.seen.iter());
+        Memory {
+            made: assets
+                .map(|(asset, days)| (asset.clone(), made(days)))
+                .collect(),
+            seen: slices
+                .map(|(slice, days)| (slice.to_string(), seen(days)))
+                .collect(),
+        }
+    }
+
+    /// What was seen last of each day.
+    fn evidence(&self) -> BTreeMap<Slice, DayEvidence> {
+        let of = |days: &BTreeMap<Ds, (SeenDay, Evidence)>| {
+            days.iter()
+                .map(|(ds, (_, evidence))| (*ds, *evidence))
+                .collect()
+        };
+        let slices = self.seen.iter();
+        slices
+            .map(|(slice, days)| (slice.clone(), of(days)))
+            .collect()
+    }
 }
 
 /// What the left side of a join is.
@@ -167,7 +206,7 @@ pub(crate) struct Shop {
     first: i32,
     last: i32,
     landed: i32,
-    memory: Memory,
+    memory: Records,
     looks: i64,
     blind: bool,
 }
@@ -211,7 +250,7 @@ impl Shop {
             first,
             last,
             landed: i32::MIN,
-            memory: Memory::default(),
+            memory: Records::default(),
             looks: 0,
             blind: false,
         }
@@ -333,11 +372,13 @@ impl Shop {
             true => Depth::FilledDays,
             false => Depth::EmptyDays,
         };
-        let wanted = evidence_wanted(world, &selected, &self.memory, depth);
+        let memory = self.memory.remembered();
+        let wanted = evidence_wanted(world, &selected, &memory, depth);
         let confs = graph.assets.iter().map(|asset| (asset.id.clone(), 1));
         history.freshness = Some(Freshness {
-            memory: self.memory.clone(),
+            memory,
             now: self.evidence(&wanted),
+            before: self.memory.evidence(),
             confs: confs.collect(),
             edits: BTreeMap::new(),
         });
@@ -423,16 +464,16 @@ impl Shop {
         self.looks += 1;
         let wanted = inputs_seen(asset, &step.range.into(), &self.catalog);
         for (slice, days) in self.evidence(&wanted) {
-            let known = self.memory.seen.entry(slice.to_string()).or_default();
+            let known = self.memory.seen.entry(slice).or_default();
             for (ds, evidence) in days {
                 let new = SeenDay {
-                    evidence,
                     born: self.looks,
                     changed: self.looks,
+                    evident: evidence != Evidence::default(),
                 };
-                let seen = known.entry(ds).or_insert(new);
-                if evidence.differs(seen.evidence) {
-                    (seen.evidence, seen.changed) = (evidence, self.looks);
+                let (seen, before) = known.entry(ds).or_insert((new, evidence));
+                if evidence.differs(*before) {
+                    (*before, seen.changed) = (evidence, self.looks);
                 }
             }
         }

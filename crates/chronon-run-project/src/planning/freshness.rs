@@ -35,6 +35,7 @@ pub fn read(
     let now = warehouse.evidence(&context.workspace, &wanted, None, &formats);
     let mut freshness = Freshness {
         memory,
+        before: ledger.evidence(&now),
         now,
         ..Freshness::default()
     };
@@ -69,7 +70,7 @@ impl Contents {
         };
         let conf_type = asset.id.conf.conf_type;
         let digest = content_digest(&conf, conf_type, &asset.id.step);
-        let earlier: BTreeSet<i64> = made.values().map(|made| made.conf).collect();
+        let earlier: BTreeSet<i64> = made.iter().map(|(_, made)| made.conf).collect();
         let mut edits = BTreeMap::new();
         for before in earlier.into_iter().filter(|before| *before != digest) {
             let read = self.earlier.entry(before).or_insert_with(|| {

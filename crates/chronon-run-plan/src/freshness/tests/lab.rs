@@ -203,10 +203,12 @@ impl Lab {
             ..world_of(&self.graph, &snapshot, &history, &never, &refused)
         };
         let wanted = evidence_wanted(world, &selected, &memory, depth);
+        let now = self.evidence(&wanted);
         let ids = self.graph.assets.iter().map(|asset| asset.id.clone());
         history.freshness = Some(Freshness {
             memory,
-            now: self.evidence(&wanted),
+            before: self.ledger.evidence(&now),
+            now,
             confs: ids.zip(self.confs).collect(),
             edits: BTreeMap::new(),
         });
