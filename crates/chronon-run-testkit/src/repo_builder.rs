@@ -87,7 +87,10 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 fn add(catalog: &mut CatalogSnapshot, table: &str, days: RangeSet) {
     if let Ok(table) = table.parse::<TableName>() {
-        Write::days(table, days).apply(catalog);
+        // Alone, because a write looks at the partitions of all tables.
+        let mut alone = CatalogSnapshot::default();
+        Write::days(table, days).apply(&mut alone);
+        catalog.tables.extend(alone.tables);
     }
 }
 

@@ -25,11 +25,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::{CatalogSnapshot, PartitionRange, TableName};
-use chronon_run_testkit::{
-    driver::Write,
-    repo_builder::{self, Generated},
-};
+use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet};
+use chronon_run_testkit::repo_builder::{self, Generated};
 use nix::sys::resource::{UsageWho, getrusage};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_chronon-run");
@@ -115,11 +112,7 @@ fn status(folder: &Path, assets: usize, days: u32, step_days: i32) {
 /// A repo of which every day is filled and recorded.
 fn recorded(folder: &Path, assets: usize, days: u32, step_days: i32) -> Generated {
     let generated = generated(folder, assets, days);
-    let mut catalog = filled(&generated);
-    // A saved catalog with the time of every partition is larger than the ledger.
-    for state in catalog.tables.values_mut().flatten() {
-        state.stamps.clear();
-    }
+    let catalog = filled(&generated);
     fs::write(&generated.catalog, serde_json::to_string(&catalog).unwrap()).unwrap();
     recorded::record(&generated.repo, &catalog, step_days);
     generated
@@ -144,9 +137,12 @@ fn filled(generated: &Generated) -> CatalogSnapshot {
     let text = fs::read_to_string(&generated.catalog).unwrap();
     let mut catalog: CatalogSnapshot = serde_json::from_str(&text).unwrap();
     let all = PartitionRange::new(generated.first, generated.last);
-    let tables: Vec<TableName> = catalog.tables.keys().cloned().collect();
-    for table in tables {
-        Write::days(table, all.into()).apply(&mut catalog);
+    let all: RangeSet = all.into_iter().collect();
+    for state in catalog.tables.values_mut().flatten() {
+        // A saved catalog with the time of every partition is larger than the ledger.
+        state.stamps.clear();
+        let partitions = state.partitions.values_mut();
+        partitions.for_each(|partitions| partitions.insert(&[], &all));
     }
     catalog
 }
