@@ -1,4 +1,6 @@
-//! A day that was first without rows, on a real Spark.
+//! Rows that come late or early, on a real Spark.
+
+use serde_json::json;
 
 use crate::support::{Screen, Workspace, repository};
 
@@ -88,4 +90,47 @@ fn a_table_whose_first_days_have_no_rows_is_looked_at_again() {
     example.run(&["materialize", "shop.rare.v1"]).expect(0);
     let rows = example.run(&["show", "shop.rare.v1@2026-01-03"]).expect(0);
     has(&rows, "u0");
+}
+
+/// A staging query that computes its day from its rows, one day at a time: late rows must not replace the
+/// day that has them, early rows must not make a day that then counts as filled.
+#[test]
+fn a_staging_query_writes_only_the_days_of_its_step() {
+    let workspace = Workspace::empty();
+    workspace.write(
+        "workspace.toml",
+        "[workspace]\nrepo = \".\"\n\n[engine]\nkind = \"sql\"\n\n[catalog]\nkind = \"embedded\"\n\n\
+         [seeds.\"lake.a\"]\npath = \"a.csv\"\npartition_by = [\"ds\"]\n\
+         columns = { id = \"bigint\", day = \"string\", ds = \"string\" }\n",
+    );
+    workspace.write(
+        "a.csv",
+        "id,day,ds\n1,2026-01-01,2026-01-01\n2,2026-01-02,2026-01-01\n3,2026-01-01,2026-01-02\n4,2026-01-02,2026-01-02\n",
+    );
+    workspace.write("teams.json", r#"{"default": {"namespace": "out"}}"#);
+    let conf = json!({
+        "metaData": {"name": "t.q.v1", "team": "default", "outputNamespace": "out"},
+        "query": "SELECT id, day AS ds FROM lake.a WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
+        "startPartition": "2026-01-01",
+    });
+    workspace.write("production/staging_queries/t/q.v1", &conf.to_string());
+    for (day, left_out, id) in [
+        ("2026-01-01", "1 row of 2026-01-02", "1"),
+        ("2026-01-02", "1 row of 2026-01-01", "4"),
+    ] {
+        let run = workspace.run(&["materialize", "--as-of", day]).expect(0);
+        assert!(run.stderr.contains(left_out), "{}", run.text());
+        assert!(
+            run.text().contains("filled 1 day of 1 table"),
+            "{}",
+            run.text()
+        );
+        let rows = ["show", "out.t_q_v1@2026-01-01", "--output", "csv"];
+        has(&workspace.run(&rows).expect(0), "1,2026-01-01\n");
+        let rows = ["show", &format!("out.t_q_v1@{day}"), "--output", "csv"];
+        has(
+            &workspace.run(&rows).expect(0),
+            &format!("id,ds\n{id},{day}\n"),
+        );
+    }
 }

@@ -53,6 +53,7 @@ pub(crate) use request::{BY_DRIVER, DRIVER_TOO, Types};
 pub use request::{Refusal, Request};
 pub use rows::{count_rows, count_upload, parse_counts};
 pub use script::drop_partitions;
+pub use staging::{LeftOut, parse_left_out};
 pub use text::{quoted, text as literal};
 
 /// What ends the reason for a refusal if the existing table is in the way.

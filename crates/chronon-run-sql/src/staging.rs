@@ -1,10 +1,16 @@
 //! Staging queries: macros, tables, views with their signal partition (§4.4).
 
 use chronon_run_conf::StagingQuery;
+use chronon_run_core::{Ds, PartitionRange};
 use regex::Regex;
+use serde::Deserialize;
 
 use super::{
-    DRIVER_TOO, Refusal, Request, Types, output::Output, script::Script, select, text::text,
+    DRIVER_TOO, Refusal, Request, Types,
+    output::Output,
+    script::Script,
+    select,
+    text::{ident, text},
 };
 
 /// Fields of a staging query that the engine cannot do, as `(field, why)`.
@@ -90,9 +96,88 @@ pub(super) fn compile(
             None,
         ),
     };
-    script.create(&output, "staging_query");
-    script.overwrite(&output, "staging_query", range);
+    match range {
+        Some(range) => write_step(request.partition_column, range, &query, &output, script),
+        None => {
+            script.create(&output, "staging_query");
+            script.overwrite(&output, "staging_query", None);
+        }
+    }
     Ok(())
+}
+
+/// Writes the rows of the step's days.
+fn write_step(
+    ds: &str,
+    range: PartitionRange,
+    query: &str,
+    output: &Output<'_>,
+    script: &mut Script<'_>,
+) {
+    script.view(
+        "step_rows",
+        "rows of other days would replace what these days have",
+        &format!(
+            "SELECT * FROM staging_query\nWHERE {}",
+            is_of_step(ds, range)
+        ),
+    );
+    script.create(output, "step_rows");
+    script.overwrite(output, "step_rows", Some(range));
+    if computes(query, ds) {
+        script.heading("rows that were left out");
+        script.statement(&left_out(ds, range));
+    }
+}
+
+/// Whether a row belongs to the step. The Driver writes all rows: late ones replace all that their day has,
+/// and early ones make a day that then counts as filled. Rows without a day and days in other forms stay,
+/// so that they are seen.
+fn is_of_step(ds: &str, range: PartitionRange) -> String {
+    let (ds, start, end) = (ident(ds), range.start, range.end);
+    format!(
+        "({ds} IS NULL OR {ds} BETWEEN '{start}' AND '{end}'\n  OR CAST({ds} AS STRING) NOT RLIKE '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$')"
+    )
+}
+
+/// Whether a query gives a column its name: then the partitions that it reads do not tell its days.
+fn computes(query: &str, ds: &str) -> bool {
+    let pattern = format!(r"(?i)\bas\s+`?{}\b", regex::escape(ds));
+    Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(query))
+}
+
+/// What every line about rows that were left out begins with.
+const LEFT_OUT: &str = "chronon-run-left-out";
+
+/// Prints how many rows of other days the query has.
+fn left_out(ds: &str, range: PartitionRange) -> String {
+    let day = format!("CAST({} AS STRING)", ident(ds));
+    format!(
+        "SELECT CONCAT('{LEFT_OUT} ', TO_JSON(NAMED_STRUCT('ds', {day}, 'rows', COUNT(1))))\nFROM staging_query\nWHERE NOT {}\nGROUP BY {day}\nORDER BY {day}\nLIMIT {SHOWN}",
+        is_of_step(ds, range)
+    )
+}
+
+/// Of so many days it is printed.
+const SHOWN: usize = 20;
+
+/// Rows of a day that the step does not fill.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct LeftOut {
+    /// The day.
+    pub ds: Ds,
+    /// How many.
+    pub rows: u64,
+}
+
+/// What the script of a staging query printed of the rows that it left out: the oldest 20 days.
+#[must_use]
+pub fn parse_left_out(log: &str) -> Vec<LeftOut> {
+    let lines = log.lines().map(str::trim);
+    let texts = lines.filter_map(|line| line.strip_prefix(LEFT_OUT));
+    texts
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect()
 }
 
 /// `customJson.additional_partition_cols`: further partition columns of the table.

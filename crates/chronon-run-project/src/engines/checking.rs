@@ -512,7 +512,9 @@ impl WithChecks<'_> {
             .collect();
         let why = (!blocking.is_empty()).then(|| blocking.join("; "));
         self.note_failed(job.step, why);
-        verdict.checked = results.iter().map(CheckResult::event).collect();
+        verdict
+            .checked
+            .extend(results.iter().map(CheckResult::event));
         Ok(verdict)
     }
 }

@@ -10,20 +10,21 @@ use std::{
 
 use chronon_run_catalog::{Catalog, Request};
 use chronon_run_core::{
-    AssetKind, CatalogSnapshot, CommandLine, Ds, PartitionRange, RangeSet,
-    event::{Outcome, StepIndex},
+    AssetKind, CatalogSnapshot, CommandLine, ConfType, Ds, PartitionRange, RangeSet,
+    event::{Checked, Outcome, StepIndex},
 };
 use chronon_run_exec::{
     Job, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, Step};
+use chronon_run_report::count;
 use chronon_run_spark::{
     Spark,
     command::Length,
     host, session,
     statements::{self, Mark, Statements},
 };
-use chronon_run_sql as sql;
+use chronon_run_sql::{self as sql, LeftOut};
 use chronon_run_workspace::FastStart;
 
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
     },
     listing::{applications::Applications, leftovers, session::CatalogSession, snapshot::resolved},
     loading::{project::Project, targets},
+    output::note,
     planning::{filled::Records, freshness::Recording},
 };
 
@@ -316,6 +318,7 @@ impl Work for SqlWork<'_> {
             missing: wanted.minus(&days),
             empty,
             compared: compared.unwrap_or_default(),
+            checked: self.left_out(job).into_iter().collect(),
             ..Verdict::default()
         };
         Ok(other_form::judged(asset, &snapshot, verdict))
@@ -390,6 +393,32 @@ impl SqlWork<'_> {
     }
 
     /// The output of the step's last attempt.
+    /// That a staging query had rows of days that its step does not fill.
+    fn left_out(&self, job: &Job) -> Option<Checked> {
+        if job.asset.conf.conf_type != ConfType::StagingQuery {
+            return None;
+        }
+        let found = sql::parse_left_out(&self.last_log(job)?);
+        let days: Vec<String> = found
+            .iter()
+            .map(|LeftOut { ds, rows }| format!("{} of {ds}", count(*rows, "row")))
+            .collect();
+        let checked = Checked {
+            ds: job.range.end,
+            check: "days of the step".to_owned(),
+            passed: false,
+            blocks: false,
+            column: None,
+            message: Some(format!(
+                "the query wrote rows of days that the step does not fill, and they were left out, because they would have replaced those days: {}; let a step read all rows of its days, and only those",
+                days.join(", ")
+            )),
+        };
+        let text = checked.text(&job.asset).filter(|_| !days.is_empty())?;
+        note(&format!("warning: {text}"));
+        Some(checked)
+    }
+
     fn last_log(&self, job: &Job) -> Option<String> {
         let folder = self.step_folder(job);
         let log = |attempt: u32| folder.join(format!("attempt-{attempt}.log"));
