@@ -66,6 +66,21 @@ fn exit_0_without_the_days_is_a_failure_with_its_own_words() {
     );
 }
 
+/// A query that computes its day may write days of other steps. The Driver writes them all.
+#[test]
+fn days_that_no_step_fills_are_said() {
+    let driven = Driven::scripted("more", "");
+    driven.faults(&[Fault {
+        output: Output::More(2),
+        ..fault("staging_query/stays.sessions.daily_v1/backfill")
+    }]);
+    let query = "stays.sessions.daily_v1";
+    let run = driven.run(&["materialize", query, "--end-ds", "2026-01-28"]);
+    // The first step makes days of the second, too: those are filled anyway.
+    let text = "that count as filled from now on: 2026-01-29..2026-01-30;";
+    assert_eq!(run.expect(0).stderr.matches(text).count(), 1);
+}
+
 /// The Driver summarizes a sample, so all rows of a day are counted before it is taken for empty.
 #[test]
 fn a_day_that_a_sample_left_out_is_not_taken_for_empty() {

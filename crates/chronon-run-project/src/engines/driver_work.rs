@@ -12,7 +12,7 @@ use std::{
 
 use chronon_run_catalog::Catalog;
 use chronon_run_core::{
-    AssetKind, CatalogSnapshot, Ds, PartitionRange, RangeSet, TableName,
+    AssetKind, CatalogSnapshot, ConfType, Ds, PartitionRange, RangeSet, TableName,
     event::{Compared, Outcome, StepIndex},
 };
 use chronon_run_exec::{
@@ -26,7 +26,7 @@ use chronon_run_sql as sql;
 use crate::{
     engines::{
         driver::{Driver, Start},
-        other_form, retrying,
+        other_days, other_form, retrying,
         spark_sql::SparkSql,
         sql_work::{job_length, look, step_folder, uploaded},
     },
@@ -124,6 +124,8 @@ impl Work for DriverWork<'_> {
         }
         if !self.has_failed(job) {
             self.recording.times(job, asset, &verdict.filled);
+            let written = self.other_days(job, &self.days_in(&snapshot, asset));
+            verdict.checked.extend(other_days::written(job, &written));
         }
         if !verdict.filled.is_empty() && !self.has_failed(job) {
             Records::of(self.context).note(self.context, asset, &snapshot);
@@ -175,6 +177,19 @@ impl DriverWork<'_> {
 
     fn begun(&self) -> MutexGuard<'_, BTreeMap<StepIndex, StepState>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of the `days` that a staging query's table has now, those that this step made and that no step of
+    /// the plan fills.
+    fn other_days(&self, job: &Job, days: &RangeSet) -> RangeSet {
+        if job.asset.conf.conf_type != ConfType::StagingQuery {
+            return RangeSet::new();
+        }
+        let steps = self.steps.iter().filter(|step| step.asset == job.asset);
+        let filled = steps.map(|step| step.range).collect();
+        let begun = self.begun();
+        let before = begun.get(&job.step).map(|begun| &begun.before);
+        before.map_or_else(RangeSet::new, |before| days.minus(before).minus(&filled))
     }
 
     /// How the mode of the asset is verified (§4.6).

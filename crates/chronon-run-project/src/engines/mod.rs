@@ -8,6 +8,7 @@ pub mod driver_work;
 pub mod hosts;
 pub mod keeping;
 pub mod kv;
+pub mod other_days;
 pub mod other_form;
 pub mod rechecking;
 pub mod retrying;

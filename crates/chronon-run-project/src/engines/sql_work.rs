@@ -17,26 +17,24 @@ use chronon_run_exec::{
     Job, RetryDecision, ScriptMark, StageProgress, Task, TaskKind, Verdict, Work, WorkError,
 };
 use chronon_run_plan::{Asset, Step};
-use chronon_run_report::count;
 use chronon_run_spark::{
     Spark,
     command::Length,
     host, session,
     statements::{self, Mark, Statements},
 };
-use chronon_run_sql::{self as sql, LeftOut};
+use chronon_run_sql as sql;
 use chronon_run_workspace::FastStart;
 
 use crate::{
     engines::{
         driver::Driver,
         hosts::SharedSpark,
-        other_form, retrying,
+        other_days, other_form, retrying,
         spark_sql::{SparkSql, common_conf},
     },
     listing::{applications::Applications, leftovers, session::CatalogSession, snapshot::resolved},
     loading::{project::Project, targets},
-    output::note,
     planning::{filled::Records, freshness::Recording},
 };
 
@@ -398,25 +396,7 @@ impl SqlWork<'_> {
         if job.asset.conf.conf_type != ConfType::StagingQuery {
             return None;
         }
-        let found = sql::parse_left_out(&self.last_log(job)?);
-        let days: Vec<String> = found
-            .iter()
-            .map(|LeftOut { ds, rows }| format!("{} of {ds}", count(*rows, "row")))
-            .collect();
-        let checked = Checked {
-            ds: job.range.end,
-            check: "days of the step".to_owned(),
-            passed: false,
-            blocks: false,
-            column: None,
-            message: Some(format!(
-                "the query wrote rows of days that the step does not fill, and they were left out, because they would have replaced those days: {}; let a step read all rows of its days, and only those",
-                days.join(", ")
-            )),
-        };
-        let text = checked.text(&job.asset).filter(|_| !days.is_empty())?;
-        note(&format!("warning: {text}"));
-        Some(checked)
+        other_days::left_out(job, &sql::parse_left_out(&self.last_log(job)?))
     }
 
     fn last_log(&self, job: &Job) -> Option<String> {

@@ -16,6 +16,8 @@ pub enum Output {
     None,
     /// The first `n` days, in every table.
     Days(u32),
+    /// All of it, and so many days after the last, in every table.
+    More(u32),
 }
 
 /// One fault. A call meets the first fault whose conditions all hold.
@@ -82,29 +84,44 @@ pub fn cut(commits: Vec<Commit>, output: Output) -> Vec<Commit> {
         Output::All => return commits,
         Output::None => return Vec::new(),
         Output::Days(days) => days,
+        Output::More(more) => return with_days(commits, &|days| later(days, more)),
     };
     let Some(last) = last_day(&commits, days) else {
         return Vec::new();
     };
     let until = PartitionRange::new(Ds::from_epoch_days(i32::MIN), last);
-    let keep = |write: Write| match write {
+    with_days(commits, &|days| days.intersect(&until.into()))
+}
+
+/// The commits with other days of their partitions.
+fn with_days(commits: Vec<Commit>, other: &dyn Fn(&RangeSet) -> RangeSet) -> Vec<Commit> {
+    let changed = |write: Write| match write {
         Write::Partitions {
             table,
             others,
             column,
             days,
         } => Write::Partitions {
-            days: days.intersect(&until.into()),
+            days: other(&days),
             table,
             others,
             column,
         },
-        other => other,
+        write => write,
     };
-    let shorten = |commit: Commit| Commit {
-        writes: commit.writes.into_iter().map(keep).collect(),
+    let commit = |commit: Commit| Commit {
+        writes: commit.writes.into_iter().map(changed).collect(),
     };
-    commits.into_iter().map(shorten).collect()
+    commits.into_iter().map(commit).collect()
+}
+
+/// The days and `more` after the last.
+fn later(days: &RangeSet, more: u32) -> RangeSet {
+    let more = i32::try_from(more).unwrap_or(i32::MAX);
+    let range = days
+        .last()
+        .and_then(|last| PartitionRange::new(last, last.plus(more)));
+    days.union(&range.into())
 }
 
 /// The `n`th day of the table that is written last.
@@ -154,6 +171,8 @@ mod tests {
         assert_eq!(cut(all.clone(), Output::None), vec![]);
         assert_eq!(cut(all.clone(), Output::Days(0)), vec![]);
         assert_eq!(cut(all.clone(), Output::All), all);
+        let more = cut(vec![commit("a.o", days(1, 5))], Output::More(2));
+        assert_eq!(more, vec![commit("a.o", days(1, 7))]);
     }
 
     #[test]
