@@ -21,7 +21,7 @@ use crate::{
 
 /// Helpers get 10 s between TERM and KILL where the workspace names no grace; the rest is for a
 /// machine under load.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const SIGNALS: [(&str, i32); 3] = [("INT", 130), ("TERM", 143), ("HUP", 129)];
 
@@ -544,7 +544,7 @@ fn walk(name: &str, place: &Place, (signal_name, code): (&str, i32)) -> Option<S
         return failed(format!("{status} instead of {code}"));
     }
     let left = || [anybody(workspace.root()), metastores(workspace.root())].concat();
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while !left().is_empty() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(50));
     }
