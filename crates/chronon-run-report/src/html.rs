@@ -228,80 +228,12 @@ fn check_word(found: &Checked) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use chronon_run_core::{RangeSet, event::Outcome};
-    use chronon_run_ledger::RunRecord;
-
     use super::*;
-    use crate::test_run::range;
-
-    fn attempt(
-        number: u32,
-        started: i64,
-        outcome: Outcome,
-        message: Option<&str>,
-    ) -> AttemptRecord {
-        AttemptRecord {
-            run: "r1".to_owned(),
-            step: 0,
-            asset: "join/a.one/backfill".parse().unwrap(),
-            range: range("2026-01-01", "2026-01-02"),
-            attempt: number,
-            started: Some(started),
-            finished: Some(started + 1_000),
-            abandoned: false,
-            millis: Some(1_000),
-            outcome: Some(outcome),
-            message: message.map(str::to_owned),
-            argv: Vec::new(),
-            log: format!("logs/{number}.log").into(),
-            application: None,
-            may_write: false,
-        }
-    }
-
-    fn run() -> RunDetail {
-        let days = range("2026-01-01", "2026-01-02");
-        RunDetail {
-            record: RunRecord {
-                run: "r1".to_owned(),
-                state: RunState::Finished,
-                started: 0,
-                finished: Some(4_000),
-                all_succeeded: Some(true),
-                cancelled: None,
-                jobs: 1,
-                steps: 1,
-                succeeded: 1,
-                failed: 0,
-                skipped: 0,
-                interrupted: 0,
-            },
-            steps: vec![StepRecord {
-                step: 0,
-                asset: "join/a.one/backfill".parse().unwrap(),
-                range: days,
-                outcome: Some(Outcome::Succeeded),
-                skipped: None,
-                filled: RangeSet::from(days),
-                empty: RangeSet::new(),
-                bad: RangeSet::new(),
-                checked: Vec::new(),
-                attempts: vec![
-                    attempt(
-                        1,
-                        0,
-                        Outcome::Failed { code: 1 },
-                        Some("a < b & \"c\" <script>"),
-                    ),
-                    attempt(2, 2_000, Outcome::Succeeded, None),
-                ],
-            }],
-        }
-    }
+    use crate::test_run::recorded;
 
     #[test]
     fn every_attempt_is_a_bar_in_its_place() {
-        let text = page(&run(), &|_| "db.one".to_owned());
+        let text = page(&recorded(), &|_| "db.one".to_owned());
         assert!(text.contains("succeeded; began 1970-01-01"), "{text}");
         assert!(text.contains("1 of 1 step filled 2 days in 4.0s"), "{text}");
         assert!(
@@ -317,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_a_log_says_cannot_become_markup() {
-        let text = page(&run(), &|_| String::new());
+        let text = page(&recorded(), &|_| String::new());
         assert!(!text.contains("<script>"));
         assert!(
             text.contains("a &lt; b &amp; &quot;c&quot; &lt;script&gt;"),

@@ -5,6 +5,8 @@ use chronon_run_core::{
     event::{CancelReason, Event, Outcome, SkipReason, StepIndex, StepInfo, What},
 };
 
+use chronon_run_ledger::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord};
+
 use crate::RunView;
 
 pub(crate) fn range(start: &str, end: &str) -> PartitionRange {
@@ -137,4 +139,70 @@ pub(crate) fn view_of(events: &[Event]) -> RunView {
     let mut view = RunView::default();
     events.iter().for_each(|event| view.apply(event));
     view
+}
+
+fn attempt(
+    number: u32,
+    started: i64,
+    outcome: Outcome,
+    message: Option<&str>,
+) -> AttemptRecord {
+    AttemptRecord {
+        run: "r1".to_owned(),
+        step: 0,
+        asset: "join/a.one/backfill".parse().unwrap(),
+        range: range("2026-01-01", "2026-01-02"),
+        attempt: number,
+        started: Some(started),
+        finished: Some(started + 1_000),
+        abandoned: false,
+        millis: Some(1_000),
+        outcome: Some(outcome),
+        message: message.map(str::to_owned),
+        argv: Vec::new(),
+        log: format!("logs/{number}.log").into(),
+        application: None,
+        may_write: false,
+    }
+}
+
+/// A run of one step, whose first attempt failed.
+pub(crate) fn recorded() -> RunDetail {
+    let days = range("2026-01-01", "2026-01-02");
+    RunDetail {
+        record: RunRecord {
+            run: "r1".to_owned(),
+            state: RunState::Finished,
+            started: 0,
+            finished: Some(4_000),
+            all_succeeded: Some(true),
+            cancelled: None,
+            jobs: 1,
+            steps: 1,
+            succeeded: 1,
+            failed: 0,
+            skipped: 0,
+            interrupted: 0,
+        },
+        steps: vec![StepRecord {
+            step: 0,
+            asset: "join/a.one/backfill".parse().unwrap(),
+            range: days,
+            outcome: Some(Outcome::Succeeded),
+            skipped: None,
+            filled: RangeSet::from(days),
+            empty: RangeSet::new(),
+            bad: RangeSet::new(),
+            checked: Vec::new(),
+            attempts: vec![
+                attempt(
+                    1,
+                    0,
+                    Outcome::Failed { code: 1 },
+                    Some("a < b & \"c\" <script>"),
+                ),
+                attempt(2, 2_000, Outcome::Succeeded, None),
+            ],
+        }],
+    }
 }

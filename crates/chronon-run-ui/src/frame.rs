@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use chronon_run_core::{ds::format_instant, shown::shown};
 use chronon_run_ledger::{RunRecord, RunState};
-use chronon_run_report::duration;
+use chronon_run_report::{duration, run_state};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::{
@@ -111,14 +111,13 @@ pub(crate) fn command(text: &str) -> Markup {
 
 /// The state of a run as a badge.
 pub(crate) fn run_badge(run: &RunRecord) -> Markup {
-    let (state, word) = match (run.state, run.all_succeeded, run.cancelled) {
-        (RunState::Running, ..) => (DayState::Running, "running"),
-        (RunState::Crashed, ..) => (DayState::Failed, "crashed"),
-        (RunState::Finished, _, Some(_)) => (DayState::Blocked, "stopped"),
-        (RunState::Finished, Some(true), None) => (DayState::Done, "succeeded"),
-        (RunState::Finished, _, None) => (DayState::Failed, "failed"),
+    let state = match (run.state, run.all_succeeded, run.cancelled) {
+        (RunState::Running, ..) => DayState::Running,
+        (RunState::Finished, _, Some(_)) => DayState::Blocked,
+        (RunState::Finished, Some(true), None) => DayState::Done,
+        (RunState::Crashed, ..) | (RunState::Finished, _, None) => DayState::Failed,
     };
-    labelled(state, word)
+    labelled(state, run_state(run))
 }
 
 /// How long a run took, or has been running.

@@ -5,6 +5,7 @@ pub mod consent;
 pub mod control;
 pub mod frontfill;
 mod gauges;
+pub mod history;
 pub mod hooks;
 pub mod metrics;
 pub mod rebuild;

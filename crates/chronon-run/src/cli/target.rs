@@ -1,9 +1,16 @@
 //! Arguments about targets.
 
 use crate::completing;
+use chronon_run_project::{
+    failure::Failure,
+    loading::{
+        project::Project,
+        targets::{self, Unselected},
+    },
+};
 use clap::{Args, Subcommand};
 
-use super::Output;
+use super::{Output, SelectArgs};
 
 /// For which target a command is.
 #[derive(Args, Debug, Clone, Default)]
@@ -18,6 +25,11 @@ impl TargetArgs {
     /// The target's name.
     pub(crate) fn name(&self) -> Option<&str> {
         self.target.as_deref()
+    }
+
+    /// The workspace of the current directory, in the target with what was built there.
+    pub(crate) fn project(&self) -> Result<Project, Failure> {
+        targets::load(self.name(), &SelectArgs::default(), Unselected::Built)
     }
 }
 

@@ -5,15 +5,12 @@ use chronon_run_project::{
     comparing::{self, Table, comparison_text},
     failure::Failure,
     listing::session::CatalogSession,
-    loading::{
-        project::Project,
-        targets::{self, Unselected},
-    },
+    loading::project::Project,
     output::{json, print},
 };
 use serde::Serialize;
 
-use crate::cli::{CompareArgs, Output, SelectArgs};
+use crate::cli::{CompareArgs, Output};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let context = Project::load()?;
@@ -27,14 +24,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
             ));
         }
     };
-    let other = match args.target.name() {
-        Some(name) => Some(targets::load(
-            Some(name),
-            &SelectArgs::default(),
-            Unselected::Built,
-        )?),
-        None => None,
-    };
+    let other = args.target.name().map(|_| args.target.project());
+    let other = other.transpose()?;
     let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     let left = Table::find(&context, &warehouse, &args.left.asset, args.left.ds)?;

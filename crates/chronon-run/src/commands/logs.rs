@@ -4,25 +4,20 @@ use chronon_run_core::CommandLine;
 use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_project::{
     failure::Failure,
-    loading::targets::{self, Unselected},
     logs,
     output::{json, print},
+    runs::history::report_notices,
 };
 
-use super::runs::tell;
-use crate::cli::{LogsArgs, Output, SelectArgs};
+use crate::cli::{LogsArgs, Output};
 
 /// `chronon-run logs`.
 pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
-    let context = targets::load(
-        args.target.name(),
-        &SelectArgs::default(),
-        Unselected::Built,
-    )?;
+    let context = args.target.project()?;
     let mut ledger = Ledger::open(&context.ledger_path());
     let asset = context.asset_named(&args.asset.asset)?;
     let attempts = ledger.attempts(&asset, args.asset.ds);
-    tell(&mut ledger);
+    report_notices(&mut ledger);
     let wanted =
         |attempt: &&AttemptRecord| args.attempt.is_none_or(|number| attempt.attempt == number);
     let Some(found) = attempts.iter().rfind(wanted) else {

@@ -3,20 +3,18 @@
 use std::path::Path;
 
 use chronon_run_core::AssetId;
-use chronon_run_ledger::{Ledger, RunDetail};
+use chronon_run_ledger::RunDetail;
 use chronon_run_project::{
     failure::Failure,
-    loading::{
-        project::Project,
-        targets::{self, Unselected},
-    },
+    loading::project::Project,
     output::{note, print},
+    runs::history,
 };
 use chronon_run_report::{count, html};
 use chronon_run_ui::{Source, write_site};
 
 use crate::{
-    cli::{ReportArgs, SelectArgs},
+    cli::ReportArgs,
     ui::Pages,
 };
 
@@ -24,11 +22,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     if let Some(folder) = &args.site {
         return site(folder);
     }
-    let context = targets::load(
-        args.target.name(),
-        &SelectArgs::default(),
-        Unselected::Built,
-    )?;
+    let context = args.target.project()?;
     let detail = wanted_run(&context, args.run.as_deref())?;
     let table_of = |asset: &AssetId| match context.graph.find(asset) {
         Some(index) => context.graph.assets[index].table.to_string(),
@@ -66,15 +60,9 @@ fn site(folder: &Path) -> Result<(), Failure> {
 fn wanted_run(context: &Project, id: Option<&str>) -> Result<RunDetail, Failure> {
     context.check_ledger_readable()?;
     let mut ledger = context.existing_ledger();
-    let found = ledger.as_mut().and_then(|ledger: &mut Ledger| {
-        let newest = ledger.runs(1).into_iter().next().map(|run| run.run);
-        ledger.run(&id.map(str::to_owned).or(newest)?)
-    });
+    let found = ledger.as_mut().and_then(|ledger| history::find(ledger, id));
     found.ok_or_else(|| match id {
-        Some(id) => Failure::hinted(
-            format!("there is no run `{id}`"),
-            "`chronon-run runs` lists them",
-        ),
+        Some(id) => history::no_run(id),
         None => Failure::hinted("nothing was run yet", "`chronon-run materialize` runs"),
     })
 }

@@ -5,17 +5,14 @@ use chronon_run_project::{
     failure::Failure,
     fetching,
     listing::session::CatalogSession,
-    loading::{
-        project::Project,
-        targets::{self, Unselected},
-    },
+    loading::project::Project,
     output::{json, note, print},
     rows::{self, Found, Place, Target},
 };
 use chronon_run_report::count;
 use chronon_run_rows::{Column, Profile, RowsError, Summary, Value};
 
-use crate::cli::{RowsOutput, SelectArgs, ShowArgs};
+use crate::cli::{RowsOutput, ShowArgs};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     if args.online {
@@ -23,11 +20,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<(), Failure> {
     }
     let condition = args.condition.as_deref().map(query::condition).transpose();
     let condition = condition.map_err(|error| Failure::setup(format!("--where: {error}")))?;
-    let context = targets::load(
-        args.target.name(),
-        &SelectArgs::default(),
-        Unselected::Built,
-    )?;
+    let context = args.target.project()?;
     let name = &args.table.asset;
     let target = Target::of(&context, name)?;
     let warehouse = CatalogSession::look(&context.workspace)?;

@@ -5,18 +5,13 @@ use chronon_run_plan::{Asset, Fill};
 use chronon_run_project::{
     engines::scripts::script,
     failure::Failure,
-    loading::targets::{self, Unselected},
     output::print,
 };
 
-use crate::cli::{SelectArgs, SqlArgs};
+use crate::cli::SqlArgs;
 
 pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
-    let context = targets::load(
-        args.target.name(),
-        &SelectArgs::default(),
-        Unselected::Built,
-    )?;
+    let context = args.target.project()?;
     let id = context.asset_named(&args.asset)?;
     let index = context.index_of(&id)?;
     let asset = &context.graph.assets[index];

@@ -1,16 +1,16 @@
 //! `chronon-run status`: how far each asset is, and how far what is served online.
 
 use chronon_run_export::AssetStatus;
-use chronon_run_ledger::Ledger;
 use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::targets::{self, Unselected},
-    output::{addressed, json, note, print, say},
+    output::{addressed, json, print, say},
     planning::{
         due::Now,
         prepared::{Planned, Wanted},
     },
+    runs::history,
     status::{Status, stale, stale_text},
 };
 
@@ -42,9 +42,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     if args.problems {
         shown.assets.retain(AssetStatus::has_problems);
     }
-    for notice in ledger.iter_mut().flat_map(Ledger::take_notices) {
-        note(&notice);
-    }
+    ledger.iter_mut().for_each(history::report_notices);
     match args.output {
         Output::Json => print(&json(&shown)?),
         Output::Text => say(&addressed(&shown.text())),

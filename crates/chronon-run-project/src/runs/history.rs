@@ -1,0 +1,102 @@
+//! Earlier runs, as the ledger has them and as people read them.
+
+use std::{fs, path::Path};
+
+use chronon_run_ledger::{Ledger, RunDetail, RunRecord};
+use chronon_run_report::{STEP_COLUMNS, messages_text, run_rows, step_rows};
+
+use crate::{
+    failure::Failure,
+    loading::project::Project,
+    output::{note, on_screen},
+    program::now_millis,
+};
+
+/// The run of that id, or the newest.
+pub fn find(ledger: &mut Ledger, id: Option<&str>) -> Option<RunDetail> {
+    let newest = || ledger.runs(1).pop().map(|run| run.run);
+    let id = id.map(str::to_owned).or_else(newest)?;
+    ledger.run(&id)
+}
+
+/// What a command reports that is to show a run that is not there.
+pub fn no_run(id: &str) -> Failure {
+    Failure::hinted(
+        format!("there is no run `{id}`"),
+        "`chronon-run runs` lists them",
+    )
+}
+
+/// A line for each run.
+#[must_use]
+pub fn text(runs: &[RunRecord]) -> String {
+    if runs.is_empty() {
+        return "nothing was run yet\n".to_owned();
+    }
+    let (columns, rows) = run_rows(runs, now_millis());
+    on_screen(&columns, &rows)
+}
+
+/// A run with its steps, and what their attempts reported.
+#[must_use]
+pub fn detail_text(run: &RunDetail) -> String {
+    let record = text(std::slice::from_ref(&run.record));
+    let steps = on_screen(&STEP_COLUMNS, &step_rows(run));
+    format!("{record}\n{steps}{}", messages_text(run))
+}
+
+/// Forgets all but the newest `keep` runs and deletes their folders. Returns the ids of the forgotten ones.
+///
+/// # Errors
+/// The ledger cannot be written.
+pub fn prune(context: &Project, ledger: &mut Ledger, keep: u32) -> Result<Vec<String>, Failure> {
+    let runs = context.history_dir().join("runs");
+    let forgotten = ledger.prune(keep, |run| delete_folder(&runs, run));
+    report_notices(ledger);
+    forgotten.ok_or_else(|| {
+        Failure::hinted(
+            "no run was forgotten",
+            "the ledger must be writable and its disk must have room",
+        )
+    })
+}
+
+/// Deletes the folder of a run below `runs`, if it has one.
+fn delete_folder(runs: &Path, run: &str) {
+    // A run's id is a plain name; anything else was not written by us.
+    let plain = Path::new(run).file_name().is_some_and(|name| name == run);
+    let folder = runs.join(run);
+    if plain
+        && folder.exists()
+        && let Err(error) = fs::remove_dir_all(&folder)
+    {
+        note(&format!("cannot delete {}: {error}", folder.display()));
+    }
+}
+
+/// Reports what the ledger could not do.
+pub fn report_notices(ledger: &mut Ledger) {
+    for notice in ledger.take_notices() {
+        note(&notice);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_runs_are_deleted() {
+        let state = tempfile::tempdir().unwrap();
+        let runs = state.path().join("runs");
+        let beside = state.path().join("beside");
+        for folder in [&beside, &runs.join("r1"), &runs.join("r2")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        for run in ["r1", "missing", "../beside", "..", ".", "", "r2/."] {
+            delete_folder(&runs, run);
+        }
+        assert!(beside.exists() && runs.join("r2").exists());
+        assert!(!runs.join("r1").exists());
+    }
+}
