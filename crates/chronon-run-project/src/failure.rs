@@ -1,7 +1,7 @@
 //! Every way in which a command can end other than well, and its exit code.
 
 use chronon_run_core::{Diagnostic, event::CancelReason};
-use chronon_run_exec::signals;
+use chronon_run_exec::{lock::LockError, signals};
 
 /// Why a command did not succeed.
 #[derive(Debug)]
@@ -106,5 +106,16 @@ impl From<std::io::Error> for Failure {
             return Self::BrokenPipe;
         }
         Self::setup(error)
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { .. } => Self::Locked {
+                message: error.to_string(),
+            },
+            LockError::Io { .. } => Self::setup(error),
+        }
     }
 }

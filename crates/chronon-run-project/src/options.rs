@@ -97,6 +97,30 @@ pub enum OnFailure {
     Continue,
 }
 
+/// How a run goes and what is shown of it.
+#[derive(Args, Debug, Clone, Default)]
+pub struct RunArgs {
+    /// How many steps run at once [default: `jobs` of workspace.toml].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub jobs: Option<u32>,
+
+    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
+    #[arg(long, value_enum)]
+    pub on_failure: Option<OnFailure>,
+
+    /// Show the plan and stop.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How to print; json is the event stream, one event a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// Where its figures go.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
+}
+
 /// Which keys and left rows are computed in a target.
 #[derive(Args, Debug, Clone, Default)]
 pub struct SampleArgs {

@@ -10,10 +10,7 @@ use std::{
 
 use chronon_run_catalog::{Catalog, Hive};
 use chronon_run_core::{Ds, RangeSet, TableName, event::StepIndex};
-use chronon_run_exec::{
-    Control,
-    lock::{self, LockError},
-};
+use chronon_run_exec::{Control, lock};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{Asset, AssetIndex, DayLimit, upstream_days};
 use chronon_run_workspace::{Target, Workspace};
@@ -193,19 +190,15 @@ impl Drop for Place<'_> {
 
 fn locked(workspace: &Workspace) -> Result<lock::Guard, Failure> {
     let folder = workspace.state_dir.join("locks");
-    let guard = lock::acquire(
+    let grace = workspace.run.grace;
+    let names = [SCRATCH_NAME];
+    Ok(lock::acquire(
         &folder,
         SCRATCH_NAME,
         now_millis(),
-        [SCRATCH_NAME],
-        workspace.run.grace,
-    );
-    guard.map_err(|error| match error {
-        LockError::Held { .. } => Failure::Locked {
-            message: error.to_string(),
-        },
-        LockError::Io { .. } => Failure::setup(error),
-    })
+        names,
+        grace,
+    )?)
 }
 
 /// What tells this workspace's tables from those of others in the same metastore, the same each time.

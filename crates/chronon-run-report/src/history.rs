@@ -174,7 +174,10 @@ mod tests {
     fn only_attempts_with_a_message_are_quoted() {
         let found = messages_text(&recorded());
         let (head, text) = found.split_once(": ").unwrap();
-        assert_eq!(head, "\njoin/a.one/backfill 2026-01-01..2026-01-02 attempt 1");
+        assert_eq!(
+            head,
+            "\njoin/a.one/backfill 2026-01-01..2026-01-02 attempt 1"
+        );
         assert_eq!(text, "a < b & \"c\" <script>\n");
     }
 }

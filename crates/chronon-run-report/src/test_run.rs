@@ -141,12 +141,7 @@ pub(crate) fn view_of(events: &[Event]) -> RunView {
     view
 }
 
-fn attempt(
-    number: u32,
-    started: i64,
-    outcome: Outcome,
-    message: Option<&str>,
-) -> AttemptRecord {
+fn attempt(number: u32, started: i64, outcome: Outcome, message: Option<&str>) -> AttemptRecord {
     AttemptRecord {
         run: "r1".to_owned(),
         step: 0,

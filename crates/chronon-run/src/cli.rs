@@ -2,7 +2,7 @@
 
 use crate::completing;
 pub(crate) use chronon_run_project::{
-    options::{DayArgs, MetricsArgs, OnFailure, Output, RowsOutput, SampleArgs, SelectArgs},
+    options::{DayArgs, MetricsArgs, Output, RowsOutput, RunArgs, SampleArgs, SelectArgs},
     program::{BUILD_ARCHIVES, WATCHDOG},
 };
 

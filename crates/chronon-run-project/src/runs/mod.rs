@@ -9,6 +9,7 @@ pub mod history;
 pub mod hooks;
 pub mod metrics;
 pub mod rebuild;
+pub mod retry;
 pub mod run;
 pub mod sampling;
 pub mod saved;

@@ -14,10 +14,7 @@ use chronon_run_core::{
     AssetId, AssetKind,
     event::{CancelReason, Sink},
 };
-use chronon_run_exec::{
-    Backoff, Control, Job, Options, Retries, Summary, Work,
-    lock::{self, LockError},
-};
+use chronon_run_exec::{Backoff, Control, Job, Options, Retries, Summary, Work, lock};
 use chronon_run_export::{excluded_text, open_text, out_of_date_text};
 use chronon_run_ledger::{AttemptRecord, Ledger, Pace, Provenance};
 use chronon_run_plan::{Plan, State, Step};
@@ -42,7 +39,7 @@ use crate::{
     failure::Failure,
     listing::{applications::Applications, leases, leftovers, session::CatalogSession},
     loading::{jars, project::Project, targets},
-    options::{OnFailure, Output},
+    options::{OnFailure, Output, RunArgs},
     output::{note, print},
     planning::{freshness::Recording, prepared::Planned},
     program::{now_millis, own_watchdog},
@@ -70,6 +67,23 @@ pub struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
+    /// A run as the command line says.
+    pub fn new(
+        context: &'a Project,
+        warehouse: &'a CatalogSession,
+        control: &'a Receiver<Control>,
+        how: &RunArgs,
+    ) -> Self {
+        Self {
+            context,
+            warehouse,
+            control,
+            output: how.output,
+            jobs: how.jobs,
+            on_failure: how.on_failure,
+        }
+    }
+
     /// Runs `planned`. The plan is made again by `replan` once everything that it writes is
     /// locked: another run may have filled some of it while this one waited for its turn.
     pub fn run(
@@ -90,8 +104,7 @@ impl<'a> Running<'a> {
         let families = self.families(&planned.plan);
         let names = families.iter().map(String::as_str);
         let grace = self.context.workspace.run.grace;
-        let _guard = lock::acquire(&folders.locks, &folders.id, now_millis(), names, grace)
-            .map_err(locked)?;
+        let _guard = lock::acquire(&folders.locks, &folders.id, now_millis(), names, grace)?;
         doing.say("claiming the tables");
         let _lease = leases::acquire(self.context, &folders.id, &families, self.control)?;
         let spark = self.warehouse.spark().known(&self.context.workspace);
@@ -537,15 +550,6 @@ fn run_id(context: &Project) -> String {
     let numbered = (2..).map(|number| format!("{base}-{number}"));
     let mut names = std::iter::once(base.clone()).chain(numbered);
     names.find(|id| !taken(id)).unwrap_or(base)
-}
-
-fn locked(error: LockError) -> Failure {
-    match error {
-        LockError::Held { .. } => Failure::Locked {
-            message: error.to_string(),
-        },
-        LockError::Io { .. } => Failure::setup(error),
-    }
 }
 
 /// How a run is shown: bars on a terminal, plain lines elsewhere, JSON lines for programs.

@@ -6,7 +6,7 @@ use crate::completing;
 use chronon_run_core::Ds;
 use clap::Args;
 
-use super::{DayArgs, MetricsArgs, OnFailure, Output, SampleArgs, SelectArgs, TargetArgs};
+use super::{DayArgs, MetricsArgs, Output, RunArgs, SampleArgs, SelectArgs, TargetArgs};
 
 /// Arguments of `materialize`.
 #[derive(Args, Debug)]
@@ -93,29 +93,6 @@ pub(crate) struct FrontfillArgs {
 
     #[command(flatten)]
     pub(crate) how: RunArgs,
-}
-
-/// How a run goes and what is shown of it.
-#[derive(Args, Debug)]
-pub(crate) struct RunArgs {
-    /// How many steps run at once [default: `jobs` of workspace.toml].
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) jobs: Option<u32>,
-
-    /// What to do when a step has failed [default: `on_failure` of workspace.toml].
-    #[arg(long, value_enum)]
-    pub(crate) on_failure: Option<OnFailure>,
-
-    /// Show the plan and stop.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-
-    /// How to print; json is the event stream, one event a line.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Output,
-
-    #[command(flatten)]
-    pub(crate) metrics: MetricsArgs,
 }
 
 /// Arguments of `retry`.

@@ -32,14 +32,7 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let (_listener, control) = signals::listen()?;
     let warehouse = CatalogSession::open(&context.workspace)?;
     let mut ledger = Ledger::open(&context.ledger_path());
-    let running = Running {
-        context: &context,
-        warehouse: &warehouse,
-        control: &control,
-        output: args.how.output,
-        jobs: args.how.jobs,
-        on_failure: args.how.on_failure,
-    };
+    let running = Running::new(&context, &warehouse, &control, &args.how);
     let frontfill = Frontfill {
         running: &running,
         wanted: &wanted,

@@ -68,14 +68,7 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     drop(opening);
     consent::ask(&planned, args.yes)?;
     targets::tell(&planned.plan);
-    let running = Running {
-        context: &context,
-        warehouse: &warehouse,
-        control: &control,
-        output: args.how.output,
-        jobs: args.how.jobs,
-        on_failure: args.how.on_failure,
-    };
+    let running = Running::new(&context, &warehouse, &control, &args.how);
     let ended = running.run(&mut ledger, planned, &|ledger| {
         Planned::make(&context, &wanted, &warehouse, Some(ledger))
     })?;

@@ -13,10 +13,7 @@ use chronon_run_project::{
 use chronon_run_report::{count, html};
 use chronon_run_ui::{Source, write_site};
 
-use crate::{
-    cli::ReportArgs,
-    ui::Pages,
-};
+use crate::{cli::ReportArgs, ui::Pages};
 
 pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     if let Some(folder) = &args.site {

@@ -2,11 +2,7 @@
 
 use chronon_run_core::{Ds, PartitionRange};
 use chronon_run_plan::{Asset, Fill};
-use chronon_run_project::{
-    engines::scripts::script,
-    failure::Failure,
-    output::print,
-};
+use chronon_run_project::{engines::scripts::script, failure::Failure, output::print};
 
 use crate::cli::SqlArgs;
 
