@@ -13,6 +13,7 @@ pub mod engines;
 pub mod failure;
 pub mod fetching;
 pub mod findings;
+pub mod installation;
 pub mod listing;
 pub mod loading;
 pub mod logs;
