@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::too_many_lines))]
 
 pub mod changes;
+pub mod cleaning;
 pub mod comparing;
 pub mod doctor;
 pub mod engines;
