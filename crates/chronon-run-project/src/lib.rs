@@ -11,6 +11,7 @@ pub mod cleaning;
 pub mod comparing;
 pub mod doctor;
 pub mod engines;
+pub mod exporting;
 pub mod failure;
 pub mod fetching;
 pub mod findings;
