@@ -38,6 +38,28 @@ pub struct Fetched {
     pub no_batch: Option<String>,
 }
 
+impl Fetched {
+    /// A line for the key, one for what is served, and one for each row of the table.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let keys = serde_json::Value::Object(self.keys.clone());
+        let mut text = format!("{} {keys}\n", self.group_by);
+        text += &match &self.online {
+            serde_json::Value::Null => format!("online  nothing in {}\n", self.dataset),
+            value => format!("online  {value}\n"),
+        };
+        let day = self.ds.map(|day| format!(" {day}")).unwrap_or_default();
+        for row in &self.batch {
+            text += &format!("batch{day}  {row}\n");
+        }
+        if self.batch.is_empty() {
+            let why = self.no_batch.as_deref().unwrap_or("no row of this key");
+            text += &format!("batch{day}  {why}\n");
+        }
+        text
+    }
+}
+
 /// Asks the command `kv_get` for a key, `NAME=VALUE` for each key column, and the table for its row.
 pub fn fetch(
     context: &Project,
@@ -249,5 +271,39 @@ fn ask(
     match printed {
         "" => Ok(serde_json::Value::Null),
         text => Ok(serde_json::from_str(text).unwrap_or_else(|_| json!(text))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_served_is_shown_beside_the_rows_of_the_table() {
+        let mut found = Fetched {
+            group_by: "team.g".to_owned(),
+            dataset: "TEAM_G_BATCH".to_owned(),
+            keys: Map::from_iter([("user".to_owned(), json!("u1"))]),
+            online: serde_json::Value::Null,
+            ds: None,
+            batch: Vec::new(),
+            no_batch: Some("the table does not exist yet".to_owned()),
+        };
+        let nothing = "team.g {\"user\":\"u1\"}
+online  nothing in TEAM_G_BATCH
+batch  the table does not exist yet
+";
+        assert_eq!(found.text(), nothing);
+        found.online = json!({"n": 2});
+        found.ds = "2026-01-02".parse().ok();
+        found.no_batch = None;
+        assert!(
+            found
+                .text()
+                .ends_with("batch 2026-01-02  no row of this key\n")
+        );
+        found.batch = vec![json!({"n": 1})];
+        let both = "online  {\"n\":2}\nbatch 2026-01-02  {\"n\":1}\n";
+        assert!(found.text().ends_with(both), "{}", found.text());
     }
 }

@@ -3,6 +3,7 @@
 mod local;
 pub mod pages;
 mod printing;
+mod reading;
 mod session;
 mod sql;
 mod target;
@@ -13,7 +14,8 @@ use chronon_run_rows::RowsError;
 use crate::failure::Failure;
 
 pub use local::{Found, Place, find, storage};
-pub use printing::{print, print_profile};
+pub use printing::{of_place, print, print_profile, shown_text};
+pub use reading::{Asked, Rows};
 pub use session::{rows_of, text_of};
 pub use sql::{day_condition, select};
 pub use target::Target;

@@ -2,10 +2,10 @@
 
 use std::io::{self, IsTerminal};
 
-use chronon_run_report::screen_width;
+use chronon_run_report::{count, screen_width};
 use chronon_run_rows::{Column, Form, Profile, RowsError, Summary, Value, Writer};
 
-use super::failure;
+use super::{failure, local::Place};
 use crate::{failure::Failure, options::RowsOutput};
 
 /// Prints rows in the form that was asked for.
@@ -31,6 +31,32 @@ pub fn print_profile(profile: &Profile, output: RowsOutput) -> Result<(), Failur
     Ok(())
 }
 
+/// What rows are of: the table, and the day if there is one.
+#[must_use]
+pub fn of_place(place: &Place) -> String {
+    match place.day {
+        Some(day) => format!("{} on {day}", place.table),
+        None => place.table.to_string(),
+    }
+}
+
+/// How many of the rows of `what` were printed; `total` is how many there are, if that is known.
+#[must_use]
+pub fn shown_text(summary: &Summary, total: Option<u64>, what: &str) -> String {
+    match total {
+        Some(0) => format!("{what} has no rows"),
+        Some(total) if total == summary.rows => format!("{} of {what}", count(total, "row")),
+        Some(total) => format!(
+            "{} of {total} rows of {what}; --limit N shows more, --limit 0 all",
+            summary.rows
+        ),
+        None => format!(
+            "the first {} of {what}; --limit N shows more, --limit 0 all",
+            count(summary.rows, "row")
+        ),
+    }
+}
+
 fn form(output: RowsOutput) -> Result<Form, Failure> {
     Ok(match output {
         RowsOutput::Table => Form::Table(screen_width()),
@@ -44,4 +70,20 @@ fn form(output: RowsOutput) -> Result<Form, Failure> {
         }
         RowsOutput::Parquet => Form::Parquet,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_not_shown_are_counted_where_their_number_is_known() {
+        let text = |rows, total| shown_text(&Summary { rows }, total, "lake.t");
+        assert_eq!(text(0, Some(0)), "lake.t has no rows");
+        assert_eq!(text(1, Some(1)), "1 row of lake.t");
+        let more = "5 of 9 rows of lake.t; --limit N shows more, --limit 0 all";
+        assert_eq!(text(5, Some(9)), more);
+        let unknown = "the first 5 rows of lake.t; --limit N shows more, --limit 0 all";
+        assert_eq!(text(5, None), unknown);
+    }
 }
