@@ -10,6 +10,7 @@ mod listing;
 mod online;
 mod plan_summary;
 mod plan_text;
+mod readiness;
 mod status;
 
 pub use airflow::{AirflowError, AirflowExport, AirflowMajor, OwnOperators};
@@ -20,4 +21,5 @@ pub use plan_text::{
     archive_text, causes_text, excluded_text, explanation_text, fate_text, open_text,
     out_of_date_text, plan_text, reason_text, target_text, times_text, totals_text, waits_text,
 };
+pub use readiness::Readiness;
 pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, StaleDays, status};

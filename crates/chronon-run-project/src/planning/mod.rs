@@ -8,3 +8,4 @@ pub mod filled;
 pub mod freshness;
 pub mod online;
 pub mod prepared;
+pub mod ready;

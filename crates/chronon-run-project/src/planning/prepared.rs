@@ -107,6 +107,13 @@ pub struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
+    /// Plans what `wanted` asks for, to look at it: no ledger is made, and nothing is installed.
+    pub fn look(context: &'a Project, wanted: &Wanted) -> Result<Self, Failure> {
+        let warehouse = CatalogSession::look(&context.workspace)?;
+        let mut ledger = context.existing_ledger();
+        Self::make(context, wanted, &warehouse, ledger.as_mut())
+    }
+
     /// Plans what `wanted` asks for, against the catalog as it is now.
     pub fn make(
         context: &'a Project,
