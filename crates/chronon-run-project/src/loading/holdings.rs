@@ -1,4 +1,4 @@
-//! What a target holds: its tables and its history, and dropping them.
+//! What targets hold: tables and a history.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,13 +6,67 @@ use std::{
     path::Path,
 };
 
-use chronon_run_catalog::Hive;
+use chronon_run_catalog::{Catalog, Hive};
 use chronon_run_conf::target::TARGET_PROPERTY;
 use chronon_run_core::TableName;
+use chronon_run_report::table;
+use serde::Serialize;
 
-use crate::{failure::Failure, loading::project::Project};
+use crate::{
+    failure::Failure,
+    listing::session::CatalogSession,
+    loading::{project::Project, targets},
+};
+
+/// A target of workspace.toml and what it holds.
+#[derive(Serialize)]
+pub struct Listed {
+    /// The target.
+    pub target: String,
+    /// Its namespace for each namespace of production.
+    pub namespaces: BTreeMap<String, String>,
+    /// The tables that runs in it filled.
+    pub tables: Vec<TableName>,
+}
+
+impl Listed {
+    /// Every target of a workspace, in the order of their names. `context` is that of production.
+    pub fn all(context: &Project) -> Result<Vec<Self>, Failure> {
+        let warehouse = CatalogSession::look(&context.workspace)?;
+        let mut all = Vec::new();
+        for (name, settings) in &context.workspace.targets {
+            let namespaces = targets::namespaces(settings, &context.workspace, &context.graph)?;
+            let held = match warehouse.catalog() {
+                Some(Catalog::Hive(hive)) => {
+                    Holdings::of(hive, name, &namespaces, &BTreeSet::new())?
+                }
+                _ => Holdings::default(),
+            };
+            all.push(Self {
+                target: name.clone(),
+                namespaces,
+                tables: held.own,
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// A line for each target.
+#[must_use]
+pub fn text(targets: &[Listed]) -> String {
+    let row = |listed: &Listed| {
+        let own: BTreeSet<&str> = listed.namespaces.values().map(String::as_str).collect();
+        let own: Vec<&str> = own.into_iter().collect();
+        let tables = listed.tables.len().to_string();
+        vec![listed.target.clone(), tables, own.join(" ")]
+    };
+    let rows: Vec<Vec<String>> = targets.iter().map(row).collect();
+    table(&["target", "tables", "namespaces"], &rows)
+}
 
 /// The tables in a target's namespaces.
+#[derive(Default)]
 pub struct Holdings {
     /// Those that runs in the target filled.
     pub own: Vec<TableName>,
@@ -91,5 +145,23 @@ pub fn remove_history(folder: &Path) -> Result<(), Failure> {
             folder.display()
         ))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_of_several_is_listed_once() {
+        let own = [("a", "dev"), ("b", "dev"), ("c", "dev_c")];
+        let own = own.map(|(of, own)| (of.to_owned(), own.to_owned()));
+        let listed = Listed {
+            target: "dev".to_owned(),
+            namespaces: BTreeMap::from(own),
+            tables: vec!["dev.t".parse().unwrap()],
+        };
+        let wanted = "target  tables  namespaces\ndev     1       dev dev_c\n";
+        assert_eq!(text(&[listed]), wanted);
     }
 }

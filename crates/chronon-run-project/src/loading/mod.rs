@@ -5,6 +5,7 @@ pub mod compiling;
 pub mod day_formats;
 pub mod days;
 pub mod definition;
+pub mod dropping;
 mod excluded;
 pub mod formats;
 mod graph;
