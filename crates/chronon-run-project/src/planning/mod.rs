@@ -9,3 +9,5 @@ pub mod freshness;
 pub mod online;
 pub mod prepared;
 pub mod ready;
+pub mod run_py;
+pub mod scheduled;

@@ -7,8 +7,8 @@ use chronon_run_export::archive_text;
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{
     ArchivedTables, AssetColumns, AssetIndex, AssetPlan, AssetSettings, Cause, ColumnsFate,
-    DayLimit, Depth, DriverInput, Freshness, Graph, History, Note, Plan, PlanInput, Reason,
-    Request, State, States, note_columns, plan, unfounded,
+    DayLimit, Depth, DriverInput, Explanation, Freshness, Graph, History, Note, Plan, PlanInput,
+    Reason, Request, State, States, explain, note_columns, plan, unfounded,
 };
 use chronon_run_report::Activity;
 
@@ -378,6 +378,19 @@ impl<'a> Planned<'a> {
             )
         };
         found.into_iter().map(line).collect()
+    }
+
+    /// An asset's inputs on one day, or on the last that is planned.
+    ///
+    /// # Errors
+    /// There is no such asset.
+    pub fn explain(&self, asset: &AssetId, ds: Option<Ds>) -> Result<Explanation, Failure> {
+        let last = self.plan.end_ds.unwrap_or(self.plan.as_of);
+        let found = explain(self.world(), &self.plan, asset, ds.unwrap_or(last));
+        found.ok_or_else(|| {
+            let message = format!("there is no asset `{asset}`");
+            Failure::hinted(message, "`chronon-run ls` lists the assets")
+        })
     }
 
     /// What the Driver would rename of an asset, because its conf was edited.

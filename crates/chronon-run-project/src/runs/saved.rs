@@ -10,8 +10,15 @@ use crate::{
         project::Project,
         targets::{self, Unselected},
     },
+    output::json,
     planning::prepared::Wanted,
 };
+
+/// Writes a plan.
+pub fn write(plan: &Plan, path: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::setup(format!("cannot write {}: {error}", path.display()));
+    chronon_run_process::replace(path, json(plan)?).map_err(failed)
+}
 
 /// Reads a plan.
 pub fn read(path: &Path) -> Result<Plan, Failure> {
