@@ -58,6 +58,23 @@ fn days_to_check(
     days.into_iter().filter(|ds| filled.contains(*ds)).collect()
 }
 
+/// A line for each result.
+#[must_use]
+pub fn text(results: &[CheckResult]) -> String {
+    let line = |result: &CheckResult| match result.text() {
+        Some(text) if result.blocks => format!("{text}\n"),
+        Some(text) => format!("warning: {text}\n"),
+        None => format!(
+            "check `{}` of {} passed on {}\n",
+            result.check, result.asset, result.ds
+        ),
+    };
+    match results.is_empty() {
+        true => "no filled day has a check\n".to_owned(),
+        false => results.iter().map(line).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +91,25 @@ mod tests {
         assert_eq!(of(None, &[1, 3]), [1, 4]);
         assert_eq!(of(Some(day(2)), &[1]), [2]);
         assert_eq!(of(Some(day(3)), &[]), [0; 0]);
+    }
+
+    #[test]
+    fn a_check_that_does_not_block_warns() {
+        let result = |passed, blocks| CheckResult {
+            asset: "join/a.b/backfill".parse().unwrap(),
+            ds: "2026-01-02".parse().unwrap(),
+            check: "guests".to_owned(),
+            passed,
+            blocks,
+            column: None,
+            message: (!passed).then(|| "3 rows".to_owned()),
+            at: 0,
+        };
+        let passed = "check `guests` of join/a.b/backfill passed on 2026-01-02\n";
+        assert_eq!(text(&[result(true, true)]), passed);
+        let failed = text(&[result(false, true), result(false, false)]);
+        let (first, second) = failed.split_once('\n').unwrap();
+        assert_eq!(second, format!("warning: {first}\n"));
+        assert_eq!(text(&[]), "no filled day has a check\n");
     }
 }

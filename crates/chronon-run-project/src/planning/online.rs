@@ -13,6 +13,7 @@ use crate::{
     listing::session::CatalogSession,
     loading::project::Project,
     options::SelectArgs,
+    output::note,
     planning::{
         due::{Now, last_due},
         prepared::{Planned, Wanted, uploaded},
@@ -94,8 +95,44 @@ pub fn paths(
         .collect()
 }
 
-/// The paths of the GroupBys of `states`, without anything being installed.
+/// The paths of the GroupBys of `states`, without anything being installed. That the catalog does not answer is
+/// reported, and there is none.
 pub fn of_apps(
+    context: &Project,
+    ledger: Option<&mut Ledger>,
+    states: &[AppStatus],
+) -> Vec<Online> {
+    let found = looked_up(context, ledger, states);
+    found.unwrap_or_else(|failure| {
+        if let Failure::Setup { message, .. } | Failure::OutOfReach { message } = &failure {
+            note(&format!("how far the uploads are is not known: {message}"));
+        }
+        Vec::new()
+    })
+}
+
+/// An app, and the path of its GroupBy.
+#[derive(Serialize)]
+pub struct WithPath<'a> {
+    #[serde(flatten)]
+    app: &'a AppStatus,
+    /// Each link of the path with its age; empty if nothing is known of it.
+    path: &'a [Link],
+}
+
+/// Each app with the path of its GroupBy.
+#[must_use]
+pub fn with_paths<'a>(states: &'a [AppStatus], paths: &'a [Online]) -> Vec<WithPath<'a>> {
+    let with = |app: &'a AppStatus| {
+        let mut paths = paths.iter();
+        let path = paths.find(|path| path.group_by == app.asset.conf.name);
+        let path = path.map_or(&[][..], |path| &path.links);
+        WithPath { app, path }
+    };
+    states.iter().map(with).collect()
+}
+
+fn looked_up(
     context: &Project,
     ledger: Option<&mut Ledger>,
     states: &[AppStatus],

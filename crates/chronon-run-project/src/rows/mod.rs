@@ -14,7 +14,7 @@ use chronon_run_rows::RowsError;
 use crate::failure::Failure;
 
 pub use local::{Found, Place, find, storage};
-pub use printing::{of_place, print, print_profile, shown_text};
+pub use printing::{of_place, print, print_profile, print_text, shown_text};
 pub use reading::{Asked, Rows};
 pub use session::{rows_of, text_of};
 pub use sql::{day_condition, select};

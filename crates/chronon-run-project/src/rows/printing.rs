@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use chronon_run_report::{count, screen_width};
-use chronon_run_rows::{Column, Form, Profile, RowsError, Summary, Value, Writer};
+use chronon_run_report::{count, screen_width, table};
+use chronon_run_rows::{Column, Form, Profile, RowsError, SparkType, Summary, Value, Writer};
 
 use super::{failure, local::Place};
 use crate::{failure::Failure, options::RowsOutput};
@@ -17,6 +17,27 @@ pub fn print(
     let form = form(output)?;
     let out = io::BufWriter::new(io::stdout());
     Writer::new(columns, form, out).write(rows).map_err(failure)
+}
+
+/// Prints rows of text, such as those of DESCRIBE.
+pub fn print_text(
+    columns: &[String],
+    rows: Vec<Vec<String>>,
+    output: RowsOutput,
+) -> Result<(), Failure> {
+    if output == RowsOutput::Table {
+        let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+        return crate::output::print(&table(&names, &rows));
+    }
+    let column = |name: &String| Column {
+        name: name.clone(),
+        data_type: SparkType::Text,
+    };
+    let columns: Vec<Column> = columns.iter().map(column).collect();
+    let rows = rows.into_iter();
+    let rows = rows.map(|row| Ok(row.into_iter().map(Value::Text).collect()));
+    print(&columns, rows, output)?;
+    Ok(())
 }
 
 /// Prints the profile of rows.

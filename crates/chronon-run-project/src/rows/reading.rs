@@ -63,14 +63,24 @@ impl Rows {
             Found::NeedsSpark(why) => {
                 note(&format!("note: {why}, so Spark reads it"));
                 let query = select(place, asked.columns, asked.condition);
-                let answer = rows_of(context, warehouse, &query, asked_of_spark(limit))?;
-                Ok(Self {
-                    total: total_of_answer(limit, answer.scan.row_count()),
-                    source: Source::Spark(answer),
-                    limit,
-                })
+                Self::of_query(context, warehouse, &query, limit)
             }
         }
+    }
+
+    /// The first `limit` rows of a query, or all, as Spark answers it.
+    pub fn of_query(
+        context: &Project,
+        warehouse: &CatalogSession,
+        query: &str,
+        limit: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let answer = rows_of(context, warehouse, query, asked_of_spark(limit))?;
+        Ok(Self {
+            total: total_of_answer(limit, answer.scan.row_count()),
+            source: Source::Spark(answer),
+            limit,
+        })
     }
 
     fn scan(&self) -> &Scan {

@@ -2,7 +2,7 @@
 
 use chronon_run_core::Diagnostic;
 use chronon_run_project::{
-    engines::{checking::CheckResult, rechecking::recheck},
+    engines::rechecking,
     failure::Failure,
     findings::{self, Scope},
     listing::session::CatalogSession,
@@ -68,29 +68,13 @@ fn data(args: &CheckArgs) -> Result<(), Failure> {
     let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
     let selected = context.select(&args.select, false)?;
-    let results = recheck(&context, &warehouse, &selected, args.ds)?;
-    show_data(&results, args.output)?;
+    let results = rechecking::recheck(&context, &warehouse, &selected, args.ds)?;
+    print(&match args.output {
+        Output::Text => rechecking::text(&results),
+        Output::Json => json(&results)?,
+    })?;
     match results.iter().any(|result| !result.passed && result.blocks) {
         true => Err(Failure::Found),
         false => Ok(()),
-    }
-}
-
-fn show_data(results: &[CheckResult], output: Output) -> Result<(), Failure> {
-    if output == Output::Json {
-        return print(&json(&results)?);
-    }
-    let line = |result: &CheckResult| match result.text() {
-        Some(text) if result.blocks => format!("{text}\n"),
-        Some(text) => format!("warning: {text}\n"),
-        None => format!(
-            "check `{}` of {} passed on {}\n",
-            result.check, result.asset, result.ds
-        ),
-    };
-    let lines: String = results.iter().map(line).collect();
-    match lines.is_empty() {
-        true => print("no filled day has a check\n"),
-        false => print(&lines),
     }
 }

@@ -5,13 +5,12 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::project::Project,
-    output::{note, print},
-    rows,
+    output::note,
+    rows::{self, Rows},
 };
-use chronon_run_report::{count, table};
-use chronon_run_rows::{Column, SparkType, Value};
+use chronon_run_report::count;
 
-use crate::cli::{QueryArgs, RowsOutput};
+use crate::cli::QueryArgs;
 
 pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
     let reading = read_only(&args.statement).map_err(|error| {
@@ -30,44 +29,20 @@ pub(crate) fn run(args: &QueryArgs) -> Result<(), Failure> {
         ));
     }
     match reading {
-        Reading::Rows(query) => answer(args, &context, &warehouse, &query),
-        Reading::Text(statement) => {
-            let (columns, lines) = rows::text_of(&context, &warehouse, &statement)?;
-            if args.output == RowsOutput::Table {
-                let names: Vec<&str> = columns.iter().map(String::as_str).collect();
-                return print(&table(&names, &lines));
-            }
-            let columns: Vec<Column> = columns
-                .into_iter()
-                .map(|name| Column {
-                    name,
-                    data_type: SparkType::Text,
-                })
-                .collect();
-            let lines = lines.into_iter();
-            let lines = lines.map(|row| Ok(row.into_iter().map(Value::Text).collect()));
-            rows::print(&columns, lines, args.output)?;
+        Reading::Rows(query) => {
+            let limit = (args.limit > 0).then_some(args.limit);
+            let found = Rows::of_query(&context, &warehouse, &query, limit)?;
+            let summary = rows::print(&found.columns(), found.rows(), args.output)?;
+            let shown = count(summary.rows, "row");
+            note(&match found.total {
+                Some(_) => shown,
+                None => format!("the first {shown}; --limit N shows more, --limit 0 all"),
+            });
             Ok(())
         }
+        Reading::Text(statement) => {
+            let (columns, lines) = rows::text_of(&context, &warehouse, &statement)?;
+            rows::print_text(&columns, lines, args.output)
+        }
     }
-}
-
-fn answer(
-    args: &QueryArgs,
-    context: &Project,
-    warehouse: &CatalogSession,
-    query: &str,
-) -> Result<(), Failure> {
-    let limit = (args.limit > 0).then_some(args.limit);
-    // One more than is shown tells whether there are more.
-    let asked = limit.map(|limit| limit.saturating_add(1));
-    let answer = rows::rows_of(context, warehouse, query, asked)?;
-    let scan = &answer.scan;
-    let summary = rows::print(&scan.columns(), scan.rows(limit), args.output)?;
-    let shown = count(summary.rows, "row");
-    note(&match scan.row_count() > summary.rows {
-        true => format!("the first {shown}; --limit N shows more, --limit 0 all"),
-        false => shown,
-    });
-    Ok(())
 }

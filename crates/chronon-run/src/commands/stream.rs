@@ -1,17 +1,14 @@
 //! `chronon-run stream`: keeps the streaming apps of online GroupBys alive.
 
 use chronon_run_exec::signals;
-use chronon_run_export::Link;
-use chronon_run_ledger::Ledger;
 use chronon_run_project::{
     failure::Failure,
     loading::project::Project,
-    output::{json, note, print},
+    output::{json, print},
     planning::online::{self, Online},
     runs::stream_metrics,
-    streaming::{self, App, AppStatus},
+    streaming::{self, App},
 };
-use serde::Serialize;
 
 use crate::cli::{Output, StreamArgs};
 
@@ -29,14 +26,14 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
     };
     let figures = args.metrics.metrics_file.as_deref();
     let paths = match args.status || figures.is_some() {
-        true => paths(&context, &apps, ledger.as_mut(), &states),
+        true => online::of_apps(&context, ledger.as_mut(), &states),
         false => Vec::new(),
     };
     if let Some(file) = figures {
         stream_metrics::write(file, &states, &paths);
     }
     match args.output {
-        Output::Json => print(&json(&with_paths(&states, &paths))?)?,
+        Output::Json => print(&json(&online::with_paths(&states, &paths))?)?,
         Output::Text if args.status => {
             let paths: String = paths.iter().map(Online::text).collect();
             print(&format!("{}\n{paths}", streaming::text(&states)))?;
@@ -60,43 +57,4 @@ fn apps(context: &Project, args: &StreamArgs) -> Result<Vec<App>, Failure> {
         ));
     }
     Ok(apps)
-}
-
-/// An app, and the path of its GroupBy.
-#[derive(Serialize)]
-struct WithPath<'a> {
-    #[serde(flatten)]
-    app: &'a AppStatus,
-    /// Each link of the path with its age; empty if nothing is known of it.
-    path: &'a [Link],
-}
-
-fn with_paths<'a>(states: &'a [AppStatus], paths: &'a [Online]) -> Vec<WithPath<'a>> {
-    let with = |app: &'a AppStatus| {
-        let path = paths
-            .iter()
-            .find(|path| path.group_by == app.asset.conf.name);
-        let path = path.map_or(&[][..], |path| &path.links);
-        WithPath { app, path }
-    };
-    states.iter().map(with).collect()
-}
-
-/// The paths of the apps' GroupBys. If the catalog does not answer, the apps are shown all the same.
-fn paths(
-    context: &Project,
-    apps: &[App],
-    ledger: Option<&mut Ledger>,
-    states: &[AppStatus],
-) -> Vec<Online> {
-    if apps.is_empty() {
-        return Vec::new();
-    }
-    let paths = online::of_apps(context, ledger, states);
-    paths.unwrap_or_else(|failure| {
-        if let Failure::Setup { message, .. } | Failure::OutOfReach { message } = &failure {
-            note(&format!("how far the uploads are is not known: {message}"));
-        }
-        Vec::new()
-    })
 }
