@@ -1,6 +1,6 @@
 //! What a ledger's file is like. It is only read.
 
-use std::path::Path;
+use std::{fs, path::Path, time::UNIX_EPOCH};
 
 use rusqlite::Connection;
 
@@ -20,6 +20,19 @@ pub struct Condition {
     pub is_newer: bool,
     /// What SQLite's integrity check finds wrong, if anything.
     pub damage: Option<String>,
+}
+
+/// A number that is another one after the ledger at `path` was written. 0 if there is none.
+#[must_use]
+pub fn stamp(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let of = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        let written = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(written.as_nanos() as u64 ^ metadata.len().rotate_left(48))
+    };
+    of(path).unwrap_or(0) ^ of(Path::new(&log)).unwrap_or(0).rotate_left(1)
 }
 
 /// Checks the whole file at `path`.
@@ -50,4 +63,21 @@ fn condition(connection: &Connection) -> rusqlite::Result<Condition> {
         is_newer: schema::version(connection)? > schema::VERSION,
         damage: (damage != "ok").then(|| damage.lines().last().unwrap_or_default().to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_to_the_database_or_its_log_changes_the_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        assert_eq!(stamp(&path), 0);
+        fs::write(&path, "one").unwrap();
+        let first = stamp(&path);
+        fs::write(folder.path().join("ledger.db-wal"), "two").unwrap();
+        let second = stamp(&path);
+        assert!(first != 0 && second != 0 && first != second);
+    }
 }

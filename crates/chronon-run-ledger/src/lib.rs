@@ -32,7 +32,7 @@ mod state;
 
 pub use expected::{Durations, Expected, Pace};
 pub use history::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord, Survivor};
-pub use inspect::{Condition, inspect};
+pub use inspect::{Condition, inspect, stamp};
 pub use ledger::Ledger;
 pub use left_times::SeenTimes;
 pub use provenance::{Look, Provenance};

@@ -66,6 +66,25 @@ impl Failure {
         }
     }
 
+    /// How a command ended that signals reached: `stop` is why it is to end, if it is, and `gave_up` whether it
+    /// left work undone for it. A command whose helper was ended by a signal was interrupted, whatever it makes
+    /// of it.
+    pub fn after_signals(
+        done: Result<(), Self>,
+        stop: Option<CancelReason>,
+        gave_up: bool,
+    ) -> Result<(), Self> {
+        match (stop, done) {
+            (Some(reason), Err(Self::Setup { .. } | Self::OutOfReach { .. })) => {
+                Err(Self::Interrupted(reason))
+            }
+            (Some(reason), Ok(()) | Err(Self::Waiting)) if gave_up => {
+                Err(Self::Interrupted(reason))
+            }
+            (_, done) => done,
+        }
+    }
+
     /// What is wrong, in one line; empty where that was already reported.
     pub fn text(&self) -> String {
         match self {
@@ -117,5 +136,26 @@ impl From<LockError> for Failure {
             },
             LockError::Io { .. } => Self::setup(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_a_signal_reached_was_interrupted_unless_it_was_done() {
+        let stop = Some(CancelReason::Terminate);
+        let code = |done, stop, gave_up| {
+            let ended = Failure::after_signals(done, stop, gave_up);
+            ended.err().map(|failure| failure.exit_code())
+        };
+        let helper = || Err(Failure::setup("the helper was ended"));
+        assert_eq!(code(helper(), stop, false), Some(143));
+        assert_eq!(code(helper(), None, false), Some(2));
+        assert_eq!(code(Ok(()), stop, true), Some(143));
+        assert_eq!(code(Ok(()), stop, false), None);
+        assert_eq!(code(Err(Failure::Waiting), stop, true), Some(143));
+        assert_eq!(code(Err(Failure::StepFailed), stop, true), Some(1));
     }
 }

@@ -15,6 +15,7 @@ pub mod exporting;
 pub mod failure;
 pub mod fetching;
 pub mod findings;
+pub mod init;
 pub mod installation;
 pub mod listing;
 pub mod loading;

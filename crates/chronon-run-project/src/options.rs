@@ -1,9 +1,9 @@
 //! Options that several commands share, as the command line parses them.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use chronon_run_conf::target::Share;
-use chronon_run_core::Ds;
+use chronon_run_core::{Ds, DsError};
 use clap::{Args, ValueEnum};
 
 /// Which assets a command is about.
@@ -150,4 +150,46 @@ pub struct SampleArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub limit_left: Option<u32>,
+}
+
+/// `ASSET[@DS]`.
+#[derive(Clone, Debug)]
+pub struct AssetAt {
+    /// An asset's id, or the name of a conf with one offline table.
+    pub asset: String,
+    /// The day, if one is named.
+    pub ds: Option<Ds>,
+}
+
+impl FromStr for AssetAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (asset, ds) = match text.rsplit_once('@') {
+            Some((asset, ds)) => (
+                asset,
+                Some(ds.parse().map_err(|error: DsError| error.to_string())?),
+            ),
+            None => (text, None),
+        };
+        Ok(Self {
+            asset: asset.to_owned(),
+            ds,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_follows_the_last_at_sign() {
+        let parse = |text: &str| text.parse::<AssetAt>();
+        let found = parse("join/a.b/backfill@2026-01-02").unwrap();
+        assert_eq!(found.asset, "join/a.b/backfill");
+        assert_eq!(found.ds, "2026-01-02".parse().ok());
+        assert_eq!(parse("a.b").unwrap().ds, None);
+        assert!(parse("a.b@yesterday").is_err());
+    }
 }

@@ -30,7 +30,7 @@ mod wrapping;
 pub use activity::{Activity, above, can_redraw};
 pub use bars::Bars;
 pub use checkup::{Check, Verdict, checkup, having};
-pub use colour::set_colours;
+pub use colour::{colours_in, set_colours};
 pub use comparison::{comparison_text, differing_columns};
 pub use fit::{fit_line, terminal_width};
 pub use history::{STEP_COLUMNS, messages_text, run_rows, run_state, step_rows};

@@ -2,7 +2,7 @@
 
 use crate::completing;
 pub(crate) use chronon_run_project::{
-    options::{DayArgs, MetricsArgs, Output, RowsOutput, RunArgs, SampleArgs, SelectArgs},
+    options::{AssetAt, DayArgs, MetricsArgs, Output, RowsOutput, RunArgs, SampleArgs, SelectArgs},
     program::{BUILD_ARCHIVES, WATCHDOG},
 };
 
@@ -10,7 +10,7 @@ mod looking;
 mod running;
 mod target;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
 use chronon_run_core::Ds;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -128,21 +128,6 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", required_if_eq("topic", "man"))]
         out: Option<PathBuf>,
     },
-}
-
-/// What `--color` says among arguments that are not parsed yet, for help and errors.
-pub(crate) fn color_of(arguments: impl Iterator<Item = OsString>) -> clap::ColorChoice {
-    let mut arguments = arguments.take_while(|argument| argument != "--");
-    let mut said = None;
-    while let Some(argument) = arguments.next() {
-        said = match argument.to_str() {
-            Some("--color") => arguments.next().and_then(|word| word.into_string().ok()),
-            Some(text) => text.strip_prefix("--color=").map(str::to_owned).or(said),
-            None => said,
-        };
-    }
-    let choice = said.and_then(|word| word.parse().ok());
-    choice.unwrap_or_default()
 }
 
 impl Command {
@@ -582,33 +567,4 @@ pub(crate) enum AirflowVersion {
     /// 3.x.
     #[value(name = "3")]
     Three,
-}
-
-/// `ASSET[@DS]`.
-#[derive(Clone, Debug)]
-pub(crate) struct AssetAt {
-    /// An asset's id, or the name of a conf with one offline table.
-    pub(crate) asset: String,
-    pub(crate) ds: Option<Ds>,
-}
-
-impl std::str::FromStr for AssetAt {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (asset, ds) = match text.rsplit_once('@') {
-            Some((asset, ds)) => (
-                asset,
-                Some(
-                    ds.parse()
-                        .map_err(|error: chronon_run_core::DsError| error.to_string())?,
-                ),
-            ),
-            None => (text, None),
-        };
-        Ok(Self {
-            asset: asset.to_owned(),
-            ds,
-        })
-    }
 }

@@ -14,6 +14,7 @@ use std::{env, io, process::ExitCode};
 use chronon_run_exec::signals;
 use chronon_run_process::Stop;
 use chronon_run_project::{engines::keeping, failure::Failure, output, runs::archives};
+use chronon_run_report::colours_in;
 use clap::{ColorChoice, CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
@@ -21,7 +22,7 @@ use crate::cli::{Cli, Command};
 
 fn main() -> ExitCode {
     chronon_run_process::raise_soft_limits();
-    set_colours(cli::color_of(env::args_os()));
+    chronon_run_report::set_colours(colours_in(env::args_os()));
     let done = match own_process() {
         Some(done) => done,
         None => {
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
             ready.map_err(no_thread).and_then(|()| run(&cli))
         }
     };
-    match of_stop(done) {
+    let stop = Stop::of_process();
+    match Failure::after_signals(done, stop.reason(), stop.gave_up()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::failure(&failure);
@@ -75,20 +77,6 @@ fn own_process() -> Option<Result<(), Failure>> {
             Some(installed.and_then(|()| archives::builder_main()))
         }
         _ => None,
-    }
-}
-
-/// A command whose helper was ended by a signal was interrupted, whatever it makes of it.
-fn of_stop(done: Result<(), Failure>) -> Result<(), Failure> {
-    let stop = Stop::of_process();
-    match (stop.reason(), done) {
-        (Some(reason), Err(Failure::Setup { .. } | Failure::OutOfReach { .. })) => {
-            Err(Failure::Interrupted(reason))
-        }
-        (Some(reason), Ok(()) | Err(Failure::Waiting)) if stop.gave_up() => {
-            Err(Failure::Interrupted(reason))
-        }
-        (_, done) => done,
     }
 }
 

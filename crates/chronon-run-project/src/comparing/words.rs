@@ -2,6 +2,32 @@
 
 use chronon_run_engine::compare::{Comparison, Example};
 use chronon_run_report::{count, table};
+use serde::Serialize;
+
+/// A comparison, and of what it is.
+#[derive(Serialize)]
+pub struct Described {
+    /// The left table.
+    pub left: String,
+    /// The right table.
+    pub right: String,
+    /// The columns that identify a row.
+    pub keys: Vec<String>,
+    /// What was found.
+    #[serde(flatten)]
+    pub found: Comparison,
+}
+
+impl Described {
+    /// In words.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { left, right, .. } = self;
+        let keys = self.keys.join(", ");
+        let found = comparison_text(&self.found, ["left", "right"]);
+        format!("left   {left}\nright  {right}\nby {keys}\n\n{found}")
+    }
+}
 
 /// What a comparison found, in words; `sides` are the words for its two tables.
 #[must_use]

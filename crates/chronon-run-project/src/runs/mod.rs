@@ -3,6 +3,7 @@
 pub mod archives;
 pub mod consent;
 pub mod control;
+pub mod detached;
 pub mod frontfill;
 mod gauges;
 pub mod history;

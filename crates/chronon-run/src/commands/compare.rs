@@ -1,14 +1,12 @@
 //! `chronon-run compare`: two tables, days or places, row by row.
 
-use chronon_run_engine::compare::Comparison;
 use chronon_run_project::{
-    comparing::{self, Table, comparison_text},
+    comparing::{self, Described, Table},
     failure::Failure,
     listing::session::CatalogSession,
     loading::project::Project,
     output::{json, print},
 };
-use serde::Serialize;
 
 use crate::cli::{CompareArgs, Output};
 
@@ -38,7 +36,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let comparing = comparing::prepare(&left, &right, &keys, &args.columns)?;
     let found = comparing::compare(&context, &warehouse, &comparing, args.limit)?;
     comparing::check_keys(&found, &keys, &left, &right)?;
-    let shown = Shown {
+    let shown = Described {
         left: left.text(),
         right: right.text(),
         keys,
@@ -46,30 +44,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     };
     match args.output {
         Output::Json => print(&json(&shown)?)?,
-        Output::Text => print(&shown.to_text())?,
+        Output::Text => print(&shown.text())?,
     }
     match args.exit_code && !shown.found.is_equal() {
         true => Err(Failure::Found),
         false => Ok(()),
-    }
-}
-
-/// A comparison, and of what it is.
-#[derive(Serialize)]
-struct Shown {
-    left: String,
-    right: String,
-    keys: Vec<String>,
-    #[serde(flatten)]
-    found: Comparison,
-}
-
-impl Shown {
-    fn to_text(&self) -> String {
-        let found = &self.found;
-        let keys = self.keys.join(", ");
-        let mut out = format!("left   {}\nright  {}\nby {keys}\n\n", self.left, self.right);
-        out.push_str(&comparison_text(found, ["left", "right"]));
-        out
     }
 }

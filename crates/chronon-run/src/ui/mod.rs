@@ -4,10 +4,9 @@ mod act;
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use chronon_run_core::{AssetId, Ds, PartitionRange, secret::mask_text};
@@ -153,17 +152,10 @@ impl Source for Pages {
     }
 
     fn stamp(&self) -> u64 {
-        let Some(state) = self.state_dir() else {
-            return 0;
-        };
-        let path = state.join("ledger.db");
-        let wal = path.with_file_name("ledger.db-wal");
-        let of = |path: &Path| {
-            let metadata = fs::metadata(path).ok()?;
-            let written = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-            Some(written.as_nanos() as u64 ^ metadata.len().rotate_left(48))
-        };
-        of(&path).unwrap_or(0) ^ of(&wal).unwrap_or(0).rotate_left(1)
+        let state = self.state_dir();
+        state.map_or(0, |state| {
+            chronon_run_ledger::stamp(&state.join("ledger.db"))
+        })
     }
 
     fn runs(&self, limit: u32) -> Vec<RunRecord> {
