@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     staged::{Staged, anybody, days, fault_of},
-    support::{steady, wait_until},
+    support::{files_with, steady, wait_until},
 };
 
 /// Writes its arguments and its stdin into `told.jsonl`, one line per hook.
@@ -70,6 +70,16 @@ fn hooks_are_told_of_success_failure_and_waiting() {
     assert!(fs::exists(failure["log"].as_str().unwrap()).unwrap());
     let waiting = &told[3]["event"];
     assert_eq!(waiting["inputs"]["lake.b"][0]["start"], "2026-01-03");
+    // The run keeps how they ended, also of the one that ran after it.
+    let kept = files_with("jsonl", &staged.workspace.path(".chronon-run/runs"));
+    let kept = fs::read_to_string(&kept[0]).unwrap();
+    let kept = kept.lines().map(|line| serde_json::from_str(line).unwrap());
+    let ended: Vec<Value> = kept
+        .filter(|one: &Value| one["event"] == "hook_ended")
+        .collect();
+    assert_eq!(ended.len(), 4, "{ended:?}");
+    assert!(ended.iter().all(|one| one["message"].is_null()));
+    assert_eq!(ended[3]["hook"], "on_waiting");
 }
 
 #[test]

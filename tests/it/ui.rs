@@ -168,8 +168,14 @@ fn every_page_shows_what_the_commands_tell() {
             "chronon-run retry",
             "<mark id=\"matters\">Error in query: Table or view not found: lake.&lt;script&gt;alert(1)&lt;/script&gt;; line 1 pos 14</mark>",
             "Shutdown hook called",
+            "run began",
+            "4 steps, 2 at once",
+            "verified",
+            "3 days filled",
+            "needs staging_query/team.two/backfill, which failed",
         ],
     );
+    has(&format!("/run/{run}?events=problems"), &["2 problems"]);
     has(&format!("/run/{run}?step=0&find=spark"), &["with “spark”"]);
 }
 

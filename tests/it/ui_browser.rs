@@ -7,7 +7,7 @@ use chronon_run_testkit::scripted::Fault;
 use crate::{
     browser::Browser,
     staged::{Staged, fault_of},
-    support::wait_until,
+    support::{Workspace, wait_until},
     ui::{Ui, after_a_failure},
 };
 
@@ -22,7 +22,7 @@ const PAGES: [(&str, &str); 8] = [
     ("plan", "plan"),
     ("diff", "diff"),
     ("runs", "runs"),
-    ("run", "run/"),
+    ("run", ""),
 ];
 
 fn newest_run(staged: &Staged) -> String {
@@ -36,36 +36,12 @@ fn newest_run(staged: &Staged) -> String {
 fn every_page_fits_every_width_in_light_and_dark_and_has_no_barriers() {
     let staged = after_a_failure();
     let ui = Ui::start(&staged, &[]);
-    let run = newest_run(&staged);
-    for dark in [false, true] {
-        let browser = Browser::open(dark);
-        for (name, path) in PAGES {
-            let path = if name == "run" {
-                format!("run/{run}")
-            } else {
-                path.to_owned()
-            };
-            browser.go(&format!("{}{path}", ui.url));
-            for width in [2560, 1280, 360] {
-                browser.resize(width, 900);
-                let tone = if dark { "dark" } else { "light" };
-                browser.picture(&format!("staged-{name}-{tone}-{width}"));
-                let overflow = browser.overflow();
-                assert!(
-                    overflow <= 0,
-                    "{name} is {overflow} pixels too wide at {width}"
-                );
-            }
-            let barriers = browser.barriers();
-            assert!(
-                barriers.is_empty(),
-                "{name}, dark {dark}:\n{}",
-                barriers.join("\n")
-            );
-            let complaints = browser.complaints();
-            assert!(complaints.is_empty(), "{name}: {complaints:?}");
-        }
-    }
+    let run = format!("run/{}", newest_run(&staged));
+    let pages = PAGES.map(|(name, path)| match name {
+        "run" => (name, run.clone()),
+        _ => (name, path.to_owned()),
+    });
+    assert_no_barriers(&ui.url, &pages, "staged");
 }
 
 #[test]
@@ -105,10 +81,17 @@ fn the_line_that_matters_of_a_failure_is_found_in_three_clicks() {
 #[ignore = "needs chromium"]
 fn a_page_follows_a_run_without_being_loaded_again_and_keys_work() {
     let staged = Staged::chain();
-    staged.faults(&[Fault {
-        slow_millis: 6_000,
-        ..fault_of("one")
-    }]);
+    staged.faults(&[
+        Fault {
+            slow_millis: 6_000,
+            says: "\r[Stage 3:=====>        (2 + 1) / 8]\r".to_owned(),
+            ..fault_of("one")
+        },
+        Fault {
+            slow_millis: 8_000,
+            ..fault_of("two")
+        },
+    ]);
     let ui = Ui::start(&staged, &[]);
     let browser = Browser::open(false);
     browser.resize(1280, 900);
@@ -125,6 +108,26 @@ fn a_page_follows_a_run_without_being_loaded_again_and_keys_work() {
         browser.text().contains("Running now")
     });
     browser.picture("staged-overview-while-it-runs");
+    browser.go(&format!("{}run/{}", ui.url, newest_run(&staged)));
+    wait_until("the page shows the stage", || {
+        browser.text().contains("stage 3: 2 of 8 tasks")
+    });
+    for (width, name) in [(1280, "wide"), (360, "narrow")] {
+        browser.resize(width, 900);
+        browser.picture(&format!("staged-run-while-it-runs-{name}"));
+        assert!(browser.overflow() <= 0, "{name}");
+    }
+    let barriers = browser.barriers();
+    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
+    browser.resize(1280, 900);
+    wait_until("the events are there without a new page", || {
+        browser.text().contains("verified")
+    });
+    browser.go(&ui.url);
+    browser.run("window.sameDocument = true");
+    wait_until("the overview shows that it runs", || {
+        browser.text().contains("Running now")
+    });
     assert!(run.wait().unwrap().success());
     wait_until("the page shows that it is over", || {
         let text = browser.text();
@@ -175,4 +178,92 @@ fn the_site_can_be_opened_as_files() {
         "{:?}",
         browser.complaints()
     );
+}
+
+/// Whether every page fits every width and has no barriers, in light and dark, with a picture of each.
+fn assert_no_barriers(ui: &str, pages: &[(&str, String)], prefix: &str) {
+    for dark in [false, true] {
+        let browser = Browser::open(dark);
+        let tone = if dark { "dark" } else { "light" };
+        for (name, path) in pages {
+            browser.go(&format!("{ui}{path}"));
+            for width in [2560, 1280, 360] {
+                browser.resize(width, 900);
+                browser.picture(&format!("{prefix}-{name}-{tone}-{width}"));
+                let overflow = browser.overflow();
+                assert!(
+                    overflow <= 0,
+                    "{name} is {overflow} pixels too wide at {width}"
+                );
+            }
+            let barriers = browser.barriers();
+            assert!(
+                barriers.is_empty(),
+                "{name}, {tone}:\n{}",
+                barriers.join("\n")
+            );
+            let complaints = browser.complaints();
+            assert!(complaints.is_empty(), "{name}: {complaints:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs chromium and Spark"]
+fn every_page_of_the_example_while_and_after_it_is_filled() {
+    let example = Workspace::example("stays");
+    let ui = Ui::serve(example.command(&["ui", "--port", "0"]));
+    let mut command = example.command(&["materialize"]);
+    let mut run = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let browser = Browser::open(false);
+    browser.resize(1280, 900);
+    browser.go(&format!("{}runs", ui.url));
+    wait_until("the run is listed", || {
+        browser.run("return document.querySelectorAll('#runs table a').length") == 1
+    });
+    browser.click("#runs table a", "2");
+    wait_until("statements are told", || {
+        browser.text().contains("statement ")
+    });
+    for width in [1280, 360] {
+        browser.resize(width, 900);
+        browser.picture(&format!("example-run-while-it-runs-{width}"));
+        assert!(browser.overflow() <= 0, "{width}");
+    }
+    let barriers = browser.barriers();
+    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
+    assert!(run.wait().unwrap().success());
+    drop(browser);
+    let runs = example.run(&["runs", "--output", "json"]).expect(0).stdout;
+    let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
+    let run = format!("run/{}", runs[0]["run"].as_str().unwrap());
+    let join = "join~stays.search_ranking.v1~backfill";
+    let pages = [
+        ("overview", String::new()),
+        ("assets", "assets".to_owned()),
+        ("rows", format!("asset/{join}")),
+        ("day", format!("asset/{join}?ds=2026-01-20")),
+        ("columns", format!("columns/{join}")),
+        ("graph", "graph".to_owned()),
+        ("plan", "plan".to_owned()),
+        ("diff", "diff".to_owned()),
+        ("runs", "runs".to_owned()),
+        ("run", run.clone()),
+        ("step", format!("{run}?step=3")),
+    ];
+    assert_no_barriers(&ui.url, &pages, "example");
+    drop(ui);
+    example.run(&["report", "--site", "site"]).expect(0);
+    let site = format!("file://{}/", example.path("site").display());
+    let pages = [
+        ("index", "index.html".to_owned()),
+        ("asset", format!("asset/{join}.html")),
+        ("columns", format!("columns/{join}.html")),
+        ("run", format!("{run}.html")),
+    ];
+    assert_no_barriers(&site, &pages, "example-site");
 }

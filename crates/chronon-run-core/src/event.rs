@@ -169,6 +169,18 @@ pub enum What {
         /// A sentence fragment.
         message: String,
     },
+    /// A hook of the user ended. Hooks run beside the run, so this may come after [`What::RunFinished`];
+    /// it is kept with the run and is not in the stream of `--output json`.
+    HookEnded {
+        /// Its key in `[hooks]`, e.g. `on_failure`.
+        hook: String,
+        /// The asset that it was called for.
+        asset: Option<AssetId>,
+        /// Wall time in milliseconds.
+        millis: u64,
+        /// Why it did not do its work; `None` if it exited with 0.
+        message: Option<String>,
+    },
     /// The run is being stopped.
     Cancelling {
         /// Why.

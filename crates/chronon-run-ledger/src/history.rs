@@ -354,6 +354,30 @@ impl Ledger {
         all.into_iter().collect()
     }
 
+    /// What the newest comparisons of an asset's logged features found, by day; of the newest `steps` steps that
+    /// compared.
+    pub fn compared_days(&mut self, asset: &AssetId, steps: u32) -> BTreeMap<Ds, Vec<Compared>> {
+        let sql = "
+            SELECT s.compared FROM steps s JOIN runs r USING (run)
+            WHERE s.asset = ?1 AND s.compared IS NOT NULL
+            ORDER BY s.last DESC, r.seq DESC, s.step DESC LIMIT ?2";
+        let found = |row: &Row<'_>| Ok(optional_json(row, 0)?.unwrap_or_default());
+        let asset = asset.to_string();
+        let all: Vec<Vec<Compared>> =
+            self.rows("read the comparisons", sql, params![asset, steps], found);
+        let mut days: BTreeMap<Ds, Vec<Compared>> = BTreeMap::new();
+        for compared in all {
+            let mut newer: BTreeMap<Ds, Vec<Compared>> = BTreeMap::new();
+            for one in compared {
+                newer.entry(one.ds).or_default().push(one);
+            }
+            for (ds, found) in newer {
+                days.entry(ds).or_insert(found);
+            }
+        }
+        days
+    }
+
     /// The newest day that each `kv` has loaded into the KV store. A day that was uploaded again since,
     /// well or not, does not count.
     pub fn loaded(&mut self) -> BTreeMap<AssetId, Ds> {

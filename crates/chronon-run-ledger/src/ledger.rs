@@ -88,8 +88,11 @@ impl Ledger {
             self.pending.clear();
             self.run = Some((run.clone(), event.clone()));
         }
-        // Neither changes a row.
-        if !matches!(event.what, What::Progress { .. } | What::Notice { .. }) {
+        // None of these changes a row.
+        if !matches!(
+            event.what,
+            What::Progress { .. } | What::Notice { .. } | What::HookEnded { .. }
+        ) {
             self.pending.push(event.clone());
         }
     }

@@ -97,7 +97,7 @@ fn insert_one(
             "UPDATE runs SET finished = ?2, succeeded = ?3 WHERE run = ?1",
             params![run, event.at, succeeded],
         ),
-        What::Progress { .. } | What::Notice { .. } => Ok(()),
+        What::Progress { .. } | What::Notice { .. } | What::HookEnded { .. } => Ok(()),
     }
 }
 

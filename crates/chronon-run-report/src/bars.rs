@@ -432,8 +432,10 @@ fn coloured(line: &str) -> String {
 }
 
 /// Wall time left in milliseconds, by the expected times and, where there is none, by the
-/// average of this run's finished steps; `None` if there is nothing to go by.
-fn remaining(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> Option<u64> {
+/// average of this run's finished steps; `None` if there is nothing to go by. `expected` and `now` are in
+/// milliseconds.
+#[must_use]
+pub fn remaining(view: &RunView, expected: &BTreeMap<StepIndex, u64>, now: i64) -> Option<u64> {
     let done: Vec<u64> = view.ended(|_| true).map(|step| step.millis).collect();
     let average = done.iter().sum::<u64>().checked_div(done.len() as u64);
     let usual = |step: &StepView| expected.get(&step.info.step).copied().or(average);

@@ -23,12 +23,13 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod test_run;
+mod told;
 mod view;
 mod words;
 mod wrapping;
 
 pub use activity::{Activity, above, can_redraw};
-pub use bars::Bars;
+pub use bars::{Bars, remaining};
 pub use checkup::{Check, Verdict, checkup, having};
 pub use colour::{colours_in, set_colours};
 pub use comparison::{comparison_text, differing_columns};
@@ -38,6 +39,7 @@ pub use lines::{JsonLines, Lines};
 pub use output::Output;
 pub use summary::{SummaryContext, summary};
 pub use table::{Column, Fitted, fitted, screen_width, table};
+pub use told::{Told, ToldKind, told};
 pub use view::{Phase, RunView, StepView};
 pub use words::{ago, count, duration, outcome, size};
 pub use wrapping::{error_columns, output_columns, wrapped};

@@ -228,7 +228,7 @@ fn ending(layout: Layout, step: &StepView, outcome: &Outcome) -> String {
 }
 
 /// What is worth saying of a step that succeeded.
-fn notes(step: &StepView) -> String {
+pub(crate) fn notes(step: &StepView) -> String {
     let mut notes = Vec::new();
     if !step.empty.is_empty() {
         notes.push(format!("no rows on {}", step.empty));
@@ -239,7 +239,7 @@ fn notes(step: &StepView) -> String {
     notes.join("; ")
 }
 
-fn skipping(view: &RunView, reason: &SkipReason) -> String {
+pub(crate) fn skipping(view: &RunView, reason: &SkipReason) -> String {
     match reason {
         SkipReason::Cancelled => "the run was stopped".to_owned(),
         SkipReason::MayBeWritten { step } => match view.steps.get(step) {
@@ -253,7 +253,7 @@ fn skipping(view: &RunView, reason: &SkipReason) -> String {
     }
 }
 
-fn cancelling(reason: CancelReason) -> &'static str {
+pub(crate) fn cancelling(reason: CancelReason) -> &'static str {
     match reason {
         CancelReason::Interrupt => "stopping: interrupted; once more to kill at once",
         CancelReason::Terminate => "stopping: terminated",

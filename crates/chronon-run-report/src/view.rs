@@ -11,6 +11,7 @@ use chronon_run_core::{
         CancelReason, Checked, Compared, Event, Outcome, SkipReason, StepIndex, StepInfo, What,
     },
 };
+use chronon_run_ledger::{RunDetail, RunState, StepRecord};
 
 /// Everything that is to be shown of a run.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -81,6 +82,42 @@ pub enum Phase {
 }
 
 impl RunView {
+    /// A run of the ledger before its first event.
+    #[must_use]
+    pub fn planned(run: &RunDetail) -> Self {
+        let view = |step: &StepRecord| {
+            let info = StepInfo {
+                step: step.step,
+                asset: step.asset.clone(),
+                range: step.range,
+            };
+            (step.step, StepView::new(info))
+        };
+        Self {
+            run: run.record.run.clone(),
+            jobs: run.record.jobs,
+            started: run.record.started,
+            finished: None,
+            cancelled: None,
+            steps: run.steps.iter().map(view).collect(),
+        }
+    }
+
+    /// A run as far as the ledger knows it. How far its running steps are is not recorded there.
+    #[must_use]
+    pub fn recorded(run: &RunDetail) -> Self {
+        let mut view = Self::planned(run);
+        view.cancelled = run.record.cancelled;
+        view.finished = run.record.finished;
+        let runs = run.record.state == RunState::Running;
+        for step in &run.steps {
+            if let Some(known) = view.steps.get_mut(&step.step) {
+                known.recall(step, runs);
+            }
+        }
+        view
+    }
+
     /// Takes one more event into account.
     pub fn apply(&mut self, event: &Event) {
         let at = event.at;
@@ -94,7 +131,7 @@ impl RunView {
             }
             What::Cancelling { reason } => self.cancelled = Some(*reason),
             What::RunFinished { .. } => self.finished = Some(at),
-            What::Notice { .. } => {}
+            What::Notice { .. } | What::HookEnded { .. } => {}
             What::AttemptStarting { step, .. }
             | What::AttemptSpawned { step, .. }
             | What::ApplicationSeen { step, .. }
@@ -169,6 +206,30 @@ impl StepView {
         }
     }
 
+    /// Takes over what the ledger knows of a step, of a run that may still run.
+    fn recall(&mut self, step: &StepRecord, runs: bool) {
+        self.millis = step.attempts.iter().filter_map(|each| each.millis).sum();
+        let last = step.attempts.last();
+        if let Some(last) = last {
+            self.begin(last.attempt, last.range, &last.log);
+            self.message.clone_from(&last.message);
+        }
+        self.phase = match (&step.outcome, &step.skipped, last) {
+            (Some(outcome), ..) => Phase::Ended(outcome.clone()),
+            (None, Some(reason), _) => Phase::Skipped(reason.clone()),
+            (None, None, Some(last)) if runs && !last.abandoned => match last.finished {
+                // When the next attempt is due is not recorded.
+                Some(ended) => Phase::Retrying(ended),
+                None => Phase::Running(last.started.unwrap_or_default()),
+            },
+            (None, None, _) => Phase::Waiting,
+        };
+        self.filled.clone_from(&step.filled);
+        self.empty.clone_from(&step.empty);
+        self.bad.clone_from(&step.bad);
+        self.checked.clone_from(&step.checked);
+    }
+
     /// The asset and its days.
     #[must_use]
     pub fn name(&self) -> String {
@@ -203,6 +264,39 @@ impl StepView {
             true => String::new(),
             false => format!(" ({})", self.trying),
         }
+    }
+
+    /// What its current attempt does: `statement 4 of 11: out.a; stage 3: 2 of 8 tasks`.
+    #[must_use]
+    pub fn doing(&self) -> Option<String> {
+        let (done, total, stage) = self.progress.as_ref()?;
+        let (statement, stages) = split(stage);
+        let statement = statement.map(|text| text.replacen(" (", ": ", 1).replacen(')', "", 1));
+        let tasks = stages.map(|stages| format!("{stages}: {done} of {total} tasks"));
+        match (statement, tasks) {
+            (Some(statement), Some(tasks)) => Some(format!("{statement}; {tasks}")),
+            (statement, tasks) => statement.or(tasks),
+        }
+    }
+
+    /// Which share of its current attempt is done, from 0 to 1: statements of the script, and of the one that
+    /// runs the tasks of the stages that Spark knows.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        let (done, total, stage) = self.progress.as_ref()?;
+        let part = f64::from(*done) / f64::from((*total).max(1));
+        let share = match split(stage) {
+            (Some(statement), Some(_)) => {
+                let mut numbers = statement
+                    .strip_prefix("statement ")?
+                    .split(' ')
+                    .filter_map(|word| word.parse::<f64>().ok());
+                let (number, all) = (numbers.next()?, numbers.next()?);
+                (number - 1.0 + part) / all.max(1.0)
+            }
+            _ => part,
+        };
+        Some(share.clamp(0.0, 1.0))
     }
 
     /// Forgets what was seen of an earlier attempt.
@@ -272,5 +366,60 @@ impl StepView {
             What::StepSkipped { reason, .. } => self.phase = Phase::Skipped(reason.clone()),
             _ => {}
         }
+    }
+}
+
+/// `statement 4 of 11 (out.a), stages 3, 4` as its two parts, each of which may be missing.
+fn split(stage: &str) -> (Option<&str>, Option<&str>) {
+    if stage.starts_with("stage") {
+        return (None, Some(stage));
+    }
+    match stage.rfind(", stage") {
+        Some(at) => (Some(&stage[..at]), Some(&stage[at + 2..])),
+        None => (Some(stage), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_run::{started, timed, view_of};
+
+    fn after(done: u32, total: u32, stage: &str) -> StepView {
+        let progress = What::Progress {
+            step: 0,
+            done,
+            total,
+            stage: stage.to_owned(),
+        };
+        let view = view_of(&timed(vec![started(&["join/a.j/backfill"], 1), progress]));
+        view.steps[&0].clone()
+    }
+
+    #[test]
+    fn what_a_step_does_and_how_far_it_is() {
+        let cases = [
+            ((0, 4), "starting Spark", "starting Spark", 0.0),
+            (
+                (3, 4),
+                "statement 4 of 4 (out.a)",
+                "statement 4 of 4: out.a",
+                0.75,
+            ),
+            (
+                (2, 8),
+                "statement 3 of 4 (out.a), stages 3, 4",
+                "statement 3 of 4: out.a; stages 3, 4: 2 of 8 tasks",
+                0.5625,
+            ),
+            ((2, 8), "stage 3", "stage 3: 2 of 8 tasks", 0.25),
+        ];
+        for ((done, total), stage, doing, share) in cases {
+            let step = after(done, total, stage);
+            assert_eq!(step.doing().unwrap(), doing);
+            assert!((step.share().unwrap() - share).abs() < 1e-9, "{stage}");
+        }
+        assert_eq!(after(0, 0, "statement x (y), stage 1").share(), None);
+        assert_eq!(StepView::new(after(0, 0, "s").info).doing(), None);
     }
 }

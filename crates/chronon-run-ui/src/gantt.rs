@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{AssetId, event::StepIndex};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunState, StepRecord};
-use chronon_run_report::{duration, outcome};
+use chronon_run_report::{RunView, StepView, duration, outcome};
 use maud::{Markup, html};
 
-use crate::{days::DayState, links::Links};
+use crate::{days::DayState, links::Links, safe::safe};
 
 /// How wide the time of a run is in its own units.
 const WIDTH: i64 = 10_000;
@@ -97,10 +97,11 @@ pub(crate) fn critical(
     path
 }
 
-/// One line for each asset, one bar for each attempt.
+/// One line for each asset, one bar for each attempt. `live` tells how far the running ones are.
 pub(crate) fn chart(
     run: &RunDetail,
     upstream: &BTreeMap<AssetId, BTreeSet<AssetId>>,
+    live: &RunView,
     now: i64,
     links: Links,
 ) -> Markup {
@@ -131,21 +132,24 @@ pub(crate) fn chart(
                         @for at in 1..4 { line.tick x1=(at * WIDTH / 4) x2=(at * WIDTH / 4) y1="0" y2="22" {} }
                         @for step in steps {
                             @for attempt in &step.attempts {
-                                (bar(run, step, attempt, &span, critical.contains(&step.step), links))
+                                (bar(run, attempt, live.steps.get(&step.step), &span, critical.contains(&step.step), links))
                             }
                         }
                     }
                 }
             }
         }
-        p.legend { span.swatch.critical {} " The critical path is outlined: the steps that the length of the run hangs on." }
+        p.legend {
+            span { span.swatch.critical {} " The critical path is outlined: the steps that the length of the run hangs on." }
+            @if run.record.state == RunState::Running { span { span.swatch.share {} " The lower part of a running bar is its share that is done." } }
+        }
     }
 }
 
 fn bar(
     run: &RunDetail,
-    step: &StepRecord,
     attempt: &AttemptRecord,
+    live: Option<&StepView>,
     span: &Span,
     critical: bool,
     links: Links,
@@ -165,19 +169,21 @@ fn bar(
         .finished
         .unwrap_or(if running { span.end } else { began });
     let width = (span.place(end) - left).max(30);
+    let goes_on = live.filter(|_| state == DayState::Running && attempt.finished.is_none());
+    let more = match (attempt.millis, goes_on.and_then(StepView::doing)) {
+        (Some(millis), _) => format!(" in {}", duration(millis)),
+        (None, Some(doing)) => format!(", {}", safe(&doing)),
+        (None, None) => String::new(),
+    };
     let text = format!(
-        "{} {}, attempt {}: {word}{}",
-        step.asset,
-        attempt.range,
-        attempt.attempt,
-        attempt
-            .millis
-            .map(|millis| format!(" in {}", duration(millis)))
-            .unwrap_or_default()
+        "{} {}, attempt {}: {word}{more}",
+        attempt.asset, attempt.range, attempt.attempt
     );
+    let done = goes_on.and_then(StepView::share);
     html! {
-        a href=(links.step(&run.record.run, step.step, Some(attempt.attempt))) aria-label=(text) {
+        a href=(links.step(&run.record.run, attempt.step, Some(attempt.attempt))) aria-label=(text) {
             rect class={ "s-" (state.class()) @if critical { " critical" } } x=(left) y="4" width=(width) height="14" { title { (text) } }
+            @if let Some(done) = done { rect.share x=(left) y="13" width=((width as f64 * done) as i64) height="5" {} }
         }
     }
 }
@@ -257,7 +263,8 @@ mod tests {
         let id = |name: &str| format!("join/{name}/backfill").parse::<AssetId>().unwrap();
         let upstream = BTreeMap::from([(id("d"), BTreeSet::from([id("a"), id("c")]))]);
         assert_eq!(critical(&run, &upstream), BTreeSet::from([0, 3]));
-        let page = chart(&run, &upstream, 100, Links::top()).into_string();
+        let live = RunView::recorded(&run);
+        let page = chart(&run, &upstream, &live, 100, Links::top()).into_string();
         assert_eq!(page.matches("s-done critical").count(), 2, "{page}");
     }
 }

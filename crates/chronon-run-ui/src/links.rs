@@ -87,9 +87,9 @@ impl Links {
         format!("{}asset/{}{}", self.root, slug(asset), self.suffix())
     }
 
-    /// The page of an asset's columns, which a folder does not have.
+    /// The page of an asset's columns.
     pub(crate) fn columns(self, asset: &AssetId) -> String {
-        format!("{}columns/{}", self.root, slug(asset))
+        format!("{}columns/{}{}", self.root, slug(asset), self.suffix())
     }
 
     /// The page of an asset with one of its days chosen. A folder has the newest day only.

@@ -106,6 +106,27 @@ fn shortened(line: &str) -> String {
     }
 }
 
+/// The address of Spark's own page, if the beginning of the log tells it.
+pub(crate) fn spark_page(log: &Path) -> io::Result<Option<String>> {
+    let lines = piece(log, Some(0))?.lines;
+    Ok(lines.iter().rev().find_map(|line| address(line)))
+}
+
+/// `http://host:4040` of a line in which Spark or YARN tells where the page of an application is.
+fn address(line: &str) -> Option<String> {
+    const TELLING: [&str; 4] = [
+        "started SparkUI",
+        "Started SparkUI",
+        "Spark Web UI",
+        "racking URL:",
+    ];
+    TELLING.iter().find(|words| line.contains(*words))?;
+    let from = line.find("http://").or_else(|| line.find("https://"))?;
+    let address = line[from..].split_whitespace().next()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/[]%~".contains(c);
+    address.chars().all(plain).then(|| address.to_owned())
+}
+
 /// The lines that contain `wanted`, whatever their case, and whether there are more. Reads the whole log
 /// once, a line at a time.
 pub(crate) fn search(log: &Path, wanted: &str) -> io::Result<(Vec<Hit>, bool)> {
@@ -221,6 +242,30 @@ mod tests {
         }
         fs::write(runs.join("b.log"), "").unwrap();
         assert!(allowed(&runs, &runs.join("b.log")).is_ok());
+    }
+
+    #[test]
+    fn where_spark_has_its_own_page_is_read_from_the_log() {
+        let told = [
+            "INFO SparkUI: Bound SparkUI to 0.0.0.0, and started SparkUI at http://host:4040",
+            "Spark Web UI available at http://host:4041",
+            "\t tracking URL: https://rm:8090/proxy/application_1_2/",
+            "see http://host:1 for help",
+            "Spark Web UI available at http://host\"onclick=x",
+            "Spark Web UI available at javascript:alert(1)",
+        ];
+        let found: Vec<Option<String>> = told.iter().map(|line| address(line)).collect();
+        let wanted = [
+            Some("http://host:4040"),
+            Some("http://host:4041"),
+            Some("https://rm:8090/proxy/application_1_2/"),
+            None,
+            None,
+            None,
+        ];
+        assert_eq!(found, wanted.map(|one| one.map(str::to_owned)));
+        let (_folder, path) = file(format!("{}\n", told[0]).as_bytes());
+        assert!(spark_page(&path).unwrap().is_some());
     }
 
     #[test]

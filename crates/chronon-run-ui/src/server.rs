@@ -256,7 +256,7 @@ fn render_here(
     let running = runs.iter().any(|run| run.state == RunState::Running);
     // While something runs, times go on.
     let tick = if running {
-        now() / 3_000
+        now() / 2_000
     } else {
         now() / 60_000
     };
@@ -527,12 +527,11 @@ async fn run(
             let found = source
                 .run(&id)
                 .ok_or_else(|| not_found(format!("there is no run `{id}`")))?;
-            let upstream = pages::upstream(asked.view);
             Ok(pages::run::page(
                 &asked.frame,
+                asked.view,
+                source,
                 &found,
-                &upstream,
-                &source.logs(),
                 wanted,
             ))
         },

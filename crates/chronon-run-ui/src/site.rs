@@ -21,7 +21,7 @@ const RUNS: u32 = 100;
 /// # Errors
 /// If a file cannot be written.
 pub fn write_site(folder: &Path, source: &dyn Source, view: &View) -> io::Result<usize> {
-    for below in ["asset", "run", "static"] {
+    for below in ["asset", "columns", "run", "static"] {
         fs::create_dir_all(folder.join(below))?;
     }
     for (path, _, text) in FILES {
@@ -103,17 +103,21 @@ impl<'a> Site<'a> {
                 self.write(&format!("asset/{}.html", slug(asset)), frame, &page)?;
                 written += 1;
             }
+            if self.source.columns(asset).is_ok() {
+                let page = pages::columns::page(frame, self.source, asset);
+                self.write(&format!("columns/{}.html", slug(asset)), frame, &page)?;
+                written += 1;
+            }
         }
         Ok(written)
     }
 
     fn write_runs(&self, runs: &[RunRecord]) -> io::Result<usize> {
         let frame = &self.frame(Links::below().in_site());
-        let upstream = pages::upstream(self.view);
         let mut written = 0;
         for run in runs.iter().filter_map(|run| self.source.run(&run.run)) {
-            let (logs, wanted) = (self.source.logs(), pages::run::Wanted::default());
-            let page = pages::run::page(frame, &run, &upstream, &logs, &wanted);
+            let wanted = pages::run::Wanted::default();
+            let page = pages::run::page(frame, self.view, self.source, &run, &wanted);
             let name = format!("run/{}.html", crate::links::query(&run.record.run));
             self.write(&name, frame, &page)?;
             written += 1;

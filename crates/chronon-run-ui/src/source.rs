@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use chronon_run_core::{AssetId, Ds, RangeSet, TableName};
+use chronon_run_core::{
+    AssetId, Ds, RangeSet, TableName,
+    event::{Compared, Event},
+};
 use chronon_run_export::{AssetRow, AssetStatus, Link};
 use chronon_run_ledger::{AttemptRecord, Pace, RunDetail, RunRecord};
 use chronon_run_plan::{Cause, Explanation, Plan};
@@ -164,8 +167,15 @@ pub trait Source: Send + Sync + 'static {
     /// A run with its steps.
     fn run(&self, id: &str) -> Option<RunDetail>;
 
+    /// What happened in a run, oldest first, and for each step that runs how far it is. Of a long run the newest
+    /// events; empty if none were kept.
+    fn events(&self, run: &str) -> Vec<Event>;
+
     /// Every attempt at an asset, oldest first.
     fn attempts(&self, asset: &AssetId) -> Vec<AttemptRecord>;
+
+    /// What comparisons of logged features found on the newest days; empty for assets that compare none.
+    fn compared(&self, asset: &AssetId) -> BTreeMap<Ds, Vec<Compared>>;
 
     /// Why a day is in its state, with the state of each input.
     ///

@@ -53,13 +53,13 @@
     if (now.contains(document.activeElement) && document.activeElement.matches("input, textarea")) return;
     if (now.innerHTML === next.innerHTML) return;
     const open = new Set([...now.querySelectorAll("details[open] > summary")].map((each) => each.textContent));
-    const logs = [...now.querySelectorAll(".log, .scroll")].map((each) => [each.scrollTop, each.scrollLeft, atEnd(each)]);
+    const logs = [...now.querySelectorAll(".log, .scroll, .events")].map((each) => [each.scrollTop, each.scrollLeft, atEnd(each)]);
     const focus = now.contains(document.activeElement) ? document.activeElement.id : "";
     now.replaceChildren(...next.childNodes);
     for (const details of now.querySelectorAll("details")) {
       if (open.has(details.querySelector("summary")?.textContent)) details.open = true;
     }
-    now.querySelectorAll(".log, .scroll").forEach((each, at) => {
+    now.querySelectorAll(".log, .scroll, .events").forEach((each, at) => {
       if (!logs[at]) return;
       if (each.hasAttribute("data-tail") && logs[at][2]) toEnd(each);
       else [each.scrollTop, each.scrollLeft] = logs[at];

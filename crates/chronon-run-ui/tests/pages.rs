@@ -16,7 +16,8 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, AssetKind, ConfType, Ds, PartitionRange, RangeSet, event::Outcome,
+    AssetId, AssetKind, ConfType, Ds, PartitionRange, RangeSet,
+    event::{Compared, Event, Outcome, What},
 };
 use chronon_run_export::{AssetRow, Facts, status};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord};
@@ -228,6 +229,16 @@ impl Source for Fake {
     }
 
     fn run(&self, id: &str) -> Option<RunDetail> {
+        if id == "goes" {
+            let mut run = self.run("r1")?;
+            run.record.state = RunState::Running;
+            run.record.failed = 0;
+            let step = &mut run.steps[0];
+            step.outcome = None;
+            let attempt = &mut step.attempts[0];
+            (attempt.outcome, attempt.finished, attempt.millis) = (None, None, None);
+            return Some(run);
+        }
         let log = match id {
             "r1" => self.folder.path().join("runs/1.log"),
             // A ledger that was tampered with.
@@ -265,8 +276,56 @@ impl Source for Fake {
         })
     }
 
+    fn events(&self, _run: &str) -> Vec<Event> {
+        let whats = [
+            What::AttemptStarting {
+                step: 0,
+                attempt: 1,
+                range: range("2026-01-11", "2026-01-12"),
+                argv: Vec::new(),
+                log: PathBuf::new(),
+            },
+            What::Notice {
+                message: format!("a notice {HOSTILE} token=hunter2SECRET"),
+            },
+            What::HookEnded {
+                hook: "on_failure".to_owned(),
+                asset: Some(hostile_asset()),
+                millis: 200,
+                message: Some(HOSTILE.to_owned()),
+            },
+            What::Progress {
+                step: 0,
+                done: 3,
+                total: 4,
+                stage: format!("statement 2 of 4 (out.{HOSTILE}), stage 7"),
+            },
+        ];
+        whats
+            .into_iter()
+            .map(|what| Event { at: 1_500, what })
+            .collect()
+    }
+
     fn attempts(&self, _asset: &AssetId) -> Vec<AttemptRecord> {
         vec![attempt(PathBuf::from(HOSTILE))]
+    }
+
+    fn compared(&self, _asset: &AssetId) -> BTreeMap<Ds, Vec<Compared>> {
+        let found = |ds: Ds, equal: u64| Compared {
+            ds,
+            column: HOSTILE.to_owned(),
+            compared: 8,
+            equal,
+            different: 8 - equal,
+            null_computed: 0,
+            null_logged: 0,
+            worst: Some(1.5),
+        };
+        let days = [(day("2026-01-09"), 8), (day("2026-01-10"), 6)];
+        days.into_iter()
+            .map(|(ds, equal)| (ds, vec![found(ds, equal)]))
+            .collect()
     }
 
     fn explain(&self, _asset: &AssetId, _ds: Ds) -> Result<Option<Explanation>, Trouble> {
@@ -469,6 +528,10 @@ fn hostile_names_logs_sql_and_rows_stay_text_on_every_page() {
         "/runs".to_owned(),
         "/run/r1".to_owned(),
         "/run/r1?step=0&attempt=1&find=%3Cscript".to_owned(),
+        "/run/r1?events=problems".to_owned(),
+        "/run/r1?events=%3Cscript%3E".to_owned(),
+        "/run/goes".to_owned(),
+        "/run/goes?step=0".to_owned(),
         "/run/%3Cscript%3Ealert(1)".to_owned(),
         "/assets?state=%3Cscript%3E".to_owned(),
         format!("{asset}?ds=%3Cscript%3Ealert(1)"),
@@ -517,6 +580,74 @@ fn columns_are_plotted_with_words_for_every_value() {
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
+}
+
+#[test]
+fn a_run_that_goes_on_shows_how_far_its_steps_are() {
+    let fake = Fake::new();
+    let log = "INFO SparkUI: Bound SparkUI to 0.0.0.0, and started SparkUI at http://host:4040\n";
+    fs::write(fake.folder.path().join("runs/1.log"), log).unwrap();
+    let server = Server::start(fake, Settings::default());
+    let page = server.get("/run/goes?step=0").body;
+    for words in [
+        "Running now",
+        // One statement of four and three of four tasks of the next one.
+        "<progress max=\"1\" value=\"0.438\"",
+        "statement 2 of 4: out.",
+        "stage 7: 3 of 4 tasks",
+        "class=\"share\"",
+        "href=\"http://host:4040\"",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let over = server.get("/run/r1?step=0").body;
+    for words in ["Running now", "href=\"http://host", "<progress"] {
+        assert!(!over.contains(words), "{words}: {over}");
+    }
+}
+
+#[test]
+fn the_events_of_a_run_are_listed_and_can_be_limited_to_problems() {
+    let server = Server::start(Fake::new(), Settings::default());
+    let all = server.get("/run/r1").body;
+    for words in [
+        "attempt 1",
+        "a notice",
+        "hook failed",
+        "00:00:01",
+        "+1.5s",
+        "1 problem",
+    ] {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    assert!(!all.contains("hunter2SECRET"), "{all}");
+    let problems = server.get("/run/r1?events=problems").body;
+    assert!(problems.contains("hook failed") && !problems.contains("a notice"));
+    assert_eq!(server.get("/run/r1?events=other").status, 400);
+}
+
+#[test]
+fn a_join_whose_log_is_compared_shows_how_it_compares_over_days() {
+    let backfill: AssetId = "join/team.j/backfill".parse().unwrap();
+    let consistency: AssetId = "join/team.j/consistency".parse().unwrap();
+    let other: AssetId = "join/team.other/backfill".parse().unwrap();
+    let source = Fake {
+        plan: plan(vec![backfill, consistency, other]),
+        ..Fake::new()
+    };
+    let server = Server::start(source, Settings::default());
+    for asset in ["backfill", "consistency"] {
+        let page = server.get(&format!("/asset/join~team.j~{asset}")).body;
+        for words in [
+            "2026-01-09 100.0 %, 2026-01-10 75.0 %\"",
+            "<strong>1 column</strong> of 1 not equal",
+        ] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        assert_harmless(asset, &page);
+    }
+    let without = server.get("/asset/join~team.other~backfill").body;
+    assert!(!without.contains("Consistency"));
 }
 
 #[test]
@@ -744,9 +875,9 @@ fn a_site_is_complete_and_refers_to_its_own_files_only() {
     let folder = tempfile::tempdir().unwrap();
     let view = source.look().unwrap();
     let written = write_site(folder.path(), &source, &view).unwrap();
-    assert_eq!(written, 9);
+    assert_eq!(written, 10);
     let mut pages: Vec<PathBuf> = Vec::new();
-    for below in ["", "asset", "run"] {
+    for below in ["", "asset", "columns", "run"] {
         let entries = fs::read_dir(folder.path().join(below)).unwrap();
         pages.extend(
             entries

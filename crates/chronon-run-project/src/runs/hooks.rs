@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chronon_run_core::{
@@ -37,6 +37,14 @@ pub struct Call {
     pub event: Value,
     /// Where its output goes.
     pub log: PathBuf,
+}
+
+impl Call {
+    /// The asset that it is about.
+    fn asset(&self) -> Option<&str> {
+        let found = self.values.iter().find(|(word, _)| *word == "asset");
+        found.map(|(_, asset)| asset.as_str())
+    }
 }
 
 /// Why a hook did not do its work.
@@ -122,12 +130,31 @@ impl<'a> Hooks<'a> {
         }
     }
 
+    /// Runs a hook, tells `ended` of it, and returns a fragment if it failed.
+    fn run_and_tell(
+        &self,
+        call: &Call,
+        stop: &Stop,
+        ended: &(dyn Fn(What) + Sync),
+    ) -> Option<String> {
+        let started = Instant::now();
+        let failed = self.run(call, stop).err();
+        ended(What::HookEnded {
+            hook: call.hook.to_owned(),
+            asset: call.asset().and_then(|asset| asset.parse().ok()),
+            millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            message: failed.as_ref().map(ToString::to_string),
+        });
+        Some(failure(call, &failed?))
+    }
+
     /// Runs the hooks that `body` hands in, one after another, beside it. Returns when all are
-    /// over, with what `body` returned and one fragment for each hook that failed. A word from
-    /// `control` after `body` ends the running hook and drops the others.
+    /// over, with what `body` returned and one fragment for each hook that failed; `ended` is told of
+    /// each. A word from `control` after `body` ends the running hook and drops the others.
     pub fn beside<T>(
         &self,
         control: &Receiver<Control>,
+        ended: &(dyn Fn(What) + Sync),
         body: impl FnOnce(&Sender<Call>) -> T,
     ) -> (T, Vec<String>) {
         let stop = Stop::new();
@@ -137,7 +164,7 @@ impl<'a> Hooks<'a> {
             let worker = scope.spawn(|| {
                 // Hung up when this thread is done.
                 let _over = over;
-                let failed = |call: Call| Some(failure(&call, &self.run(&call, &stop).err()?));
+                let failed = |call: Call| self.run_and_tell(&call, &stop, ended);
                 queue.iter().filter_map(failed).collect::<Vec<String>>()
             });
             let result = body(&calls);
@@ -162,8 +189,7 @@ impl<'a> Hooks<'a> {
 }
 
 fn failure(call: &Call, error: &HookError) -> String {
-    let asset = call.values.iter().find(|(word, _)| *word == "asset");
-    let of = asset.map(|(_, asset)| format!(" of {asset}"));
+    let of = call.asset().map(|asset| format!(" of {asset}"));
     format!("hook {}{}: {error}", call.hook, of.unwrap_or_default())
 }
 

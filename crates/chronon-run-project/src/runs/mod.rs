@@ -1,9 +1,10 @@
-//! A run: saved plans, questions, seeds, hooks, figures, rebuilt tables.
+//! A run: saved plans, questions, seeds, hooks, events, figures, rebuilt tables.
 
 pub mod archives;
 pub mod consent;
 pub mod control;
 pub mod detached;
+pub mod events;
 pub mod frontfill;
 mod gauges;
 pub mod history;

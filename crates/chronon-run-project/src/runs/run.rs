@@ -12,7 +12,7 @@ use std::{
 
 use chronon_run_core::{
     AssetId, AssetKind,
-    event::{CancelReason, Sink},
+    event::{CancelReason, Sink, What},
 };
 use chronon_run_exec::{Backoff, Control, Job, Options, Retries, Summary, Work, lock};
 use chronon_run_export::{excluded_text, open_text, out_of_date_text};
@@ -45,6 +45,7 @@ use crate::{
     program::{now_millis, own_watchdog},
     runs::{
         archives::Background,
+        events::EventLog,
         hooks::{self, Call, Hooks, StepHooks},
         rebuild, seeding,
     },
@@ -205,7 +206,15 @@ impl<'a> Running<'a> {
                 let _ = queue.send(call);
             }
         };
-        let ((), failures) = Hooks::new(workspace, &watchdog).beside(self.control, send);
+        let events =
+            run.map(|run| EventLog::of(&self.context.history_dir().join("runs").join(run)));
+        let ended = |what: What| {
+            if let Some(events) = &events {
+                events.tell(what);
+            }
+        };
+        let hooks = Hooks::new(workspace, &watchdog);
+        let ((), failures) = hooks.beside(self.control, &ended, send);
         failures.iter().for_each(|failure| note(failure));
         Ok(())
     }
@@ -219,9 +228,7 @@ impl<'a> Running<'a> {
         preparing: Activity,
     ) -> Result<CompletedRun, Failure> {
         let workspace = &self.context.workspace;
-        fs::create_dir_all(&folders.run).map_err(|error| {
-            Failure::setup(format!("cannot write {}: {error}", folders.run.display()))
-        })?;
+        folders.create()?;
         save_plan(plan, &folders.run);
         let sql = self.prepare_spark(plan)?;
         let shared = sql.shared(workspace)?;
@@ -248,14 +255,23 @@ impl<'a> Running<'a> {
         let mut screen = Screen::new(self.output, &jobs);
         let hooks = Hooks::new(workspace, &watchdog);
         let table_of = |asset: &AssetId| table_of(self.context, asset);
-        let (summary, hook_failures) = hooks.beside(self.control, |calls| {
+        let events = EventLog::of(&folders.run);
+        let hook_ended = |what: What| events.tell(what);
+        let (summary, hook_failures) = hooks.beside(self.control, &hook_ended, |calls| {
+            let mut kept = events.clone();
             let folder = folders.hooks.clone();
             let mut told = StepHooks::new(&workspace.hooks, folder, &table_of, calls);
             chronon_run_exec::run(
                 &jobs,
                 work.as_ref(),
                 &self.options(folders, &watchdog),
-                &mut [&mut *ledger, &mut &provenance, screen.sink(), &mut told],
+                &mut [
+                    &mut *ledger,
+                    &mut &provenance,
+                    &mut kept,
+                    screen.sink(),
+                    &mut told,
+                ],
                 self.control,
             )
         });
@@ -263,9 +279,7 @@ impl<'a> Running<'a> {
         if let (Some(builder), true) = (builder, was_interrupted(&summary)) {
             builder.end();
         }
-        let notices = ledger.take_notices().into_iter();
-        let notices = notices.chain(provenance.take_notices());
-        notices.for_each(|notice| note(&notice));
+        say_notices(ledger, &provenance, &events);
         if let Some(view) = screen.view() {
             note(summary_text(self.context, &view, folders, &summary).trim_end());
         }
@@ -507,6 +521,16 @@ fn save_plan(plan: &Plan, folder: &Path) {
     }
 }
 
+/// Says what could not be recorded.
+fn say_notices(ledger: &mut Ledger, provenance: &Provenance, events: &EventLog) {
+    let notices = ledger.take_notices().into_iter();
+    let notices = notices.chain(provenance.take_notices());
+    for message in notices.chain(events.broken()) {
+        note(&message);
+        events.tell(What::Notice { message });
+    }
+}
+
 /// The plan of a run, in its folder.
 pub const PLAN_FILE: &str = "plan.json";
 
@@ -538,6 +562,12 @@ impl Folders {
             run,
             locks: context.workspace.state_dir.join("locks"),
         }
+    }
+
+    fn create(&self) -> Result<(), Failure> {
+        fs::create_dir_all(&self.run).map_err(|error| {
+            Failure::setup(format!("cannot write {}: {error}", self.run.display()))
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use chronon_run_report::{count, duration, outcome};
 use chronon_run_rows::FirstRows;
 use maud::{Markup, html};
 
-use super::{Known, Running, assets};
+use super::{Known, Running, assets, consistency};
 use crate::{
     days::{DayState, badge, calendar, legend, newest_state},
     frame::{Frame, Page, command, trouble},
@@ -50,12 +50,13 @@ pub(crate) fn page(
         section #calendar data-live { h2 { "Days" } (calendar(asset, &stretches, wanted.ds, frame.links)) (legend()) }
         section.card #day {
             (day_part(source, asset, day, wanted.ds.is_some()))
-            @if !frame.links.site && known.status.newest.is_some() { p { a href=(frame.links.columns(asset)) { "Columns over the last days" } } }
+            @if known.status.newest.is_some() && has_columns(frame, source, asset) { p { a href=(frame.links.columns(asset)) { "Columns over the last days" } } }
         }
         div.columns {
             section { h2 { "Reads" } (reads(frame, view, &known)) }
             section { h2 { "Read by" } (read_by(frame, view, &known)) }
         }
+        (consistency::section(frame, view, source, asset))
         section #attempts data-live { h2 { "Attempts" } (attempts_part(frame, &attempts)) }
         section { h2 { "Definition" } (definition(source.definition(asset, day))) }
     };
@@ -64,6 +65,11 @@ pub(crate) fn page(
         under: "assets",
         body,
     })
+}
+
+/// Whether there is a page of its columns. A folder has it only where rows could be read.
+fn has_columns(frame: &Frame<'_>, source: &dyn Source, asset: &AssetId) -> bool {
+    !frame.links.site || source.columns(asset).is_ok()
 }
 
 fn head(known: &Known<'_>) -> Markup {

@@ -3,8 +3,11 @@
 pub(crate) mod asset;
 pub(crate) mod assets;
 pub(crate) mod columns;
+pub(crate) mod consistency;
 pub(crate) mod diff;
+pub(crate) mod events;
 pub(crate) mod graph;
+pub(crate) mod live;
 pub(crate) mod overview;
 pub(crate) mod plan;
 pub(crate) mod run;

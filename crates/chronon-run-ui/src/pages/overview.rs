@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, PartitionRange};
+use chronon_run_core::{AssetId, PartitionRange, RangeSet};
 use chronon_run_ledger::RunRecord;
 use chronon_run_report::{count, duration};
 use maud::{Markup, html};
@@ -38,7 +38,7 @@ pub(crate) fn page(frame: &Frame<'_>, view: &View, runs: &[RunRecord], running: 
             section #last-runs data-live { h2 { "Last runs" } (last_runs(frame, runs)) p { a href=(links.page("runs")) { "All runs" } } }
         }
         section #next data-live { h2 { "What would run now" } (next(view, links)) }
-        section #teams data-live { h2 { "Teams" } (teams(&all, links)) }
+        section #teams data-live { h2 { "Teams" } (teams(&all, running, links)) }
         @if !view.online.is_empty() { section #online data-live { h2 { "Served online" } (online(&view.online)) } }
     };
     Page {
@@ -198,7 +198,7 @@ struct Team {
     late: u64,
 }
 
-fn teams(all: &[Known<'_>], links: Links) -> Markup {
+fn teams(all: &[Known<'_>], running: &Running, links: Links) -> Markup {
     let mut teams: BTreeMap<(&str, &str), Team> = BTreeMap::new();
     for known in all {
         let key = (
@@ -208,8 +208,11 @@ fn teams(all: &[Known<'_>], links: Links) -> Markup {
         let team = teams.entry(key).or_default();
         team.assets += 1;
         team.late += u64::from(known.status.behind_days.is_some_and(|days| days > 0));
+        let none = RangeSet::new();
+        let active = running.days.get(&known.plan.asset).unwrap_or(&none);
         for (state, days) in [
             (DayState::Failed, &known.status.failed),
+            (DayState::Running, active),
             (DayState::Run, &known.status.missing),
             (DayState::Waiting, &known.status.waiting),
             (DayState::Stale, &known.status.stale),

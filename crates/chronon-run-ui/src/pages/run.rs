@@ -1,22 +1,20 @@
 //! A run: when each step ran, why one failed, and the log of an attempt.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
-use chronon_run_core::{AssetId, ds::format_instant};
+use chronon_run_core::{ds::format_instant, event::StepIndex};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunState, StepRecord};
-use chronon_run_report::{count, duration, outcome, size};
+use chronon_run_report::{RunView, count, duration, outcome, remaining, size};
 use maud::{Markup, html};
 
+use super::{events, live, upstream};
 use crate::{
     days::labelled,
     frame::{Frame, Page, ago, command, run_badge, took, trouble},
     gantt::{chart, short, step_state},
     log::{self, Piece},
     safe::safe,
-    source::Trouble,
+    source::{Source, Trouble, View},
 };
 
 /// What is shown of the run.
@@ -30,6 +28,8 @@ pub(crate) struct Wanted {
     pub(crate) from: Option<u64>,
     /// What is searched for in the log.
     pub(crate) find: Option<String>,
+    /// Which events are shown.
+    pub(crate) events: Option<events::Shown>,
 }
 
 /// Steps in the table; of longer runs those that failed and the first ones.
@@ -37,32 +37,51 @@ const STEPS: usize = 500;
 
 pub(crate) fn page(
     frame: &Frame<'_>,
+    view: &View,
+    source: &dyn Source,
     run: &RunDetail,
-    upstream: &BTreeMap<AssetId, BTreeSet<AssetId>>,
-    logs: &Path,
     wanted: &Wanted,
 ) -> Page {
     let record = &run.record;
-    let chosen = chosen(run, wanted);
+    let logs = &source.logs();
+    let events = source.events(&record.run);
+    let live = live::view(run, &events);
     let body = html! {
         div.title {
             h1 { "Run " (record.run) }
             p.muted { "began " (format_instant(record.started)) ", " (ago(record.started, frame.now)) }
         }
-        section #head data-live { (head(frame, run)) }
-        section #when data-live { h2 { "Steps over time" } (chart(run, upstream, frame.now, frame.links)) }
+        section #head data-live { (head(frame, run, time_left(frame, view, run, &live))) }
+        section #now data-live { (live::running(frame, run, &live)) }
+        section #when data-live { h2 { "Steps over time" } (chart(run, &upstream(view), &live, frame.now, frame.links)) }
         @if frame.links.site {
             @for step in run.steps.iter().filter(|step| step_state(step, run).1 != "succeeded") { (step_section(frame, run, step, logs, wanted)) }
-        } @else if let Some(step) = chosen {
-            (step_section(frame, run, step, logs, wanted))
+        } @else {
+            // There from the start, so that a step that fails later appears.
+            div #chosen data-live { @if let Some(step) = chosen(run, wanted) { (step_section(frame, run, step, logs, wanted)) } }
         }
         section #steps data-live { h2 { "Steps" } (steps(frame, run)) }
+        section #events data-live { h2 { "Events" } (events::list(frame, run, &events, wanted.events)) }
     };
     Page {
         title: format!("Run {}", record.run),
         under: "runs",
         body,
     }
+}
+
+/// Milliseconds until the run is over, by how long the last steps of its assets took.
+fn time_left(frame: &Frame<'_>, view: &View, run: &RunDetail, live: &RunView) -> Option<u64> {
+    if run.record.state != RunState::Running {
+        return None;
+    }
+    let expected = run.steps.iter().filter_map(|step| {
+        let pace = view.paces.get(&step.asset)?;
+        Some((step.step, pace.estimate(step.range.days())?))
+    });
+    let expected: BTreeMap<StepIndex, u64> = expected.collect();
+    // A step that takes longer than expected leaves nothing to tell.
+    remaining(live, &expected, frame.now).filter(|millis| *millis >= 1_000)
 }
 
 fn chosen<'r>(run: &'r RunDetail, wanted: &Wanted) -> Option<&'r StepRecord> {
@@ -75,7 +94,7 @@ fn chosen<'r>(run: &'r RunDetail, wanted: &Wanted) -> Option<&'r StepRecord> {
     }
 }
 
-fn head(frame: &Frame<'_>, run: &RunDetail) -> Markup {
+fn head(frame: &Frame<'_>, run: &RunDetail, left: Option<u64>) -> Markup {
     let record = &run.record;
     let filled: u64 = run.steps.iter().map(|step| step.filled.days()).sum();
     let over = record.over();
@@ -87,6 +106,7 @@ fn head(frame: &Frame<'_>, run: &RunDetail) -> Markup {
             @if record.interrupted > 0 { (record.interrupted) " interrupted, " }
             (record.skipped) " not run; "
             (count(filled, "day")) " filled in " (took(record, frame.now)) " with " (count(record.jobs.into(), "job"))
+            @if let Some(left) = left { ", about " (duration(left)) " left" }
         }
         @if record.state == RunState::Running {
             progress max=(record.steps.max(1)) value=(over) aria-label="steps that are over" {}
@@ -151,7 +171,7 @@ fn step_section(
         "step".to_owned()
     };
     html! {
-        section.card.step id=(id) data-live {
+        section.card.step id=(id) {
             h2 { a href=(frame.links.asset(&step.asset)) { (short(&step.asset)) } " " (step.range) " " (labelled(state, &word)) }
             (verified(step))
             (checks(step))
@@ -214,6 +234,7 @@ fn attempt_part(
             @if let Some(started) = attempt.started { div { dt { "started" } dd { (format_instant(started)) } } }
             @if let Some(millis) = attempt.millis { div { dt { "took" } dd { (duration(millis)) } } }
             @if let Some(application) = &attempt.application { div { dt { "application" } dd { (application) } } }
+            @if let Some(page) = spark_page(run, attempt, logs) { div { dt { "Spark" } dd { a href=(page) rel="noreferrer" { "its own page" } } } }
         }
         @if let Some(message) = &attempt.message { pre.message tabindex="0" { (log::clean_text(&safe(message))) } }
         (log_part(frame, run, attempt, logs, wanted))
@@ -221,6 +242,14 @@ fn attempt_part(
             details { summary { "Command line" } (command(&quoted(&attempt.argv))) }
         }
     }
+}
+
+/// The address of Spark's own page, which is there as long as the attempt runs.
+fn spark_page(run: &RunDetail, attempt: &AttemptRecord, logs: &Path) -> Option<String> {
+    let runs =
+        run.record.state == RunState::Running && attempt.finished.is_none() && !attempt.abandoned;
+    let log = runs.then(|| log::allowed(logs, &attempt.log).ok())??;
+    log::spark_page(&log).ok()?
 }
 
 /// The arguments as a shell takes them.

@@ -10,7 +10,7 @@ use chronon_run_project::{
     output::{note, print},
     runs::history,
 };
-use chronon_run_report::{count, html};
+use chronon_run_report::{Activity, count, html};
 use chronon_run_ui::{Source, write_site};
 
 use crate::{cli::ReportArgs, ui::Pages};
@@ -42,9 +42,11 @@ fn site(folder: &Path) -> Result<(), Failure> {
         message: trouble.message,
         hint: trouble.hint,
     })?;
+    let doing = Activity::start("reading rows and writing pages");
     let written = write_site(folder, &source, &view).map_err(|error| {
         Failure::setup(format!("cannot write into {}: {error}", folder.display()))
     })?;
+    drop(doing);
     note(&format!(
         "wrote {} into {}; open {}",
         count(written as u64, "page"),

@@ -3,13 +3,17 @@
 mod act;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use chronon_run_core::{AssetId, Ds, PartitionRange, secret::mask_text};
+use chronon_run_core::{
+    AssetId, Ds, PartitionRange,
+    event::{Compared, Event},
+    secret::mask_text,
+};
 use chronon_run_export::{listing, status};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord};
 use chronon_run_plan::{Explanation, Plan, explain};
@@ -26,6 +30,7 @@ use chronon_run_project::{
     },
     program::now_millis,
     rows::pages,
+    runs::events,
     status::{facts, streams},
 };
 use chronon_run_rows::FirstRows;
@@ -40,6 +45,9 @@ use crate::cli::{DayArgs, SelectArgs};
 const READ_AGAIN: Duration = Duration::from_secs(4);
 /// Columns of several days are read again after this time at the earliest.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Steps whose comparisons are shown.
+const COMPARED: u32 = 60;
 
 /// The workspace of the current directory, for pages.
 #[derive(Default)]
@@ -169,10 +177,26 @@ impl Source for Pages {
         self.ledger()?.run(id)
     }
 
+    fn events(&self, run: &str) -> Vec<Event> {
+        // A run's id is a plain name; anything else was not written by us.
+        let plain = Path::new(run).file_name().is_some_and(|name| name == run);
+        match plain {
+            true => events::read(&self.logs().join(run)),
+            false => Vec::new(),
+        }
+    }
+
     fn attempts(&self, asset: &AssetId) -> Vec<AttemptRecord> {
         let ledger = self.ledger();
         ledger
             .map(|mut ledger| ledger.attempts(asset, None))
+            .unwrap_or_default()
+    }
+
+    fn compared(&self, asset: &AssetId) -> BTreeMap<Ds, Vec<Compared>> {
+        let ledger = self.ledger();
+        ledger
+            .map(|mut ledger| ledger.compared_days(asset, COMPARED))
             .unwrap_or_default()
     }
 
