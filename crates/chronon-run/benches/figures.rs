@@ -1,7 +1,7 @@
 //! The project's own figures beside their limits: whole processes of the release binary, their
 //! wall time and peak resident memory, medians of several runs.
 //!
-//! `cargo bench -p chronon-run --bench figures`; with ` -- recorded DIR STEP_DAYS` it only writes the repo and
+//! `cargo bench -p chronon-run --bench figures`; with ` -- pages` the figures of the pages of `chronon-run ui`, with ` -- recorded DIR STEP_DAYS` it only writes the repo and
 //! ledger of the row `status`, to look at other commands.
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,9 @@
 #[allow(dead_code, reason = "its `main` is not called here")]
 #[path = "../../chronon-run-exec/benches/noop_steps.rs"]
 mod noop_steps;
-// A file in this folder itself would be another benchmark.
+// Files in this folder itself would be other benchmarks.
+#[path = "figures/pages.rs"]
+mod pages;
 #[path = "figures/recorded.rs"]
 mod recorded;
 
@@ -54,6 +56,7 @@ fn main() {
                 arguments[2].parse().unwrap(),
             );
         }
+        Some("pages") => pages::figures(),
         Some("watchdog") => chronon_run_process::watchdog_main(std::io::stdin().lock()),
         _ => figures(),
     }
