@@ -16,7 +16,7 @@ use super::{
     Conf, DRIVER_TOO, Refusal, Request, Types, join,
     output::Output,
     script::Script,
-    text::{ident, list, text},
+    text::{ident, list, printed, text},
     types::Shape,
 };
 
@@ -198,11 +198,8 @@ struct Printed {
 /// of the columns.
 #[must_use]
 pub fn parse_findings(log: &str) -> Vec<event::Compared> {
-    let lines = log.lines().map(str::trim);
-    let texts = lines.filter_map(|line| line.strip_prefix(FINDING));
-    let printed = texts.filter_map(|text| serde_json::from_str::<Printed>(text).ok());
-    let mut found: Vec<event::Compared> = printed
-        .map(|printed| event::Compared {
+    let mut found: Vec<event::Compared> = printed(log, FINDING)
+        .map(|printed: Printed| event::Compared {
             worst: printed.distance.and_then(|text| text.parse().ok()),
             ..printed.found
         })

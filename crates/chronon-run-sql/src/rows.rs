@@ -13,7 +13,7 @@ use super::{
     join::without_skew,
     source::{self, Reach, Scan, Span},
     staging,
-    text::{ident, indent, text},
+    text::{ident, indent, printed_lines, text},
     usage::takes_key_filter,
 };
 use crate::Refusal;
@@ -92,8 +92,7 @@ pub fn count_upload(table: &TableName) -> String {
 pub fn parse_counts(log: &str) -> Option<BTreeMap<Ds, u64>> {
     let mut counts = BTreeMap::new();
     let mut done = false;
-    // A progress bar draws over its line, and what is printed next begins after it.
-    for line in log.split(['\n', '\r']).map(str::trim) {
+    for line in printed_lines(log) {
         if line == DONE {
             done = true;
         }

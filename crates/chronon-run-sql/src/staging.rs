@@ -10,7 +10,7 @@ use super::{
     output::Output,
     script::Script,
     select,
-    text::{ident, text},
+    text::{ident, printed, text},
 };
 
 /// Fields of a staging query that the engine cannot do, as `(field, why)`.
@@ -173,11 +173,7 @@ pub struct LeftOut {
 /// What the script of a staging query printed of the rows that it left out: the oldest 20 days.
 #[must_use]
 pub fn parse_left_out(log: &str) -> Vec<LeftOut> {
-    let lines = log.lines().map(str::trim);
-    let texts = lines.filter_map(|line| line.strip_prefix(LEFT_OUT));
-    texts
-        .filter_map(|text| serde_json::from_str(text).ok())
-        .collect()
+    printed(log, LEFT_OUT).collect()
 }
 
 /// `customJson.additional_partition_cols`: further partition columns of the table.
@@ -273,4 +269,30 @@ fn max_date(request: &Request<'_>, inside: &str) -> Result<String, String> {
     days.last()
         .map(|day| day.to_string())
         .ok_or_else(|| format!("{table} has no partition, so max_date has no value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_were_left_out_are_read_behind_a_progress_bar_too() {
+        let log = "Time taken: 1.2 seconds\n\
+                   [Stage 3:=====>      (1 + 1) / 2]\r                 \r\
+                   chronon-run-left-out {\"ds\":\"2026-01-01\",\"rows\":2}\n\
+                   chronon-run-left-out {\"ds\":\"2026-01-03\",\"rows\":1}\n\
+                   spark-sql> SELECT CONCAT('chronon-run-left-out ', 1)\n";
+        let found = parse_left_out(log).into_iter();
+        let found: Vec<String> = found
+            .map(|one| format!("{} {}", one.ds, one.rows))
+            .collect();
+        assert_eq!(found, ["2026-01-01 2", "2026-01-03 1"]);
+    }
+
+    #[test]
+    fn a_query_that_names_its_day_computes_it() {
+        assert!(computes("SELECT a, DATE(ts) AS ds FROM t", "ds"));
+        assert!(computes("SELECT a, day as `ds` FROM t", "ds"));
+        assert!(!computes("SELECT a AS ds_of, ds FROM t", "ds"));
+    }
 }

@@ -1,4 +1,21 @@
-//! Names, literals and lines of Spark SQL.
+//! Names, literals and lines of Spark SQL, and what scripts print.
+
+use serde::de::DeserializeOwned;
+
+/// What a script printed, line by line. A progress bar draws over its line, and what is printed next begins
+/// after it.
+pub(super) fn printed_lines(log: &str) -> impl Iterator<Item = &str> {
+    log.split(['\n', '\r']).map(str::trim)
+}
+
+/// The JSON that a script printed behind a mark at the beginning of a line. What is none is left out.
+pub(super) fn printed<'a, T: DeserializeOwned>(
+    log: &'a str,
+    mark: &'a str,
+) -> impl Iterator<Item = T> + 'a {
+    let texts = printed_lines(log).filter_map(move |line| line.strip_prefix(mark));
+    texts.filter_map(|text| serde_json::from_str(text).ok())
+}
 
 /// A name as it stands in SQL: quoted only if it has to be.
 pub(super) fn ident(name: &str) -> String {

@@ -390,7 +390,6 @@ impl SqlWork<'_> {
         Ok(uploaded(job, &counts))
     }
 
-    /// The output of the step's last attempt.
     /// That a staging query had rows of days that its step does not fill.
     fn left_out(&self, job: &Job) -> Option<Checked> {
         if job.asset.conf.conf_type != ConfType::StagingQuery {
@@ -399,6 +398,7 @@ impl SqlWork<'_> {
         other_days::left_out(job, &sql::parse_left_out(&self.last_log(job)?))
     }
 
+    /// The output of the step's last attempt.
     fn last_log(&self, job: &Job) -> Option<String> {
         let folder = self.step_folder(job);
         let log = |attempt: u32| folder.join(format!("attempt-{attempt}.log"));

@@ -14,10 +14,8 @@ pub(super) fn engine_cannot(context: &Project) -> Vec<Diagnostic> {
 
 /// What only the catalog tells.
 pub(super) fn misread(context: &Project, snapshot: &CatalogSnapshot) -> Vec<Diagnostic> {
-    let tables = sound_tables(context);
-    let mut found = context.misread(&tables, snapshot);
-    let refused = context.refused(&tables);
-    found.retain(|asset, _| !refused.contains_key(asset));
+    let mut found = context.misread(&sound_tables(context), snapshot);
+    found.retain(|asset, _| context.refusal(asset).is_none());
     findings(context, &found)
 }
 

@@ -302,7 +302,8 @@ impl Project {
         )))
     }
 
-    fn refusal(&self, asset: &AssetId) -> Option<String> {
+    /// Why an asset cannot be filled, as far as it is known without the catalog.
+    pub(crate) fn refusal(&self, asset: &AssetId) -> Option<String> {
         let found = &self.graph.assets[self.graph.find(asset)?];
         if let Some(why) = self.broken.get(&found.path) {
             return Some(why.clone());
