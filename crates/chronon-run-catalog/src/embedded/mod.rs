@@ -294,6 +294,9 @@ impl Embedded {
         let mut arguments = self.java_options.clone();
         arguments.extend([
             "-Xmx512m".to_owned(),
+            // The second compiler took more than half of the CPU of a server beside the Spark that waited for it.
+            "-XX:TieredStopAtLevel=1".to_owned(),
+            "-XX:+UseSerialGC".to_owned(),
             format!("-Djava.io.tmpdir={}", inside(TEMPORARY)),
             format!("-Dlog4j2.configurationFile={}", inside("log4j2.properties")),
             format!("-Dderby.stream.error.file={}", inside("derby.log")),
