@@ -1,7 +1,7 @@
 //! How the cost of point-in-time values grows with days and aggregations, against the range join
 //! that one would write by hand, on a real Spark with a million events; and how much of the work one
 //! task does if one key has half of the events. Run by name:
-//! `cargo test -p chronon-run --test cost -- --nocapture`.
+//! `cargo test --workspace --test cost -- --nocapture`.
 //!
 //! Nothing that is asserted depends on time: both compute the same sums, and no task of a shuffle gets
 //! a fifth of the events.

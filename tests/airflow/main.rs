@@ -1,6 +1,6 @@
 //! The exported DAGs on a real Airflow 3 and a real Airflow 2, with real Spark.
 //!
-//! Run by name: `cargo test -p chronon-run --test airflow`. The first run installs both Airflows
+//! Run by name: `cargo test --workspace --test airflow`. The first run installs both Airflows
 //! from PyPI into virtual environments in the test cache; it needs Python 3.11 or 3.12.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]

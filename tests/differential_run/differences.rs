@@ -260,7 +260,8 @@ fn week(input: &str, operation: u8, arguments: Value) -> Value {
 }
 
 fn workspace() -> Workspace {
-    let workspace = Workspace::empty();
+    let mut workspace = Workspace::empty();
+    workspace.keeps_spark();
     let conf = |folder: &str, conf: &Value| {
         let name = conf["metaData"]["name"]
             .as_str()
@@ -403,6 +404,7 @@ timezone = "UTC"
 [engine]
 kind = "sql"
 master = "local[2]"
+keep_spark = "5m"
 conf = { "spark.sql.shuffle.partitions" = "1" }
 
 [catalog]

@@ -92,10 +92,12 @@ impl History {
                     &format!("\n[[override]]\nselect = \"{name}\"\njoin_flow = \"modular\"\n");
             }
         }
+        let mut workspace = Workspace::empty();
+        workspace.keeps_spark();
         Self {
             cases,
             random,
-            workspace: Workspace::empty(),
+            workspace,
             settings,
             late,
             runs: Vec::new(),

@@ -116,7 +116,8 @@ impl Outcome {
 
 /// Fills all cases in one workspace and compares their tables, case by case.
 pub(crate) fn run(cases: &[&Case]) -> Vec<Vec<Outcome>> {
-    let workspace = Workspace::empty();
+    let mut workspace = Workspace::empty();
+    workspace.keeps_spark();
     write(cases, ONE_STEP, &|path, text| workspace.write(path, text));
     let last = day_text(LEFT_LAST);
     let screen = workspace.run(&[
@@ -284,6 +285,7 @@ timezone = "UTC"
 [engine]
 kind = "sql"
 master = "local[2]"
+keep_spark = "5m"
 conf = { "spark.sql.shuffle.partitions" = "1" }
 
 [catalog]

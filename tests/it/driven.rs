@@ -54,7 +54,7 @@ fn join_metastore(folder: &Path, warehouse: &Path) -> Lease {
     let spark = spark();
     let embedded = Embedded {
         java: spark.java.program(),
-        java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        java_options: Vec::new(),
         env: Vec::new(),
         jars: spark.jars(),
         directory: folder.join("metastore"),

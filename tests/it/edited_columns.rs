@@ -90,7 +90,8 @@ fn rows(workspace: &Workspace, table: &str) -> Vec<String> {
 /// removed, and a rebuild is killed.
 #[test]
 fn from_an_edit_to_a_right_table_in_two_commands() {
-    let workspace = workspace();
+    let mut workspace = workspace();
+    workspace.keep_spark();
     workspace
         .run(&["materialize", "--end-ds", "2026-01-02"])
         .expect(0);

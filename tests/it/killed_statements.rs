@@ -287,7 +287,7 @@ fn a_join_killed_at_its_statements_is_filled_by_the_next_run() {
         .filter(|&at| is_durable(&statements[at - 1]))
         .collect();
     assert!(durable.len() > 12, "{durable:?}");
-    let durable = durable.into_iter().step_by(2);
+    let durable = durable.into_iter().step_by(3);
     let mut begun = String::new();
     for at in durable {
         let join = format!("cut_{at}");
@@ -300,7 +300,7 @@ fn a_join_killed_at_its_statements_is_filled_by_the_next_run() {
 }
 
 /// Every statement but those that only set options, killed before it and in its middle. By name:
-/// `cargo test -p chronon-run --test it every_statement -- --ignored --nocapture`.
+/// `cargo test --workspace --test it every_statement -- --ignored --nocapture`.
 #[test]
 #[ignore = "takes many minutes; a selection of its kills runs with the other tests"]
 fn every_statement_of_a_join_is_killed_before_and_in_its_middle() {

@@ -17,7 +17,7 @@ fn check(file: &str, topic: &str) {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == printed,
-        "docs/{file} is stale: run `UPDATE_DOCS=1 cargo test -p chronon-run reference`"
+        "docs/{file} is stale: run `UPDATE_DOCS=1 cargo test --workspace --test it reference`"
     );
 }
 

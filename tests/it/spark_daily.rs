@@ -46,7 +46,8 @@ const WAYS: [&str; 5] = ["once", "daily", "steps", "pairs", "killed"];
 
 #[test]
 fn a_day_at_a_time_is_one_backfill() {
-    let workspace = workspace();
+    let mut workspace = workspace();
+    workspace.keep_spark();
     for day in ["2026-03-02", "2026-03-03", "2026-03-04"] {
         let daily = ["-s", "quay.calls.whole_daily", "quay.calls.modular_daily"];
         let run = [&["materialize"], &daily[..], &["--as-of", day]].concat();

@@ -71,7 +71,8 @@ fn parsed(screen: Screen, code: i32) -> Value {
 
 #[test]
 fn an_edit_is_tried_in_a_target_and_compared_with_production() {
-    let workspace = workspace();
+    let mut workspace = workspace();
+    workspace.keep_spark();
     workspace.run(&["materialize"]).expect(0);
     let before = workspace
         .run(&["show", "team.spend", "--output", "csv"])
@@ -251,7 +252,7 @@ fn columns_are_shown_over_days(workspace: &Workspace) {
 /// Each day has the rows that production has for the first keys, whatever steps it is filled in.
 #[test]
 fn a_target_holds_the_first_left_rows_of_each_day() {
-    let workspace = Workspace::empty();
+    let mut workspace = Workspace::empty();
     let orders: String = (0..40)
         .map(|at| format!("{at},{},{},2026-01-0{}\n", at % 9, at * 10, 2 + at % 2))
         .collect();
@@ -264,6 +265,7 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
         "[targets.dev]\nnamespace = \"dev_{namespace}\"\n[targets.days]\nnamespace = \"days_{namespace}\"\n",
     ];
     workspace.write("workspace.toml", &settings.concat());
+    workspace.keep_spark();
     let source = |selects: Value| {
         json!({"events": {"table": "lake.orders", "query": {"selects": selects, "wheres": ["id <> 7"],
             "startPartition": "2026-01-02", "timeColumn": "unix_timestamp(ds, 'yyyy-MM-dd') * 1000 + id"}}})

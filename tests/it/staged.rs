@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
+    time::SystemTime,
 };
 
 use chronon_run_core::{CatalogSnapshot, PartitionRange, RangeSet, TableName};
@@ -15,30 +16,38 @@ use chronon_run_testkit::{
 };
 use serde_json::json;
 
-use crate::support::{Screen, Workspace};
+use crate::support::{Screen, Workspace, files_below, repository};
 
 /// First day of every asset and source.
 pub(crate) const FIRST: &str = "2026-01-01";
 /// Last day, the workspace's `as_of`. `FIRST` is the first day of a step of three days.
 pub(crate) const LAST: &str = "2026-01-03";
 
-/// The scripted `spark-submit`, built by the cargo that runs the tests.
+/// The scripted `spark-submit` of the testkit, which `cargo test --workspace` builds.
+///
+/// # Panics
+/// If it is not there, or older than its source.
 pub(crate) fn scripted_spark_submit() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_BIN_EXE_chronon-run"))
-            .parent()
-            .unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "chronon-run-testkit"]);
-        build.args(["--bin", "scripted-spark-submit", "--target-dir"]);
-        build.arg(folder.parent().unwrap());
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-        folder.join("scripted-spark-submit")
+        let program =
+            Path::new(env!("CARGO_BIN_EXE_chronon-run")).with_file_name("scripted-spark-submit");
+        let built = modified(&program);
+        let source = repository().join("crates/chronon-run-testkit/src");
+        let sources = files_below(&source);
+        let newest = sources.iter().filter_map(|file| modified(file)).max();
+        assert!(
+            built.is_some() && built >= newest,
+            "{} is missing, or older than {}: run `cargo test --workspace --no-run`",
+            program.display(),
+            source.display()
+        );
+        program
     })
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).ok()?.modified().ok()
 }
 
 /// A workspace of staging queries on a scripted Spark.

@@ -28,6 +28,7 @@ pub(crate) fn cache() -> PathBuf {
 
 /// A folder with a workspace in it, removed at the end.
 pub(crate) struct Workspace {
+    kept: Option<Kept>,
     _folder: TempDir,
     root: PathBuf,
 }
@@ -41,6 +42,7 @@ impl Workspace {
             .unwrap();
         let root = folder.path().canonicalize().unwrap();
         Self {
+            kept: None,
             _folder: folder,
             root,
         }
@@ -65,6 +67,7 @@ impl Workspace {
         let root = folder.path().canonicalize().unwrap().join(name);
         fs::create_dir(&root).unwrap();
         Self {
+            kept: None,
             _folder: folder,
             root,
         }
@@ -96,6 +99,25 @@ impl Workspace {
         workspace
     }
 
+    /// From now on one Spark process serves all commands: where a test starts many, half of its time would
+    /// go into their starts.
+    pub(crate) fn keep_spark(&mut self) {
+        let settings = self.read("workspace.toml");
+        let keep = "[engine]\nkeep_spark = \"5m\"\n";
+        let kept = match settings.contains("[engine]\n") {
+            true => settings.replacen("[engine]\n", keep, 1),
+            false => settings + keep,
+        };
+        self.write("workspace.toml", &kept);
+        self.keeps_spark();
+    }
+
+    /// The same where `workspace.toml` says so already.
+    pub(crate) fn keeps_spark(&mut self) {
+        let root = self.root.clone();
+        self.kept = Some(Kept { root });
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -123,18 +145,12 @@ impl Workspace {
 
     /// `chronon-run` in this folder, with an environment of its own.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chronon-run"));
-        command
-            .args(args)
-            .current_dir(&self.root)
-            .env("HOME", &self.root)
-            .env("CHRONON_RUN_CACHE", cache())
-            .env("NO_COLOR", "1")
+        let mut command = program(&self.root, args);
+        match self.kept {
+            Some(_) => command.env_remove("CI"),
             // No Spark process stays, also where a test has a terminal.
-            .env("CI", "true")
-            .env("COLUMNS", "400")
-            .env_remove("SPARK_HOME")
-            .env_remove("RUST_BACKTRACE");
+            None => command.env("CI", "true"),
+        };
         command
     }
 
@@ -142,6 +158,36 @@ impl Workspace {
     pub(crate) fn run(&self, args: &[&str]) -> Screen {
         Screen::new(self.command(args).output().unwrap(), &self.root)
     }
+}
+
+/// A Spark process that commands leave running; ended when this goes out of scope.
+struct Kept {
+    root: PathBuf,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let stopped = program(&self.root, &["engine", "stop"]).output();
+        let stopped = stopped.is_ok_and(|output| output.status.success());
+        assert!(
+            stopped || thread::panicking(),
+            "the kept Spark is not ended"
+        );
+    }
+}
+
+fn program(root: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chronon-run"));
+    command
+        .args(args)
+        .current_dir(root)
+        .env("HOME", root)
+        .env("CHRONON_RUN_CACHE", cache())
+        .env("NO_COLOR", "1")
+        .env("COLUMNS", "400")
+        .env_remove("SPARK_HOME")
+        .env_remove("RUST_BACKTRACE");
+    command
 }
 
 /// Until the end of the scope, snapshots do not see what differs from run to run: run ids, times

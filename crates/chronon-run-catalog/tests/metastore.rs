@@ -32,7 +32,7 @@ fn spark() -> Spark {
 fn embedded(spark: &Spark, workspace: &Path) -> Embedded {
     Embedded {
         java: spark.java.program(),
-        java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        java_options: Vec::new(),
         env: Vec::new(),
         jars: spark.jars(),
         directory: workspace.join("metastore"),

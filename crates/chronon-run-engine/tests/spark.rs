@@ -51,7 +51,7 @@ impl Workspace {
         fs::write(directory.path().join("log4j2.properties"), LOG_CONFIG).unwrap();
         let metastore = Embedded {
             java: spark.java.program(),
-            java_options: vec!["-XX:TieredStopAtLevel=1".into()],
+            java_options: Vec::new(),
             env: Vec::new(),
             jars: spark.jars(),
             directory: directory.path().join("metastore"),

@@ -81,7 +81,7 @@ fn a_metastore_and_a_file_end_up_the_same() {
     let spark = locate(&environment, &mut |_| ()).unwrap();
     let metastore = Embedded {
         java: spark.java.program(),
-        java_options: vec!["-XX:TieredStopAtLevel=1".into(), "-XX:+UseSerialGC".into()],
+        java_options: Vec::new(),
         env: Vec::new(),
         jars: spark.jars(),
         directory: folder.path().join("metastore"),
