@@ -9,10 +9,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
-#[path = "it/support.rs"]
+#[path = "it/support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
-#[path = "it/tables.rs"]
+#[path = "it/support/tables.rs"]
 mod tables;
 
 use std::{collections::BTreeMap, fs};

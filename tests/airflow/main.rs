@@ -6,10 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
 mod airflow;
-#[path = "../it/support.rs"]
+#[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod support;
-#[path = "../it/tables.rs"]
+#[path = "../it/support/tables.rs"]
 #[expect(dead_code, reason = "shared with the other tests")]
 mod tables;
 

@@ -15,9 +15,9 @@ mod histories;
 mod random;
 mod shrink;
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
-#[path = "../it/support.rs"]
+#[path = "../it/support/mod.rs"]
 mod support;
-#[path = "../it/tables.rs"]
+#[path = "../it/support/tables.rs"]
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
 mod tables;
 

@@ -9,14 +9,14 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 #![expect(clippy::print_stdout, reason = "the comparison is what the test shows")]
 
-#[path = "../it/corpus.rs"]
+#[path = "../it/support/corpus.rs"]
 mod corpus;
 mod report;
 mod steps;
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
-#[path = "../it/support.rs"]
+#[path = "../it/support/mod.rs"]
 mod support;
-#[path = "../it/tables.rs"]
+#[path = "../it/support/tables.rs"]
 #[expect(dead_code, reason = "the other end-to-end tests use more of it")]
 mod tables;
 

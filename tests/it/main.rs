@@ -5,18 +5,27 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at whatever it cannot do")]
 
+// Helpers. Other test targets take some of them, so that each is a module of its own.
+#[path = "support/browser.rs"]
+mod browser;
+#[path = "support/corpus.rs"]
+mod corpus;
+#[path = "support/driven.rs"]
+mod driven;
+#[path = "support/staged.rs"]
+mod staged;
+#[path = "support/tables.rs"]
+mod tables;
+
 mod alarms;
 mod bad_input;
 mod broken_files;
-mod browser;
 mod clean;
 mod clusters;
 mod compile;
-mod corpus;
 mod dependencies;
 mod docs;
 mod doctor;
-mod driven;
 mod driver_backfill;
 mod driver_daily;
 mod driver_edits;
@@ -66,11 +75,9 @@ mod spark_rows;
 mod spark_shared;
 mod spark_targets;
 mod spark_unattended;
-mod staged;
 mod status;
 mod stream;
 mod support;
-mod tables;
 mod targets;
 mod terminal;
 mod tools;

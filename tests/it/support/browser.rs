@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::{repository, wait_until};
 
 /// axe-core, which finds what makes a page hard to use for some.
-const AXE: &str = include_str!("axe/axe.min.js");
+const AXE: &str = include_str!("../axe/axe.min.js");
 
 /// One window of a browser of its own.
 pub(crate) struct Browser {
