@@ -1,7 +1,12 @@
 //! Where the system allows less than usual: few open files and processes, a `/proc` that shows nothing
 //! of others, a checkout that is read-only; and as the first process of a container.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+};
 
 use crate::{
     driven::Driven,
@@ -52,7 +57,7 @@ impl OfNobody {
         let staged = Staged::chain();
         let elsewhere = Workspace::outside_tmp("elsewhere");
         let program = binary(&elsewhere);
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let open = PermissionsExt::from_mode(0o755);
         fs::set_permissions(staged.workspace.root(), open).unwrap();
         give_to(staged.workspace.root(), NOBODY);
         Self {
@@ -346,4 +351,25 @@ fn a_log_that_is_larger_than_the_memory() {
         fs::metadata(copy).unwrap().len(),
         fs::metadata(log).unwrap().len()
     );
+}
+
+/// The permissions that a run leaves in a workspace whose folder has these, under a umask of 022.
+fn permissions_in(folder: u32) -> [u32; 2] {
+    let staged = Staged::chain();
+    let mode: Permissions = PermissionsExt::from_mode(folder);
+    fs::set_permissions(staged.workspace.root(), mode).unwrap();
+    let shell = words(&["sh", "-c", "umask 022; exec \"$@\"", "sh"]);
+    let command = staged.command(&["materialize"]);
+    let program = Path::new(env!("CARGO_BIN_EXE_chronon-run"));
+    run(&staged, through(&shell, program, &command)).expect(0);
+    ["ledger.db", "runs"].map(|name| {
+        let path = staged.workspace.path(".chronon-run").join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    })
+}
+
+#[test]
+fn a_folder_that_hands_its_group_on_is_shared_with_it() {
+    assert_eq!(permissions_in(0o2775), [0o664, 0o775]);
+    assert_eq!(permissions_in(0o775), [0o644, 0o755]);
 }

@@ -55,7 +55,7 @@ pub use identity::{ask_to_end, boot_id, identify, is_alive, terminate_self};
 pub use kept::{Keep, KeepError, KeptStatus, end_unused, is_locked, try_lock};
 pub use launch::StartError;
 pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
-pub use machine::{User, allows_execution, is_writable};
+pub use machine::{User, allows_execution, is_writable, respect_group};
 pub use own::{is_ignored, lower_own_priority};
 pub use reaper::reap_orphans;
 pub use replace::replace;

@@ -1,12 +1,16 @@
 //! What the machine says about the user of this process and about a folder.
 
 use std::{
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use nix::{
-    sys::statvfs::{FsFlags, statvfs},
+    sys::{
+        stat::{Mode, umask},
+        statvfs::{FsFlags, statvfs},
+    },
     unistd::{AccessFlags, Uid, User as Entry, access},
 };
 
@@ -31,7 +35,7 @@ impl User {
     /// The owner of a file or folder, if it can be seen.
     #[must_use]
     pub fn owner_of(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
+        let found = fs::metadata(path).ok()?;
         Some(Self::of(Uid::from_raw(found.uid())))
     }
 
@@ -57,6 +61,19 @@ pub fn allows_execution(folder: &Path) -> bool {
 #[must_use]
 pub fn is_writable(folder: &Path) -> bool {
     folder.is_dir() && access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok()
+}
+
+/// Gives files that this process and its children make from now on the permissions for the group that the owner of
+/// `folder` means. In a folder that hands its group on (set-group-ID), or whose nearest existing parent does, these
+/// are the folder's own, whatever the umask says of the group. Elsewhere the umask decides alone.
+pub fn respect_group(folder: &Path) {
+    let found = folder.ancestors().find_map(|at| fs::metadata(at).ok());
+    let meant = found.map_or(0, |found| found.mode());
+    if meant & Mode::S_ISGID.bits() != 0 {
+        // Reading the umask means setting one: for a moment the strictest.
+        let before = umask(Mode::S_IRWXG | Mode::S_IRWXO);
+        umask(before & !Mode::from_bits_truncate(meant & Mode::S_IRWXG.bits()));
+    }
 }
 
 #[cfg(test)]

@@ -29,11 +29,13 @@ pub fn create(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// Puts a folder in order that was moved or copied since it was last used: paths in the ledger, and
-/// what belongs to processes of the original. The metastore follows when it is opened next, see
+/// what belongs to processes of the original. What is written from then on has the permissions of the group that
+/// the folder's owner means. The metastore follows when it is opened next, see
 /// [`relocations`].
 pub fn settle(workspace: &Workspace) -> Result<(), Failure> {
     let folder = folder(workspace);
     let failed = |error: io::Error| unusable(workspace, &error);
+    chronon_run_process::respect_group(&workspace.state_dir);
     if workspace.state_dir.exists() && !chronon_run_process::is_writable(&workspace.state_dir) {
         // A user who may only read uses the folder as it is.
         return Ok(());
@@ -155,6 +157,6 @@ fn unusable(workspace: &Workspace, error: &io::Error) -> Failure {
             "cannot use the state folder {}: {error}",
             workspace.state_dir.display()
         ),
-        "it must be writable and its disk must have room; `state_dir` under [workspace] or the variable CHRONON_RUN_STATE puts it elsewhere",
+        "it must be writable and its disk must have free space; `state_dir` under [workspace] or the variable CHRONON_RUN_STATE puts it elsewhere",
     )
 }
