@@ -60,7 +60,7 @@ fn cost_grows_with_days_and_aggregations() {
         let conf = join(kind, days, aggregations);
         compile(&Request {
             conf: Conf::Join(&conf),
-            step: &AssetKind::Backfill,
+            mode: &AssetKind::Backfill,
             range: range(days),
             latest_date: range(days).end,
             partition_column: "ds",

@@ -87,7 +87,7 @@ fn one(
                 missing.join(", ")
             );
             Diagnostic::error("dependents", message)
-                .hint("correct what is said about it, then `chronon-run compile` compiles the rest")
+                .hint("correct the other findings, then run `chronon-run compile` for the rest")
         }
     };
     Some(at_source(finding))

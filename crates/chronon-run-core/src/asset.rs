@@ -1,4 +1,4 @@
-//! What a conf produces, and how it is called: `<type>/<conf name>/<step>`.
+//! What a conf produces, and how it is called: `<type>/<conf name>/<mode>`.
 
 use std::{fmt, str::FromStr};
 
@@ -197,29 +197,29 @@ impl FromStr for AssetKind {
     }
 }
 
-/// The name of one asset: `<type>/<conf name>/<step>`, e.g. `join/search.ranking.v1/left`.
+/// The name of one asset: `<type>/<conf name>/<mode>`, e.g. `join/search.ranking.v1/left`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssetId {
     /// The conf that produces it.
     pub conf: ConfId,
     /// Which of the conf's products it is.
-    pub step: AssetKind,
+    pub mode: AssetKind,
 }
 
 /// A text that is not an asset id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an asset id of the form <type>/<conf name>/<step>")]
+#[error("`{0}` is not an asset id of the form <type>/<conf name>/<mode>")]
 pub struct AssetIdError(pub String);
 
 impl AssetId {
-    /// The asset `step` of the conf `name`.
+    /// The asset of the conf `name` in this mode.
     #[must_use]
-    pub fn new(conf_type: ConfType, name: &str, step: AssetKind) -> Self {
+    pub fn new(conf_type: ConfType, name: &str, mode: AssetKind) -> Self {
         let conf = ConfId {
             conf_type,
             name: name.to_owned(),
         };
-        Self { conf, step }
+        Self { conf, mode }
     }
 }
 
@@ -229,11 +229,11 @@ impl FromStr for AssetId {
     fn from_str(text: &str) -> Result<Self, AssetIdError> {
         let parse = || {
             let (conf_type, rest) = text.split_once('/')?;
-            let (name, step) = rest.split_once('/')?;
+            let (name, mode) = rest.split_once('/')?;
             let conf_type = ConfType::ALL
                 .into_iter()
                 .find(|t| t.as_str() == conf_type)?;
-            Some(Self::new(conf_type, name, step.parse().ok()?))
+            Some(Self::new(conf_type, name, mode.parse().ok()?))
         };
         parse().ok_or_else(|| AssetIdError(text.to_owned()))
     }
@@ -241,7 +241,7 @@ impl FromStr for AssetId {
 
 impl fmt::Display for AssetId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.conf, self.step)
+        write!(f, "{}/{}", self.conf, self.mode)
     }
 }
 

@@ -388,7 +388,7 @@ impl Builder<'_> {
             let Source::JoinSource(parent) = source else {
                 continue;
             };
-            if asset.id.step == AssetKind::Upload && parent.join.has_model_transforms() {
+            if asset.id.mode == AssetKind::Upload && parent.join.has_model_transforms() {
                 continue;
             }
             let output = parent.join.meta_data.output_table()?;

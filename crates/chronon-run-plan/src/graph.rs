@@ -144,7 +144,7 @@ impl SideTable {
 /// One table (or app) that one conf produces in one mode.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Asset {
-    /// `<type>/<conf name>/<step>`.
+    /// `<type>/<conf name>/<mode>`.
     pub id: AssetId,
     /// The conf file, relative to the repo root.
     pub path: PathBuf,
@@ -191,7 +191,7 @@ pub struct Asset {
 impl Asset {
     /// Whether it is a part whose partitions are one day before the left rows' time.
     pub(crate) fn is_shifted_part(&self) -> bool {
-        matches!(self.id.step, AssetKind::Part(_)) && self.shift != 0 && self.final_table.is_some()
+        matches!(self.id.mode, AssetKind::Part(_)) && self.shift != 0 && self.final_table.is_some()
     }
 
     /// What has to go so that the Driver really computes `days` again: the partitions of its output
@@ -199,7 +199,7 @@ impl Asset {
     /// time.
     #[must_use]
     pub fn dropped_for(&self, days: &RangeSet) -> Vec<(TableName, RangeSet)> {
-        let redone = matches!(self.id.step, AssetKind::Upload | AssetKind::LabelJoin)
+        let redone = matches!(self.id.mode, AssetKind::Upload | AssetKind::LabelJoin)
             || !self.sub_partitions.is_empty();
         if redone || self.fill == Fill::App {
             return Vec::new();
@@ -208,7 +208,7 @@ impl Asset {
         let caches = self.also_writes.iter().filter(|side| side.is_cache());
         let caches = caches.map(|side| (side.table.clone(), at(side.shift)));
         // A part looks at the output, not at its own table (§6).
-        let part = matches!(self.id.step, AssetKind::Part(_));
+        let part = matches!(self.id.mode, AssetKind::Part(_));
         let output = self.final_table.iter().filter(|_| part);
         let output = output.map(|table| (table.clone(), days.clone()));
         let own = (self.table.clone(), at(self.shift));

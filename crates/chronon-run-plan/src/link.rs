@@ -70,7 +70,7 @@ impl Producers {
         let mut by_table = BTreeMap::new();
         let mut by_signal = BTreeMap::new();
         for (index, asset) in assets.iter().enumerate() {
-            if asset.fill == Fill::App || asset.id.step == AssetKind::Kv {
+            if asset.fill == Fill::App || asset.id.mode == AssetKind::Kv {
                 continue;
             }
             for side in &asset.also_writes {
@@ -103,7 +103,7 @@ impl Producers {
 /// For each asset the backfills of the GroupBys whose definition it embeds.
 fn embedded_confs(assets: &[Asset]) -> Vec<BTreeSet<AssetIndex>> {
     let is_backfill = |asset: &Asset| {
-        asset.id.conf.conf_type == ConfType::GroupBy && asset.id.step == AssetKind::Backfill
+        asset.id.conf.conf_type == ConfType::GroupBy && asset.id.mode == AssetKind::Backfill
     };
     let by_name: BTreeMap<&str, AssetIndex> = assets
         .iter()

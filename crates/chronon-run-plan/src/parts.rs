@@ -37,12 +37,12 @@ pub fn premature_parts(
         });
         (table.clone(), days_of(table).intersect(&days))
     });
-    let is_part = matches!(asset.id.step, AssetKind::Part(_)) && asset.shift == 0;
+    let is_part = matches!(asset.id.mode, AssetKind::Part(_)) && asset.shift == 0;
     let own = is_part.then(|| {
         let days = days_of(&asset.table).intersect(&range.into());
         (asset.table.clone(), days)
     });
-    let whole = asset.id.step == AssetKind::Backfill;
+    let whole = asset.id.mode == AssetKind::Backfill;
     let sides = asset
         .also_writes
         .iter()

@@ -278,7 +278,7 @@ fn nearest(graph: &Graph, text: &str) -> Option<String> {
 }
 
 fn is_offline(graph: &Graph, index: AssetIndex) -> bool {
-    graph.assets[index].id.step.is_offline_table()
+    graph.assets[index].id.mode.is_offline_table()
 }
 
 fn intersection(
@@ -430,8 +430,8 @@ impl Term {
                 "team" => glob.is_match(&asset.team),
                 "type" => glob.is_match(asset.id.conf.conf_type.as_str()),
                 "mode" => {
-                    glob.is_match(asset.id.step.word())
-                        || glob.is_match(asset.id.step.run_py_mode())
+                    glob.is_match(asset.id.mode.word())
+                        || glob.is_match(asset.id.mode.run_py_mode())
                 }
                 "tag" => asset.tags.iter().any(|tag| glob.is_match(tag)),
                 "source" => asset.inputs.iter().any(|input| {
@@ -453,7 +453,7 @@ impl Term {
         let mut others = graph
             .assets
             .iter()
-            .filter(|asset| !asset.id.step.is_offline_table());
+            .filter(|asset| !asset.id.mode.is_offline_table());
         matches!(self.matcher, Matcher::Name(..)) && others.any(|asset| self.names_exactly(asset))
     }
 
@@ -462,7 +462,7 @@ impl Term {
             Matcher::Name(glob, _) => {
                 !glob.is_match(&asset.id.conf.name)
                     && glob.is_match(asset.id.to_string())
-                    && self.text.contains(asset.id.step.word())
+                    && self.text.contains(asset.id.mode.word())
             }
             Matcher::Method("table", glob) => glob.is_match(asset.table.as_str()),
             Matcher::Method(..) | Matcher::Path(..) | Matcher::State(_) => false,
@@ -478,7 +478,7 @@ impl Selection {
         graph
             .assets
             .iter()
-            .map(|asset| AssetKind::word(&asset.id.step))
+            .map(|asset| AssetKind::word(&asset.id.mode))
             .collect()
     }
 }

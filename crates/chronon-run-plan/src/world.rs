@@ -29,13 +29,13 @@ pub struct History {
 impl History {
     /// What is known of the times of the left rows of a join.
     pub(crate) fn times_of(&self, asset: &Asset) -> Option<&LeftTimes> {
-        let step = match asset.id.step {
+        let mode = match asset.id.mode {
             AssetKind::Backfill => AssetKind::Backfill,
             AssetKind::Left | AssetKind::Part(_) | AssetKind::Final => AssetKind::Left,
             _ => return None,
         };
         let conf = asset.id.conf.clone();
-        self.left_times.get(&AssetId { conf, step })
+        self.left_times.get(&AssetId { conf, mode })
     }
 }
 

@@ -300,7 +300,7 @@ fn plan_for(
 fn the_plan_runs_what_the_driver_filled() {
     let mut compared = 0;
     each_recorded_run(None, |run, graph, plan| {
-        if is_backfill(&plan.assets[0].asset.step) {
+        if is_backfill(&plan.assets[0].asset.mode) {
             compare(run, graph, plan);
             compared += 1;
         }
@@ -315,7 +315,7 @@ fn the_rules_for_the_driver_predict_what_it_did() {
     let mut compared: BTreeMap<&'static str, u32> = BTreeMap::new();
     each_recorded_run(Some(&DriverInput::default()), |run, graph, plan| {
         let planned = &plan.assets[0];
-        match planned.asset.step {
+        match planned.asset.mode {
             AssetKind::Upload | AssetKind::LabelJoin => {
                 let asked = RangeSet::from(PartitionRange::day(plan.as_of));
                 assert!(
@@ -345,7 +345,7 @@ fn the_rules_for_the_driver_predict_what_it_did() {
             run.id
         );
         *compared
-            .entry(planned.asset.step.run_py_mode())
+            .entry(planned.asset.mode.run_py_mode())
             .or_default() += 1;
     });
     let expected = [
@@ -451,7 +451,7 @@ fn compare(run: &Run, graph: &Graph, plan: &Plan) {
 /// query also the 17th, of which only the other of its two dependencies exists; for join parts
 /// the 21st, which the snapshot table never had.
 fn days_without_rows(asset: &AssetId) -> RangeSet {
-    let listed: &[&str] = match (asset.conf.conf_type, &asset.step) {
+    let listed: &[&str] = match (asset.conf.conf_type, &asset.mode) {
         (ConfType::StagingQuery, _) => &["2026-01-17", "2026-01-23"],
         (_, AssetKind::Part(_)) => &["2026-01-21", "2026-01-23"],
         // A GroupBy over a join counts the join's empty day as there; the Driver does not see it.

@@ -54,7 +54,7 @@ fn left_out(context: &Project) -> Result<BTreeSet<AssetId>, Failure> {
     }
     let mut refused = context.refused(&every);
     // An app is started by its own command, whatever fills the tables.
-    refused.retain(|asset, _| asset.step != AssetKind::Streaming);
+    refused.retain(|asset, _| asset.mode != AssetKind::Streaming);
     for (asset, why) in &refused {
         note(&format!("no task for {asset}: {why}"));
     }

@@ -72,7 +72,7 @@ fn made(conf: &Join, tables: &CatalogSnapshot) -> Result<String, Vec<Refusal>> {
     let day = |text: &str| text.parse().unwrap();
     let request = Request {
         conf: Conf::Join(conf),
-        step: &AssetKind::Backfill,
+        mode: &AssetKind::Backfill,
         range: PartitionRange::new(day("2026-01-05"), day("2026-01-08")).unwrap(),
         latest_date: day("2026-01-08"),
         partition_column: "ds",

@@ -137,10 +137,10 @@ pub(super) fn compile(
             format!("{logged} does not exist; flatten the log first"),
         )
     })?;
-    let step = AssetKind::Backfill;
+    let mode = AssetKind::Backfill;
     let compute = Request {
         conf: Conf::Join(&comparison),
-        step: &step,
+        mode: &mode,
         ..*request
     };
     join::compile(&compute, &comparison, script)?;

@@ -46,7 +46,7 @@ fn script(conf: Conf<'_>, step: &AssetKind, tables: &CatalogSnapshot) -> String 
     let day = "2026-01-03".parse().unwrap();
     let request = Request {
         conf,
-        step,
+        mode: step,
         range: PartitionRange::new(day, day).unwrap(),
         latest_date: day,
         partition_column: "ds",
@@ -174,7 +174,7 @@ fn a_label_needs_the_join_output() {
     let day = "2026-01-03".parse().unwrap();
     let refused = compile(&Request {
         conf: Conf::Join(&conf),
-        step: &AssetKind::LabelJoin,
+        mode: &AssetKind::LabelJoin,
         range: PartitionRange::new(day, day).unwrap(),
         latest_date: day,
         partition_column: "ds",
@@ -292,7 +292,7 @@ fn statistics_need_the_table_that_they_are_of() {
     let refused = |step: AssetKind| {
         let refused = compile(&Request {
             conf: Conf::Join(&conf),
-            step: &step,
+            mode: &step,
             range: PartitionRange::new(day, day).unwrap(),
             latest_date: day,
             partition_column: "ds",

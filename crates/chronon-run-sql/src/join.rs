@@ -36,7 +36,7 @@ pub(super) fn compile(
     script: &mut Script<'_>,
 ) -> Result<(), Refusal> {
     let steps = Steps::of(request, conf)?;
-    match request.step {
+    match request.mode {
         AssetKind::Left => steps.left(script)?,
         AssetKind::Part(name) => {
             steps.stored_left(script);
@@ -249,7 +249,7 @@ impl<'a> Steps<'a> {
     /// keys of all left rows that the output lacks, as the Driver does.
     fn rows_with_keys(&self, script: &mut Script<'_>) -> &'static str {
         let (true, AssetKind::Part(_), Ok(bootstrap)) =
-            (self.timed, self.request.step, self.bootstrap())
+            (self.timed, self.request.mode, self.bootstrap())
         else {
             return LEFT_ROWS;
         };

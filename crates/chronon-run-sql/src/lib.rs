@@ -82,7 +82,7 @@ pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
     let asset = AssetId::new(
         request.conf.conf_type(),
         request.conf.meta().name.as_str(),
-        request.step.clone(),
+        request.mode.clone(),
     );
     Ok(script.finish(&asset.to_string(), request.range))
 }
@@ -110,7 +110,7 @@ fn has_derivations(conf: Conf<'_>) -> bool {
 
 /// The statements of one step.
 fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> {
-    let refusals = check(request.conf, request.step);
+    let refusals = check(request.conf, request.mode);
     if !refusals.is_empty() {
         return Err(refusals);
     }
@@ -118,11 +118,11 @@ fn build<'a>(request: &Request<'a>) -> Result<script::Script<'a>, Vec<Refusal>> 
     script.orders_maps = has_derivations(request.conf);
     let done = match request.conf {
         Conf::StagingQuery(conf) => staging::compile(request, conf, &mut script),
-        Conf::GroupBy(conf) => match request.step {
+        Conf::GroupBy(conf) => match request.mode {
             AssetKind::Upload => upload::compile(request, conf, &mut script),
             _ => group_by::backfill(request, conf, &mut script),
         },
-        Conf::Join(conf) => match request.step {
+        Conf::Join(conf) => match request.mode {
             AssetKind::LabelJoin => label::compile(request, conf, &mut script),
             AssetKind::Consistency => consistency::compile(request, conf, &mut script),
             AssetKind::StatsSummary | AssetKind::LogSummary => {

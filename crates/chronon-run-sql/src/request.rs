@@ -10,8 +10,8 @@ use chronon_run_core::{AssetKind, CatalogSnapshot, Ds, PartitionRange, TableName
 pub struct Request<'a> {
     /// The conf.
     pub conf: Conf<'a>,
-    /// Which of its steps.
-    pub step: &'a AssetKind,
+    /// Which of its tables.
+    pub mode: &'a AssetKind,
     /// The output days, both inclusive.
     pub range: PartitionRange,
     /// End date of the run: the macro `latest_date`.

@@ -32,7 +32,7 @@ const DONE: &str = "chronon-run-rows-done";
 /// Why the rows cannot be counted, e.g. a macro that cannot be resolved.
 pub fn count_rows(request: &Request<'_>, days: &RangeSet) -> Result<Option<String>, Refusal> {
     let mut counts = Counts::default();
-    let counted = match (request.conf, request.step) {
+    let counted = match (request.conf, request.mode) {
         (Conf::StagingQuery(conf), AssetKind::Backfill) if conf.create_view != Some(true) => {
             counts.setups(conf.setups.iter().flatten());
             counts.staging_query(request, conf, days)
@@ -445,7 +445,7 @@ mod tests {
         let day: Ds = "2026-01-30".parse().unwrap();
         let request = Request {
             conf: Conf::Join(&join),
-            step,
+            mode: step,
             range: PartitionRange::new(first.parse().unwrap(), day).unwrap(),
             latest_date: day,
             partition_column: "ds",

@@ -35,7 +35,7 @@ pub(super) fn compile(
     script: &mut Script<'_>,
 ) -> Result<(), Refusal> {
     let output = request.output_table(&conf.meta_data)?;
-    let (input, first) = match request.step {
+    let (input, first) = match request.mode {
         AssetKind::LogSummary => (output.suffixed("_logged"), "flatten the log first"),
         _ => (output, "run the join first"),
     };

@@ -107,7 +107,7 @@ fn script_of(
 ) -> Result<String, Vec<Refusal>> {
     compile(&Request {
         conf: conf.get(),
-        step,
+        mode: step,
         range: range(),
         latest_date: day("2026-01-30"),
         partition_column: "ds",
@@ -139,7 +139,7 @@ fn rows_are_joined_by_key_and_day_in_long_steps() {
     let script = |first: &str| {
         compile(&Request {
             conf: conf.get(),
-            step: &AssetKind::Backfill,
+            mode: &AssetKind::Backfill,
             range: PartitionRange::new(day(first), day("2026-01-28")).unwrap(),
             latest_date: day("2026-01-30"),
             partition_column: "ds",
@@ -504,7 +504,7 @@ fn a_source_without_selects_reads_its_columns_and_keys_need_no_select() {
     let script = |group_by: &GroupBy| {
         let request = Request {
             conf: Conf::GroupBy(group_by),
-            step: &AssetKind::Backfill,
+            mode: &AssetKind::Backfill,
             range: range(),
             latest_date: day("2026-01-30"),
             partition_column: "ds",

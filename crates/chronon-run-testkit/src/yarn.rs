@@ -22,7 +22,7 @@ pub struct FakeApplication {
     pub name: String,
     /// `ACCEPTED`, `RUNNING`, `FINISHED`, `FAILED`, `KILLED`, …
     pub state: String,
-    /// So many more times it is shown in its old state after it was told to end.
+    /// So many more times it is shown in its old state after it was asked to end.
     pub lingers: u32,
 }
 

@@ -190,9 +190,9 @@ fn bar(
 
 /// An asset's id without its type, which its name usually tells.
 pub(crate) fn short(asset: &AssetId) -> String {
-    match asset.step {
+    match asset.mode {
         chronon_run_core::AssetKind::Backfill => asset.conf.name.clone(),
-        _ => format!("{} {}", asset.conf.name, asset.step),
+        _ => format!("{} {}", asset.conf.name, asset.mode),
     }
 }
 

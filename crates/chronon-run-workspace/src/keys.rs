@@ -57,7 +57,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "path",
         default: None,
         example: r#""features/search""#,
-        meaning: "The folder of the workspace that is meant, in place of this one; it must be the only key of the file. Commands that are started here are then about that workspace, as with `-C`.",
+        meaning: "The folder of the workspace that is meant, in place of this one; it must be the only key of the file. Commands that are started here then use that workspace, as with `-C`.",
     },
     Key {
         section: "workspace",
@@ -169,7 +169,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "HTTP address",
         default: None,
         example: r#""http://resourcemanager:8088""#,
-        meaning: "Where the cluster of `master` is asked about applications, and told to end those of jobs that failed or were stopped: the web interface of a standalone master (without it: port 8080 of its host) or YARN's ResourceManager (without it: the program `yarn` is asked). Several, if they stand in for each other, are separated by commas.",
+        meaning: "Where the cluster of `master` is asked about applications, and asked to end those of jobs that failed or were stopped: the web interface of a standalone master (without it: port 8080 of its host) or YARN's ResourceManager (without it: the program `yarn` is asked). Several, if they stand in for each other, are separated by commas.",
     },
     Key {
         section: "engine",
@@ -345,7 +345,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "duration",
         default: Some(r#""30s""#),
         example: r#""30s""#,
-        meaning: "How long a child that was told to end may take before it is killed.",
+        meaning: "How long a child that was asked to end may take before it is killed.",
     },
     Key {
         section: "run",
@@ -697,7 +697,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "column name",
         default: None,
         example: r#""ts""#,
-        meaning: r#"The column of times that `max_age` is about: timestamps, dates, or milliseconds."#,
+        meaning: r#"The column of times to which `max_age` applies: timestamps, dates, or milliseconds."#,
     },
     Key {
         section: "check",
@@ -849,7 +849,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "duration",
         default: Some(r#""10m""#),
         example: r#""10m""#,
-        meaning: "After so long without progress an app is stalled. An app started by `command` that prints no progress at all is taken for stalled only if this key is there.",
+        meaning: "After so long without progress an app is stalled. An app started by `command` that prints no progress at all counts as stalled only if this key is there.",
     },
     Key {
         section: "streaming",

@@ -8,8 +8,8 @@ const INTRODUCTION: &str = "\
 # workspace.toml
 
 One file says everything that Chronon's confs and `teams.json` do not: where the repo is, which
-engine fills the tables, how, and when it is given up. Every key is optional unless it is said to
-be needed; an empty file is a workspace with the defaults below. `chronon-run init` writes a first
+engine fills the tables, how, and when a step has failed. Every key is optional unless the table says
+that it is needed; an empty file is a workspace with the defaults below. `chronon-run init` writes a first
 one. Errors and unknown keys are reported by `chronon-run check`, all at once.
 
 - A path that is not absolute starts at the folder of `workspace.toml`.

@@ -82,7 +82,7 @@ impl StateFolder {
         if fs::read(&ignore).unwrap_or_default().is_empty() {
             replace(
                 &ignore,
-                "# Written by chronon-run: nothing here belongs into git.\n*\n",
+                "# Written by chronon-run: do not commit this folder.\n*\n",
             )?;
         }
         if self.read()?.is_some() {

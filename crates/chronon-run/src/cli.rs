@@ -69,11 +69,11 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Fill what is missing.
     Materialize(MaterializeArgs),
-    /// Show which filled tables the edits of confs are about.
+    /// Show which filled tables the edits of confs affect.
     Diff(DiffArgs),
     /// Fill everything scheduled that is due and whose inputs are there: for cron.
     Frontfill(FrontfillArgs),
-    /// Tell whether an asset's inputs are there: exit 0 if they are, 3 if not. For sensors.
+    /// Check whether an asset's inputs exist: exit 0 if they do, 3 if not. For sensors.
     Ready(ReadyArgs),
     /// Run what failed or was not run in an earlier run, for the same days.
     Retry(RetryArgs),
@@ -102,7 +102,7 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Remove the state folder's history, after asking; with `--all` the embedded metastore's tables too.
     Clean(CleanArgs),
-    /// Look at everything that a report of a bug needs: versions, limits, files, disk, ledger, catalog.
+    /// Check everything that a bug report needs: versions, limits, files, disk, ledger, catalog.
     Doctor(DoctorArgs),
     /// Find or install Spark.
     #[command(subcommand)]
@@ -215,7 +215,7 @@ pub(crate) struct CompileArgs {
     #[arg(long)]
     pub(crate) force_overwrite: bool,
 
-    /// Go on: whenever a file was saved, compile, check and plan again.
+    /// Keep running: whenever a file is saved, compile, check and plan again.
     #[arg(long)]
     pub(crate) watch: bool,
 

@@ -63,7 +63,7 @@ pub enum ClusterError {
         answer: String,
     },
     /// The application was told to end and runs on.
-    #[error("application {id} still runs {} s after it was told to end", .waited.as_secs())]
+    #[error("application {id} still runs {} s after it was asked to end", .waited.as_secs())]
     RunsOn {
         /// Which application.
         id: String,

@@ -232,7 +232,7 @@ impl Dags<'_> {
         let confs = &self.export.operators?.confs;
         let conf = confs.get(&asset.id.conf.name);
         let conf =
-            conf.filter(|_| asset.id.step == AssetKind::Upload && place.kind == DagKind::Batch);
+            conf.filter(|_| asset.id.mode == AssetKind::Upload && place.kind == DagKind::Batch);
         Some(Task {
             after: vec![names::task_id(&asset.id, name)],
             args: self.export.args(Some(&asset.team)),
@@ -243,7 +243,7 @@ impl Dags<'_> {
 }
 
 fn kind(asset: &Asset) -> DagKind {
-    match (asset.id.conf.conf_type, &asset.id.step) {
+    match (asset.id.conf.conf_type, &asset.id.mode) {
         (ConfType::StagingQuery, _) => DagKind::StagingQuery,
         (ConfType::GroupBy, AssetKind::Streaming) => DagKind::Streaming,
         (ConfType::GroupBy, _) => DagKind::Batch,

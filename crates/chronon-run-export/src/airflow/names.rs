@@ -46,7 +46,7 @@ pub(super) fn dag_id(kind: DagKind, naming: Naming, owner: &str) -> String {
 /// The id of an asset's task. `name` is the conf's name, normalised.
 pub(super) fn task_id(asset: &AssetId, name: &str) -> String {
     use chronon_run_core::ConfType::{GroupBy, Join, StagingQuery};
-    match (asset.conf.conf_type, &asset.step) {
+    match (asset.conf.conf_type, &asset.mode) {
         (GroupBy, AssetKind::Backfill) => format!("group_by_batch_backfill__{name}"),
         (_, AssetKind::Upload) => format!("group_by_batch__{name}"),
         (_, AssetKind::Streaming) => format!("group_by_streaming__{name}"),

@@ -27,7 +27,7 @@ pub(super) fn is_part(graph: &Graph, input: &Input) -> bool {
 /// part no partition for: all of their rows are early or late, or the partition was dropped since.
 pub(super) fn filled_days(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
     let observed = world.observed_days(asset);
-    let is_part = matches!(asset.id.step, AssetKind::Part(_));
+    let is_part = matches!(asset.id.mode, AssetKind::Part(_));
     let Some(output) = asset.final_table.as_ref().filter(|_| is_part) else {
         return observed;
     };
@@ -45,7 +45,7 @@ pub(super) fn cause(asset: &Asset, places: &[usize]) -> Option<Cause> {
 /// Lets the parts be filled for the days whose output is filled again.
 pub(super) fn parts_with_output(world: PlanInput<'_>, all: &mut [Assessed], last: AssetIndex) {
     let asset = &world.graph.assets[last];
-    if asset.id.step != AssetKind::Final || all[last].refilled.is_empty() {
+    if asset.id.mode != AssetKind::Final || all[last].refilled.is_empty() {
         return;
     }
     let days = all[last].refilled.clone();
@@ -65,7 +65,7 @@ pub(super) fn lacking_steps(world: PlanInput<'_>, all: &mut [Assessed], index: A
     let own = inputs.filter(|input| input.role == Role::OwnStep);
     for step in own.filter_map(|input| input.producer) {
         let asset = &world.graph.assets[step];
-        let towards_output = matches!(asset.id.step, AssetKind::Left | AssetKind::Part(_));
+        let towards_output = matches!(asset.id.mode, AssetKind::Left | AssetKind::Part(_));
         if !towards_output || asset.is_shifted_part() {
             continue;
         }
@@ -96,7 +96,7 @@ pub(super) fn beside(
     again: bool,
     found: &mut Assessed,
 ) {
-    let driven = world.driver.is_some() && asset.id.step == AssetKind::Backfill;
+    let driven = world.driver.is_some() && asset.id.mode == AssetKind::Backfill;
     let Some(times) = history.times_of(asset).filter(|_| driven) else {
         return;
     };

@@ -17,7 +17,7 @@ impl Planner<'_> {
     /// The times of the left rows of a whole join that the Driver fills.
     fn times_of_job(&self, asset: &Asset) -> Option<&LeftTimes> {
         self.world.driver?;
-        let whole = asset.id.step == AssetKind::Backfill && !parts_of_times(asset).is_empty();
+        let whole = asset.id.mode == AssetKind::Backfill && !parts_of_times(asset).is_empty();
         self.world.history.times_of(asset).filter(|_| whole)
     }
 

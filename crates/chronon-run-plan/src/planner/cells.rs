@@ -170,7 +170,7 @@ impl<'a> Planner<'a> {
     /// The table, or the KV store, holds one day only, and just the ledger knows which. An older day
     /// never overwrites a newer one (§8.1), not even with `--recompute`, so it counts as done too.
     fn uploaded(&self, asset: &Asset, target: &Target) -> Done {
-        let is_kv = asset.id.step == AssetKind::Kv;
+        let is_kv = asset.id.mode == AssetKind::Kv;
         // What is uploaded again is loaded again.
         let producers = asset.inputs.iter().filter_map(|input| input.producer);
         let again = is_kv
@@ -222,7 +222,7 @@ impl<'a> Planner<'a> {
         let mut gates = asset.inputs.iter().filter(|input| input.gates).peekable();
         // The last step of a modular join looks at the left side itself, where an empty partition
         // is a day (golden a: modular_v1).
-        if gates.peek().is_none() || asset.id.step == AssetKind::Final {
+        if gates.peek().is_none() || asset.id.mode == AssetKind::Final {
             return RangeSet::new();
         }
         gates.fold(days.clone(), |left, input| {
@@ -323,7 +323,7 @@ impl<'a> Planner<'a> {
         let run = &run.minus(&premature);
         push(cells, &premature, State::Run, &Reason::NotHandedOver);
         if asset.day_column.is_none() {
-            let reason = match asset.id.step {
+            let reason = match asset.id.mode {
                 AssetKind::Kv => Reason::NotLoaded,
                 _ => Reason::AlwaysRedone,
             };

@@ -29,7 +29,7 @@ impl Planner<'_> {
         };
         if let Some(first) = kept
             .first()
-            .filter(|_| asset.id.step.never_fills_first_hole())
+            .filter(|_| asset.id.mode.never_fills_first_hole())
         {
             let left: RangeSet = run
                 .first()
@@ -59,7 +59,7 @@ impl Planner<'_> {
     ) -> RangeSet {
         let Some(last) = run
             .last()
-            .filter(|_| asset.id.step.fills_everything_before())
+            .filter(|_| asset.id.mode.fills_everything_before())
         else {
             return RangeSet::new();
         };

@@ -67,7 +67,7 @@ pub(crate) fn available(
     let declared = bounds_of(world, input);
     let first_known = match input.producer.map(|producer| &world.graph.assets[producer]) {
         // Logs begin when the join goes online, whatever its first day is.
-        Some(producer) if producer.id.step == AssetKind::LogFlattener => existing.first(),
+        Some(producer) if producer.id.mode == AssetKind::LogFlattener => existing.first(),
         // Its partitions, which may be written one day back.
         Some(producer) => {
             let from = producer.from.map(|from| from.plus(producer.shift));

@@ -39,12 +39,12 @@ impl Planner<'_> {
 
     /// The days of a part's join whose left rows were joined; `None` if the asset is no part.
     fn joined_days(&self, asset: &Asset) -> Option<RangeSet> {
-        let is_part = matches!(asset.id.step, AssetKind::Part(_));
+        let is_part = matches!(asset.id.mode, AssetKind::Part(_));
         let output = asset.final_table.as_ref().filter(|_| is_part)?;
         let graph = self.world.graph;
         let last = AssetId {
             conf: asset.id.conf.clone(),
-            step: AssetKind::Final,
+            mode: AssetKind::Final,
         };
         let without_rows = graph.find(&last).map(|last| known_empty(self.world, last));
         let joined = self.days_of(asset, output);
@@ -54,7 +54,7 @@ impl Planner<'_> {
     /// The first days of the part steps that a final step must not reach beyond: it reads the parts before
     /// a later part step writes into partitions that its rows need.
     pub(super) fn cuts_of_parts(&self, asset: &Asset) -> BTreeSet<Ds> {
-        if asset.id.step != AssetKind::Final {
+        if asset.id.mode != AssetKind::Final {
             return BTreeSet::new();
         }
         let producers = asset.inputs.iter().filter_map(|input| input.producer);
@@ -110,7 +110,7 @@ pub(super) fn final_before_later_parts(graph: &Graph, steps: &mut Vec<Step>) {
 fn edges(graph: &Graph, steps: &[Step]) -> Vec<(usize, usize)> {
     let mut finals: BTreeMap<&ConfId, Vec<usize>> = BTreeMap::new();
     for (position, step) in steps.iter().enumerate() {
-        if step.asset.step == AssetKind::Final {
+        if step.asset.mode == AssetKind::Final {
             finals.entry(&step.asset.conf).or_default().push(position);
         }
     }

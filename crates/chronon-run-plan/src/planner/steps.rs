@@ -134,7 +134,7 @@ fn overlapping(
 pub(super) fn archive_alone(steps: &mut [Step], driver: &DriverInput) {
     let mut first: BTreeMap<ConfId, StepIndex> = BTreeMap::new();
     for step in steps {
-        let is_part = matches!(step.asset.step, AssetKind::Part(_));
+        let is_part = matches!(step.asset.mode, AssetKind::Part(_));
         if !is_part || !driver.archived.contains_key(&step.asset) {
             continue;
         }
@@ -158,11 +158,11 @@ pub fn first_hole(
     range: PartitionRange,
     days_of: &dyn Fn(&TableName) -> RangeSet,
 ) -> bool {
-    if asset.id.step.never_fills_first_hole() || asset.day_column.is_none() {
+    if asset.id.mode.never_fills_first_hole() || asset.day_column.is_none() {
         return false;
     }
     let bootstrap = asset.also_writes.iter().filter(|side| side.what == "left");
-    let deciding: Vec<&TableName> = match (&asset.id.step, &asset.final_table) {
+    let deciding: Vec<&TableName> = match (&asset.id.mode, &asset.final_table) {
         // A part looks at the output, not at its own table (§6).
         (AssetKind::Part(_), Some(output)) => vec![output],
         _ => std::iter::once(&asset.table)

@@ -97,7 +97,7 @@ impl Planner<'_> {
         let lag = i32::try_from(settings.lag).unwrap_or(i32::MAX);
         let closed = self.request.as_of.plus(-lag);
         let today = self.world.driver.and_then(|driver| driver.today);
-        match today.filter(|_| matches!(asset.id.step, AssetKind::Upload | AssetKind::Kv)) {
+        match today.filter(|_| matches!(asset.id.mode, AssetKind::Upload | AssetKind::Kv)) {
             Some(today) => closed.min(today.plus(-1)),
             None => closed,
         }

@@ -18,7 +18,7 @@ use crate::{
 #[must_use]
 pub fn times_seen(world: PlanInput<'_>, last: &Asset) -> Option<TimesSeen> {
     let (graph, snapshot) = (world.graph, world.snapshot);
-    if last.id.step != AssetKind::Final {
+    if last.id.mode != AssetKind::Final {
         return None;
     }
     let column = last.day_column.as_deref()?;
@@ -26,7 +26,7 @@ pub fn times_seen(world: PlanInput<'_>, last: &Asset) -> Option<TimesSeen> {
     let producers: Vec<&Asset> = producers.map(|index| &graph.assets[index]).collect();
     let left = producers
         .iter()
-        .find(|asset| asset.id.step == AssetKind::Left)?;
+        .find(|asset| asset.id.mode == AssetKind::Left)?;
     let parts = producers
         .iter()
         .copied()
@@ -62,7 +62,7 @@ impl Planner<'_> {
     /// The days of `days` whose left rows' times matter to the Driver and are not known.
     pub(super) fn unknown_times_note(&self, asset: &Asset, days: &RangeSet) -> Option<Note> {
         let graph = self.world.graph;
-        let storing = match asset.id.step {
+        let storing = match asset.id.mode {
             AssetKind::Backfill if !parts_of_times(asset).is_empty() => asset,
             AssetKind::Final if times_seen(self.world, asset).is_none() => {
                 let producers = asset.inputs.iter().filter_map(|input| input.producer);
@@ -70,7 +70,7 @@ impl Planner<'_> {
                 producers.find(|asset| asset.is_shifted_part())?;
                 let left = AssetId {
                     conf: asset.id.conf.clone(),
-                    step: AssetKind::Left,
+                    mode: AssetKind::Left,
                 };
                 &graph.assets[graph.find(&left)?]
             }

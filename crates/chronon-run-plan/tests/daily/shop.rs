@@ -355,7 +355,7 @@ impl Shop {
             )
         };
         let assets = graph.assets.iter().enumerate();
-        let selected = assets.filter(|(_, asset)| fills(&asset.id.step));
+        let selected = assets.filter(|(_, asset)| fills(&asset.id.mode));
         let selected: BTreeSet<usize> = selected.map(|(index, _)| index).collect();
         let mut history = self.history.clone();
         let (never, refused, first_ds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -421,7 +421,7 @@ impl Shop {
                 Engine::Driver => self.drive(step, asset),
                 Engine::Sql => run_sql(
                     &self.join,
-                    &step.asset.step,
+                    &step.asset.mode,
                     step.range,
                     &self.catalog,
                     &self.facts,
@@ -509,7 +509,7 @@ impl Shop {
             begun: false,
         };
         made.extend(step.range.iter().map(|ds| (ds, one)));
-        if self.blind || !matches!(asset.id.step, AssetKind::Backfill | AssetKind::Left) {
+        if self.blind || !matches!(asset.id.mode, AssetKind::Backfill | AssetKind::Left) {
             return;
         }
         let times = self.history.left_times.entry(asset.id.clone()).or_default();
@@ -537,7 +537,7 @@ impl Shop {
         let storing = graph
             .assets
             .iter()
-            .filter(|asset| matches!(asset.id.step, AssetKind::Backfill | AssetKind::Left));
+            .filter(|asset| matches!(asset.id.mode, AssetKind::Backfill | AssetKind::Left));
         for asset in storing {
             let known = self.history.left_times.entry(asset.id.clone()).or_default();
             known.days.clone_from(&times);
@@ -572,7 +572,7 @@ impl Shop {
 
     fn drive(&self, step: &Step, asset: &Asset) -> Outcome {
         let days_of = |table: &TableName| self.catalog.days(table, "ds", &[]);
-        let mut argv = match &step.asset.step {
+        let mut argv = match &step.asset.mode {
             AssetKind::Left => vec!["join-left".to_owned()],
             AssetKind::Final => vec!["join-final".to_owned()],
             AssetKind::LabelJoin => vec!["label-join".to_owned()],
@@ -597,7 +597,7 @@ impl Shop {
     /// Days that a step left out must have no rows; the ledger notes them.
     fn verify(&mut self, step: &Step, asset: &Asset) {
         let missing = RangeSet::from(step.range).minus(&self.filled(asset));
-        let labels = asset.id.step == AssetKind::LabelJoin;
+        let labels = asset.id.mode == AssetKind::LabelJoin;
         for ds in missing.iter().filter(|_| !labels) {
             let rows = &self.facts.left_rows[&self.kind.left_table()][&ds];
             let counts = rows.iter().any(|row| asset.shift == 0 || row.time == ds);

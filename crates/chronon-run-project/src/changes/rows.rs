@@ -145,7 +145,7 @@ impl Comparer<'_> {
         let wanted: BTreeSet<&AssetId> = wanted.collect();
         let is_output = |asset: &&Asset| {
             wanted.contains(&asset.id)
-                && !matches!(asset.id.step, AssetKind::Left | AssetKind::Part(_))
+                && !matches!(asset.id.mode, AssetKind::Left | AssetKind::Part(_))
         };
         let assets = self.scratch.project.graph.assets.iter();
         assets

@@ -27,7 +27,7 @@ fn of_disk(section: &'static str, name: &str, folder: &Path, found: Option<Disk>
     let text = format!("{} of {}", size(found.free), size(found.total));
     match found.free {
         0..LEAST_ROOM => Check::new(section, name, Verdict::Problem, text)
-            .hint(format!("make room on the disk of {}", folder.display())),
+            .hint(format!("free space on the disk of {}", folder.display())),
         LEAST_ROOM..LITTLE_ROOM => Check::new(section, name, Verdict::Warning, text),
         _ => Check::new(section, name, Verdict::Ok, text),
     }
@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(of(LEAST_ROOM - 1).verdict, Verdict::Problem);
         assert_eq!(
             of(0).hint.as_deref(),
-            Some("make room on the disk of /x"),
+            Some("free space on the disk of /x"),
             "what to do"
         );
         assert_eq!(of(LEAST_ROOM).verdict, Verdict::Warning);

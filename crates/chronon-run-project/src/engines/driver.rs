@@ -121,7 +121,7 @@ impl<'a> Driver<'a> {
         if asset.fill == Fill::App {
             return None;
         }
-        if asset.id.step == AssetKind::LogFlattener && self.context.log_tables().is_none() {
+        if asset.id.mode == AssetKind::LogFlattener && self.context.log_tables().is_none() {
             return Some(NO_LOG_TABLES.to_owned());
         }
         if self.lacks_left_times(asset) {
@@ -283,7 +283,7 @@ impl<'a> Driver<'a> {
     /// The log tables of `log-flattener`, which its conf does not name (§2.1), and the user's own.
     fn extra_args(&self, asset: &Asset) -> Vec<String> {
         let tables = self.context.log_tables();
-        let mut args = match (&asset.id.step, tables) {
+        let mut args = match (&asset.id.mode, tables) {
             (AssetKind::LogFlattener, Some((log, schemas))) => vec![
                 format!("--log-table={log}"),
                 format!("--schema-table={schemas}"),
@@ -291,7 +291,7 @@ impl<'a> Driver<'a> {
             _ => Vec::new(),
         };
         let index = self.context.graph.find(&asset.id).unwrap_or_default();
-        let of_user = self.context.driver_args(index, asset.id.step.run_py_mode());
+        let of_user = self.context.driver_args(index, asset.id.mode.run_py_mode());
         args.extend_from_slice(of_user);
         args
     }
@@ -416,9 +416,9 @@ fn any_step(asset: &Asset) -> Step {
 
 fn mode(asset: &Asset) -> Result<Mode, chronon::Error> {
     let id = &asset.id;
-    Mode::of(id.conf.conf_type, &id.step).map_err(|_| chronon::Error::Folder {
+    Mode::of(id.conf.conf_type, &id.mode).map_err(|_| chronon::Error::Folder {
         conf_path: asset.path.display().to_string(),
-        mode: id.step.run_py_mode(),
+        mode: id.mode.run_py_mode(),
         folder: id.conf.conf_type.folder(),
     })
 }

@@ -119,7 +119,7 @@ impl Work for DriverWork<'_> {
         let (index, asset) = self.asset(job)?;
         let snapshot = self.tables_of(index)?;
         let mut verdict = self.judge(job, index, &snapshot)?;
-        if asset.id.step == AssetKind::Consistency && verdict.missing.is_empty() {
+        if asset.id.mode == AssetKind::Consistency && verdict.missing.is_empty() {
             verdict.compared = self.compared(job, index, &snapshot)?;
         }
         if !self.has_failed(job) {
@@ -214,7 +214,7 @@ impl DriverWork<'_> {
             return Ok(verdict);
         }
         let verdict = without_any_gate(asset, snapshot, verdict);
-        match asset.id.step {
+        match asset.id.mode {
             AssetKind::Consistency => Ok(self.verify_by_row_days(job, verdict, &days)),
             _ => {
                 let verdict = self.verify_empty(job, index, snapshot, verdict)?;
@@ -426,7 +426,7 @@ impl DriverWork<'_> {
     ) -> Option<sql::Request<'s>> {
         Some(sql::Request {
             conf: self.context.conf(&job.asset)?,
-            step: &job.asset.step,
+            mode: &job.asset.mode,
             range: job.range,
             latest_date: job.range.end,
             partition_column: &self.context.workspace.partition_column,

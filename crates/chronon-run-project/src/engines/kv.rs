@@ -47,7 +47,7 @@ pub struct WithKv<'a> {
 }
 
 fn is_kv(job: &Job) -> bool {
-    job.asset.step == AssetKind::Kv
+    job.asset.mode == AssetKind::Kv
 }
 
 impl Work for WithKv<'_> {

@@ -16,7 +16,7 @@ fn written_otherwise(
     days: &RangeSet,
 ) -> BTreeMap<Ds, String> {
     let is_query =
-        asset.id.conf.conf_type == ConfType::StagingQuery && asset.id.step == AssetKind::Backfill;
+        asset.id.conf.conf_type == ConfType::StagingQuery && asset.id.mode == AssetKind::Backfill;
     let column = asset.day_column.as_ref().filter(|_| is_query);
     let state = snapshot.table(&asset.table);
     let listed = state

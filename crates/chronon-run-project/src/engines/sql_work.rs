@@ -246,7 +246,7 @@ pub fn compile(
         .ok_or_else(|| WorkError::Failed(format!("there is no conf for {}", step.asset)))?;
     let request = sql::Request {
         conf,
-        step: &step.asset.step,
+        mode: &step.asset.mode,
         range: step.range,
         latest_date: step.latest_date,
         partition_column: &context.workspace.partition_column,
@@ -264,7 +264,7 @@ impl Work for SqlWork<'_> {
         let folder = self.step_folder(job);
         let token = format!("{}-{attempt}", job.step);
         let script = folder.join(format!("attempt-{attempt}.sql"));
-        let counting = match job.asset.step {
+        let counting = match job.asset.mode {
             AssetKind::Upload => sql::count_upload(&self.asset(job)?.table),
             _ => String::new(),
         };
@@ -307,7 +307,7 @@ impl Work for SqlWork<'_> {
             Records::of(self.context).note(self.context, asset, &snapshot);
         }
         self.recording.times(job, asset, &there.minus(&empty));
-        let compared = match job.asset.step {
+        let compared = match job.asset.mode {
             AssetKind::Consistency => self.last_log(job).map(|log| sql::parse_findings(&log)),
             _ => None,
         };

@@ -21,7 +21,7 @@ pub(super) fn misread(context: &Project, snapshot: &CatalogSnapshot) -> Vec<Diag
 
 fn sound_tables(context: &Project) -> BTreeSet<AssetIndex> {
     (0..context.graph.assets.len())
-        .filter(|&index| context.graph.assets[index].id.step.is_offline_table())
+        .filter(|&index| context.graph.assets[index].id.mode.is_offline_table())
         .filter(|&index| !context.has_errors(index))
         .collect()
 }

@@ -19,7 +19,7 @@ pub(super) fn differing_columns(
     warehouse: &CatalogSession,
 ) -> Result<Vec<Diagnostic>, Failure> {
     let offline = (0..context.graph.assets.len())
-        .filter(|&index| context.graph.assets[index].id.step.is_offline_table());
+        .filter(|&index| context.graph.assets[index].id.mode.is_offline_table());
     let offline: BTreeSet<usize> = offline
         .filter(|&index| !context.has_errors(index))
         .collect();
@@ -93,7 +93,7 @@ pub(super) fn finals_of_driver(context: &Project) -> BTreeSet<AssetIndex> {
     }
     let assets = context.graph.assets.iter().enumerate();
     assets
-        .filter(|(_, asset)| asset.id.step == AssetKind::Final)
+        .filter(|(_, asset)| asset.id.mode == AssetKind::Final)
         .map(|(index, _)| index)
         .collect()
 }

@@ -49,7 +49,7 @@ pub fn read(
 
 /// Whether the asset's table holds the left rows of a join.
 fn stores_left(asset: &Asset) -> bool {
-    let step = &asset.id.step;
+    let step = &asset.id.mode;
     let joins = asset.inputs.iter().any(|input| input.role == Role::Left);
     joins && matches!(step, AssetKind::Backfill | AssetKind::Left)
 }

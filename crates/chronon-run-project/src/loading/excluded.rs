@@ -145,7 +145,7 @@ impl Project {
             .collect();
         for &index in selected {
             let asset = &self.graph.assets[index];
-            let offline = asset.id.step.is_offline_table();
+            let offline = asset.id.mode.is_offline_table();
             let wrong = self.has_errors(index) || self.needs_left_out(asset).is_some();
             if offline && (wrong || refusals && self.refusal(&asset.id).is_some()) {
                 names.insert(asset.id.to_string());
@@ -289,7 +289,7 @@ impl Project {
             ("bad-seed", "correct the seed's file")
         } else if wrong {
             ("conf-error", "correct the conf")
-        } else if asset.id.step == AssetKind::Kv {
+        } else if asset.id.mode == AssetKind::Kv {
             ("no-hook", "add the hook")
         } else {
             ("engine-cannot", "use the engine that can")
@@ -320,7 +320,7 @@ impl Project {
         if let Some(why) = self.other_format(found, declared) {
             return Some(why);
         }
-        if asset.step == AssetKind::Kv {
+        if asset.mode == AssetKind::Kv {
             let hook = &self.workspace.hooks.kv_upload;
             return hook.is_none().then(|| kv::NO_HOOK.to_owned());
         }
@@ -328,7 +328,7 @@ impl Project {
             let index = self.graph.find(asset)?;
             return Driver::new(self, None).check(&self.graph.assets[index]);
         }
-        let refusals = sql::check(self.conf(asset)?, &asset.step);
+        let refusals = sql::check(self.conf(asset)?, &asset.mode);
         let texts: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }

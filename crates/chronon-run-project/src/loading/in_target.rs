@@ -53,7 +53,7 @@ impl InTarget {
     /// Why an asset is not filled in a target.
     pub fn refusal(&self, asset: &Asset, driver: bool) -> Option<String> {
         let serves = matches!(
-            asset.id.step,
+            asset.id.mode,
             AssetKind::Upload | AssetKind::Kv | AssetKind::Streaming
         );
         if serves {

@@ -35,7 +35,7 @@ pub struct Comparison {
 /// What a staging query compares wrongly, if it does.
 pub fn comparison(context: &Project, asset: &Asset, formats: &Formats) -> Option<Comparison> {
     let is_query = asset.id.conf.conf_type == ConfType::StagingQuery;
-    if !is_query || asset.id.step != AssetKind::Backfill {
+    if !is_query || asset.id.mode != AssetKind::Backfill {
         return None;
     }
     let sql::Conf::StagingQuery(query) = context.conf(&asset.id)? else {

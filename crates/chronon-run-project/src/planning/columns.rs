@@ -78,7 +78,7 @@ struct EditScan<'a> {
 impl EditScan<'_> {
     fn changes(&self, asset: &Asset) -> Vec<TableChanges> {
         let backfills = matches!(
-            asset.id.step,
+            asset.id.mode,
             AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final
         );
         let exists = self.snapshot.table(&asset.table).is_some();
@@ -87,7 +87,7 @@ impl EditScan<'_> {
         };
         let request = sql::Request {
             conf,
-            step: &asset.id.step,
+            mode: &asset.id.mode,
             range: PartitionRange::day(self.day),
             latest_date: self.day,
             partition_column: &self.context.workspace.partition_column,

@@ -68,7 +68,7 @@ impl EditScan<'_> {
         let Some(conf) = conf_of(self.context, &asset.id) else {
             return;
         };
-        match (asset.id.conf.conf_type, &asset.id.step) {
+        match (asset.id.conf.conf_type, &asset.id.mode) {
             (
                 ConfType::Join,
                 AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final,
@@ -88,7 +88,7 @@ impl EditScan<'_> {
     /// A join's steps are compared with the output; its left with the bootstrap table (§5.5).
     fn look_at_join(&self, asset: &Asset, conf: &Value, found: &mut EditEffects) {
         let output = asset.final_table.as_ref().unwrap_or(&asset.table);
-        let compared = match asset.id.step {
+        let compared = match asset.id.mode {
             AssetKind::Left => &asset.table,
             _ => output,
         };
@@ -101,7 +101,7 @@ impl EditScan<'_> {
             Some(filled) => join_edits(&filled.conf, conf),
             None => edits_by_names(hash, &self.root(asset), conf),
         };
-        if asset.id.step == AssetKind::Left {
+        if asset.id.mode == AssetKind::Left {
             edits.retain(Edit::is_about_every_row);
         }
         let has_options = self.property(compared, HASH_OPTIONS);
@@ -143,7 +143,7 @@ impl EditScan<'_> {
         let part = |suffix: &String| root.suffixed(&format!("_{suffix}"));
         let every_row = edits.iter().any(Edit::is_about_every_row);
         let bootstrap = root.suffixed("_bootstrap");
-        match asset.id.step {
+        match asset.id.mode {
             AssetKind::Left => {
                 tables.insert(bootstrap);
                 return self.existing(tables);

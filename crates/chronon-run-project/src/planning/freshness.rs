@@ -69,7 +69,7 @@ impl Contents {
             return;
         };
         let conf_type = asset.id.conf.conf_type;
-        let digest = content_digest(&conf, conf_type, &asset.id.step);
+        let digest = content_digest(&conf, conf_type, &asset.id.mode);
         let earlier: BTreeSet<i64> = made.iter().map(|(_, made)| made.conf).collect();
         let mut edits = BTreeMap::new();
         for before in earlier.into_iter().filter(|before| *before != digest) {
@@ -79,7 +79,7 @@ impl Contents {
             });
             let words = read
                 .as_ref()
-                .map(|then| content_edits(then, &conf, conf_type, &asset.id.step));
+                .map(|then| content_edits(then, &conf, conf_type, &asset.id.mode));
             edits.insert(before, words.unwrap_or_default());
         }
         freshness.confs.insert(asset.id.clone(), digest);
@@ -125,7 +125,7 @@ impl Recording<'_> {
             attempt,
             asset: &asset.id,
             range: job.range,
-            conf: content_digest(&conf, asset.id.conf.conf_type, &asset.id.step),
+            conf: content_digest(&conf, asset.id.conf.conf_type, &asset.id.mode),
             content: &conf.to_string(),
             inputs: inputs_digest(asset),
             seen: &seen,

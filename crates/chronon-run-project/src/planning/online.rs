@@ -65,7 +65,7 @@ pub fn paths(
     let uploads = planned.plan.assets.iter().filter_map(|planned| {
         let index = context.graph.find(&planned.asset)?;
         let asset = &context.graph.assets[index];
-        (asset.id.step == AssetKind::Upload).then_some((index, asset))
+        (asset.id.mode == AssetKind::Upload).then_some((index, asset))
     });
     uploads
         .map(|(index, upload)| {
@@ -139,7 +139,7 @@ fn looked_up(
 ) -> Result<Vec<Online>, Failure> {
     let mut ledger = ledger;
     let selected = |asset: &Asset| {
-        let named = |app: &AppStatus| match asset.id.step {
+        let named = |app: &AppStatus| match asset.id.mode {
             AssetKind::Upload => asset.id.conf == app.asset.conf,
             AssetKind::Consistency => asset.embedded_group_bys.contains(&app.asset.conf.name),
             _ => false,
@@ -173,7 +173,7 @@ fn compared(context: &Project, planned: &Planned<'_>, group_by: &str) -> Option<
     let comparisons = planned.plan.assets.iter().filter_map(|planned| {
         let asset = &context.graph.assets[context.graph.find(&planned.asset)?];
         let wanted =
-            asset.id.step == AssetKind::Consistency && asset.embedded_group_bys.contains(group_by);
+            asset.id.mode == AssetKind::Consistency && asset.embedded_group_bys.contains(group_by);
         wanted.then(|| Progress {
             join: asset.id.conf.name.clone(),
             newest: planned.days_in(State::Done).last(),

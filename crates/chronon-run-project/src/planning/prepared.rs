@@ -428,7 +428,7 @@ impl<'a> Planned<'a> {
     pub fn add_commands(&mut self, warehouse: &CatalogSession) {
         let spark = warehouse.spark().known(&self.context.workspace);
         for step in &mut self.plan.steps {
-            if step.asset.step == AssetKind::Kv {
+            if step.asset.mode == AssetKind::Kv {
                 let index = self.context.graph.find(&step.asset);
                 let asset = index.map(|index| &self.context.graph.assets[index]);
                 let command =

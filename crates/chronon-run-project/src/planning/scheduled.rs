@@ -81,7 +81,7 @@ impl Scheduled<'_> {
 /// The offline tables among the selected assets. The name of a conf means these; what else it has
 /// and cannot be done here, such as a load without a hook, is left out of the plan with its reason.
 fn offline(context: &Project, selected: &BTreeSet<AssetIndex>) -> BTreeSet<AssetIndex> {
-    let is_table = |index: &&AssetIndex| context.graph.assets[**index].id.step.is_offline_table();
+    let is_table = |index: &&AssetIndex| context.graph.assets[**index].id.mode.is_offline_table();
     selected.iter().filter(is_table).copied().collect()
 }
 

@@ -50,7 +50,7 @@ impl Target {
         name: &str,
     ) -> Result<Self, Failure> {
         let asset = &context.graph.assets[index];
-        if matches!(asset.id.step, AssetKind::Kv | AssetKind::Streaming) {
+        if matches!(asset.id.mode, AssetKind::Kv | AssetKind::Streaming) {
             return Err(Failure::hinted(
                 format!("`{name}` has no table"),
                 "`chronon-run ls` lists the assets and their tables",
@@ -121,14 +121,14 @@ fn outputs(
     found: &BTreeSet<chronon_run_plan::AssetIndex>,
 ) -> Vec<chronon_run_plan::AssetIndex> {
     let is_last = |index: &chronon_run_plan::AssetIndex| {
-        let step = &context.graph.assets[*index].id.step;
+        let step = &context.graph.assets[*index].id.mode;
         !matches!(step, AssetKind::Left | AssetKind::Part(_))
     };
     let last: Vec<_> = found.iter().copied().filter(is_last).collect();
     let models = last
         .iter()
         .copied()
-        .filter(|index| context.graph.assets[*index].id.step == AssetKind::ModelTransform);
+        .filter(|index| context.graph.assets[*index].id.mode == AssetKind::ModelTransform);
     match models.collect::<Vec<_>>() {
         models if models.len() == 1 => models,
         _ => last,

@@ -135,7 +135,7 @@ impl Frontfill<'_> {
 fn tell_left_out(ended: &Ended) {
     let cannot = |asset: &&AssetPlan| {
         matches!(asset.excluded, Some(Reason::EngineCannot { .. }))
-            && asset.asset.step != AssetKind::Streaming
+            && asset.asset.mode != AssetKind::Streaming
     };
     let left_out = ended.plan.assets.iter().filter(cannot).count() as u64;
     if left_out > 0 {

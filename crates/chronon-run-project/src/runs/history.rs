@@ -56,7 +56,7 @@ pub fn prune(context: &Project, ledger: &mut Ledger, keep: u32) -> Result<Vec<St
     forgotten.ok_or_else(|| {
         Failure::hinted(
             "no run was forgotten",
-            "the ledger must be writable and its disk must have room",
+            "the ledger must be writable and its disk must have free space",
         )
     })
 }

@@ -15,6 +15,7 @@ use std::{
 use chronon_run_core::{
     AssetId, CommandLine,
     event::{CancelReason, Event, Outcome, Sink, What},
+    secret::mask_text,
 };
 use chronon_run_exec::Control;
 use chronon_run_plan::{AssetPlan, Plan, Reason, State};
@@ -143,7 +144,7 @@ impl<'a> Hooks<'a> {
             hook: call.hook.to_owned(),
             asset: call.asset().and_then(|asset| asset.parse().ok()),
             millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            message: failed.as_ref().map(ToString::to_string),
+            message: failed.as_ref().map(|error| mask_text(&error.to_string())),
         });
         Some(failure(call, &failed?))
     }

@@ -622,7 +622,7 @@ impl Screen {
 
 /// The table of an asset, as the user knows it.
 fn table_of(context: &Project, asset: &AssetId) -> String {
-    if asset.step == AssetKind::Kv {
+    if asset.mode == AssetKind::Kv {
         return kv::dataset(asset);
     }
     match context.graph.find(asset) {

@@ -43,7 +43,7 @@ pub fn apps_of(context: &Project, selected: impl IntoIterator<Item = AssetIndex>
         .into_iter()
         .map(|index| (index, &context.graph.assets[index]));
     assets
-        .filter(|(_, asset)| asset.id.step == AssetKind::Streaming)
+        .filter(|(_, asset)| asset.id.mode == AssetKind::Streaming)
         .map(|(index, asset)| App {
             asset: asset.id.clone(),
             index,

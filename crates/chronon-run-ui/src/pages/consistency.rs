@@ -37,9 +37,9 @@ pub(crate) fn section(
 /// The asset that compares the logged features of this one's conf.
 fn comparing<'v>(view: &'v View, asset: &AssetId) -> Option<&'v AssetId> {
     let wanted = asset.conf.conf_type == ConfType::Join
-        && matches!(asset.step, AssetKind::Backfill | AssetKind::Consistency);
+        && matches!(asset.mode, AssetKind::Backfill | AssetKind::Consistency);
     let compares =
-        |other: &&AssetId| other.conf == asset.conf && other.step == AssetKind::Consistency;
+        |other: &&AssetId| other.conf == asset.conf && other.mode == AssetKind::Consistency;
     let mut all = view.rows.iter().map(|row| &row.asset);
     wanted.then(|| all.find(compares)).flatten()
 }

@@ -118,12 +118,12 @@ fn drawn(
 
 /// The asset whose box an asset is part of: left sides and parts of a join are steps towards its table.
 fn folded(asset: &AssetId, known: &BTreeMap<&AssetId, usize>) -> AssetId {
-    if !matches!(asset.step, AssetKind::Left | AssetKind::Part(_)) {
+    if !matches!(asset.mode, AssetKind::Left | AssetKind::Part(_)) {
         return asset.clone();
     }
-    let towards = |step| AssetId {
+    let towards = |mode| AssetId {
         conf: asset.conf.clone(),
-        step,
+        mode,
     };
     let joins = [towards(AssetKind::Final), towards(AssetKind::Backfill)];
     joins

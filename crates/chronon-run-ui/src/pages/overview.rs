@@ -162,7 +162,7 @@ fn next(view: &View, links: Links) -> Markup {
         .plan
         .steps
         .iter()
-        .filter(|step| step.asset.step.is_offline_table());
+        .filter(|step| step.asset.mode.is_offline_table());
     for step in steps.clone() {
         let entry = planned.entry(&step.asset).or_insert((0, step.range));
         entry.0 += u64::from(step.range.days());

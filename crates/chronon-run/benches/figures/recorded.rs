@@ -57,7 +57,7 @@ impl Writer<'_> {
     fn made(&self, id: i64, asset: &Asset) {
         let name = asset.id.to_string();
         let conf = conf_of(self.project, &asset.id).unwrap();
-        let digest = content_digest(&conf, asset.id.conf.conf_type, &asset.id.step);
+        let digest = content_digest(&conf, asset.id.conf.conf_type, &asset.id.mode);
         let sql = "INSERT OR IGNORE INTO contents VALUES (?1, ?2)";
         let values = params![digest, conf.to_string()];
         self.raw.execute(sql, values).unwrap();

@@ -274,7 +274,7 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_name = "PATTERN", conflicts_with = "follow")]
     pub(crate) grep: Option<regex::Regex>,
 
-    /// Go on as the log grows, until the attempt is over.
+    /// Follow the log as it grows, until the attempt has ended.
     #[arg(short, long)]
     pub(crate) follow: bool,
 

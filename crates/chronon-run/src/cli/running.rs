@@ -70,7 +70,7 @@ pub(crate) struct FrontfillArgs {
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) ds: Option<Ds>,
 
-    /// The last closed day, and what schedules go by; no later day is planned [default: `as_of` of
+    /// The last closed day, by which schedules are due; no later day is planned [default: `as_of` of
     /// workspace.toml, else yesterday in the workspace's time zone].
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(crate) as_of: Option<Ds>,

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     let explained = explained.transpose()?;
     let wanted = match &explained {
         // An offline table is explained as part of the plan of everything.
-        Some(asset) if wanted.select.is_empty() && !asset.step.is_offline_table() => {
+        Some(asset) if wanted.select.is_empty() && !asset.mode.is_offline_table() => {
             wanted.only(asset)
         }
         _ => wanted,
