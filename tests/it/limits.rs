@@ -21,7 +21,7 @@ const HIDDEN: &str = "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"";
 
 /// `words`, then `chronon-run` with `args`, in this workspace and with its environment. `program` is the
 /// binary.
-fn through(words: &[String], program: &Path, command: &Command) -> Command {
+pub(crate) fn through(words: &[String], program: &Path, command: &Command) -> Command {
     let mut through = Command::new(&words[0]);
     through
         .args(&words[1..])
@@ -37,7 +37,7 @@ fn through(words: &[String], program: &Path, command: &Command) -> Command {
     through
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 

@@ -26,6 +26,7 @@ use chronon_run_testkit::{
 use serde_json::Value;
 
 use crate::{
+    limits::{through, words},
     scripted::{hangs, no_process_is_left},
     staged::{Staged, all_days, fault_of, name_of, processes},
     support::{Screen, Workspace, cache, signal, wait_until},
@@ -237,13 +238,16 @@ fn what_outlives_program_and_watchdog_is_ended_by_the_next_run() {
 fn a_signal_in_the_first_milliseconds_ends_everything() {
     let staged = Staged::chain();
     staged.faults(&[hangs("one"), hangs("alone")]);
+    // A shell tells its background jobs to ignore SIGINT, and these tests may be one.
+    let answering = words(&["env", "--default-signal"]);
+    let program = Path::new(env!("CARGO_BIN_EXE_chronon-run"));
     for (at, (name, number)) in [("TERM", 15), ("INT", 2), ("HUP", 1)]
         .into_iter()
         .cycle()
         .take(24)
         .enumerate()
     {
-        let mut run = staged.command(&["materialize"]);
+        let mut run = through(&answering, program, &staged.command(&["materialize"]));
         let mut run = run
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -251,6 +255,7 @@ fn a_signal_in_the_first_milliseconds_ends_everything() {
             .unwrap();
         thread::sleep(Duration::from_millis(u64::try_from(at).unwrap()));
         signal(run.id(), name);
+        wait_until("the run has ended", || run.try_wait().unwrap().is_some());
         let status = run.wait().unwrap();
         let ended = status.signal().or(status.code().map(|code| code - 128));
         assert_eq!(ended, Some(number), "{name} after {at} ms: {status}");
