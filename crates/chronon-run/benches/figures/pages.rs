@@ -91,8 +91,8 @@ impl Ui {
     }
 }
 
-/// Status, tag and bytes of a page.
-fn get(host: &str, path: &str, tag: &str) -> (u16, String, usize) {
+/// Status, tag and all bytes of an answer.
+fn get(host: &str, path: &str, tag: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(host).unwrap();
     let known = match tag {
         "" => String::new(),
@@ -109,7 +109,7 @@ fn get(host: &str, path: &str, tag: &str) -> (u16, String, usize) {
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let mut lines = head.lines();
     let tag = lines.find_map(|line| line.strip_prefix("etag: "));
-    (status, tag.unwrap_or_default().to_owned(), answer.len())
+    (status, tag.unwrap_or_default().to_owned(), answer)
 }
 
 fn program(folder: &Path) -> Command {
@@ -137,18 +137,7 @@ fn large(folder: &Path) {
         "{:<44} {:>10} {:>10}  {:>8}",
         "median of 11, rendered anew", "wall", "limit", "size"
     );
-    let list = {
-        let mut stream = TcpStream::connect(&ui.host).unwrap();
-        write!(
-            stream,
-            "GET /assets HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            ui.host
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    };
+    let (.., list) = get(&ui.host, "/assets", "");
     let (_, rest) = list.split_once("href=\"asset/").unwrap();
     let asset = format!("/asset/{}", rest.split('"').next().unwrap());
     for path in ["/", "/assets", &asset, "/graph", "/plan", "/diff", "/runs"] {
@@ -169,10 +158,10 @@ fn page(ui: &Ui, path: &str) {
     let (mut walls, mut size) = (Vec::new(), 0);
     for number in 0..=11 {
         let began = Instant::now();
-        let (status, _, bytes) = get(&ui.host, &format!("{path}?anew={number}"), "");
+        let (status, _, answer) = get(&ui.host, &format!("{path}?anew={number}"), "");
         assert_eq!(status, 200, "{path}");
         walls.push(began.elapsed());
-        size = bytes;
+        size = answer.len();
     }
     walls.remove(0);
     walls.sort();
