@@ -96,9 +96,9 @@ pub fn hashed(conf: &Value) -> BTreeMap<String, Value> {
 /// The digest of what of a compiled conf decides about the rows of one step's table. Descriptions,
 /// schedules, topics and the order of the parts do not.
 #[must_use]
-pub fn content_digest(conf: &Value, conf_type: ConfType, step: &AssetKind) -> i64 {
+pub fn content_digest(conf: &Value, conf_type: ConfType, mode: &AssetKind) -> i64 {
     let content = match conf_type {
-        ConfType::Join => join_content(conf, step),
+        ConfType::Join => join_content(conf, mode),
         _ => own_content(conf),
     };
     let mut text = String::new();
@@ -112,18 +112,18 @@ pub fn content_edits(
     before: &Value,
     after: &Value,
     conf_type: ConfType,
-    step: &AssetKind,
+    mode: &AssetKind,
 ) -> Vec<String> {
     if conf_type != ConfType::Join {
         return differing(&own_content(before), &own_content(after));
     }
     let mut found: Vec<String> = join_edits(before, after)
         .into_iter()
-        .filter(|edit| edit.is_about(step))
+        .filter(|edit| edit.is_about(mode))
         .map(|edit| edit.to_string())
         .collect();
     let (old, new) = (mappings(before), mappings(after));
-    for (part, mapping) in old.iter().filter(|(part, _)| concerns(step, part)) {
+    for (part, mapping) in old.iter().filter(|(part, _)| concerns(mode, part)) {
         let paths = new.get(part).map(|now| differing(mapping, now));
         let paths = paths.unwrap_or_default();
         found.extend(paths.iter().map(|path| format!("part {part}: {path}")));
@@ -134,32 +134,32 @@ pub fn content_edits(
 
 impl Edit {
     /// Whether the rows of a step's table follow from what was edited.
-    fn is_about(&self, step: &AssetKind) -> bool {
+    fn is_about(&self, mode: &AssetKind) -> bool {
         match self {
             Self::Left(_) | Self::Bootstraps(_) => true,
             Self::Part(part, _) | Self::PartRemoved(part) | Self::PartAdded(part) => {
-                concerns(step, part)
+                concerns(mode, part)
             }
-            Self::Derivations(_) => !matches!(step, AssetKind::Left | AssetKind::Part(_)),
+            Self::Derivations(_) => !matches!(mode, AssetKind::Left | AssetKind::Part(_)),
         }
     }
 }
 
 /// Whether the part of a join counts for a step of it.
-fn concerns(step: &AssetKind, part: &str) -> bool {
-    match step {
+fn concerns(mode: &AssetKind, part: &str) -> bool {
+    match mode {
         AssetKind::Left => false,
         AssetKind::Part(own) => clean(own) == part,
         _ => true,
     }
 }
 
-fn join_content(conf: &Value, step: &AssetKind) -> Value {
+fn join_content(conf: &Value, mode: &AssetKind) -> Value {
     let keep = |found: BTreeMap<String, Value>| -> Value {
-        let kept = found.into_iter().filter(|(part, _)| concerns(step, part));
+        let kept = found.into_iter().filter(|(part, _)| concerns(mode, part));
         Value::Object(kept.collect())
     };
-    let derived = !matches!(step, AssetKind::Left | AssetKind::Part(_));
+    let derived = !matches!(mode, AssetKind::Left | AssetKind::Part(_));
     json!({
         "left": relevant(&conf["left"]),
         "bootstrapParts": relevant(&conf["bootstrapParts"]),
@@ -467,12 +467,12 @@ mod tests {
     /// What of an edit counts for the rows of a table, beyond what the Driver notices.
     #[test]
     fn the_content_is_what_decides_about_rows() {
-        let step = AssetKind::Backfill;
-        let digest = |conf: &Value| content_digest(conf, ConfType::Join, &step);
+        let mode = AssetKind::Backfill;
+        let digest = |conf: &Value| content_digest(conf, ConfType::Join, &mode);
         let words = |edit: &dyn Fn(&mut Value)| {
             let mut after = join();
             edit(&mut after);
-            let words = content_edits(&join(), &after, ConfType::Join, &step);
+            let words = content_edits(&join(), &after, ConfType::Join, &mode);
             assert_eq!(
                 digest(&join()) == digest(&after),
                 words.is_empty(),
@@ -512,11 +512,11 @@ mod tests {
     fn a_step_of_a_join_follows_from_its_own_part() {
         let mut after = join();
         after["joinParts"][0]["groupBy"]["aggregations"][0]["operation"] = json!(7);
-        let same = |step: AssetKind| {
-            let digest = |conf: &Value| content_digest(conf, ConfType::Join, &step);
+        let same = |mode: AssetKind| {
+            let digest = |conf: &Value| content_digest(conf, ConfType::Join, &mode);
             let same = digest(&join()) == digest(&after);
             assert_eq!(
-                content_edits(&join(), &after, ConfType::Join, &step).is_empty(),
+                content_edits(&join(), &after, ConfType::Join, &mode).is_empty(),
                 same
             );
             same

@@ -158,10 +158,10 @@ impl Builder<'_> {
     }
 
     /// An asset of this conf with nothing but its name, table and team.
-    fn asset(&self, step: AssetKind, table: TableName) -> Result<Asset, TableNameError> {
+    fn asset(&self, mode: AssetKind, table: TableName) -> Result<Asset, TableNameError> {
         let meta = self.conf.conf.meta();
         Ok(Asset {
-            id: AssetId::new(self.conf.conf.conf_type(), &meta.name, step),
+            id: AssetId::new(self.conf.conf.conf_type(), &meta.name, mode),
             path: PathBuf::from(self.conf.path),
             digest: self.conf.digest.to_owned(),
             team: meta.team().to_owned(),
@@ -343,11 +343,11 @@ impl Builder<'_> {
     fn join_asset(
         &self,
         conf: &Join,
-        step: AssetKind,
+        mode: AssetKind,
         table: TableName,
     ) -> Result<Asset, TableNameError> {
         let query = conf.left.query();
-        let mut asset = self.asset(step, table)?;
+        let mut asset = self.asset(mode, table)?;
         asset.from = day(query.start_partition.as_deref());
         asset.until = day(query.end_partition.as_deref());
         Ok(asset)
@@ -619,13 +619,13 @@ impl Builder<'_> {
     fn join_follower(
         &self,
         conf: &Join,
-        step: AssetKind,
+        mode: AssetKind,
         output: &TableName,
         suffix: &str,
         input_suffix: &str,
     ) -> Result<Asset, TableNameError> {
         let table = output.suffixed(suffix);
-        let mut asset = self.join_asset(conf, step, table.clone())?;
+        let mut asset = self.join_asset(conf, mode, table.clone())?;
         asset.also_writes = vec![SideTable::new("upload", table.suffixed("_upload"))];
         asset.family = table.to_string();
         if !input_suffix.is_empty() {

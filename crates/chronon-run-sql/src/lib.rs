@@ -59,10 +59,10 @@ pub use text::{quoted, text as literal};
 /// What ends the reason for a refusal if the existing table is in the way.
 const REBUILD: &str = "`materialize --rebuild` makes the table anew";
 
-/// Everything in a conf that this engine cannot do for the step; empty if it can be compiled.
+/// Everything in a conf that this engine cannot do in this mode; empty if it can be compiled.
 #[must_use]
-pub fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
-    refuse::check(conf, step)
+pub fn check(conf: Conf<'_>, mode: &AssetKind) -> Vec<Refusal> {
+    refuse::check(conf, mode)
 }
 
 /// The script of one step. Its first lines are `-- step: <asset id> <start>..<end>` and one

@@ -31,12 +31,12 @@ impl Findings<'_> {
 }
 
 /// See [`super::check`].
-pub(super) fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
+pub(super) fn check(conf: Conf<'_>, mode: &AssetKind) -> Vec<Refusal> {
     let mut findings = Findings {
         conf: conf.meta().name.as_str(),
         found: Vec::new(),
     };
-    match (conf, step) {
+    match (conf, mode) {
         (Conf::StagingQuery(staging_query), AssetKind::Backfill) => {
             for (field, why) in staging::check(staging_query) {
                 findings.add(field, why);
@@ -58,7 +58,7 @@ pub(super) fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
         (
             Conf::Join(join),
             AssetKind::Backfill | AssetKind::Left | AssetKind::Part(_) | AssetKind::Final,
-        ) => check_join(join, step, &mut findings),
+        ) => check_join(join, mode, &mut findings),
         (Conf::Join(join), AssetKind::LabelJoin) => {
             findings.extend(label::check(join));
             let labels = join.label_part.iter().flat_map(|label| &label.labels);
@@ -74,9 +74,9 @@ pub(super) fn check(conf: Conf<'_>, step: &AssetKind) -> Vec<Refusal> {
             }
         }
         (Conf::Join(_), AssetKind::StatsSummary | AssetKind::LogSummary) => {}
-        (_, step) => findings.add(
+        (_, mode) => findings.add(
             "step",
-            format!("mode `{step}` is not supported by the sql engine; {BY_DRIVER}"),
+            format!("mode `{mode}` is not supported by the sql engine; {BY_DRIVER}"),
         ),
     }
     findings.found
@@ -211,7 +211,7 @@ fn check_features(conf: &GroupBy, path: &str, findings: &mut Findings<'_>) {
     }
 }
 
-fn check_join(conf: &Join, step: &AssetKind, findings: &mut Findings<'_>) {
+fn check_join(conf: &Join, mode: &AssetKind, findings: &mut Findings<'_>) {
     if conf.left.is_cumulative() {
         findings.add("left.events.isCumulative", "a left cannot be cumulative");
     }
@@ -242,7 +242,7 @@ fn check_join(conf: &Join, step: &AssetKind, findings: &mut Findings<'_>) {
     }
     let timed = conf.left.data_model() == DataModel::Events;
     for part in conf.offline_parts() {
-        let wanted = match step {
+        let wanted = match mode {
             AssetKind::Part(name) => part.full_prefix == *name,
             AssetKind::Left | AssetKind::Final => false,
             _ => true,

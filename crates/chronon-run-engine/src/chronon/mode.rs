@@ -263,19 +263,19 @@ impl Mode {
             })
     }
 
-    /// The mode that fills the asset `step` of a conf of `conf_type`.
+    /// The mode that fills the asset `kind` of a conf of `conf_type`.
     ///
     /// # Errors
     /// [`ModeError`] if that type has no such asset.
-    pub fn of(conf_type: ConfType, step: &AssetKind) -> Result<Self, ModeError> {
-        match (conf_type, step) {
+    pub fn of(conf_type: ConfType, kind: &AssetKind) -> Result<Self, ModeError> {
+        match (conf_type, kind) {
             (ConfType::Join, AssetKind::Part(part)) => Ok(Self::Join(JoinMode::Part(part.clone()))),
             (_, AssetKind::Part(part)) => Err(ModeError {
                 conf_type,
                 mode: format!("part/{part}"),
                 possible: Self::all_of(conf_type).iter().map(Self::word).collect(),
             }),
-            (_, step) => Self::parse(conf_type, step.run_py_mode()),
+            (_, kind) => Self::parse(conf_type, kind.run_py_mode()),
         }
     }
 

@@ -49,9 +49,9 @@ pub fn read(
 
 /// Whether the asset's table holds the left rows of a join.
 fn stores_left(asset: &Asset) -> bool {
-    let step = &asset.id.mode;
+    let mode = &asset.id.mode;
     let joins = asset.inputs.iter().any(|input| input.role == Role::Left);
-    joins && matches!(step, AssetKind::Backfill | AssetKind::Left)
+    joins && matches!(mode, AssetKind::Backfill | AssetKind::Left)
 }
 
 /// Adds the times of left partitions that were not filled yet.

@@ -121,8 +121,8 @@ fn outputs(
     found: &BTreeSet<chronon_run_plan::AssetIndex>,
 ) -> Vec<chronon_run_plan::AssetIndex> {
     let is_last = |index: &chronon_run_plan::AssetIndex| {
-        let step = &context.graph.assets[*index].id.mode;
-        !matches!(step, AssetKind::Left | AssetKind::Part(_))
+        let mode = &context.graph.assets[*index].id.mode;
+        !matches!(mode, AssetKind::Left | AssetKind::Part(_))
     };
     let last: Vec<_> = found.iter().copied().filter(is_last).collect();
     let models = last

@@ -21,13 +21,13 @@ const NEAR_DAYS: i32 = 30;
 #[must_use]
 pub fn run_sql(
     join: &Join,
-    step: &AssetKind,
+    mode: &AssetKind,
     range: PartitionRange,
     catalog: &CatalogSnapshot,
     facts: &Facts,
 ) -> Outcome {
     let mut world = World::new(catalog, facts);
-    let done = Model::of(&world, join, range).and_then(|model| model.run(&mut world, step));
+    let done = Model::of(&world, join, range).and_then(|model| model.run(&mut world, mode));
     let commits = world.into_commits();
     match done {
         Some(()) => ended(commits, 0, "done"),
@@ -55,9 +55,9 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn run(&self, world: &mut World<'_>, step: &AssetKind) -> Option<()> {
+    fn run(&self, world: &mut World<'_>, mode: &AssetKind) -> Option<()> {
         let own = self.left.rows.intersect(&self.range.into());
-        match step {
+        match mode {
             AssetKind::Backfill => {
                 self.store_left(world, &own);
                 for part in self.join.offline_parts() {
