@@ -100,6 +100,11 @@ impl Project {
         }
     }
 
+    /// The folder of the runs.
+    pub fn runs_dir(&self) -> PathBuf {
+        self.history_dir().join("runs")
+    }
+
     /// A command that a user of this context is told to type: with the context's target. Nothing for the target
     /// of `diff --data`, which no command can name.
     pub fn in_its_target(&self, command: &str) -> Option<String> {

@@ -4,7 +4,9 @@ use chronon_run_core::CommandLine;
 use chronon_run_ledger::RunState;
 use chronon_run_process::{Detached, ask_to_end};
 
-use crate::{failure::Failure, loading::project::Project, program::own_program};
+use crate::{
+    failure::Failure, loading::project::Project, program::own_program, runs::history::no_run,
+};
 
 /// Starts this program with these arguments in a session of its own. Returns the command as a user would have
 /// typed it.
@@ -25,26 +27,18 @@ pub fn start(context: &Project, arguments: Vec<String>) -> Result<String, Failur
 
 /// Fails if there is no such run.
 pub fn check_known(context: &Project, run: &str) -> Result<(), Failure> {
-    let found = context
-        .existing_ledger()
-        .and_then(|mut ledger| ledger.run(run));
-    match found {
-        Some(_) => Ok(()),
-        None => Err(Failure::setup(format!("there is no run `{run}`"))),
-    }
+    let ledger = context.existing_ledger();
+    let found = ledger.and_then(|mut ledger| ledger.run(run));
+    found.map(drop).ok_or_else(|| no_run(run))
 }
 
 /// As Ctrl-C does: steps are ended in order, and what is filled stays.
 pub fn stop(context: &Project, run: &str) -> Result<String, Failure> {
-    check_known(context, run)?;
     let mut ledger = context.existing_ledger();
-    let running = ledger.as_mut().and_then(|ledger| {
-        let record = ledger.run(run)?.record;
-        (record.state == RunState::Running)
-            .then(|| ledger.owner(run))
-            .flatten()
-    });
-    match running {
+    let found = ledger.as_mut().and_then(|ledger| ledger.run(run));
+    let runs = found.ok_or_else(|| no_run(run))?.record.state == RunState::Running;
+    let owner = ledger.as_mut().filter(|_| runs);
+    match owner.and_then(|ledger| ledger.owner(run)) {
         Some(owner) if ask_to_end(owner) => Ok(format!("asked run {run} to end")),
         _ => Err(Failure::setup(format!(
             "run {run} does not run any more, or is not of this user"

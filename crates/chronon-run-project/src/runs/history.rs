@@ -1,6 +1,9 @@
 //! Earlier runs, as the ledger has them and as people read them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use chronon_run_ledger::{Ledger, RunDetail, RunRecord};
 use chronon_run_report::{STEP_COLUMNS, messages_text, run_rows, step_rows};
@@ -17,6 +20,13 @@ pub fn find(ledger: &mut Ledger, id: Option<&str>) -> Option<RunDetail> {
     let newest = || ledger.runs(1).pop().map(|run| run.run);
     let id = id.map(str::to_owned).or_else(newest)?;
     ledger.run(&id)
+}
+
+/// The folder of a run below `runs`. A run's id is a plain name; anything else was not written by us.
+#[must_use]
+pub fn folder(runs: &Path, run: &str) -> Option<PathBuf> {
+    let plain = Path::new(run).file_name().is_some_and(|name| name == run);
+    plain.then(|| runs.join(run))
 }
 
 /// What a command reports that is to show a run that is not there.
@@ -50,7 +60,7 @@ pub fn detail_text(run: &RunDetail) -> String {
 /// # Errors
 /// The ledger cannot be written.
 pub fn prune(context: &Project, ledger: &mut Ledger, keep: u32) -> Result<Vec<String>, Failure> {
-    let runs = context.history_dir().join("runs");
+    let runs = context.runs_dir();
     let forgotten = ledger.prune(keep, |run| delete_folder(&runs, run));
     report_notices(ledger);
     forgotten.ok_or_else(|| {
@@ -63,10 +73,7 @@ pub fn prune(context: &Project, ledger: &mut Ledger, keep: u32) -> Result<Vec<St
 
 /// Deletes the folder of a run below `runs`, if it has one.
 fn delete_folder(runs: &Path, run: &str) {
-    // A run's id is a plain name; anything else was not written by us.
-    let plain = Path::new(run).file_name().is_some_and(|name| name == run);
-    let folder = runs.join(run);
-    if plain
+    if let Some(folder) = folder(runs, run)
         && folder.exists()
         && let Err(error) = fs::remove_dir_all(&folder)
     {

@@ -25,6 +25,8 @@ use chronon_run_workspace::{Hooks as Settings, Workspace};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 use serde_json::{Value, json};
 
+use crate::runs::events::EventLog;
+
 /// One hook to run.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Call {
@@ -131,31 +133,28 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Runs a hook, tells `ended` of it, and returns a fragment if it failed.
-    fn run_and_tell(
-        &self,
-        call: &Call,
-        stop: &Stop,
-        ended: &(dyn Fn(What) + Sync),
-    ) -> Option<String> {
+    /// Runs a hook, keeps that it ended, and returns a fragment if it failed.
+    fn run_and_tell(&self, call: &Call, stop: &Stop, events: Option<&EventLog>) -> Option<String> {
         let started = Instant::now();
         let failed = self.run(call, stop).err();
-        ended(What::HookEnded {
-            hook: call.hook.to_owned(),
-            asset: call.asset().and_then(|asset| asset.parse().ok()),
-            millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            message: failed.as_ref().map(|error| mask_text(&error.to_string())),
-        });
+        if let Some(events) = events {
+            events.tell(What::HookEnded {
+                hook: call.hook.to_owned(),
+                asset: call.asset().and_then(|asset| asset.parse().ok()),
+                millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                message: failed.as_ref().map(|error| mask_text(&error.to_string())),
+            });
+        }
         Some(failure(call, &failed?))
     }
 
     /// Runs the hooks that `body` hands in, one after another, beside it. Returns when all are
-    /// over, with what `body` returned and one fragment for each hook that failed; `ended` is told of
+    /// over, with what `body` returned and one fragment for each hook that failed; `events` keep
     /// each. A word from `control` after `body` ends the running hook and drops the others.
     pub fn beside<T>(
         &self,
         control: &Receiver<Control>,
-        ended: &(dyn Fn(What) + Sync),
+        events: Option<&EventLog>,
         body: impl FnOnce(&Sender<Call>) -> T,
     ) -> (T, Vec<String>) {
         let stop = Stop::new();
@@ -165,7 +164,7 @@ impl<'a> Hooks<'a> {
             let worker = scope.spawn(|| {
                 // Hung up when this thread is done.
                 let _over = over;
-                let failed = |call: Call| self.run_and_tell(&call, &stop, ended);
+                let failed = |call: Call| self.run_and_tell(&call, &stop, events);
                 queue.iter().filter_map(failed).collect::<Vec<String>>()
             });
             let result = body(&calls);

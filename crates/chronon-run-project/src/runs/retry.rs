@@ -119,8 +119,7 @@ fn not_filled(
 
 /// The plan that the run carried out.
 fn plan_of(project: &Project, run: &str) -> Result<Plan, Failure> {
-    let runs = project.history_dir().join("runs");
-    let path = runs.join(run).join(PLAN_FILE);
+    let path = project.runs_dir().join(run).join(PLAN_FILE);
     let text = fs::read(&path);
     let plan = text
         .map_err(|error| error.to_string())

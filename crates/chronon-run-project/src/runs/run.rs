@@ -206,15 +206,9 @@ impl<'a> Running<'a> {
                 let _ = queue.send(call);
             }
         };
-        let events =
-            run.map(|run| EventLog::of(&self.context.history_dir().join("runs").join(run)));
-        let ended = |what: What| {
-            if let Some(events) = &events {
-                events.tell(what);
-            }
-        };
+        let events = run.map(|run| EventLog::of(&self.context.runs_dir().join(run)));
         let hooks = Hooks::new(workspace, &watchdog);
-        let ((), failures) = hooks.beside(self.control, &ended, send);
+        let ((), failures) = hooks.beside(self.control, events.as_ref(), send);
         failures.iter().for_each(|failure| note(failure));
         Ok(())
     }
@@ -256,8 +250,7 @@ impl<'a> Running<'a> {
         let hooks = Hooks::new(workspace, &watchdog);
         let table_of = |asset: &AssetId| table_of(self.context, asset);
         let events = EventLog::of(&folders.run);
-        let hook_ended = |what: What| events.tell(what);
-        let (summary, hook_failures) = hooks.beside(self.control, &hook_ended, |calls| {
+        let (summary, hook_failures) = hooks.beside(self.control, Some(&events), |calls| {
             let mut kept = events.clone();
             let folder = folders.hooks.clone();
             let mut told = StepHooks::new(&workspace.hooks, folder, &table_of, calls);
@@ -554,7 +547,7 @@ struct Folders {
 impl Folders {
     fn new(context: &Project) -> Self {
         let id = run_id(context);
-        let run = context.history_dir().join("runs").join(&id);
+        let run = context.runs_dir().join(&id);
         Self {
             id,
             seeds: run.join("seeds"),
@@ -576,7 +569,7 @@ fn run_id(context: &Project) -> String {
     let instant = chronon_run_core::ds::format_instant(now_millis());
     let digits: String = instant.chars().filter(char::is_ascii_digit).collect();
     let base = format!("{}-{}", &digits[..8], &digits[8..]);
-    let taken = |id: &str| context.history_dir().join("runs").join(id).exists();
+    let taken = |id: &str| context.runs_dir().join(id).exists();
     let numbered = (2..).map(|number| format!("{base}-{number}"));
     let mut names = std::iter::once(base.clone()).chain(numbered);
     names.find(|id| !taken(id)).unwrap_or(base)

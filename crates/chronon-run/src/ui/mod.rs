@@ -30,7 +30,7 @@ use chronon_run_project::{
     },
     program::now_millis,
     rows::pages,
-    runs::events,
+    runs::{events, history},
     status::{facts, streams},
 };
 use chronon_run_rows::FirstRows;
@@ -178,12 +178,10 @@ impl Source for Pages {
     }
 
     fn events(&self, run: &str) -> Vec<Event> {
-        // A run's id is a plain name; anything else was not written by us.
-        let plain = Path::new(run).file_name().is_some_and(|name| name == run);
-        match plain {
-            true => events::read(&self.logs().join(run)),
-            false => Vec::new(),
-        }
+        let folder = history::folder(&self.logs(), run);
+        folder
+            .map(|folder| events::read(&folder))
+            .unwrap_or_default()
     }
 
     fn attempts(&self, asset: &AssetId) -> Vec<AttemptRecord> {
