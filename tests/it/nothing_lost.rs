@@ -26,9 +26,10 @@ use chronon_run_testkit::{
 use serde_json::Value;
 
 use crate::{
+    environment,
     limits::{through, words},
     scripted::{hangs, no_process_is_left},
-    staged::{Staged, all_days, fault_of, name_of, processes},
+    staged::{Staged, all_days, fault_of, metastores, name_of, processes},
     support::{Screen, Workspace, cache, signal, wait_until},
 };
 
@@ -549,4 +550,63 @@ fn the_metastore_goes_away_and_comes_back_or_does_not() {
     let mut names = over.staged.started();
     names.sort();
     assert_eq!(names, ["alone", "one", "three", "two"]);
+}
+
+/// As Airflow starts its tasks: each is a run of its own, though they begin in the same second.
+#[test]
+fn commands_that_start_at_once_are_runs_of_their_own() {
+    let names: Vec<String> = (0..12).map(|number| format!("q{number}")).collect();
+    let queries = names.iter().map(|name| (name.as_str(), &["lake.a"][..]));
+    let staged = Staged::new(&queries.collect::<Vec<_>>());
+    let start = |name: &String| {
+        let mut command = staged.command(&["materialize", &format!("team.{name}")]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let started: Vec<_> = names.iter().map(start).collect();
+    for run in started {
+        let output = run.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
+    let runs: Vec<Value> = serde_json::from_str(&runs).unwrap();
+    let ids: BTreeSet<&str> = runs.iter().filter_map(|run| run["run"].as_str()).collect();
+    assert_eq!(ids.len(), names.len(), "{ids:?}");
+    for name in &names {
+        let logs = staged.run(&["logs", &format!("staging_query/team.{name}/backfill")]);
+        logs.expect(0);
+    }
+}
+
+/// As the kernel ends it when memory is short: the run starts it again at its port, and goes on.
+#[test]
+fn the_embedded_metastore_is_killed_in_the_middle_of_a_run() {
+    let workspace = environment::workspace();
+    let settings = "retries = 1\njobs = 1\nstep_days = 1";
+    workspace.edit("workspace.toml", "retries = 0", settings);
+    let mut run = workspace.command(&["materialize", "shop.clean.v1"]);
+    let mut run = run
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(run.stderr.take().unwrap())
+        .lines()
+        .map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("done")), "no step ended");
+    let found = metastores(workspace.root());
+    assert_eq!(found.len(), 1, "{found:?}");
+    let state = workspace.read(".chronon-run/metastore/metastore.json");
+    let state: Value = serde_json::from_str(&state).unwrap();
+    signal(
+        u32::try_from(state["pid"].as_u64().unwrap()).unwrap(),
+        "KILL",
+    );
+    let rest: Vec<String> = lines.collect();
+    assert!(run.wait().unwrap().success(), "{rest:#?}");
+    let again = |line: &String| line.contains("the embedded metastore died; starting it again");
+    assert!(rest.iter().any(again), "{rest:#?}");
+    let plan = workspace.run(&["plan", "shop.clean.v1"]).expect(0);
+    assert!(plan.stdout.contains("2 done"), "{}", plan.text());
 }

@@ -99,9 +99,9 @@ impl<'a> Running<'a> {
         }
         let doing = Activity::start("preparing the run");
         start_host(&self.context.workspace, self.warehouse.spark());
-        let folders = Folders::new(self.context);
         planned.check_edits()?;
         planned.check_columns()?;
+        let folders = Folders::claim(self.context)?;
         let families = self.families(&planned.plan);
         let names = families.iter().map(String::as_str);
         let grace = self.context.workspace.run.grace;
@@ -194,8 +194,9 @@ impl<'a> Running<'a> {
         }
         let workspace = &self.context.workspace;
         let run = ended.ran.as_ref().map(|ran| ran.run.as_str());
-        let folder = Folders::new(self.context).hooks;
-        let calls = hooks::waiting_calls(&workspace.hooks, &ended.plan, now_millis(), run, &folder);
+        let folders = Folders::claim(self.context)?;
+        let folder = &folders.hooks;
+        let calls = hooks::waiting_calls(&workspace.hooks, &ended.plan, now_millis(), run, folder);
         if calls.is_empty() {
             return Ok(());
         }
@@ -222,7 +223,6 @@ impl<'a> Running<'a> {
         preparing: Activity,
     ) -> Result<CompletedRun, Failure> {
         let workspace = &self.context.workspace;
-        folders.create()?;
         save_plan(plan, &folders.run);
         let sql = self.prepare_spark(plan)?;
         let shared = sql.shared(workspace)?;
@@ -545,34 +545,49 @@ struct Folders {
 }
 
 impl Folders {
-    fn new(context: &Project) -> Self {
-        let id = run_id(context);
-        let run = context.runs_dir().join(&id);
-        Self {
+    fn claim(context: &Project) -> Result<Self, Failure> {
+        let (id, run) = claim(&context.runs_dir(), now_millis())?;
+        Ok(Self {
             id,
             seeds: run.join("seeds"),
             hooks: run.join("hooks"),
             run,
             locks: context.workspace.state_dir.join("locks"),
-        }
-    }
-
-    fn create(&self) -> Result<(), Failure> {
-        fs::create_dir_all(&self.run).map_err(|error| {
-            Failure::setup(format!("cannot write {}: {error}", self.run.display()))
         })
     }
 }
 
-/// Sortable by time, unique in its workspace: `20260131-235959`, and a number if that is taken.
-fn run_id(context: &Project) -> String {
-    let instant = chronon_run_core::ds::format_instant(now_millis());
+impl Drop for Folders {
+    /// Removes the folder of a run that has written nothing.
+    fn drop(&mut self) {
+        // Not if it holds anything.
+        let _ = fs::remove_dir(&self.run);
+    }
+}
+
+/// An id that no other run has, and its folder, by whose making it is claimed: another run may begin in the same
+/// second. Sortable by time: `20260131-235959`, and a number if that is taken.
+fn claim(runs: &Path, now: i64) -> Result<(String, PathBuf), Failure> {
+    let failed = |path: &Path, error: io::Error| {
+        Failure::setup(format!("cannot write {}: {error}", path.display()))
+    };
+    fs::create_dir_all(runs).map_err(|error| failed(runs, error))?;
+    let instant = chronon_run_core::ds::format_instant(now);
     let digits: String = instant.chars().filter(char::is_ascii_digit).collect();
     let base = format!("{}-{}", &digits[..8], &digits[8..]);
-    let taken = |id: &str| context.runs_dir().join(id).exists();
-    let numbered = (2..).map(|number| format!("{base}-{number}"));
-    let mut names = std::iter::once(base.clone()).chain(numbered);
-    names.find(|id| !taken(id)).unwrap_or(base)
+    let mut number = 1;
+    loop {
+        let id = match number {
+            1 => base.clone(),
+            _ => format!("{base}-{number}"),
+        };
+        let folder = runs.join(&id);
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok((id, folder)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(failed(&folder, error)),
+        }
+    }
 }
 
 /// How a run is shown: bars on a terminal, plain lines elsewhere, JSON lines for programs.
