@@ -99,19 +99,16 @@ impl Drop for Brokers {
     }
 }
 
-/// A port for the broker whose next one is free too, and one for Redis.
+/// A port for the broker whose next one is free too, and one for Redis. They are below those that the system gives
+/// to connections (32768 and more): one of those could be taken while the broker's JVM starts.
 fn free_ports() -> (u16, u16) {
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
-    for _ in 0..100 {
-        let first = free(0).unwrap();
-        let port = first.local_addr().unwrap().port();
-        let Some(_next) = port.checked_add(1).and_then(free) else {
-            continue;
-        };
-        let redis = free(0).unwrap().local_addr().unwrap().port();
-        return (port, redis);
-    }
-    panic!("no two free ports beside each other");
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let begin = 20_000 + u16::try_from(std::process::id() % 3_000).unwrap() * 3;
+    let found = (begin..32_000)
+        .step_by(3)
+        .find(|&port| [port, port + 1, port + 2].iter().all(free));
+    let port = found.unwrap_or_else(|| panic!("no three free ports beside each other"));
+    (port, port + 2)
 }
 
 /// The Kafka source of the Spark, by the way that the program fetches it.

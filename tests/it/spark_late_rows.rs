@@ -11,7 +11,8 @@ fn has(screen: &Screen, line: &str) {
 /// Two confs whose day was first without rows, on a real Spark: the cases that were reported.
 #[test]
 fn rows_that_arrive_after_an_empty_day_are_filled_on_a_real_spark() {
-    let example = Workspace::copy_of(&repository().join("tests/it/late_rows"));
+    let mut example = Workspace::copy_of(&repository().join("tests/it/late_rows"));
+    example.keep_spark();
     let settings = example.read("workspace.toml");
     example.run(&["materialize"]).expect(0);
     let empty = "2026-01-04 (1 day): known to have no rows";
@@ -57,7 +58,8 @@ fn query(workspace: &Workspace, name: &str, query: &str) {
 /// The first fill of a table finds no row at all, and a query writes its days in another form.
 #[test]
 fn a_table_whose_first_days_have_no_rows_is_looked_at_again() {
-    let example = Workspace::copy_of(&repository().join("tests/it/late_rows"));
+    let mut example = Workspace::copy_of(&repository().join("tests/it/late_rows"));
+    example.keep_spark();
     let days = "BETWEEN '{{ start_date }}' AND '{{ end_date }}'";
     let rare = format!("SELECT user, ds FROM src.events WHERE amount > 500 AND ds {days}");
     query(&example, "rare.v1", &rare);
@@ -96,13 +98,14 @@ fn a_table_whose_first_days_have_no_rows_is_looked_at_again() {
 /// day that has them, early rows must not make a day that then counts as filled.
 #[test]
 fn a_staging_query_writes_only_the_days_of_its_step() {
-    let workspace = Workspace::empty();
+    let mut workspace = Workspace::empty();
     workspace.write(
         "workspace.toml",
         "[workspace]\nrepo = \".\"\n\n[engine]\nkind = \"sql\"\n\n[catalog]\nkind = \"embedded\"\n\n\
          [seeds.\"lake.a\"]\npath = \"a.csv\"\npartition_by = [\"ds\"]\n\
          columns = { id = \"bigint\", day = \"string\", ds = \"string\" }\n",
     );
+    workspace.keep_spark();
     workspace.write(
         "a.csv",
         "id,day,ds\n1,2026-01-01,2026-01-01\n2,2026-01-02,2026-01-01\n3,2026-01-01,2026-01-02\n4,2026-01-02,2026-01-02\n",

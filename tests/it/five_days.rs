@@ -1,4 +1,4 @@
-//! `examples/stays` on a real Spark for five days without anybody looking: sources land late, one day
+//! `examples/stays` on a real Spark for five days, unattended: sources land late, one day
 //! is bad, one night the machine is switched off in the middle. In the end every table is what one
 //! clean backfill makes of it.
 
@@ -98,7 +98,7 @@ fn content(
 }
 
 #[test]
-fn five_days_without_anybody_looking() {
+fn unattended_nights_end_as_one_clean_backfill() {
     let example = example();
     let bookings = example.read(BOOKINGS);
     let searches = example.read(SEARCHES);
@@ -156,7 +156,8 @@ fn five_days_without_anybody_looking() {
     let again = example.run(&args).expect(0);
     assert_eq!((again.stdout.as_str(), again.stderr.as_str()), ("", ""));
 
-    let clean = self::example();
+    let mut clean = self::example();
+    clean.keep_spark();
     clean
         .run(&[&["materialize"], &MODES[..]].concat())
         .expect(0);
