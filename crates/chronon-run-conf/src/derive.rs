@@ -157,7 +157,7 @@ impl Aggregation {
     }
 
     /// The operation in column names.
-    fn word(&self) -> String {
+    pub(crate) fn word(&self) -> String {
         let arguments = self.arg_map.as_ref();
         let k = arguments.and_then(|arguments| arguments.get("k"));
         let k = k.map_or("", String::as_str);

@@ -9,6 +9,7 @@
 mod check;
 mod dependency;
 mod derive;
+mod describe;
 pub mod edits;
 mod hazards;
 mod iso_macros;
@@ -24,6 +25,7 @@ mod view;
 
 pub use dependency::{DayPartition, Dependency, DependencyError};
 pub use derive::{OfflinePart, left_column};
+pub use describe::described_columns;
 pub use iso_macros::unconverted_macro;
 pub use model::{
     Accuracy, Aggregation, BootstrapPart, DataModel, Derivation, EntitySource, EventSource,

@@ -196,6 +196,14 @@ pub(crate) fn short(asset: &AssetId) -> String {
     }
 }
 
+/// The same for a cell of a table, which breaks only between the words of the name.
+pub(crate) fn in_cell(asset: &AssetId) -> Markup {
+    let name = short(asset);
+    html! {
+        @for word in name.split_inclusive(['.', '_', ' ']) { (word) wbr; }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use chronon_run_core::{PartitionRange, RangeSet, event::Outcome};

@@ -3,6 +3,7 @@
 use std::{fs, io, path::Path};
 
 use chronon_run_ledger::RunRecord;
+use chronon_run_process::replace;
 
 use crate::{
     frame::{Frame, whole},
@@ -25,7 +26,7 @@ pub fn write_site(folder: &Path, source: &dyn Source, view: &View) -> io::Result
         fs::create_dir_all(folder.join(below))?;
     }
     for (path, _, text) in FILES {
-        fs::write(folder.join(path.trim_start_matches('/')), text)?;
+        replace(&folder.join(path.trim_start_matches('/')), text)?;
     }
     let runs = source.runs(RUNS);
     let running = Running::of(source, &runs[..runs.len().min(NEWEST as usize)]);
@@ -59,7 +60,7 @@ impl<'a> Site<'a> {
     }
 
     fn write(&self, name: &str, frame: &Frame<'_>, page: &pages::Page) -> io::Result<()> {
-        fs::write(self.folder.join(name), whole(frame, page))
+        replace(&self.folder.join(name), whole(frame, page))
     }
 
     /// The pages that are there whatever the workspace holds; returns how many.

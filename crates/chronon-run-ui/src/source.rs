@@ -63,6 +63,8 @@ pub struct ColumnHistory {
     pub left_out: usize,
     /// Each column.
     pub columns: Vec<ColumnDays>,
+    /// What the columns hold, as far as the conf tells.
+    pub described: BTreeMap<String, String>,
 }
 
 /// What defines an asset.

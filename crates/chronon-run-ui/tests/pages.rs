@@ -361,6 +361,7 @@ impl Source for Fake {
                     counts: vec![4, 0, 8],
                 }),
             }],
+            described: BTreeMap::from([(HOSTILE.to_owned(), format!("sum of {HOSTILE} over 7d"))]),
         }))
     }
 
@@ -577,6 +578,7 @@ fn columns_are_plotted_with_words_for_every_value() {
         "d=\"M3.0 25.0L117.0 3.0\"",
         "in 3 equal parts from 1 to 13: 4, 0, 8\"",
         "3 older ones are left out",
+        "sum of &lt;script&gt;",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -867,6 +869,17 @@ fn all_viewers_share_one_look() {
     // A slow machine may take long enough for a second and a third.
     let looks = server.source.looks.load(Ordering::SeqCst);
     assert!(looks < 10, "{looks} looks for 50 viewers");
+}
+
+#[test]
+fn a_link_that_was_planted_in_the_folder_of_a_site_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other");
+    fs::write(&other, "precious").unwrap();
+    std::os::unix::fs::symlink(&other, folder.path().join("index.html")).unwrap();
+    let source = Fake::new();
+    write_site(folder.path(), &source, &source.look().unwrap()).unwrap();
+    assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
 }
 
 #[test]

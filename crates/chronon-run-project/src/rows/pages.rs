@@ -1,6 +1,9 @@
 //! Rows and columns for a page: read without Spark, and only as many as a page shows quickly.
 
-use chronon_run_core::{AssetId, Ds};
+use std::collections::BTreeMap;
+
+use chronon_run_conf::described_columns;
+use chronon_run_core::{AssetId, Ds, secret::mask_text};
 use chronon_run_rows::{ColumnDays, FirstRows, Profile, Scan};
 
 use super::{Found, Place, Target, failure, find, storage};
@@ -27,6 +30,8 @@ pub struct NewestDays {
     pub left_out: usize,
     /// Each column but that of the day.
     pub columns: Vec<ColumnDays>,
+    /// What the columns hold, as far as the conf tells, with secrets masked.
+    pub described: BTreeMap<String, String>,
 }
 
 /// The first rows of a day of an asset, or of the newest day, if they can be read without Spark.
@@ -62,8 +67,17 @@ pub fn newest(project: &Project, asset: &AssetId) -> Result<NewestDays, Failure>
     Ok(NewestDays {
         left_out: places.len() - days.len(),
         columns: ColumnDays::of(&profiles, newest.day_column.as_deref()),
+        described: described(project, asset),
         days,
     })
+}
+
+fn described(project: &Project, asset: &AssetId) -> BTreeMap<String, String> {
+    let found = project.conf(asset).map(described_columns);
+    let found = found.unwrap_or_default().into_iter();
+    found
+        .map(|(column, text)| (column, mask_text(&text)))
+        .collect()
 }
 
 fn none_read(name: &str, none_filled: bool) -> Failure {

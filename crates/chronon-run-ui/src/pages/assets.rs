@@ -9,7 +9,7 @@ use super::{Known, Running, assets, or_problem};
 use crate::{
     days::{DayState, badge, bar, legend, newest_state},
     frame::{Frame, Page, trouble},
-    gantt::short,
+    gantt::in_cell,
     source::{Source, Trouble, View},
 };
 
@@ -125,8 +125,8 @@ fn table(frame: &Frame<'_>, found: &[Known<'_>], running: &Running) -> Markup {
                     @let stretches = known.stretches(running);
                     @let status = known.status;
                     tr {
-                        td {
-                            a href=(frame.links.asset(&status.asset)) { (short(&status.asset)) }
+                        td.name {
+                            a href=(frame.links.asset(&status.asset)) { (in_cell(&status.asset)) }
                             div.muted.small { (status.asset.conf.conf_type) " · " (status.table) }
                         }
                         td { @if let Some(state) = newest_state(&stretches) { (badge(state)) } @else { (badge(DayState::Excluded)) } div.muted.small { (status.freshness_text()) } }

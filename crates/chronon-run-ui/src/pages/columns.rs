@@ -43,13 +43,15 @@ fn shown(history: &ColumnHistory) -> Markup {
         div.scroll tabindex="0" role="region" aria-label="Columns" {
             table {
                 thead { tr { th { "Column" } th { "Null share" } th { "Distinct" } th { "Mean" } th { "Distribution on the newest day" } } }
-                tbody { @for column in &history.columns { (row(&history.days, column)) } }
+                tbody { @for column in &history.columns { (row(history, column)) } }
             }
         }
     }
 }
 
-fn row(days: &[Ds], column: &ColumnDays) -> Markup {
+fn row(history: &ColumnHistory, column: &ColumnDays) -> Markup {
+    let days = &history.days;
+    let described = history.described.get(&column.name);
     let cell =
         |what: &str, of: &dyn Fn(&ColumnFigures) -> Option<f64>, text: &dyn Fn(f64) -> String| {
             let values: Vec<(Ds, Option<f64>)> = days
@@ -67,7 +69,10 @@ fn row(days: &[Ds], column: &ColumnDays) -> Markup {
     let distinct = |figures: &ColumnFigures| figures.distinct.map(|distinct| distinct as f64);
     html! {
         tr {
-            td.column { (column.name) div.muted.small { (column.kind) } }
+            td.column {
+                (column.name) div.muted.small { (column.kind) }
+                @if let Some(text) = described { div.small { (text) } }
+            }
             td.number { (cell("Null share", &|figures| figures.null_share, &percent)) }
             td.number { (cell("Distinct values", &distinct, &|number| format!("{number}"))) }
             td.number { (cell("Mean", &|figures| figures.mean, &number)) }

@@ -12,7 +12,7 @@ use super::graph::of_plan;
 use crate::{
     days::{DayState, labelled},
     frame::{Frame, Page, command, trouble},
-    gantt::short,
+    gantt::in_cell,
     safe::safe,
     source::{PlanForm, Source, Trouble, View},
 };
@@ -173,7 +173,7 @@ fn table(frame: &Frame<'_>, plan: &Plan) -> Markup {
             tbody {
                 @for (asset, state, reason, days) in groups.iter().take(MOST) {
                     tr {
-                        td { a href=(frame.links.asset(asset)) { (short(asset)) } }
+                        td.name { a href=(frame.links.asset(asset)) { (in_cell(asset)) } }
                         td { @if let Some((shown, of)) = STATES.iter().find(|(_, of)| of == state) { (labelled(*shown, of.as_str())) } }
                         td { (few(days)) }
                         td { (safe(reason)) }
@@ -202,7 +202,7 @@ fn steps(frame: &Frame<'_>, plan: &Plan) -> Markup {
                     @let reads = of(at).and_then(|estimate| estimate.reads.as_ref());
                     tr {
                         td.number { (step.index + 1) }
-                        td { a href=(frame.links.asset(&step.asset)) { (short(&step.asset)) } }
+                        td.name { a href=(frame.links.asset(&step.asset)) { (in_cell(&step.asset)) } }
                         td { (step.range) }
                         td.number { (expected.map_or("–".to_owned(), |expected| duration(expected.median_millis))) }
                         td.number {

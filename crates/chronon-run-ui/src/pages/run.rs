@@ -11,7 +11,7 @@ use super::{events, live, upstream};
 use crate::{
     days::labelled,
     frame::{Frame, Page, ago, command, run_badge, took, trouble},
-    gantt::{chart, short, step_state},
+    gantt::{chart, in_cell, short, step_state},
     log::{self, Piece},
     safe::safe,
     source::{Source, Trouble, View},
@@ -133,13 +133,16 @@ fn steps(frame: &Frame<'_>, run: &RunDetail) -> Markup {
     shown.extend(run.steps.iter().filter(|step| !failed(step)));
     html! {
         table {
-            thead { tr { th { "Step" } th { "Days" } th { "State" } th.wide { "Attempts" } th.number { "Took" } } }
+            thead { tr { th { "Step" } th.wide { "Days" } th { "State" } th.wide { "Attempts" } th.number { "Took" } } }
             tbody {
                 @for step in shown.iter().take(STEPS) {
                     @let (state, word) = step_state(step, run);
                     tr {
-                        td { a href=(frame.links.step(&run.record.run, step.step, None)) { (short(&step.asset)) } }
-                        td { (step.range) }
+                        td.name {
+                            a href=(frame.links.step(&run.record.run, step.step, None)) { (in_cell(&step.asset)) }
+                            div.narrow.muted.small { (step.range) }
+                        }
+                        td.wide { (step.range) }
                         td { (labelled(state, &word)) }
                         td.wide.number { (step.attempts.len()) }
                         td.number { (step.attempts.last().and_then(|last| last.millis).map(duration).unwrap_or_default()) }
