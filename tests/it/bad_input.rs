@@ -107,6 +107,94 @@ fn one_conf_with_an_error_does_not_stop_the_others() {
 }
 
 #[test]
+fn the_query_of_a_data_check_is_judged_before_anything_runs() {
+    let staged = Staged::chain();
+    let settings = staged.workspace.read("workspace.toml");
+    let with = |sql: &str| {
+        let check = format!("\n[[check]]\nselect = \"team.one\"\nsql = \"{sql}\"\n");
+        let text = format!("{settings}{check}");
+        staged.workspace.write("workspace.toml", &text);
+    };
+    with("SELECT * FROM {table} WHERE ds = '{ds}'");
+    let sound = staged.run(&["check"]).expect(0).text();
+    assert!(!sound.contains("check-query"), "{sound}");
+    let place = (Some(settings.lines().count() as u64 + 4), Some(7));
+    for (sql, code, message) in [
+        (
+            "DROP TABLE {table}",
+            "check-query",
+            "the `sql` of a check: `DROP` is not run",
+        ),
+        (
+            "WITH a AS (SELECT 1) FROM a INSERT INTO b SELECT *",
+            "check-query",
+            "is not run: only statements that read are",
+        ),
+        (
+            "SELECT * FROM {tabel}",
+            "unknown-placeholder",
+            "no placeholder `{tabel}`",
+        ),
+    ] {
+        with(sql);
+        let json = staged.run(&["check", "--output", "json"]).expect(2).stdout;
+        let all: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        let found = all.iter().find(|finding| finding["code"] == code);
+        let found = found.unwrap_or_else(|| panic!("{sql}: {json}"));
+        assert!(
+            found["message"].as_str().unwrap().contains(message),
+            "{found}"
+        );
+        assert_eq!(
+            (found["line"].as_u64(), found["column"].as_u64()),
+            place,
+            "{found}"
+        );
+    }
+}
+
+#[test]
+fn what_means_nothing_is_refused_with_what_to_type_instead() {
+    let staged = Staged::chain();
+    for (args, message, hint) in [
+        (
+            &["show", "state:failed"][..],
+            "`state:failed` selects no table now",
+            "`chronon-run ls` lists every table",
+        ),
+        (
+            &["logs", "state:failed"],
+            "`state:failed` selects no asset now",
+            "`chronon-run ls` lists every asset",
+        ),
+        (
+            &["show", ""],
+            "the name is empty",
+            "`chronon-run ls` lists them",
+        ),
+        (
+            &["logs", ""],
+            "the name is empty",
+            "`chronon-run ls` lists them",
+        ),
+        (
+            &["diff", "--limit", "3"],
+            "the following required arguments were not provided",
+            "--data",
+        ),
+    ] {
+        let screen = staged.run(args).expect(2);
+        assert!(
+            screen.stderr.contains(message) && screen.stderr.contains(hint),
+            "{args:?}: {}",
+            screen.text()
+        );
+    }
+    // The default of `--limit` asks for nothing.
+    staged.run(&["diff"]).expect(0);
+}
+
+#[test]
 fn impossible_dates() {
     let example = Workspace::example("stays");
     assert_snapshot!(

@@ -57,7 +57,7 @@ fn rewritten_inputs_are_said_and_stale_fills_exactly_those_days_and_what_is_down
         &plan,
         "done      2026-01-02 (1 day): out of date: lake.a 2026-01-02 rewritten",
     );
-    has(&plan, "of the done 1 out of date (oldest 2026-01-02)");
+    has(&plan, "1 stale (oldest 2026-01-02)");
     let status = staged.run(&["status"]).expect(0);
     has(&status, "#~#");
     has(

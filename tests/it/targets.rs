@@ -272,10 +272,14 @@ fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
     staged.workspace.write("keys.csv", "a,b\n1\n");
     let keys = run(&staged, &["plan", "--keys", "keys.csv", "--target", "dev"]).expect(2);
     assert!(
-        keys.stderr.contains("line 2 has 1 values"),
+        keys.stderr
+            .contains("line 2 has 1 value, but line 1 names 2 columns"),
         "{}",
         keys.text()
     );
+    staged.workspace.write("key.csv", "name\n\"Smith, J\"\n");
+    staged.workspace.write("twice.csv", "a,a\n1,2\n");
+    staged.workspace.write("quote.csv", "a\n\"1\n");
     for (args, wanted) in [
         (
             &["--limit-left", "0", "--target", "dev"][..],
@@ -293,6 +297,22 @@ fn arguments_that_make_no_sense_are_refused_before_anything_runs() {
         (
             &["--limit-left", "9", "--target", "dev"],
             "--limit-left limits the left rows of joins, and no join is selected",
+        ),
+        (
+            &["--sample", "1%", "--target", "dev"],
+            "--sample limits the keys of GroupBys and joins, and none is selected",
+        ),
+        (
+            &["--keys", "key.csv", "--target", "dev"],
+            "--keys limits the keys of GroupBys and joins, and none is selected",
+        ),
+        (
+            &["--keys", "twice.csv", "--target", "dev"],
+            "twice.csv: line 1 names the column `a` twice",
+        ),
+        (
+            &["--keys", "quote.csv", "--target", "dev"],
+            "quote.csv: line 2 has a quote that is not closed",
         ),
     ] {
         let screen = run(&staged, &[&["plan"], args].concat()).expect(2);
@@ -352,6 +372,101 @@ fn statements_that_could_write_elsewhere_are_not_run() {
         screen.text()
     );
     assert!(staged.calls().is_empty());
+}
+
+#[test]
+fn check_looks_at_the_target_that_is_named() {
+    let staged = chain();
+    for mode in [None, Some("--analyze"), Some("--sample")] {
+        let words = ["check", "--target", "nope"].into_iter().chain(mode);
+        let words: Vec<&str> = words.collect();
+        let text = run(&staged, &words).expect(2).stderr;
+        assert!(
+            text.contains("workspace.toml has no target `nope`") && text.contains("known are dev"),
+            "{words:?}: {text}"
+        );
+    }
+    assert!(staged.calls().is_empty());
+    let offline = run(&staged, &["check", "--offline", "--target", "dev"]).expect(2);
+    assert!(
+        offline.stderr.contains("cannot be used with"),
+        "{}",
+        offline.text()
+    );
+    // What only a target refuses is a finding there, and only there.
+    staged.workspace.edit(
+        "production/staging_queries/team/one",
+        "\"startPartition\"",
+        "\"setups\": [\"GRANT ALL TO ann\"], \"startPartition\"",
+    );
+    let refused = "may write outside the target";
+    let there = run(&staged, &["check", "--target", "dev"]).expect(0).text();
+    assert!(
+        there.contains(refused) && there.contains("production/staging_queries/team/one"),
+        "{there}"
+    );
+    let production = run(&staged, &["check"]).expect(0).text();
+    assert!(!production.contains(refused), "{production}");
+}
+
+/// A conf that is not selected is production's: its table is read, not what it would become.
+#[test]
+fn the_confs_of_the_target_are_analysed() {
+    let staged = chain();
+    run(&staged, &["materialize", "team.one"]).expect(0);
+    let words = ["check", "--analyze", "team.two", "--target", "dev"];
+    // The scripted Spark says nothing of what it is to analyse, so that the script is kept.
+    let screen = run(&staged, &words).expect(2);
+    assert!(
+        screen.stderr.contains("Spark ended before all"),
+        "{}",
+        screen.text()
+    );
+    let samples = fs::read_dir(staged.workspace.path(".chronon-run/samples")).unwrap();
+    let scripts: Vec<String> = samples
+        .map(|entry| entry.unwrap().path().join("analysis.sql"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert_eq!(scripts.len(), 1);
+    assert!(scripts[0].contains("FROM out.team_one"), "{}", scripts[0]);
+    assert!(!scripts[0].contains("lake.a"), "{}", scripts[0]);
+}
+
+#[test]
+fn the_pages_of_a_target_can_be_written_as_a_folder() {
+    let staged = chain();
+    run(&staged, &["materialize", "team.one"]).expect(0);
+    run(&staged, &["materialize", "team.two", "--target", "dev"]).expect(0);
+    let site = |target| run(&staged, &["report", "--site", "site", "--target", target]);
+    let unknown = site("nope").expect(2);
+    assert!(
+        unknown
+            .stderr
+            .contains("workspace.toml has no target `nope`"),
+        "{}",
+        unknown.text()
+    );
+    assert!(!staged.workspace.path("site").exists());
+    site("dev").expect(0);
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(staged.workspace.path(folder)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    };
+    assert_eq!(
+        names("site/asset"),
+        ["staging_query~team.two~backfill.html"]
+    );
+    let runs = json(run(
+        &staged,
+        &["runs", "--output", "json", "--target", "dev"],
+    ));
+    let own = format!("{}.html", runs[0]["run"].as_str().unwrap());
+    assert_eq!(names("site/run"), [own]);
+    let assets = staged.workspace.read("site/assets.html");
+    assert!(assets.contains("dev_ann_b_out.team_two"), "{assets}");
+    assert!(!assets.contains("team.three"), "{assets}");
+    assert!(assets.contains(", target dev"), "{assets}");
 }
 
 /// The Driver reads the conf from a file: one of the target's, not of the repo.

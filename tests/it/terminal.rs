@@ -403,6 +403,64 @@ fn a_reader_that_leaves_and_a_closed_stdin_change_nothing() {
     assert_eq!(staged.filled("three"), all_days());
 }
 
+/// A pager that ends with the next line that is typed, and not by Ctrl-C.
+const PAGER: &str = "sh -c 'trap : INT; echo in the pager; cat; read key < /dev/tty; echo left'";
+
+#[test]
+fn what_is_longer_than_the_screen_goes_to_the_pager() {
+    let staged = Staged::chain();
+    let open = |words: &[&str], rows: u16, pager: &str| {
+        let command = staged.command(words);
+        Terminal::open_with(&command, (rows, 80), &[("PAGER", Some(pager))])
+    };
+    let mut terminal = open(&["plan"], 4, PAGER);
+    terminal.shows("in the pager");
+    terminal.press(CTRL_C);
+    thread::sleep(Duration::from_millis(200));
+    terminal.press("\n");
+    terminal.exits_with(0);
+    let raw = terminal.raw();
+    assert!(
+        raw.contains("chronon-run plan") && raw.contains("left"),
+        "{raw}"
+    );
+
+    // What fits the screen is not paged, nor what is not to be, nor where the pager is not installed.
+    let direct: [(&[&str], u16, &str); 4] = [
+        (&["ls"], 24, PAGER),
+        (&["plan", "--no-pager"], 4, PAGER),
+        (&["plan"], 4, "cat"),
+        (&["plan"], 4, "/nowhere/less"),
+    ];
+    for (words, rows, pager) in direct {
+        let mut terminal = open(words, rows, pager);
+        terminal.exits_with(0);
+        let raw = terminal.raw();
+        assert!(!raw.contains("in the pager"), "{words:?} {pager}: {raw}");
+        assert!(raw.contains("three"), "{words:?} {pager}: {raw}");
+    }
+
+    // Who leaves the pager early has seen enough.
+    open(&["plan"], 4, "true").exits_with(0);
+}
+
+#[test]
+fn logs_are_links_where_the_terminal_opens_them() {
+    let staged = Staged::chain();
+    staged.faults(&[crate::scripted::fails("one")]);
+    let command = staged.command(&["materialize"]);
+    let open = |knows: &str| {
+        let env = [("FORCE_HYPERLINK", Some(knows))];
+        let mut terminal = Terminal::open_with(&command, (24, 120), &env);
+        terminal.exits_with(1);
+        terminal.raw()
+    };
+    let link = "\x1b]8;;file://";
+    let raw = open("1");
+    assert!(raw.contains(link), "{raw:?}");
+    assert!(!open("0").contains(link));
+}
+
 #[test]
 fn no_child_has_the_terminal() {
     let staged = Staged::chain();

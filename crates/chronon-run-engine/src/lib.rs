@@ -8,6 +8,7 @@ pub mod chronon;
 pub mod cluster;
 pub mod compare;
 pub mod kafka;
+pub mod keys;
 pub mod query;
 pub mod sample;
 pub mod seeds;

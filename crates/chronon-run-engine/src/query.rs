@@ -141,22 +141,55 @@ fn keyword(token: &Token) -> Option<String> {
 
 /// No word outside parentheses begins a change.
 fn changes_nothing(tokens: &[Token]) -> Result<(), QueryError> {
+    let outside = outside_parentheses(tokens);
+    let begins_change = |pair: &[&Token]| {
+        let word = keyword(pair[1]).filter(|word| CHANGES.contains(&word.as_str()));
+        // A statement's first word follows a closed parenthesis, never an operator or a comma.
+        word.filter(|_| *pair[0] == Token::RParen)
+    };
+    if let Some(word) = outside.windows(2).find_map(begins_change) {
+        return Err(QueryError::Writes(format!("WITH … {word}")));
+    }
+    // Hive's `FROM t INSERT …`, to which `WITH` may be put.
+    let mut words = after_with(&outside).iter();
+    let is = |token: &Token, wanted: &str| keyword(token).is_some_and(|word| word == wanted);
+    let starts_from = words.next().is_some_and(|token| is(token, "FROM"));
+    match starts_from && words.any(|token| is(token, "INSERT")) {
+        true => Err(QueryError::Writes("WITH … FROM … INSERT".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// The tokens outside parentheses, and the outermost parentheses.
+fn outside_parentheses(tokens: &[Token]) -> Vec<&Token> {
     let mut depth = 0_i64;
-    let mut before = None;
-    for token in tokens {
+    let is_outside = |token: &&Token| {
+        let before = depth;
         match token {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
             _ => {}
         }
-        let word = keyword(token).filter(|word| CHANGES.contains(&word.as_str()));
-        // A statement's first word follows a closed parenthesis, never an operator or a comma.
-        if let Some(word) = word.filter(|_| depth == 0 && before == Some(&Token::RParen)) {
-            return Err(QueryError::Writes(format!("WITH … {word}")));
-        }
-        before = Some(token);
-    }
-    Ok(())
+        before == 0 || depth == 0
+    };
+    tokens.iter().filter(is_outside).collect()
+}
+
+/// What follows the list of a `WITH`, whose elements are `name AS (…)`, `name (…)` or `name (…) AS (…)`.
+fn after_with<'t, 's>(outside: &'s [&'t Token]) -> &'s [&'t Token] {
+    let is_with = |token: &&Token| keyword(token).is_some_and(|word| word == "WITH");
+    let Some(start) = outside.iter().position(is_with) else {
+        return &[];
+    };
+    let goes_on = |token: &Token| {
+        let is_as = keyword(token).is_some_and(|word| word == "AS");
+        is_as || matches!(token, Token::Comma | Token::LParen)
+    };
+    let pairs = outside[start..].windows(2);
+    let ends = |pair: &[&Token]| *pair[0] == Token::RParen && !goes_on(pair[1]);
+    let mut ends = pairs.enumerate().filter(|(_, pair)| ends(pair));
+    let at = ends.next().map(|(at, _)| start + at + 1);
+    at.map_or(&[], |at| &outside[at..])
 }
 
 /// A script that writes the first `limit` rows of a query, or all, into `folder` as Parquet.
@@ -260,6 +293,9 @@ mod tests {
             "VALUES (1, 'a')",
             "TABLE lake.searches",
             "SELECT a.update, `insert` FROM t a",
+            "WITH a AS (SELECT 1), b (x) AS (SELECT 2) SELECT (1) FROM a JOIN b",
+            "WITH a AS (SELECT 1 AS insert) FROM a SELECT *",
+            "WITH a AS (SELECT 1 AS insert) SELECT (insert) FROM a",
             "-- a comment\nSELECT 1",
             "SELECT /*+ BROADCAST(b) */ * FROM a JOIN b",
         ] {
@@ -279,6 +315,10 @@ mod tests {
             "INSERT INTO t SELECT 1",
             "FROM t INSERT OVERWRITE TABLE u SELECT *",
             "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
+            "WITH a AS (SELECT 1) FROM a INSERT INTO b SELECT *",
+            "with a (x) as (select 1), c as (select 2) from a insert overwrite table b select *",
+            "WITH a (SELECT 1) FROM (SELECT * FROM a) x INSERT INTO b SELECT *",
+            "EXPLAIN WITH a AS (SELECT 1) FROM a INSERT INTO b SELECT *",
             "EXPLAIN DROP TABLE t",
             "EXPLAIN",
             "SET spark.x=1",

@@ -9,7 +9,7 @@ use std::{
 };
 
 use chronon_run_core::event::CancelReason;
-use chronon_run_process::{Stop, is_ignored};
+use chronon_run_process::{Stop, is_ignored, is_paging};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -76,6 +76,9 @@ pub fn install() -> io::Result<()> {
 }
 
 fn receive(reason: CancelReason) {
+    if reason == CancelReason::Interrupt && is_paging() {
+        return;
+    }
     let stop = Stop::of_process();
     stop.request(reason);
     let listening = listeners();

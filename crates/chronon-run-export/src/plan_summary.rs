@@ -2,14 +2,16 @@
 
 use std::{collections::HashMap, fmt::Write};
 
-use chronon_run_core::RangeSet;
+use chronon_run_core::{Ds, RangeSet};
 use chronon_run_plan::{AssetPlan, Note, Plan, Reason, State};
 
 use crate::plan_text::{UNKNOWN_TIMES, grouped, note_text, reason_text};
 
 /// Headers of the columns of [`summary_rows`]: the asset, its days by state, then what its days to run span.
-pub const SUMMARY_COLUMNS: [&str; 8] = [
-    "asset", "run", "waiting", "blocked", "excluded", "done", "from", "to",
+///
+/// `stale` counts some of the days that `done` counts.
+pub const SUMMARY_COLUMNS: [&str; 9] = [
+    "asset", "run", "waiting", "blocked", "stale", "excluded", "done", "from", "to",
 ];
 
 /// How many assets a plan may have to be shown with all details unasked.
@@ -25,24 +27,33 @@ pub fn summary_rows(plan: &Plan) -> Vec<Vec<String>> {
 }
 
 fn row(asset: &AssetPlan) -> Vec<String> {
-    let count = |state| match asset.days_in(state).days() {
+    let count = |days: u64| match days {
         0 => String::new(),
         days => days.to_string(),
     };
+    let of = |state| count(asset.days_in(state).days());
     let run = asset.days_in(State::Run);
-    let end = |day: Option<_>| day.map(|day: chronon_run_core::Ds| day.to_string());
-    let states = [
-        State::Run,
-        State::Waiting,
-        State::Blocked,
-        State::Excluded,
-        State::Done,
-    ];
-    let mut cells = vec![asset.asset.to_string()];
-    cells.extend(states.map(count));
-    cells.push(end(run.first()).unwrap_or_default());
-    cells.push(end(run.last()).unwrap_or_default());
-    cells
+    let end = |day: Option<Ds>| day.map(|day| day.to_string()).unwrap_or_default();
+    vec![
+        asset.asset.to_string(),
+        of(State::Run),
+        of(State::Waiting),
+        of(State::Blocked),
+        count(stale_days(asset)),
+        of(State::Excluded),
+        of(State::Done),
+        end(run.first()),
+        end(run.last()),
+    ]
+}
+
+/// How many filled days are out of date and stay so.
+fn stale_days(asset: &AssetPlan) -> u64 {
+    let stale = asset
+        .cells
+        .iter()
+        .filter(|cells| cells.state == State::Done && matches!(cells.reason, Reason::Stale { .. }));
+    stale.map(|cells| u64::from(cells.range.days())).sum()
 }
 
 /// What a plan does not fill and why: two lines for each state and reason, with the first of the assets that share it; then
@@ -183,7 +194,7 @@ fn changes_text(asset: &AssetPlan) -> String {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use chronon_run_core::{AssetId, Ds, PartitionRange, TableName};
+    use chronon_run_core::{AssetId, PartitionRange, TableName};
     use chronon_run_plan::{Cells, Totals};
 
     use super::*;
@@ -254,11 +265,29 @@ mod tests {
         assert_eq!(rows.len(), 200);
         assert_eq!(
             rows[3][1..],
-            ["183", "", "", "182", "", "2026-01-01", "2026-12-31"]
+            ["183", "", "", "", "182", "", "2026-01-01", "2026-12-31"]
         );
         let reasons = summary_reasons(&all);
         assert_eq!(reasons.lines().count(), 2 * REASONS + 1);
         assert!(reasons.ends_with("and 162 more reasons\n"), "{reasons}");
+    }
+
+    #[test]
+    fn stale_days_are_counted_in_the_totals_and_in_a_column() {
+        let mut one = asset(0, false);
+        one.cells[0].state = State::Done;
+        one.cells[0].reason = Reason::Stale {
+            because: Vec::new(),
+        };
+        let all = plan(vec![one]);
+        let row = &summary_rows(&all)[0];
+        assert_eq!(
+            row[1..],
+            ["182", "", "", "1", "182", "1", "2026-01-03", "2026-12-31"]
+        );
+        let totals = crate::totals_text(&all);
+        let stale = "; of the done 1 stale (oldest 2026-01-01)";
+        assert!(totals.ends_with(stale), "{totals}");
     }
 
     #[test]

@@ -11,20 +11,26 @@ use chronon_run_plan::{
     Need, Note, Origin, Plan, PlanTarget, Reason, State, Step, TimesSeen, Wait,
 };
 
-/// The whole plan. `commands` also prints each step's command line.
+/// Every asset's days by state and reason, each asset after an empty line.
 #[must_use]
-pub fn plan_text(plan: &Plan, commands: bool) -> String {
-    let mut out = format!("{}\n", totals_text(plan));
-    out.push_str(&plan.target.as_ref().map(target_text).unwrap_or_default());
+pub fn assets_text(plan: &Plan) -> String {
+    let mut out = String::new();
     for asset in &plan.assets {
         out.push('\n');
         asset_text(&mut out, asset);
     }
-    if !plan.steps.is_empty() {
-        out.push_str("\nsteps\n");
-        for step in &plan.steps {
-            step_text(&mut out, step, commands);
-        }
+    out
+}
+
+/// The steps after an empty line; empty if there are none. `commands` also prints each step's command line.
+#[must_use]
+pub fn steps_text(plan: &Plan, commands: bool) -> String {
+    if plan.steps.is_empty() {
+        return String::new();
+    }
+    let mut out = "\nsteps\n".to_owned();
+    for step in &plan.steps {
+        step_text(&mut out, step, commands);
     }
     out
 }
@@ -461,8 +467,8 @@ fn step_text(out: &mut String, step: &Step, commands: bool) {
     }
 }
 
-/// How many assets, steps and days by state, on one line; and how many of the done days are out of date or have
-/// no rows.
+/// How many assets, steps and days by state, on one line; and how many of the done days are stale or have no
+/// rows.
 #[must_use]
 pub fn totals_text(plan: &Plan) -> String {
     let days: Vec<String> = State::ALL
@@ -484,7 +490,7 @@ pub fn totals_text(plan: &Plan) -> String {
     )
 }
 
-/// How many of the done days have no rows, and how many are out of date, with the oldest.
+/// How many of the done days have no rows, and how many are stale, with the oldest.
 fn freshness_text(plan: &Plan) -> String {
     let done = |is: fn(&Reason) -> bool| {
         let cells = plan.assets.iter().flat_map(|asset| &asset.cells);
@@ -497,7 +503,7 @@ fn freshness_text(plan: &Plan) -> String {
     let empty = done(|reason| *reason == Reason::KnownEmpty);
     let empty = empty.map(|(count, oldest)| format!("{count} without rows (oldest {oldest})"));
     let stale = done(|reason| matches!(reason, Reason::Stale { .. }));
-    let stale = stale.map(|(count, oldest)| format!("{count} out of date (oldest {oldest})"));
+    let stale = stale.map(|(count, oldest)| format!("{count} stale (oldest {oldest})"));
     let parts: Vec<String> = empty.into_iter().chain(stale).collect();
     match parts.is_empty() {
         true => String::new(),

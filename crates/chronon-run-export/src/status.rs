@@ -270,6 +270,65 @@ impl AssetStatus {
     }
 }
 
+/// How many assets are complete, have problems or have no days, and how many of their days are filled or in which
+/// other state. Two lines; the second is left out if there are no days.
+#[must_use]
+pub fn status_totals(assets: &[AssetStatus]) -> String {
+    let mut days: [(&str, u64); 6] = [
+        ("filled", 0),
+        ("of them stale", 0),
+        ("failed", 0),
+        ("missing", 0),
+        ("waiting", 0),
+        ("excluded", 0),
+    ];
+    let (mut complete, mut problems, mut dayless) = (0, 0, 0);
+    for asset in assets {
+        let filled = asset.done.days() + asset.stale.days() + asset.empty.days();
+        match (asset.has_problems(), filled) {
+            (true, _) => problems += 1,
+            (false, 0) => dayless += 1,
+            (false, _) => complete += 1,
+        }
+        let found = [
+            filled,
+            asset.stale.days(),
+            asset.failed.days(),
+            asset.missing.days(),
+            asset.waiting.days(),
+            asset.excluded.days(),
+        ];
+        days.iter_mut()
+            .zip(found)
+            .for_each(|((_, all), days)| *all += days);
+    }
+    let kinds = [
+        ("complete", complete),
+        ("with problems", problems),
+        ("without days", dayless),
+    ];
+    let unit = if assets.len() == 1 { "asset" } else { "assets" };
+    let mut text = format!("{} {unit}{}\n", assets.len(), listed(": ", &kinds));
+    let days = listed("days: ", &days);
+    if !days.is_empty() {
+        text += &days;
+        text.push('\n');
+    }
+    text
+}
+
+/// Numbers other than 0 with their words behind `label`; empty if all are 0.
+fn listed(label: &str, numbers: &[(&str, u64)]) -> String {
+    let found = numbers.iter().filter(|(_, number)| *number > 0);
+    let texts: Vec<String> = found
+        .map(|(word, number)| format!("{number} {word}"))
+        .collect();
+    match texts.is_empty() {
+        true => String::new(),
+        false => format!("{label}{}", texts.join(", ")),
+    }
+}
+
 /// The sets of days that count as filled.
 const FILLED: [&str; 3] = ["done", "stale", "no rows"];
 
@@ -337,5 +396,29 @@ mod tests {
         };
         assert_eq!(status.bar(3), "#▒░");
         assert_eq!(status.bar(2), "▓░");
+    }
+
+    #[test]
+    fn totals_count_assets_by_what_is_to_be_done() {
+        let complete = AssetStatus {
+            failed: RangeSet::new(),
+            missing: RangeSet::new(),
+            waiting: RangeSet::new(),
+            stale: RangeSet::new(),
+            ..example()
+        };
+        let dayless = AssetStatus {
+            done: RangeSet::new(),
+            empty: RangeSet::new(),
+            excluded: RangeSet::new(),
+            ..complete.clone()
+        };
+        assert_eq!(
+            status_totals(&[example(), complete, dayless.clone()]),
+            "3 assets: 1 complete, 1 with problems, 1 without days\n\
+             days: 44 filled, 2 of them stale, 1 failed, 3 missing, 2 waiting, 2 excluded\n"
+        );
+        assert_eq!(status_totals(&[dayless]), "1 asset: 1 without days\n");
+        assert_eq!(status_totals(&[]), "0 assets\n");
     }
 }

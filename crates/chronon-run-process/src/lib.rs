@@ -15,7 +15,8 @@
 //! The exceptions are meant to outlive the process that starts them: a [`Detached`] one, and a host that is
 //! kept for the next command ([`Keep`]), which ends by itself when it has not been used for a while.
 //!
-//! No child has a controlling terminal (`launch`), so none can be stopped by one.
+//! No child has a controlling terminal (`launch`), so none can be stopped by one; but for the [`Pager`], which
+//! reads keys there.
 //!
 //! A process that leaves its session on purpose (`setsid`) is seen by the watchdog only, and one
 //! that also empties its environment by none.
@@ -35,6 +36,7 @@ mod launch;
 mod limits;
 mod machine;
 mod own;
+mod pager;
 mod protocol;
 mod reaper;
 mod replace;
@@ -57,6 +59,7 @@ pub use launch::StartError;
 pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
 pub use machine::{User, allows_execution, is_writable, respect_group};
 pub use own::{is_ignored, lower_own_priority};
+pub use pager::{Pager, is_paging};
 pub use reaper::reap_orphans;
 pub use replace::replace;
 pub use session::{Session, SessionError, SessionOutcome};

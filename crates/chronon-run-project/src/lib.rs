@@ -22,6 +22,7 @@ pub mod loading;
 pub mod logs;
 pub mod options;
 pub mod output;
+pub mod paging;
 pub mod paths;
 pub mod planning;
 pub mod program;

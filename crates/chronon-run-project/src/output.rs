@@ -7,26 +7,24 @@ use std::{
 
 use chronon_run_core::{Diagnostic, secret::mask_text, shown::shown};
 use chronon_run_export::{
-    FEW_ASSETS, SUMMARY_COLUMNS, plan_text, summary_reasons, summary_rows, target_text, totals_text,
+    FEW_ASSETS, SUMMARY_COLUMNS, assets_text, steps_text, summary_reasons, summary_rows,
+    target_text, totals_text,
 };
 use chronon_run_plan::Plan;
 use chronon_run_report::{
-    Column, Fitted, above,
+    Column, Fitted, To, above,
     diagnostics::{Colour, from_disk, render},
-    error_columns, fitted, output_columns, screen_width, wrapped,
+    error_columns, fitted, linked, output_columns, screen_width, wrapped,
 };
 use serde::Serialize;
 
-use crate::{failure::Failure, options::Output, planning::estimates};
+use crate::{failure::Failure, options::Output, paging::Out, planning::estimates};
 
 /// Writes `text` to stdout, without anything that a terminal would obey.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut written = Ok(());
     above(|| {
-        let mut out = anstream::stdout().lock();
-        written = out
-            .write_all(shown(text).as_bytes())
-            .and_then(|()| out.flush());
+        written = Out.show(&shown(text));
     });
     Ok(written?)
 }
@@ -36,17 +34,78 @@ pub fn say(text: &str) -> Result<(), Failure> {
     print(&wrapped(text, output_columns()))
 }
 
-/// A table that fits the screen. Columns that do not fit are named on stderr.
+/// A table that fits the screen, without colours. Columns that do not fit are named on stderr.
 pub fn on_screen(columns: &[Column], rows: &[Vec<String>]) -> String {
+    fit(columns, rows).text
+}
+
+/// A table that fits the screen. Columns that do not fit are named on stderr.
+fn fit(columns: &[Column], rows: &[Vec<String>]) -> Fitted {
     let width = screen_width();
-    let Fitted { text, left_out } = fitted(columns, rows, width);
-    if let (Some(width), false) = (width, left_out.is_empty()) {
-        let names = left_out.join(", ");
+    let table = fitted(columns, rows, width);
+    if let (Some(width), false) = (width, table.left_out.is_empty()) {
+        let names = table.left_out.join(", ");
         note(&format!(
             "left out at {width} columns: {names}; a wider terminal or --output json shows them"
         ));
     }
-    text
+    table
+}
+
+/// Lines that begin with a state.
+const OF_STATES: Column = Column::new("state", 0).of_states();
+/// Lines that list states.
+const OF_LISTS: Column = Column::new("states", 0).of_lists();
+
+/// Sentences and tables for stdout, with the colours of states. Sentences are broken between words where the
+/// screen is too narrow, tables are not. What comes from names, logs and settings cannot tell a terminal
+/// anything: colours are added after control characters were removed.
+#[derive(Default)]
+pub struct Page(String);
+
+impl Page {
+    /// Adds sentences without colours.
+    pub fn say(&mut self, text: &str) {
+        self.add(text, str::to_owned);
+    }
+
+    /// Adds lines. The states that they begin with have their colours.
+    pub fn say_by_state(&mut self, text: &str) {
+        self.add(text, |line| OF_STATES.colour(line));
+    }
+
+    /// Adds lines. All states in them have their colours.
+    pub fn list_states(&mut self, text: &str) {
+        self.add(text, |line| OF_LISTS.colour(line));
+    }
+
+    /// Adds lines that stay whole, such as commands.
+    pub fn whole(&mut self, text: &str) {
+        self.0 += &shown(text);
+    }
+
+    /// Adds a table that fits the screen. Columns that do not fit are named on stderr.
+    pub fn table(&mut self, columns: &[Column], rows: &[Vec<String>]) {
+        self.0 += &fit(columns, rows).coloured;
+    }
+
+    /// Writes everything to stdout.
+    ///
+    /// # Errors
+    /// Stdout cannot be written.
+    pub fn print(self) -> Result<(), Failure> {
+        let mut written = Ok(());
+        above(|| {
+            written = Out.show(&self.0);
+        });
+        Ok(written?)
+    }
+
+    fn add(&mut self, text: &str, colour: impl Fn(&str) -> String) {
+        let text = addressed(&shown(text));
+        let lines: Vec<String> = text.split('\n').map(colour).collect();
+        self.0 += &wrapped(&lines.join("\n"), output_columns());
+    }
 }
 
 /// Prints a plan as it was asked for, with its estimates; a plan of few assets is always shown with its
@@ -60,53 +119,79 @@ pub fn print_plan(
     if output == Output::Json {
         return print(&json(plan)?);
     }
-    let details = details || commands || plan.assets.len() <= FEW_ASSETS;
-    let text = match details {
-        true => plan_text(plan, commands),
-        false => summary_on_screen(plan),
-    };
-    match commands {
-        true => print(&addressed(&text))?,
-        false => say(&addressed(&text))?,
+    let mut page = Page::default();
+    page.list_states(&format!("{}\n", totals_text(plan)));
+    page.say(&estimates::headline(plan));
+    page.say(&plan.target.as_ref().map(target_text).unwrap_or_default());
+    match details || commands || plan.assets.len() <= FEW_ASSETS {
+        true => add_details(&mut page, plan, commands),
+        false => add_summary(&mut page, plan),
     }
-    say(&estimates::text(plan, details))
+    page.print()
 }
 
-/// A plan for a person without details: the sums and a line for each asset.
-fn summary_on_screen(plan: &Plan) -> String {
-    let rows = summary_rows(plan);
-    let used = |at: usize| at == 0 || rows.iter().any(|row| !row[at].is_empty());
-    let used: Vec<usize> = (0..SUMMARY_COLUMNS.len()).filter(|&at| used(at)).collect();
-    let columns: Vec<Column> = used
-        .iter()
-        .map(|&at| Column::new(SUMMARY_COLUMNS[at], u8::from(at >= FIRST_OPTIONAL)))
+/// The days of each asset by reason, the steps, and what is expected of them.
+fn add_details(page: &mut Page, plan: &Plan, commands: bool) {
+    page.say_by_state(&assets_text(plan));
+    let steps = steps_text(plan, commands);
+    match commands {
+        true => page.whole(&steps),
+        false => page.say(&steps),
+    }
+    page.say(&estimates::text(plan));
+}
+
+/// A line for each asset, then what is left open and why.
+fn add_summary(page: &mut Page, plan: &Plan) {
+    let (columns, rows) = summary_table(plan);
+    page.say("\n");
+    page.table(&columns, &rows);
+    let reasons = summary_reasons(plan);
+    let gap = if reasons.is_empty() { "" } else { "\n" };
+    page.say_by_state(&format!("{gap}{reasons}"));
+    page.say(
+        "\n`chronon-run plan --verbose`, or with a SELECTOR, shows the reason of each day and the steps\n",
+    );
+}
+
+/// The columns of a plan's summary that are not empty, and a row for each asset.
+fn summary_table(plan: &Plan) -> (Vec<Column>, Vec<Vec<String>>) {
+    let mut rows = summary_rows(plan);
+    let mut expected = estimates::by_asset(plan);
+    for (row, asset) in rows.iter_mut().zip(&plan.assets) {
+        row.push(expected.remove(&asset.asset).unwrap_or_default());
+    }
+    let is_used = |at: usize| at == 0 || rows.iter().any(|row| !row[at].is_empty());
+    let used: Vec<usize> = (0..=SUMMARY_COLUMNS.len())
+        .filter(|&at| is_used(at))
         .collect();
-    let rows: Vec<Vec<String>> = rows
+    let columns = used.iter().map(|&at| summary_column(at)).collect();
+    let rows = rows
         .iter()
         .map(|row| used.iter().map(|&at| row[at].clone()).collect())
         .collect();
-    let reasons = summary_reasons(plan);
-    let gap = if reasons.is_empty() { "" } else { "\n" };
-    let target = plan.target.as_ref().map(target_text).unwrap_or_default();
-    format!(
-        "{}\n{target}\n{}{gap}{reasons}\n`chronon-run plan --verbose`, or with a SELECTOR, shows the reason of each day and the steps\n",
-        totals_text(plan),
-        on_screen(&columns, &rows)
-    )
+    (columns, rows)
 }
 
-/// Which of the summary's columns are left out where the screen is narrow: this one and those after it.
-const FIRST_OPTIONAL: usize = 4;
+/// Column `at` of a plan's summary: those of [`SUMMARY_COLUMNS`], then what the steps are expected to take. On
+/// narrow screens the last day that runs is left out first, then the first, then days done and excluded, then
+/// what is expected.
+fn summary_column(at: usize) -> Column {
+    let Some(&name) = SUMMARY_COLUMNS.get(at) else {
+        return Column::new("expected", 1);
+    };
+    match name {
+        "asset" => Column::id(name),
+        "excluded" => Column::new(name, 2).of_counts(),
+        "done" => Column::new(name, 3).of_counts(),
+        "from" => Column::new(name, 4),
+        "to" => Column::new(name, 5),
+        _ => Column::new(name, 0).of_counts(),
+    }
+}
 
-/// `value` as indented JSON with a newline at its end.
+/// `value` as JSON on one line, with a newline at its end.
 pub fn json(value: &impl Serialize) -> Result<String, Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(Failure::setup)?;
-    text.push('\n');
-    Ok(text)
-}
-
-/// `value` as JSON on one line.
-pub fn line(value: &impl Serialize) -> Result<String, Failure> {
     let mut text = serde_json::to_string(value).map_err(Failure::setup)?;
     text.push('\n');
     Ok(text)
@@ -164,7 +249,7 @@ fn with_target(text: &str, target: &str) -> String {
 pub fn note(text: &str) {
     let text = wrapped(&addressed(&shown(&mask_text(text))), error_columns());
     above(|| {
-        let _ = writeln!(anstream::stderr(), "{text}");
+        let _ = writeln!(anstream::stderr(), "{}", linked(&text, To::Stderr));
     });
 }
 

@@ -12,7 +12,7 @@ use crate::{
     engines::checking::{self, CheckResult},
     failure::Failure,
     loading::project::Project,
-    output::{note, on_screen},
+    output::{Page, note},
     planning::{
         due::Now,
         online::{self, Online},
@@ -26,11 +26,11 @@ use crate::{
 const BAR: u32 = 30;
 
 const COLUMNS: [Column; 5] = [
-    Column::new("asset", 0),
-    Column::new("days", 2),
+    Column::id("asset"),
+    Column::new("days", 2).of_bars(),
     Column::new("filled", 0),
-    Column::new("newest", 1),
-    Column::new("last attempt", 3),
+    Column::new("newest", 1).of_states(),
+    Column::new("last attempt", 3).of_outcomes(),
 ];
 
 /// Everything that is shown.
@@ -78,12 +78,27 @@ impl Status {
         }
     }
 
-    /// For people: the assets as a table, and below it what is to be known besides.
+    /// For people: `totals`, the assets as a table, those with problems first, and below it what is to be known
+    /// besides.
     #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = format!("as of {}\n{BAR_LEGEND}\n\n", self.as_of);
-        text += &self.table();
-        text += &headed("not filled", &self.open());
+    pub fn page(&self, totals: &str) -> Page {
+        let mut page = Page::default();
+        page.say(&format!("as of {}\n", self.as_of));
+        page.list_states(totals);
+        page.say(&format!("{BAR_LEGEND}\n\n"));
+        page.table(&COLUMNS, &self.rows());
+        let open = self.open();
+        if !open.is_empty() {
+            page.say("\nnot filled\n");
+            page.list_states(&open);
+        }
+        page.say(&self.besides());
+        page
+    }
+
+    /// What is to be known besides how far each asset is filled.
+    fn besides(&self) -> String {
+        let mut text = String::new();
         for (heading, of) in KINDS_OF_DAYS {
             text += &headed(heading, &self.days(of));
         }
@@ -101,7 +116,8 @@ impl Status {
         text + &headed("consistency with what was logged", &consistency)
     }
 
-    fn table(&self) -> String {
+    /// A row for each asset, those with problems first, else in the order of the plan.
+    fn rows(&self) -> Vec<Vec<String>> {
         let now = now_millis();
         let row = |asset: &AssetStatus| {
             let last = asset.last_attempt.as_ref();
@@ -113,8 +129,9 @@ impl Status {
                 last.map(|last| last_text(now, last)).unwrap_or_default(),
             ]
         };
-        let rows: Vec<Vec<String>> = self.assets.iter().map(row).collect();
-        on_screen(&COLUMNS, &rows)
+        let (problems, others): (Vec<&AssetStatus>, Vec<_>) =
+            self.assets.iter().partition(|asset| asset.has_problems());
+        problems.into_iter().chain(others).map(row).collect()
     }
 
     fn open(&self) -> String {

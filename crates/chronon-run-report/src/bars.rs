@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::Write,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, RecvTimeoutError, Sender},
@@ -25,6 +26,7 @@ use crate::{
     Phase, RunView, StepView, activity,
     fit::{shorten, shorten_name},
     lines::{Layout, attempt_note, describe},
+    links::{LINK, To, linked},
     words::duration,
 };
 
@@ -204,8 +206,15 @@ impl Sink for Bars {
         let columns = usize::from((live.size)().1);
         if let Some(text) = describe(&live.view, event, Layout::Above(columns)) {
             for line in text.lines() {
-                // A terminal that is gone shows nothing.
-                let _ = live.multi.println(coloured(&shown(line)));
+                let line = shown(line);
+                let text = coloured(&linked(&line, To::Stderr));
+                // A terminal that is gone shows nothing. The width of a link cannot be told by the bars.
+                let _ = match text.contains(LINK) {
+                    true => live
+                        .multi
+                        .suspend(|| writeln!(anstream::stderr(), "{text}")),
+                    false => live.multi.println(text),
+                };
             }
         }
     }

@@ -8,22 +8,22 @@ const RUNS: [Column; 8] = [
     Column::new("run", 0),
     Column::new("started", 3),
     Column::new("took", 2),
-    Column::new("state", 0),
+    Column::new("state", 0).of_states(),
     Column::new("succeeded", 1),
-    Column::new("failed", 0),
+    Column::new("failed", 0).of_counts(),
     INTERRUPTED,
     Column::new("not run", 1),
 ];
 /// Only there if a step of a run that is listed was interrupted.
-const INTERRUPTED: Column = Column::new("interrupted", 0);
+const INTERRUPTED: Column = Column::new("interrupted", 0).of_counts();
 
 /// The columns of [`step_rows`].
 pub const STEP_COLUMNS: [Column; 7] = [
     Column::new("step", 3),
-    Column::new("asset", 0),
+    Column::id("asset"),
     Column::new("range", 1),
     Column::new("attempts", 4),
-    Column::new("outcome", 0),
+    Column::new("outcome", 0).of_outcomes(),
     Column::new("took", 2),
     Column::new("log", 5),
 ];

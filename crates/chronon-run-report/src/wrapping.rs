@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use console::{Term, measure_text_width};
 
+use crate::table::screen_width;
+
 /// Fewer columns than this are not fitted to.
 const LEAST: usize = 20;
 /// How much further than the beginning of its line a continued line begins.
@@ -18,10 +20,17 @@ pub fn error_columns() -> Option<usize> {
     columns(&Term::stderr(), std::io::stderr().is_terminal())
 }
 
-/// The columns of the terminal that is stdout, or `None`.
+/// The columns of stdout, as [`screen_width`] has them, or `None`.
 #[must_use]
 pub fn output_columns() -> Option<usize> {
-    columns(&Term::stdout(), std::io::stdout().is_terminal())
+    screen_width().map(|columns| columns.max(LEAST))
+}
+
+/// The lines of the terminal that is stdout, or `None`.
+#[must_use]
+pub fn screen_rows() -> Option<usize> {
+    let size = Term::stdout().size_checked();
+    size.map(|(rows, _)| usize::from(rows))
 }
 
 fn columns(terminal: &Term, is_terminal: bool) -> Option<usize> {

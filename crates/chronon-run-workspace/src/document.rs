@@ -63,6 +63,11 @@ impl Report {
         self.findings.borrow_mut().push(finding);
     }
 
+    /// How many findings there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.findings.borrow().len()
+    }
+
     /// Every finding, in file order.
     pub(crate) fn into_findings(self) -> Vec<Diagnostic> {
         let mut findings = self.findings.into_inner();

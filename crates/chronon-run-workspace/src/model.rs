@@ -420,6 +420,8 @@ pub struct DataCheck {
     pub max_age: Option<Duration>,
     /// A query that returns the rows that are wrong, with `{table}` and `{ds}`.
     pub sql: Option<String>,
+    /// Bytes of the value of `sql` in the file, for errors found later; empty without one.
+    pub sql_span: Range<usize>,
     /// Bytes of the value of `select` in the file, for errors found later.
     pub span: Range<usize>,
 }

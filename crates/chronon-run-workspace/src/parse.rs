@@ -44,14 +44,29 @@ pub(crate) fn days(text: &str) -> Result<PartitionRange, String> {
 
 /// The name of a column: letters, digits and `_`.
 pub(crate) fn column(text: &str) -> Result<String, String> {
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if plain && !text.starts_with(|c: char| c.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
+    match is_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
             "`{text}` is not a column name (letters, digits and `_`)"
-        ))
+        )),
     }
+}
+
+/// The name of a target. It names a folder too, so it is a single word and never empty.
+pub(crate) fn target_name(text: &str) -> Result<(), String> {
+    match text {
+        "" => Err("the name of a target is empty".to_owned()),
+        text if is_name(text) => Ok(()),
+        text => Err(format!(
+            "`{text}` is not the name of a target (letters, digits and `_`, no digit first)"
+        )),
+    }
+}
+
+/// Letters, digits and `_`, at least one, the first not a digit.
+fn is_name(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    plain && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// `thrift://host:port`, or several separated by commas, as Hive's `hive.metastore.uris`.
@@ -191,6 +206,12 @@ pub(crate) fn schedule(text: &str) -> Result<String, String> {
 
 /// The words of the form `{word}` in an argument; other braces mean themselves.
 pub(crate) fn placeholders(text: &str) -> Vec<&str> {
+    let lower = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    braced(text).into_iter().filter(lower).collect()
+}
+
+/// The names between braces; other braces mean themselves.
+pub(crate) fn braced(text: &str) -> Vec<&str> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find('{') {
@@ -199,8 +220,7 @@ pub(crate) fn placeholders(text: &str) -> Vec<&str> {
             break;
         };
         let word = &rest[..end];
-        let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        if plain && rest[end..].starts_with('}') {
+        if is_name(word) && rest[end..].starts_with('}') {
             out.push(word);
         }
         rest = &rest[end..];

@@ -44,6 +44,11 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) no_daemon: bool,
 
+    /// Print what is longer than the screen all at once. Otherwise the program that the variable PAGER names
+    /// shows it, or `less`, if standard input and output are a terminal.
+    #[arg(long, global = true)]
+    pub(crate) no_pager: bool,
+
     /// Whether what is printed has colours; `auto`: on a terminal that shows them, unless the variable
     /// NO_COLOR is set, and everywhere with CLICOLOR_FORCE.
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
@@ -131,6 +136,24 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether what it prints is only looked at, so that a pager may show it.
+    pub(crate) fn is_paged(&self) -> bool {
+        match self {
+            Self::Ls(_)
+            | Self::Plan(_)
+            | Self::Diff(_)
+            | Self::Status(_)
+            | Self::Show(_)
+            | Self::Compare(_)
+            | Self::Query(_)
+            | Self::Sql(_)
+            | Self::Reference { .. } => true,
+            Self::Runs(args) => args.command.is_none(),
+            Self::Logs(args) => !args.follow,
+            _ => false,
+        }
+    }
+
     /// The target that the whole command is for; `compare` is for production, too.
     pub(crate) fn target(&self) -> Option<&str> {
         let target = match self {
@@ -260,7 +283,8 @@ pub(crate) struct CheckArgs {
     pub(crate) strict: bool,
 
     /// Do not ask the catalog whether the inputs exist.
-    #[arg(long)]
+    // What a target has, and so what is read from it, only the catalog tells.
+    #[arg(long, conflicts_with = "target")]
     pub(crate) offline: bool,
 
     /// Look with Spark SQL into the newest partition of each source of events: do its rows carry
@@ -374,7 +398,7 @@ pub(crate) struct DiffArgs {
     pub(crate) columns: Vec<String>,
 
     /// With --data: how many rows that differ are shown of each table.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "data")]
     pub(crate) limit: u64,
 
     /// With --data: how many steps run at once [default: `jobs` of workspace.toml].

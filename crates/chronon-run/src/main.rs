@@ -13,7 +13,7 @@ use std::{env, io, process::ExitCode};
 
 use chronon_run_exec::signals;
 use chronon_run_process::Stop;
-use chronon_run_project::{engines::keeping, failure::Failure, output, runs::archives};
+use chronon_run_project::{engines::keeping, failure::Failure, output, paging, runs::archives};
 use chronon_run_report::colours_in;
 use clap::{ColorChoice, CommandFactory, Parser};
 use clap_complete::CompleteEnv;
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             ready.map_err(no_thread).and_then(|()| run(&cli))
         }
     };
+    paging::finish();
     let stop = Stop::of_process();
     match Failure::after_signals(done, stop.reason(), stop.gave_up()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,6 +87,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         env::set_current_dir(directory).map_err(|error| {
             Failure::setup(format!("cannot go to {}: {error}", directory.display()))
         })?;
+    }
+    if cli.command.is_paged() && !cli.no_pager {
+        paging::allow();
     }
     if cli.no_daemon {
         keeping::forbid_keeping();

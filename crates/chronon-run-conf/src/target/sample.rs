@@ -26,7 +26,10 @@ impl Sample {
     pub fn describe(&self) -> String {
         match self {
             Self::Share(share) => share.to_string(),
-            Self::Keys(keys) => format!("{} keys ({})", keys.rows.len(), keys.columns.join(", ")),
+            Self::Keys(keys) => {
+                let count = counted(keys.rows.len(), "key");
+                format!("{count} ({})", keys.columns.join(", "))
+            }
             Self::LeftRows(most) => format!("{most} left rows of a day"),
         }
     }
@@ -162,14 +165,24 @@ pub struct KeyRows {
     rows: Vec<Vec<String>>,
 }
 
-/// Why a text is no list of keys.
+/// Why a file is no list of keys.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KeysError {
     /// There is no first line, or an empty name in it.
     #[error("line 1 must name the key columns, separated by commas")]
     Header,
+    /// What stands in the first line is no name.
+    #[error("line 1 must name the key columns, and `{0}` is not a column name")]
+    Name(String),
+    /// A column is named twice.
+    #[error("line 1 names the column `{0}` twice")]
+    Twice(String),
     /// A line has another number of values than the first.
-    #[error("line {line} has {found} values, but line 1 names {wanted} columns")]
+    #[error(
+        "line {line} has {}, but line 1 names {}",
+        counted(*.found, "value"),
+        counted(*.wanted, "column")
+    )]
     Width {
         /// The line, from 1.
         line: usize,
@@ -178,6 +191,11 @@ pub enum KeysError {
         /// Columns.
         wanted: usize,
     },
+    /// A line has a quote that is not closed.
+    #[error(
+        "line {0} has a quote that is not closed: a value with a quote is written as `\"5\"\" disk\"`"
+    )]
+    Quote(usize),
     /// No keys follow.
     #[error("there are no keys after the line of column names")]
     Empty,
@@ -186,50 +204,58 @@ pub enum KeysError {
     TooMany(usize),
 }
 
+/// `1 key`, `2 keys`.
+fn counted(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 /// At most so many keys: they become text of a query.
 const MOST_KEYS: usize = 10_000;
 
 impl KeyRows {
-    /// Reads comma-separated values whose first line names the columns. Values hold no commas; blanks
-    /// around them and empty lines do not count.
+    /// Keys of these columns: each row, with the line of the file that it was read from, has one value of each.
     ///
     /// # Errors
     /// [`KeysError`] with the line that is wrong.
-    pub fn parse(text: &str) -> Result<Self, KeysError> {
-        let lines = text
-            .trim_start_matches(chronon_run_core::BYTE_ORDER_MARK)
-            .lines();
-        let cells = |line: &str| -> Vec<String> {
-            line.split(',')
-                .map(|cell| cell.trim().trim_matches('"').to_owned())
-                .collect()
-        };
-        let mut lines = lines
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty());
-        let columns = lines.next().map(|(_, line)| cells(line));
-        let columns = columns.ok_or(KeysError::Header)?;
-        if columns.iter().any(String::is_empty) {
+    pub fn new(columns: Vec<String>, lines: Vec<(usize, Vec<String>)>) -> Result<Self, KeysError> {
+        if columns.is_empty() || columns.iter().any(String::is_empty) {
             return Err(KeysError::Header);
         }
-        let mut rows = Vec::new();
-        for (number, line) in lines {
-            let row = cells(line);
-            if row.len() != columns.len() {
-                return Err(KeysError::Width {
-                    line: number + 1,
-                    found: row.len(),
-                    wanted: columns.len(),
-                });
+        for (at, column) in columns.iter().enumerate() {
+            if !is_name(column) {
+                return Err(KeysError::Name(column.clone()));
             }
-            rows.push(row);
+            let mut before = columns[..at].iter();
+            if before.any(|other| other.eq_ignore_ascii_case(column)) {
+                return Err(KeysError::Twice(column.clone()));
+            }
         }
-        match rows.len() {
+        let uneven = lines.iter().find(|(_, row)| row.len() != columns.len());
+        if let Some((line, row)) = uneven {
+            return Err(KeysError::Width {
+                line: *line,
+                found: row.len(),
+                wanted: columns.len(),
+            });
+        }
+        match lines.len() {
             0 => Err(KeysError::Empty),
             found if found > MOST_KEYS => Err(KeysError::TooMany(found)),
-            _ => Ok(Self { columns, rows }),
+            _ => Ok(Self {
+                columns,
+                rows: lines.into_iter().map(|(_, row)| row).collect(),
+            }),
         }
     }
+}
+
+/// Whether it can be the name of a column: a value in its place shows that the line of names is missing.
+fn is_name(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    plain && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// A condition over columns that a source's query selects.

@@ -181,6 +181,14 @@ fn what_could_write_elsewhere_or_read_the_wrong_table_is_refused() {
     assert!(why.contains("write `default.other`"), "{why}");
 }
 
+/// Keys of these columns, whose first row is on line 2.
+fn keys(columns: &[&str], rows: &[&[&str]]) -> Result<KeyRows, KeysError> {
+    let texts = |row: &[&str]| row.iter().map(|text| (*text).to_owned()).collect();
+    let rows = rows.iter().enumerate();
+    let rows = rows.map(|(at, row)| (at + 2, texts(row)));
+    KeyRows::new(texts(columns), rows.collect())
+}
+
 #[test]
 fn samples_limit_left_rows_and_sources_by_their_keys() {
     let group_by = json!({"metaData": meta(), "keyColumns": ["user"], "sources": [
@@ -203,7 +211,7 @@ fn samples_limit_left_rows_and_sources_by_their_keys() {
     let part = &text_of_join["joinParts"][0]["groupBy"]["sources"][0]["events"]["query"];
     assert!(part.get("wheres").is_none(), "values are those of all rows");
 
-    let keys = KeyRows::parse("user,city\nit's,a\n\nb,c\n").unwrap();
+    let keys = keys(&["user", "city"], &[&["it's", "a"], &["b", "c"]]).unwrap();
     let keys = sampled(Sample::Keys(keys));
     let found = keys.apply(&one(ConfType::GroupBy, group_by));
     let query = &text(&found.repo)["sources"][0]["events"]["query"];
@@ -279,12 +287,29 @@ fn shares_and_keys_that_are_none_are_refused_with_their_line() {
     assert_eq!(shown("1%"), "1%");
     assert_eq!(shown("0.025"), "2.5%");
     assert_eq!(shown("100 %"), "100%");
-    assert_eq!(KeyRows::parse(""), Err(KeysError::Header));
-    assert_eq!(KeyRows::parse("a,"), Err(KeysError::Header));
-    assert_eq!(KeyRows::parse("a\n"), Err(KeysError::Empty));
-    let error = KeyRows::parse("a,b\n1,2\n3\n").unwrap_err();
+    assert_eq!(keys(&[], &[]), Err(KeysError::Header));
+    assert_eq!(keys(&["a", ""], &[]), Err(KeysError::Header));
+    assert_eq!(keys(&["a"], &[]), Err(KeysError::Empty));
+    let twice = Err(KeysError::Twice("A".to_owned()));
+    assert_eq!(keys(&["a", "A"], &[&["1", "2"]]), twice);
+    let error = |columns, rows| keys(columns, rows).unwrap_err().to_string();
     assert_eq!(
-        error.to_string(),
-        "line 3 has 1 values, but line 1 names 2 columns"
+        error(&["a", "b"], &[&["1", "2"], &["3"]]),
+        "line 3 has 1 value, but line 1 names 2 columns"
     );
+    assert_eq!(
+        error(&["a"], &[&["1", "2"]]),
+        "line 2 has 2 values, but line 1 names 1 column"
+    );
+    assert_eq!(
+        error(&["1"], &[&["2"]]),
+        "line 1 must name the key columns, and `1` is not a column name"
+    );
+}
+
+#[test]
+fn a_sample_of_one_key_is_called_so() {
+    let described = |rows| Sample::Keys(keys(&["a"], rows).unwrap()).describe();
+    assert_eq!(described(&[&["1"]]), "1 key (a)");
+    assert_eq!(described(&[&["1"], &["2"]]), "2 keys (a)");
 }

@@ -9,6 +9,7 @@ use std::{
 use chronon_run_core::{ConfId, Diagnostic, Location, TableName};
 use chronon_run_engine::analyze::{Finding, World, analysis};
 use chronon_run_exec::signals;
+use chronon_run_report::diagnostics::from_disk;
 
 use crate::{
     failure::Failure,
@@ -125,7 +126,12 @@ fn diagnostic(context: &Project, finding: &Finding) -> Diagnostic {
 
 /// Where the compiled conf has the field.
 fn in_conf(context: &Project, finding: &Finding) -> Location {
-    let Some(text) = context.repo.text(&finding.conf) else {
+    let text = match &context.target {
+        // The confs of a target differ from the files that they are made of.
+        Some(_) => from_disk(&context.workspace.repo.join(&finding.path)),
+        None => context.repo.text(&finding.conf).map(str::to_owned),
+    };
+    let Some(text) = text else {
         return Location::file(&finding.path);
     };
     let value = serde_json::to_string(&finding.text).unwrap_or_default();

@@ -13,6 +13,7 @@ use chronon_run_core::{
     AssetId, Diagnostic, Ds, Location,
     event::{Checked, Outcome, StepIndex},
 };
+use chronon_run_engine::query::{Reading, read_only};
 use chronon_run_exec::{Job, RetryDecision, Task, Verdict, Work, WorkError};
 use chronon_run_plan::{Asset, AssetIndex, Selection};
 use chronon_run_rows::{Rules, Violation, nearest};
@@ -166,9 +167,8 @@ impl<'a> Checks<'a> {
             found.extend(self.evaluate(table, &rules, partition)?);
         }
         if let Some(sql) = &check.sql {
-            let query = sql
-                .replace("{table}", &asset.table.to_string())
-                .replace("{ds}", &partition.to_string());
+            let table = asset.table.to_string();
+            let query = query_of(sql, &table, &partition.to_string()).map_err(Failure::setup)?;
             let answer = rows::rows_of(self.context, self.warehouse, &query, None)?;
             let rows = answer.scan.row_count();
             if rows > 0 {
@@ -304,6 +304,18 @@ impl<'a> Table<'a> {
     }
 }
 
+/// The query of a check for a table and day, or why it is not run.
+fn query_of(sql: &str, table: &str, ds: &str) -> Result<String, String> {
+    let text = sql.replace("{table}", table).replace("{ds}", ds);
+    match read_only(&text).map_err(|error| error.to_string())? {
+        Reading::Rows(query) => Ok(query),
+        Reading::Text(_) => Err(
+            "the statement has no rows: only queries are run (SELECT, WITH, VALUES, TABLE)"
+                .to_owned(),
+        ),
+    }
+}
+
 fn selected(context: &Project, check: &DataCheck) -> Result<BTreeSet<AssetIndex>, String> {
     let parsed = Selection::parse(std::slice::from_ref(&check.select), &[]);
     let found = parsed.and_then(|selection| selection.resolve(&context.graph, false));
@@ -339,16 +351,27 @@ fn name_of(check: &DataCheck) -> String {
     names.join(", ")
 }
 
-/// Checks that select nothing.
+/// Checks that select nothing, or whose query does not only read.
 pub fn findings(context: &Project) -> Vec<Diagnostic> {
     let file = &context.workspace.file;
-    let checks = context.workspace.checks.iter();
-    let wrong = checks.filter_map(|check| {
-        let why = selected(context, check).err()?;
-        let at = Location::bytes(file, check.span.clone());
-        Some(Diagnostic::error("check", why).at(at))
-    });
-    wrong.collect()
+    let mut wrong = Vec::new();
+    for check in &context.workspace.checks {
+        if let Err(why) = selected(context, check) {
+            let at = Location::bytes(file, check.span.clone());
+            wrong.push(Diagnostic::error("check", why).at(at));
+        }
+        wrong.extend(bad_query(file, check));
+    }
+    wrong
+}
+
+fn bad_query(file: &Path, check: &DataCheck) -> Option<Diagnostic> {
+    // Any table and day do: only the kind of the statement is judged.
+    let why = query_of(check.sql.as_ref()?, "db.name", "2026-01-01").err()?;
+    let finding = Diagnostic::error("check-query", format!("the `sql` of a check: {why}"));
+    let at = Location::bytes(file, check.sql_span.clone());
+    let hint = "write one query that returns the rows that are wrong, for example `sql = \"SELECT * FROM {table} WHERE ds = '{ds}' AND price < 0\"`";
+    Some(finding.at(at).hint(hint))
 }
 
 /// Columns that checks name and that the tables, as far as they are there, do not have.
@@ -545,5 +568,31 @@ impl Work for WithChecks<'_> {
             true => RetryDecision::GiveUp,
             false => self.engine.retry(job, outcome, log),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_of_a_check_has_rows_and_changes_nothing() {
+        let query = |sql| query_of(sql, "out.a", "2026-01-02");
+        assert_eq!(
+            query("SELECT * FROM {table} WHERE ds = '{ds}';").as_deref(),
+            Ok("SELECT * FROM out.a WHERE ds = '2026-01-02'")
+        );
+        let refused = |sql, wanted: &str| {
+            let why = query(sql).unwrap_err();
+            assert!(why.contains(wanted), "{why}");
+        };
+        refused("DROP TABLE {table}", "`DROP` is not run");
+        refused("SELECT 1; DROP TABLE {table}", "only one statement");
+        refused("SELECT 'a", "the query is no SQL");
+        refused("SHOW TABLES", "has no rows");
+        refused(
+            "WITH a AS (SELECT 1) FROM a INSERT INTO {table} SELECT *",
+            "is not run",
+        );
     }
 }

@@ -14,8 +14,13 @@ use crate::{
     failure::Failure,
     listing::{leases, session::CatalogSession},
     loading::{
-        compiling, day_formats::formats, days, iso_macros, jars, project::Project, seed_days,
+        compiling,
+        day_formats::formats,
+        days, iso_macros, jars,
+        project::Project,
+        seed_days,
         spark::spark_environment,
+        targets::{self, Unselected},
     },
     options::SelectArgs,
     runs::sampling,
@@ -29,36 +34,50 @@ pub struct Scope<'a> {
     pub sample: bool,
     /// The expressions of these assets, by Spark.
     pub analyze: Option<&'a SelectArgs>,
+    /// The confs and tables are those of this target instead of production's.
+    pub target: Option<&'a str>,
 }
 
-/// What is wrong besides `found`, which loading has found.
+impl Scope<'_> {
+    /// The context of the target, if there is one.
+    fn enter(&self, context: Project) -> Result<Project, Failure> {
+        let select = self.analyze.cloned().unwrap_or_default();
+        targets::enter(context, self.target, &select, Unselected::All, None)
+    }
+}
+
+/// What is wrong besides `found`, which loading the workspace of production has found.
 ///
 /// # Errors
-/// [`Failure`] if the catalog or Spark cannot be asked.
+/// [`Failure`] if there is no such target, or the catalog or Spark cannot be asked.
 pub fn all(
-    context: &Project,
+    context: Project,
     found: Vec<Diagnostic>,
     scope: &Scope<'_>,
 ) -> Result<Vec<Diagnostic>, Failure> {
     let mut findings = found;
+    // Files are the same for every target, and so are the names of tables in them.
+    let sources: Vec<Diagnostic> = compiling::stale(&context.workspace)
+        .into_iter()
+        .chain(seed_days::findings(&context))
+        .collect();
+    let settings: Vec<Diagnostic> = local_locks(&context)
+        .into_iter()
+        .chain(days::finding(&context))
+        .chain(checking::findings(&context))
+        .collect();
+    let context = &scope.enter(context)?;
     let warehouse = match scope.offline {
         true => None,
         false => look(context)?,
     };
     match &warehouse {
-        Some(warehouse) => {
-            findings.extend(inputs::missing(context, warehouse));
-            findings.extend(tables::differing_columns(context, warehouse)?);
-            findings.extend(tables::times_not_joined(context, warehouse));
-        }
+        Some(warehouse) => findings.extend(of_catalog(context, warehouse)?),
         None => findings.extend(iso_macros::findings(context, &formats(context))),
     }
-    findings.extend(compiling::stale(&context.workspace));
-    findings.extend(seed_days::findings(context));
+    findings.extend(sources);
     findings.extend(refused::engine_cannot(context));
-    findings.extend(local_locks(context));
-    findings.extend(days::finding(context));
-    findings.extend(checking::findings(context));
+    findings.extend(settings);
     if let Some(warehouse) = &warehouse {
         findings.extend(checking::unknown_columns(context, warehouse));
     }
@@ -71,6 +90,14 @@ pub fn all(
     }
     let spark = known_spark(context);
     findings.extend(jars::findings(&context.workspace, spark.as_ref(), true));
+    Ok(findings)
+}
+
+/// What the catalog shows of the tables that are read and written.
+fn of_catalog(context: &Project, warehouse: &CatalogSession) -> Result<Vec<Diagnostic>, Failure> {
+    let mut findings = inputs::missing(context, warehouse);
+    findings.extend(tables::differing_columns(context, warehouse)?);
+    findings.extend(tables::times_not_joined(context, warehouse));
     Ok(findings)
 }
 

@@ -18,6 +18,7 @@ pub mod jars;
 pub mod load;
 mod located;
 pub mod machine;
+pub mod naming;
 pub mod project;
 pub mod seed_days;
 pub mod selecting;

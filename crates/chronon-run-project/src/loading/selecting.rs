@@ -7,7 +7,12 @@ use chronon_run_plan::{AssetIndex, Selection, States};
 use chronon_run_workspace::Workspace;
 
 use crate::{
-    failure::Failure, loading::project::Project, options::SelectArgs,
+    failure::Failure,
+    loading::{
+        naming::{named, not_one},
+        project::Project,
+    },
+    options::SelectArgs,
     planning::prepared as planning,
 };
 
@@ -77,6 +82,7 @@ impl Project {
     /// The asset of this id, or the only offline table of the conf of this name. An id need not be
     /// in the graph: what a deleted conf once ran is still history.
     pub fn asset_named(&self, name: &str) -> Result<AssetId, Failure> {
+        named(name)?;
         if let Ok(id) = name.parse() {
             return Ok(id);
         }
@@ -85,16 +91,10 @@ impl Project {
             ..SelectArgs::default()
         };
         let found = self.select(&select, false)?;
-        let names = found.iter().map(|&index| &self.graph.assets[index].id);
-        match names.collect::<Vec<_>>().as_slice() {
+        let found = found.iter().map(|&index| &self.graph.assets[index].id);
+        match found.collect::<Vec<_>>().as_slice() {
             [only] => Ok((*only).clone()),
-            several => {
-                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
-                Err(Failure::hinted(
-                    format!("`{name}` stands for {} assets", names.len()),
-                    format!("name one of {}", names.join(", ")),
-                ))
-            }
+            several => Err(not_one(name, "asset", several)),
         }
     }
 

@@ -6,10 +6,11 @@ use std::{
     env, fs,
 };
 
-use chronon_run_conf::target::{KeyRows, Retarget, SAMPLE_PROPERTY, Sample, TARGET_PROPERTY};
+use chronon_run_conf::target::{Retarget, SAMPLE_PROPERTY, Sample, TARGET_PROPERTY};
 use chronon_run_core::{
     AssetId, CatalogSnapshot, ConfId, ConfType, Diagnostic, Location, TableName,
 };
+use chronon_run_engine::keys;
 use chronon_run_exec::WorkError;
 use chronon_run_plan::{Asset, Graph, Plan};
 use chronon_run_spark::statements::Statements;
@@ -80,7 +81,7 @@ impl Entering<'_> {
     fn context(self, select: &SelectArgs, unselected: Unselected) -> Result<Project, Failure> {
         let existing = self.existing()?;
         let selected = self.selected(select, unselected, &existing)?;
-        self.check_limit(&selected)?;
+        self.check_sample(&selected)?;
         let retarget = self.retarget(&selected, &existing)?;
         let derived = retarget.apply(&self.context.repo);
         let mut workspace = self.context.workspace.clone();
@@ -140,17 +141,13 @@ impl Entering<'_> {
         Ok(found.map(|index| assets[index].id.clone()).collect())
     }
 
-    /// Refuses a limit of left rows where no left rows are computed.
-    fn check_limit(&self, selected: &BTreeSet<AssetId>) -> Result<(), Failure> {
-        let of_joins = self.sample.as_ref().is_some_and(Sample::is_of_joins);
-        let is_join = |asset: &AssetId| asset.conf.conf_type == ConfType::Join;
-        match of_joins && !selected.iter().any(is_join) {
-            true => Err(Failure::hinted(
-                "--limit-left limits the left rows of joins, and no join is selected",
-                "select a join, or use --sample or --keys, which limit the keys of GroupBys, too",
-            )),
-            false => Ok(()),
-        }
+    /// Refuses a sample of which nothing that is selected is computed.
+    fn check_sample(&self, selected: &BTreeSet<AssetId>) -> Result<(), Failure> {
+        let Some(sample) = &self.sample else {
+            return Ok(());
+        };
+        let kinds: BTreeSet<ConfType> = selected.iter().map(|id| id.conf.conf_type).collect();
+        unsampled(sample, &kinds).map_or(Ok(()), Err)
     }
 
     /// Which references go to the target: those to what is selected, to what exists there, and to seeds
@@ -175,6 +172,36 @@ impl Entering<'_> {
             sample: self.sample.clone(),
             day_column: self.context.workspace.partition_column.clone(),
         })
+    }
+}
+
+/// Why a sample means nothing where confs of these kinds are selected.
+fn unsampled(sample: &Sample, kinds: &BTreeSet<ConfType>) -> Option<Failure> {
+    if kinds.contains(&ConfType::Join) {
+        return None;
+    }
+    match sample {
+        Sample::LeftRows(_) => Some(Failure::hinted(
+            "--limit-left limits the left rows of joins, and no join is selected",
+            "select a join, or use --sample or --keys, which limit the keys of GroupBys, too",
+        )),
+        Sample::Share(_) | Sample::Keys(_) if kinds.contains(&ConfType::GroupBy) => None,
+        Sample::Share(_) | Sample::Keys(_) => Some(Failure::hinted(
+            format!(
+                "{} limits the keys of GroupBys and joins, and none is selected",
+                option(sample)
+            ),
+            "select a GroupBy or join, or leave the option out: staging queries are filled in full",
+        )),
+    }
+}
+
+/// The option of the command line that a sample was given with.
+fn option(sample: &Sample) -> &'static str {
+    match sample {
+        Sample::Share(_) => "--sample",
+        Sample::Keys(_) => "--keys",
+        Sample::LeftRows(_) => "--limit-left",
     }
 }
 
@@ -345,7 +372,7 @@ pub fn sample(args: &SampleArgs) -> Result<Option<Sample>, Failure> {
     if let Some(path) = &args.keys {
         let text = fs::read_to_string(path)
             .map_err(|error| Failure::setup(format!("cannot read {}: {error}", path.display())))?;
-        let keys = KeyRows::parse(&text);
+        let keys = keys::parse(&text);
         let keys = keys.map_err(|error| {
             Failure::hinted(
                 format!("{}: {error}", path.display()),
@@ -401,5 +428,32 @@ fn sample_text(property: Option<&str>) -> String {
     match property {
         Some(sample) => format!("a sample ({sample})"),
         None => "all rows".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_of_which_nothing_is_computed_is_refused() {
+        let share = Sample::Share("1%".parse().unwrap());
+        let keys = Sample::Keys(keys::parse("user\n1\n").unwrap());
+        let left = Sample::LeftRows(3);
+        let refusal = |sample, kinds: &[ConfType]| {
+            let kinds = kinds.iter().copied().collect();
+            unsampled(sample, &kinds).map(|failure| failure.text())
+        };
+        let queries = [ConfType::StagingQuery];
+        for (sample, option) in [(&share, "--sample "), (&keys, "--keys ")] {
+            let text = refusal(sample, &queries).unwrap();
+            assert!(text.starts_with(option), "{text}");
+            assert_eq!(refusal(sample, &[ConfType::GroupBy]), None);
+        }
+        assert!(refusal(&left, &[ConfType::GroupBy]).is_some());
+        for sample in [&share, &keys, &left] {
+            let kinds = [ConfType::StagingQuery, ConfType::Join];
+            assert_eq!(refusal(sample, &kinds), None);
+        }
     }
 }

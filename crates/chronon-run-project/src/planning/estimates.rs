@@ -53,17 +53,41 @@ fn sum(all: impl Iterator<Item = Millis>) -> Option<Millis> {
     })
 }
 
-/// The estimates of a plan for people: a line for each asset of which something is known. `details` adds what
-/// each step reads. Empty if nothing is known.
-pub fn text(plan: &Plan, details: bool) -> String {
+/// The estimates of a plan for people: a line for each asset of which something is known, then what each step
+/// reads. Empty if nothing is known.
+pub fn text(plan: &Plan) -> String {
     let Some(estimates) = &plan.estimates else {
         return String::new();
     };
-    let times = times_total(estimates) + &times_text(plan, estimates);
-    match details {
-        true => times + &reads_total(estimates) + &reads_text(plan, estimates),
-        false => times,
-    }
+    times_total(estimates)
+        + &times_text(plan, estimates)
+        + &reads_total(estimates)
+        + &reads_text(plan, estimates)
+}
+
+/// How long the steps are expected to take, in one line; empty if nothing is known.
+pub fn headline(plan: &Plan) -> String {
+    let Some(estimates) = &plan.estimates else {
+        return String::new();
+    };
+    let Some(all) = estimates.total else {
+        return String::new();
+    };
+    let without = not_counted(estimates);
+    format!(
+        "expected to take {}, one step after another{without}\n",
+        spread(all)
+    )
+}
+
+/// How long the steps of each asset are expected to take, of assets of which something is known.
+pub fn by_asset(plan: &Plan) -> BTreeMap<&AssetId, String> {
+    let Some(estimates) = &plan.estimates else {
+        return BTreeMap::new();
+    };
+    let all = steps_by_asset(plan, estimates).into_iter();
+    let known = all.filter_map(|(asset, steps)| Some((asset, spread(steps.expected?))));
+    known.collect()
 }
 
 /// The sums alone.
@@ -78,17 +102,22 @@ fn times_total(estimates: &Estimates) -> String {
     let Some(all) = estimates.total else {
         return String::new();
     };
-    let without = match estimates.unknown_steps {
+    let without = not_counted(estimates);
+    format!(
+        "expected, by the last steps of each asset: {} of steps in all{without}\n",
+        spread(all)
+    )
+}
+
+/// How many steps a sum does not count.
+fn not_counted(estimates: &Estimates) -> String {
+    match estimates.unknown_steps {
         0 => String::new(),
         some => format!(
             "; {} of assets that never ran not counted",
             count(some, "step")
         ),
-    };
-    format!(
-        "expected, by the last steps of each asset: {} of steps in all{without}\n",
-        spread(all)
-    )
+    }
 }
 
 fn reads_total(estimates: &Estimates) -> String {
@@ -108,8 +137,7 @@ struct Steps {
     expected: Option<Millis>,
 }
 
-/// A line for each asset with steps of which a duration is known.
-fn times_text(plan: &Plan, estimates: &Estimates) -> String {
+fn steps_by_asset<'a>(plan: &'a Plan, estimates: &Estimates) -> BTreeMap<&'a AssetId, Steps> {
     let mut assets: BTreeMap<&AssetId, Steps> = BTreeMap::new();
     for (step, estimate) in plan.steps.iter().zip(&estimates.steps) {
         let steps = assets.entry(&step.asset).or_default();
@@ -117,6 +145,12 @@ fn times_text(plan: &Plan, estimates: &Estimates) -> String {
         steps.days += u64::from(step.range.days());
         steps.expected = sum(steps.expected.into_iter().chain(estimate.expected));
     }
+    assets
+}
+
+/// A line for each asset with steps of which a duration is known.
+fn times_text(plan: &Plan, estimates: &Estimates) -> String {
+    let assets = steps_by_asset(plan, estimates);
     let line = |(asset, steps): (&&AssetId, &Steps)| {
         let (number, days) = (count(steps.number, "step"), count(steps.days, "day"));
         let spread = spread(steps.expected?);

@@ -6,7 +6,7 @@ use chronon_run_report::{count, screen_width, table};
 use chronon_run_rows::{Column, Form, Profile, RowsError, SparkType, Summary, Value, Writer};
 
 use super::{failure, local::Place};
-use crate::{failure::Failure, options::RowsOutput};
+use crate::{failure::Failure, options::RowsOutput, paging::Out};
 
 /// Prints rows in the form that was asked for.
 pub fn print(
@@ -15,8 +15,12 @@ pub fn print(
     output: RowsOutput,
 ) -> Result<Summary, Failure> {
     let form = form(output)?;
-    let out = io::BufWriter::new(io::stdout());
-    Writer::new(columns, form, out).write(rows).map_err(failure)
+    match form {
+        // Only text can be shown by a pager.
+        Form::Parquet => Writer::new(columns, form, io::BufWriter::new(io::stdout())).write(rows),
+        _ => Writer::new(columns, form, io::BufWriter::new(Out)).write(rows),
+    }
+    .map_err(failure)
 }
 
 /// Prints rows of text, such as those of DESCRIBE.

@@ -6,7 +6,14 @@ use chronon_run_core::{AssetId, AssetKind, Column, TableInfo, TableName};
 use chronon_run_plan::Asset;
 use chronon_run_rows::nearest;
 
-use crate::{failure::Failure, loading::project::Project, options::SelectArgs};
+use crate::{
+    failure::Failure,
+    loading::{
+        naming::{named, not_one},
+        project::Project,
+    },
+    options::SelectArgs,
+};
 
 /// A table that is to be shown.
 pub struct Target {
@@ -19,6 +26,7 @@ pub struct Target {
 impl Target {
     /// The table of an asset's id, of a conf's name, or of this name.
     pub fn of(context: &Project, name: &str) -> Result<Self, Failure> {
+        named(name)?;
         if let Ok(id) = name.parse::<AssetId>() {
             let index = context.index_of(&id)?;
             return Self::of_asset(context, index, name);
@@ -115,7 +123,7 @@ impl Target {
     }
 }
 
-/// The tables that a name stands for; of a join in several steps the last.
+/// The tables that a name stands for; of a join in several steps the last, if that is among them.
 fn outputs(
     context: &Project,
     found: &BTreeSet<chronon_run_plan::AssetIndex>,
@@ -125,6 +133,9 @@ fn outputs(
         !matches!(mode, AssetKind::Left | AssetKind::Part(_))
     };
     let last: Vec<_> = found.iter().copied().filter(is_last).collect();
+    if last.is_empty() {
+        return found.iter().copied().collect();
+    }
     let models = last
         .iter()
         .copied()
@@ -136,14 +147,9 @@ fn outputs(
 }
 
 fn ambiguous(context: &Project, name: &str, found: &[chronon_run_plan::AssetIndex]) -> Failure {
-    let ids = found
-        .iter()
-        .map(|index| context.graph.assets[*index].id.to_string());
-    let ids: Vec<String> = ids.collect();
-    Failure::hinted(
-        format!("`{name}` stands for {} tables", ids.len()),
-        format!("name one of {}", ids.join(", ")),
-    )
+    let assets = &context.graph.assets;
+    let ids = found.iter().map(|index| &assets[*index].id);
+    not_one(name, "table", &ids.collect::<Vec<_>>())
 }
 
 fn filler(context: &Project, table: &TableName) -> Option<AssetId> {

@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     listing::landing::expect_landings,
     options::Output,
-    output::{line, note, print, say},
+    output::{json, note, print, say},
     planning::prepared::{Planned, Wanted},
     program::now_millis,
     runs::{
@@ -153,7 +153,7 @@ fn tell_json(waits: &[Wait]) -> Result<(), Failure> {
         if let (Value::Object(event), Value::Object(wait)) = (&mut event, wait) {
             event.extend(wait);
         }
-        print(&line(&event)?)?;
+        print(&json(&event)?)?;
     }
     Ok(())
 }

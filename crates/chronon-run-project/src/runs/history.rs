@@ -5,15 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_ledger::{Ledger, RunDetail, RunRecord};
-use chronon_run_report::{STEP_COLUMNS, messages_text, run_rows, step_rows};
+use chronon_run_ledger::{Ledger, RunDetail};
 
-use crate::{
-    failure::Failure,
-    loading::project::Project,
-    output::{note, on_screen},
-    program::now_millis,
-};
+use crate::{failure::Failure, loading::project::Project, output::note};
 
 /// The run of that id, or the newest.
 pub fn find(ledger: &mut Ledger, id: Option<&str>) -> Option<RunDetail> {
@@ -35,24 +29,6 @@ pub fn no_run(id: &str) -> Failure {
         format!("there is no run `{id}`"),
         "`chronon-run runs` lists them",
     )
-}
-
-/// A line for each run.
-#[must_use]
-pub fn text(runs: &[RunRecord]) -> String {
-    if runs.is_empty() {
-        return "nothing was run yet\n".to_owned();
-    }
-    let (columns, rows) = run_rows(runs, now_millis());
-    on_screen(&columns, &rows)
-}
-
-/// A run with its steps, and what their attempts reported.
-#[must_use]
-pub fn detail_text(run: &RunDetail) -> String {
-    let record = text(std::slice::from_ref(&run.record));
-    let steps = on_screen(&STEP_COLUMNS, &step_rows(run));
-    format!("{record}\n{steps}{}", messages_text(run))
 }
 
 /// Forgets all but the newest `keep` runs and deletes their folders. Returns the ids of the forgotten ones.

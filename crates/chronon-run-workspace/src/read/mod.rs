@@ -180,3 +180,6 @@ fn check_engine(section: &Section<'_>, engine: &Engine) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -315,8 +315,8 @@ pub(super) fn targets(value: &Value<'_>) -> BTreeMap<String, Target> {
             let span = value.span();
             Some(Target { namespace, span })
         });
-        if let Err(why) = parse::column(name) {
-            let hint = "a target's name is a word, for example `[targets.dev]`".to_owned();
+        if let Err(why) = parse::target_name(name) {
+            let hint = "write a single word, for example `[targets.dev]`".to_owned();
             entry.report().error("bad-target", span, why, hint);
             continue;
         }

@@ -25,13 +25,14 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
     let findings = match Project::load_with_findings() {
         Ok((context, found)) => {
-            let findings = findings::all(&context, found, &scope(args)?)?;
+            let all = format!(
+                "{} and {}",
+                count(context.conf_count(), "conf"),
+                count(context.graph.assets.len() as u64, "asset")
+            );
+            let findings = findings::all(context, found, &scope(args)?)?;
             if args.output == Output::Text && findings.is_empty() {
-                print(&format!(
-                    "{} and {}: no findings\n",
-                    count(context.conf_count(), "conf"),
-                    count(context.graph.assets.len() as u64, "asset")
-                ))?;
+                print(&format!("{all}: no findings\n"))?;
             }
             findings
         }
@@ -59,6 +60,7 @@ fn scope(args: &CheckArgs) -> Result<Scope<'_>, Failure> {
         offline: args.offline,
         sample: args.sample,
         analyze: args.analyze.then_some(&args.select),
+        target: args.target.name(),
     })
 }
 

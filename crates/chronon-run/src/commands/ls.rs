@@ -11,7 +11,7 @@ use chronon_run_report::Column;
 use crate::cli::{LsArgs, LsOutput};
 
 const COLUMNS: [Column; 5] = [
-    Column::new("asset", 0),
+    Column::id("asset"),
     Column::new("table", 3),
     Column::new("team", 1),
     Column::new("schedule", 2),

@@ -17,7 +17,7 @@ use crate::{cli::ReportArgs, ui::Pages};
 
 pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     if let Some(folder) = &args.site {
-        return site(folder);
+        return site(folder, args.target.name());
     }
     let context = args.target.project()?;
     let detail = wanted_run(&context, args.run.as_deref())?;
@@ -35,9 +35,9 @@ pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The pages of `chronon-run ui` as files.
-fn site(folder: &Path) -> Result<(), Failure> {
-    let source = Pages::default();
+/// The pages of `chronon-run ui` as files, of a target if one is named.
+fn site(folder: &Path, target: Option<&str>) -> Result<(), Failure> {
+    let source = Pages::of(target);
     let view = source.look().map_err(|trouble| Failure::Setup {
         message: trouble.message,
         hint: trouble.hint,

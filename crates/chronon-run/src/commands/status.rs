@@ -1,11 +1,11 @@
 //! `chronon-run status`: how far each asset is, and how far what is served online.
 
-use chronon_run_export::AssetStatus;
+use chronon_run_export::{AssetStatus, status_totals};
 use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::targets::{self, Unselected},
-    output::{addressed, json, print, say},
+    output::{json, print, say},
     planning::{
         due::Now,
         prepared::{Planned, Wanted},
@@ -39,13 +39,14 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         None => Now::Clock,
     };
     let mut shown = Status::look(&context, &planned, ledger.as_mut(), now);
+    let totals = status_totals(&shown.assets);
     if args.problems {
         shown.assets.retain(AssetStatus::has_problems);
     }
     ledger.iter_mut().for_each(history::report_notices);
     match args.output {
         Output::Json => print(&json(&shown)?),
-        Output::Text => say(&addressed(&shown.text())),
+        Output::Text => shown.page(&totals).print(),
     }
 }
 

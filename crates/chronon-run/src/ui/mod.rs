@@ -10,11 +10,11 @@ use std::{
 };
 
 use chronon_run_core::{
-    AssetId, Ds, PartitionRange,
+    AssetId, Diagnostic, Ds, PartitionRange,
     event::{Compared, Event},
     secret::mask_text,
 };
-use chronon_run_export::{listing, status};
+use chronon_run_export::{AssetRow, listing, status};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord};
 use chronon_run_plan::{Explanation, Plan, explain};
 use chronon_run_project::{
@@ -22,7 +22,11 @@ use chronon_run_project::{
     engines::scripts,
     failure::Failure,
     listing::session::CatalogSession,
-    loading::{definition, project::Project},
+    loading::{
+        definition,
+        project::Project,
+        targets::{self, Unselected},
+    },
     planning::{
         due::Now,
         online,
@@ -52,6 +56,8 @@ const COMPARED: u32 = 60;
 /// The workspace of the current directory, for pages.
 #[derive(Default)]
 pub(crate) struct Pages {
+    /// The target that they show instead of production.
+    target: Option<String>,
     loaded: Mutex<Option<(Instant, Arc<Loaded>)>>,
     state: OnceLock<PathBuf>,
     /// The columns of the asset that was looked at last.
@@ -77,6 +83,14 @@ pub(super) fn trouble(failure: Failure) -> Trouble {
 }
 
 impl Pages {
+    /// The pages of a target; of production if none is named.
+    pub(crate) fn of(target: Option<&str>) -> Self {
+        Self {
+            target: target.map(str::to_owned),
+            ..Self::default()
+        }
+    }
+
     /// The workspace as it was read last, so that pages do not wait for its confs.
     fn loaded(&self) -> Result<Arc<Loaded>, Trouble> {
         let kept = self.kept().clone();
@@ -93,12 +107,12 @@ impl Pages {
         {
             return Ok(loaded.clone());
         }
-        let read = Project::load_quietly();
+        let read = self.read();
         let mut kept = self.kept();
         // What cannot be read any more is not shown as if it could.
         *kept = None;
         let (context, findings) = read.map_err(trouble)?;
-        let _ = self.state.set(context.workspace.state_dir.clone());
+        let _ = self.state.set(context.history_dir());
         let findings = findings.into_iter().map(|finding| match &finding.location {
             Some(at) => format!("{}: {}", at.path.display(), finding.message),
             None => finding.message,
@@ -111,11 +125,19 @@ impl Pages {
         Ok(loaded)
     }
 
+    /// The workspace with what is wrong with it, in the target with what was built there.
+    fn read(&self) -> Result<(Project, Vec<Diagnostic>), Failure> {
+        let (context, findings) = Project::load_quietly()?;
+        let (target, all) = (self.target.as_deref(), SelectArgs::default());
+        let context = targets::enter(context, target, &all, Unselected::Built, None)?;
+        Ok((context, findings))
+    }
+
     fn kept(&self) -> MutexGuard<'_, Option<(Instant, Arc<Loaded>)>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The state folder; it stays where it was when the workspace was read first.
+    /// The folder of the history; it stays where it was when the workspace was read first.
     fn state_dir(&self) -> Option<PathBuf> {
         if self.state.get().is_none() {
             self.loaded().ok()?;
@@ -156,6 +178,9 @@ impl Source for Pages {
         let loaded = self.reloaded()?;
         let mut view = self.planned(&everything(), look)?;
         view.findings.clone_from(&loaded.findings);
+        if let Some(target) = &self.target {
+            view.name = format!("{}, target {target}", view.name);
+        }
         Ok(view)
     }
 
@@ -223,6 +248,7 @@ impl Source for Pages {
             days: newest.days,
             left_out: newest.left_out,
             columns: newest.columns,
+            described: newest.described,
         });
         *kept = Some((asset.clone(), Instant::now(), history.clone()));
         Ok(history)
@@ -306,11 +332,10 @@ fn look(context: &Project, planned: Planned<'_>, mut ledger: Option<&mut Ledger>
     let streams = streams(context, ledger.as_deref_mut());
     let now = context.workspace.as_of.map_or(Now::Clock, Now::After);
     let paths = online::paths(context, &planned, now, &facts.uploaded, &streams);
-    let all: BTreeSet<usize> = (0..context.graph.assets.len()).collect();
     View {
         name: name(context),
         at: now_millis(),
-        rows: listing(&context.graph, &all),
+        rows: rows(context),
         statuses: status(&planned.plan, &facts),
         online: paths
             .into_iter()
@@ -323,6 +348,22 @@ fn look(context: &Project, planned: Planned<'_>, mut ledger: Option<&mut Ledger>
         findings: Vec::new(),
         plan: planned.plan,
     }
+}
+
+/// Every asset; of a target those that were built there.
+fn rows(context: &Project) -> Vec<AssetRow> {
+    let built = || context.select(&SelectArgs::default(), true);
+    let shown = match context.target {
+        Some(_) => built().unwrap_or_default(),
+        None => (0..context.graph.assets.len()).collect(),
+    };
+    let mut rows = listing(&context.graph, &shown);
+    let ids: BTreeSet<AssetId> = rows.iter().map(|row| row.asset.clone()).collect();
+    for row in &mut rows {
+        row.upstream.retain(|asset| ids.contains(asset));
+        row.embeds.retain(|asset| ids.contains(asset));
+    }
+    rows
 }
 
 /// The name of the workspace's folder.
