@@ -131,6 +131,11 @@ fn the_driver_is_fetched_pinned_and_looked_into() {
     );
     let checked = check(&staged).text();
     assert!(!checked.contains("chronon_jar"), "{checked}");
+    for command in [["engine", "verify"], ["doctor", "--output=json"]] {
+        let screen = run(&staged, &prefix, &command);
+        assert!(!screen.text().contains("jar-"), "{}", screen.text());
+    }
+    run(&staged, &prefix, &["engine", "verify"]).expect(0);
     // What is there is not fetched again.
     let asked = repository.asked.lock().unwrap().len();
     run(&staged, &prefix, &install).expect(0);
@@ -145,6 +150,10 @@ fn the_driver_is_fetched_pinned_and_looked_into() {
     fs::write(&jar_path, bytes).unwrap();
     let words = ["was changed: its SHA-256 is", "chronon-run.lock pins"];
     says(&check(&staged).expect(2), &words);
+    says(
+        &run(&staged, &prefix, &["engine", "verify"]).expect(2),
+        &words,
+    );
     // It has the same size, and no job is started with it.
     says(&run(&staged, &prefix, &["materialize"]).expect(2), &words);
     assert!(staged.calls().is_empty());
@@ -208,4 +217,64 @@ fn a_jar_that_does_not_fit_is_found_before_the_first_job() {
         &run(&staged, &prefix, &["check", "--offline"]).expect(2),
         &words,
     );
+}
+
+/// Where a Driver of version 0.0.113 is in the workspace's own cache.
+fn place(scala: &str) -> String {
+    let name = format!("spark_uber_{scala}");
+    format!("cache/jars/ai/chronon/{name}/0.0.113/{name}-0.0.113-assembly.jar")
+}
+
+#[test]
+fn a_pinned_jar_in_the_place_of_another_is_found() {
+    let (repository, prefix) = Repository::start(jar(&[DRIVER, "x"]));
+    let staged = workspace("ai.chronon:spark_uber_2.12:0.0.113");
+    let install = ["engine", "install", "chronon"];
+    run(&staged, &prefix, &install).expect(0);
+    // Another jar of the same size, which is pinned too.
+    *repository.jar.lock().unwrap() = jar(&[DRIVER, "y"]);
+    let named = |from, to| staged.workspace.edit("workspace.toml", from, to);
+    named("uber_2.12", "uber_2.13");
+    run(&staged, &prefix, &install).expect(0);
+    named("uber_2.13", "uber_2.12");
+    let path = |scala| staged.workspace.path(&place(scala));
+    fs::copy(path("2.13"), path("2.12")).unwrap();
+    let words = ["was changed: its SHA-256 is", "chronon-run.lock pins"];
+    for command in [
+        &["check", "--offline"][..],
+        &["engine", "verify"],
+        &["materialize"],
+    ] {
+        says(&run(&staged, &prefix, command).expect(2), &words);
+    }
+    assert!(staged.calls().is_empty());
+}
+
+#[test]
+fn a_jar_that_only_streaming_uses_is_looked_at_too() {
+    let (_, prefix) = Repository::start(jar(&[DRIVER]));
+    let staged = workspace("ai.chronon:spark_uber_2.12:0.0.113");
+    let kind = |from, to| staged.workspace.edit("workspace.toml", from, to);
+    kind("kind = \"chronon\"", "kind = \"sql\"");
+    let check = || run(&staged, &prefix, &["check", "--offline"]);
+    // No table needs it: a warning.
+    says(
+        &check().expect(0),
+        &["jar-not-installed", "is not installed"],
+    );
+    run(&staged, &prefix, &["engine", "install", "chronon"]).expect(0);
+    assert!(!check().expect(0).text().contains("chronon_jar"));
+
+    let path = staged.workspace.path(&place("2.12"));
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let words = ["was changed: its SHA-256 is", "chronon-run.lock pins"];
+    says(&check().expect(2), &words);
+    says(
+        &run(&staged, &prefix, &["engine", "verify"]).expect(2),
+        &words,
+    );
+    // Scripts are not run with it.
+    run(&staged, &prefix, &["materialize"]).expect(0);
 }

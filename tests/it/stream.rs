@@ -274,6 +274,46 @@ fn a_class_that_is_in_none_of_the_jars_is_said_before_the_start() {
     );
 }
 
+#[test]
+fn a_driver_that_is_not_the_pinned_one_is_not_started() {
+    let stream = with_driver(&[], &[ONLINE_ENTRY, KAFKA_ENTRY]);
+    let coordinates = "\"ai.chronon:spark_uber_2.12:0.0.113\"";
+    stream
+        .0
+        .edit("workspace.toml", "\"chronon.jar\"", coordinates);
+    let place = "ai/chronon/spark_uber_2.12/0.0.113/spark_uber_2.12-0.0.113-assembly.jar";
+    let offered = stream.0.path(&format!("maven/{place}"));
+    fs::create_dir_all(offered.parent().unwrap()).unwrap();
+    fs::write(&offered, crate::jars::jar(&[crate::jars::DRIVER])).unwrap();
+    let prefix = format!("file://{}", stream.0.path("maven").display());
+    let run = |args: &[&str]| {
+        let mut command = stream.0.command(args);
+        command
+            .env("CHRONON_RUN_CACHE", stream.0.path("cache"))
+            .env("CHRONON_MAVEN_MIRROR_PREFIX", &prefix);
+        Screen::new(command.output().unwrap(), stream.0.root())
+    };
+    run(&["engine", "install", "chronon"]).expect(0);
+    run(&["stream"]).expect(0);
+    run(&["stream", "--stop"]).expect(0);
+
+    // The same size, other bytes.
+    let cached = stream.0.path(&format!("cache/jars/{place}"));
+    let mut bytes = fs::read(&cached).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&cached, bytes).unwrap();
+    let refused = || {
+        let said = run(&["stream"]).expect(2).text();
+        assert!(said.contains("`engine.chronon_jar`: "), "{said}");
+        assert!(said.contains("was changed: its SHA-256 is"), "{said}");
+        assert!(said.contains("fetches it again"), "{said}");
+    };
+    refused();
+    let chronon = "[engine]\nkind = \"chronon\"\n";
+    stream.0.edit("workspace.toml", "[engine]\n", chronon);
+    refused();
+}
+
 /// A repository on disk that has the Kafka source of Spark 3.3.1 and its dependencies.
 fn kafka_repository(stream: &Stream) -> String {
     let put = |group: &str, artifact: &str, version: &str, kind: &str, bytes: &[u8]| {

@@ -329,12 +329,6 @@ pub fn sha256_unless_unchanged(path: &Path) -> io::Result<String> {
     Ok(sha256)
 }
 
-/// The SHA-256 that a jar of the cache had when it was fetched.
-#[must_use]
-pub fn fetched_sha256(jar: &Path) -> Option<String> {
-    Some(record_of(jar)?.sha256)
-}
-
 /// A checksum, and the file that it is of.
 #[derive(Serialize, Deserialize)]
 struct Checked {
@@ -362,7 +356,9 @@ impl Identity {
     }
 }
 
-fn place(coordinates: &Coordinates, cache: &Path) -> PathBuf {
+/// Where a jar is in the cache, once it was fetched.
+#[must_use]
+pub fn place(coordinates: &Coordinates, cache: &Path) -> PathBuf {
     let folder = cache.join("jars").join(coordinates.folder());
     folder.join(coordinates.file_name())
 }

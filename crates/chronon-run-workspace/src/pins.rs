@@ -80,10 +80,10 @@ impl Pins {
         self.sha256.get(coordinates).map(String::as_str)
     }
 
-    /// Whether some jar is pinned with this SHA-256.
-    #[must_use]
-    pub fn holds(&self, sha256: &str) -> bool {
-        self.sha256.values().any(|known| known == sha256)
+    /// Every pinned jar: its coordinates, and its SHA-256 in hexadecimal digits.
+    pub fn jars(&self) -> impl Iterator<Item = (&str, &str)> {
+        let jars = self.sha256.iter();
+        jars.map(|(name, sha256)| (name.as_str(), sha256.as_str()))
     }
 
     /// Pins a jar and writes the file.
@@ -141,6 +141,8 @@ mod tests {
         pins.pin("a:c:1:assembly", "11").unwrap();
         assert_eq!(Pins::load(folder.path()).unwrap(), pins);
         assert_eq!(pins.sha256("a:b:1"), Some("00ff"));
+        let jars: Vec<_> = pins.jars().collect();
+        assert_eq!(jars, [("a:b:1", "00ff"), ("a:c:1:assembly", "11")]);
         fs::write(pins.path(), "jars = 1").unwrap();
         assert!(matches!(
             Pins::load(folder.path()),

@@ -28,6 +28,11 @@ struct Key {
     is_driver: bool,
 }
 
+const NOT_INSTALLED: &str = "jar-not-installed";
+/// What to do about a jar that is not in the cache.
+pub const INSTALL: &str = "`chronon-run engine install chronon` fetches and pins it";
+const INSTALL_AGAIN: &str = "`chronon-run engine install chronon` fetches it again";
+
 const KEYS: [Key; 3] = [
     Key {
         name: "chronon_jar",
@@ -96,12 +101,10 @@ fn pinned(named: &Coordinates, cache: &Path, pins: &Pins) -> Result<Cached, Stri
     }
 }
 
-/// What is wrong with the jars of a workspace that starts the Driver. `thorough` reads them whole to
-/// compare their checksums; else only those that were changed since they were read last.
+/// What is wrong with the jars that workspace.toml names: `stream` starts them whichever engine fills
+/// the tables. `thorough` reads them whole to compare their checksums; else only those that were
+/// changed since they were read last.
 pub fn findings(workspace: &Workspace, spark: Option<&Spark>, thorough: bool) -> Vec<Diagnostic> {
-    if workspace.engine.kind != EngineKind::Chronon {
-        return Vec::new();
-    }
     let about = |key: &Key| {
         let jar = jar(&workspace.engine, key)?;
         Some(findings_of(workspace, key, jar, spark, thorough))
@@ -117,31 +120,34 @@ fn findings_of(
     thorough: bool,
 ) -> Vec<Diagnostic> {
     let at = || Location::file(&workspace.file);
-    let error = |code, message: String| {
-        Diagnostic::error(code, format!("`engine.{}`: {message}", key.name)).at(at())
-    };
-    if let Some(named) = coordinates(jar) {
-        let finding = error("jar-not-installed", why_not(workspace, &named));
-        return vec![finding.hint("`chronon-run engine install chronon` fetches and pins it")];
-    }
+    let worded = |message: String| format!("`engine.{}`: {message}", key.name);
+    let error = |code, message| Diagnostic::error(code, worded(message)).at(at());
     if jar.contains("://") {
         // Spark fetches it; it is not inspected before.
         return Vec::new();
     }
-    let path = Path::new(jar);
+    let path = match coordinates(jar).map(|named| installed(workspace, &named)) {
+        None => PathBuf::from(jar),
+        Some(Ok(cached)) => cached.path,
+        Some(Err(why)) => {
+            let finding = match workspace.engine.kind {
+                EngineKind::Chronon => error(NOT_INSTALLED, why),
+                // Only `stream` needs it, and stops without it.
+                EngineKind::Sql => Diagnostic::warning(NOT_INSTALLED, worded(why)).at(at()),
+            };
+            return vec![finding.hint(INSTALL)];
+        }
+    };
     if !path.is_file() {
         return vec![error("no-such-path", format!("there is no file {jar}"))];
     }
     let mut found = Vec::new();
-    if let Some(message) = changed(workspace, path, thorough) {
-        found.push(
-            error("jar-changed", message)
-                .hint("`chronon-run engine install chronon` fetches it again"),
-        );
+    if let Some(message) = changed(workspace, &path, thorough) {
+        found.push(error("jar-changed", message).hint(INSTALL_AGAIN));
     }
     if key.is_driver {
-        found.extend(unfit(path, spark).into_iter().map(|(fatal, message)| {
-            let message = format!("`engine.{}`: {} {message}", key.name, path.display());
+        found.extend(unfit(&path, spark).into_iter().map(|(fatal, message)| {
+            let message = worded(format!("{} {message}", path.display()));
             match fatal {
                 true => Diagnostic::error("jar-unfit", message).at(at()),
                 false => Diagnostic::warning("jar-unfit", message).at(at()),
@@ -151,36 +157,61 @@ fn findings_of(
     found
 }
 
-fn why_not(workspace: &Workspace, named: &Coordinates) -> String {
-    let Some(cache) = spark_environment(Some(workspace)).cache else {
-        return "there is no cache directory; set CHRONON_RUN_CACHE or HOME".to_owned();
-    };
-    match Pins::load(&workspace.root) {
-        Ok(pins) => pinned(named, &cache, &pins).err().unwrap_or_default(),
-        Err(error) => error.to_string(),
-    }
+/// The jar of the cache that the workspace pins under these coordinates; else why there is none.
+fn installed(workspace: &Workspace, named: &Coordinates) -> Result<Cached, String> {
+    let cache = spark_environment(Some(workspace)).cache;
+    let cache = cache.ok_or("there is no cache directory; set CHRONON_RUN_CACHE or HOME")?;
+    let pins = Pins::load(&workspace.root).map_err(|error| error.to_string())?;
+    pinned(named, &cache, &pins)
 }
 
-/// A jar of the cache that is no longer what was installed.
+/// Why a jar of the cache is not the one that is pinned for its place. Jars elsewhere are the user's own,
+/// and have no checksum.
 fn changed(workspace: &Workspace, path: &Path, thorough: bool) -> Option<String> {
-    let pins = Pins::load(&workspace.root).ok()?;
     let cache = spark_environment(Some(workspace)).cache?;
     if !path.starts_with(cache.join("jars")) {
         return None;
     }
+    let pins = match Pins::load(&workspace.root) {
+        Ok(pins) => pins,
+        Err(error) => return Some(error.to_string()),
+    };
+    let (jar, lock) = (path.display(), pins.path().display());
+    let Some(wanted) = pin_of(path, &cache, &pins) else {
+        return Some(format!("{jar} is not pinned in {lock}"));
+    };
     let found = match thorough {
         true => maven::sha256(path),
         false => maven::sha256_unless_unchanged(path),
     };
     match found {
-        Ok(found) if pins.holds(&found) => None,
+        Ok(found) if found == wanted => None,
         Ok(found) => Some(format!(
-            "{} was changed: its SHA-256 is {found}, but {} pins {}",
-            path.display(),
-            pins.path().display(),
-            maven::fetched_sha256(path).unwrap_or_else(|| "another".to_owned())
+            "{jar} was changed: its SHA-256 is {found}, but {lock} pins {wanted}"
         )),
-        Err(error) => Some(format!("{} cannot be read: {error}", path.display())),
+        Err(error) => Some(format!("{jar} cannot be read: {error}")),
+    }
+}
+
+/// The SHA-256 that is pinned for the jar whose place in the cache is `path`.
+fn pin_of<'p>(path: &Path, cache: &Path, pins: &'p Pins) -> Option<&'p str> {
+    let is_here = |name: &str| {
+        let named: Option<Coordinates> = name.parse().ok();
+        named.is_some_and(|named| maven::place(&named, cache) == path)
+    };
+    let mut pinned = pins.jars();
+    pinned.find_map(|(name, sha256)| is_here(name).then_some(sha256))
+}
+
+/// Stops the start of a process with a jar of `[engine]` that is not the pinned one. `key` is the jar's
+/// name there.
+pub fn refuse_changed(workspace: &Workspace, key: &str, jar: &str) -> Result<(), Failure> {
+    match changed(workspace, Path::new(jar), false) {
+        None => Ok(()),
+        Some(why) => Err(Failure::hinted(
+            format!("`engine.{key}`: {why}"),
+            INSTALL_AGAIN,
+        )),
     }
 }
 
@@ -201,8 +232,11 @@ fn unfit(path: &Path, spark: Option<&Spark>) -> Vec<(bool, String)> {
     found.iter().map(words).collect()
 }
 
-/// Stops a run whose Driver cannot be started.
+/// Stops a run whose Driver cannot be started. A run of scripts starts no jar of `[engine]`.
 pub fn refuse_unfit(workspace: &Workspace, spark: &Spark) -> Result<(), Failure> {
+    if workspace.engine.kind != EngineKind::Chronon {
+        return Ok(());
+    }
     let mut found = findings(workspace, Some(spark), false);
     found.retain(Diagnostic::is_error);
     match found.is_empty() {

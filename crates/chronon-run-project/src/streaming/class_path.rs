@@ -57,7 +57,7 @@ pub(super) fn complete(
     }
 }
 
-/// The jars of `[engine]`: each an address, or a file that is there.
+/// The jars of `[engine]`: each an address, or a file that is there and, in the cache, is the pinned one.
 fn own_jars(context: &Project) -> Result<Vec<String>, Failure> {
     let engine = &context.workspace.engine;
     let named = [
@@ -73,14 +73,12 @@ fn own_jars(context: &Project) -> Result<Vec<String>, Failure> {
                     "there is no file",
                     "copy the jar there, or name another one",
                 ),
-                false => (
-                    "not installed:",
-                    "`chronon-run engine install chronon` fetches and pins it",
-                ),
+                false => ("not installed:", jars::INSTALL),
             };
             let message = format!("`engine.{key}`: {what} {jar}");
             return Err(Failure::hinted(message, hint));
         }
+        jars::refuse_changed(&context.workspace, key, jar)?;
         places.push(jar.clone());
     }
     Ok(places)
