@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use chronon_run_core::CommandLine;
+use chronon_run_core::{CommandLine, secret::mask_text};
 use chronon_run_process::{Exit, Helper, replace};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
@@ -120,7 +120,7 @@ pub struct Cached {
     pub path: PathBuf,
     /// Its SHA-256 in hexadecimal digits, as it was when it was fetched.
     pub sha256: String,
-    /// Where it came from.
+    /// Where it came from, without passwords.
     pub from: String,
 }
 
@@ -202,7 +202,8 @@ pub fn cached(coordinates: &Coordinates, cache: &Path) -> Option<Cached> {
     (bytes == record.bytes).then_some(Cached {
         path,
         sha256: record.sha256,
-        from: record.from,
+        // Earlier versions recorded passwords.
+        from: mask_text(&record.from),
     })
 }
 
@@ -425,29 +426,32 @@ impl Maven {
             let wanted = text.split_whitespace().next().unwrap_or_default();
             let found = checksum::<Sha1>(to).map_err(cache_error)?;
             if !wanted.eq_ignore_ascii_case(&found) {
-                let wanted = wanted.to_owned();
+                let (url, wanted) = (mask_text(&url), wanted.to_owned());
                 return Err(MavenError::Damaged { url, found, wanted });
             }
         }
-        Ok(url)
+        Ok(mask_text(&url))
     }
 
+    /// Fetches an address, which curl reads from stdin: every user sees the arguments of processes, and
+    /// the address may hold a password.
     fn curl(&self, url: &str, to: &Path) -> Result<(), MavenError> {
+        let shown = mask_text(url);
         let program = self.curl.as_ref().ok_or_else(|| MavenError::NoProgram {
             program: "curl",
-            url: url.to_owned(),
+            url: shown.clone(),
         })?;
-        let (program, to) = (program.display().to_string(), to.display().to_string());
-        let mut argv = vec![program];
+        let mut argv = vec![program.display().to_string()];
         argv.extend(CURL.map(str::to_owned));
-        argv.extend([to, url.to_owned()]);
+        argv.push(to.display().to_string());
         let curl = CommandLine {
             argv,
             ..CommandLine::default()
         };
-        run(&curl, url, |said| {
+        let helper = Helper::new(&curl).input(curl_config(url).into_bytes());
+        run(helper, &shown, |said| {
             let last = said.lines().last().unwrap_or("curl ended without a word");
-            last.to_owned()
+            mask_text(last)
         })
     }
 
@@ -458,16 +462,24 @@ impl Maven {
     }
 }
 
-/// How curl is called, before the file and the address.
-const CURL: [&str; 7] = [
+/// How curl is called, before the file.
+const CURL: [&str; 9] = [
     "--fail",
     "--silent",
     "--show-error",
     "--location",
     "--connect-timeout",
     "10",
+    "--config",
+    "-",
     "--output",
 ];
+
+/// The lines of a configuration file of curl that name the address.
+fn curl_config(url: &str) -> String {
+    let quoted = url.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("url = \"{quoted}\"\n")
+}
 
 /// How long one jar may take: an assembly has hundreds of megabytes.
 const FETCHING: Duration = Duration::from_secs(60 * 60);
@@ -524,7 +536,7 @@ fn copy_by_maven(
         env: Vec::new(),
         cwd: Some(folder.to_owned()),
     };
-    run(&maven, &name, |said| maven_error(&said))?;
+    run(Helper::new(&maven), &name, |said| maven_error(&said))?;
     if !to.exists() {
         return Err(MavenError::Fetch {
             what: name,
@@ -548,7 +560,7 @@ fn maven_error(said: &str) -> String {
 }
 
 fn run(
-    command: &CommandLine,
+    helper: Helper<'_>,
     what: &str,
     explain: impl FnOnce(String) -> String,
 ) -> Result<(), MavenError> {
@@ -556,7 +568,7 @@ fn run(
         what: what.to_owned(),
         why,
     };
-    match Helper::new(command).limit(FETCHING).output() {
+    match helper.limit(FETCHING).output() {
         Ok((Exit::Code(0), _)) => Ok(()),
         Ok((_, said)) => Err(failed(explain(said))),
         Err(error) => Err(failed(error.to_string())),
@@ -662,6 +674,49 @@ mod tests {
             "cannot fetch ai.chronon:spark_uber_2.12:9:jar:assembly: Could not find artifact \
              ai.chronon:spark_uber_2.12:9:jar:assembly"
         );
+    }
+
+    #[test]
+    fn a_password_of_the_repository_is_neither_an_argument_nor_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = r#"here=${0%/*}; echo "$@" >> "$here/arguments"; cat >> "$here/stdin"
+            while [ "$1" != --output ]; do shift; done
+            case "$2" in *.jar) printf jar > "$2";; *) exit 22;; esac"#;
+        let maven = Maven {
+            prefix: Some("http://user:pass\"word@host/maven".to_owned()),
+            curl: Some(program(folder.path(), "curl", script)),
+            ..Maven::default()
+        };
+        let cache = folder.path().join("cache");
+        let got = install(&driver(), &cache, &maven).unwrap();
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let arguments = read(&folder.path().join("arguments"));
+        assert!(arguments.contains("--config -"), "{arguments}");
+        let asked = read(&folder.path().join("stdin"));
+        let wanted = "url = \"http://user:pass\\\"word@host/maven/ai/chronon/";
+        assert!(asked.starts_with(wanted), "{asked}");
+        for text in [arguments, got.from, read(&record_path(&got.path))] {
+            assert!(!text.contains("pass"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_curl_has_no_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo 'curl: (3) bad URL http://user:password@host/maven'; exit 3";
+        let mut maven = Maven {
+            prefix: Some("http://user:password@host/maven".to_owned()),
+            curl: Some(program(folder.path(), "curl", script)),
+            ..Maven::default()
+        };
+        let cache = folder.path().join("cache");
+        let failed = install(&driver(), &cache, &maven).unwrap_err().to_string();
+        maven.curl = None;
+        let missing = install(&driver(), &cache, &maven).unwrap_err().to_string();
+        for text in [failed, missing] {
+            assert!(text.contains("host/maven"), "{text}");
+            assert!(!text.contains("password"), "{text}");
+        }
     }
 
     #[test]
