@@ -294,13 +294,59 @@ int clock_gettime(clockid_t id, struct timespec *now) {
 
 /// Compiles [`CLOCK`] into a library for `LD_PRELOAD`.
 pub(crate) fn clock_library(workspace: &Workspace) -> PathBuf {
-    workspace.write("clock.c", CLOCK);
-    let library = workspace.path("clock.so");
+    library(workspace, "clock", CLOCK)
+}
+
+fn library(workspace: &Workspace, name: &str, source: &str) -> PathBuf {
+    let (file, library) = (format!("{name}.c"), workspace.path(&format!("{name}.so")));
+    workspace.write(&file, source);
     let mut compile = Command::new("cc");
     compile.args(["-shared", "-fPIC", "-o"]).arg(&library);
-    let compiled = compile.arg(workspace.path("clock.c")).arg("-ldl").status();
+    let compiled = compile.arg(workspace.path(&file)).arg("-ldl").status();
     assert!(compiled.unwrap().success());
     library
+}
+
+/// Refuses POSIX locks, as a network file system without a lock server does.
+const NO_LOCKS: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+static int answer(const char *name, int file, int command, void *argument) {
+    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, name);
+    if (command == F_SETLK || command == F_SETLKW) {
+        errno = ENOLCK;
+        return -1;
+    }
+    if (!real) real = dlsym(RTLD_NEXT, "fcntl");
+    return real(file, command, argument);
+}
+#define REPLACE(name) \
+    int name(int file, int command, ...) { \
+        va_list rest; \
+        va_start(rest, command); \
+        void *argument = va_arg(rest, void *); \
+        va_end(rest); \
+        return answer(#name, file, command, argument); \
+    }
+REPLACE(fcntl)
+REPLACE(fcntl64)
+"#;
+
+#[test]
+fn a_file_system_without_locks_is_named_and_the_run_goes_on() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    let library = library(&staged.workspace, "locks", NO_LOCKS);
+    let mut command = staged.command(&["materialize"]);
+    let output = command.env("LD_PRELOAD", &library).output().unwrap();
+    let screen = Screen::new(output, staged.workspace.root()).expect(0);
+    let said = screen.text();
+    assert!(said.contains("its file system has no locks"), "{said}");
+    assert!(said.contains("set `state_dir` to a folder"), "{said}");
+    assert!(!said.contains("database is locked"), "{said}");
+    assert!(staged.started().contains(&"one".to_owned()));
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod ids;
 mod inspect;
 mod ledger;
 mod left_times;
+mod locking;
 mod open;
 mod provenance;
 mod record;

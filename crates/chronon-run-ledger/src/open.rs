@@ -14,7 +14,7 @@ use rusqlite::{Connection, Error, ErrorCode, OpenFlags, ffi};
 use tempfile::TempDir;
 
 use crate::{
-    copying,
+    copying, locking,
     schema::{self, Access, VERSION, migrate, version},
 };
 
@@ -49,6 +49,7 @@ pub(crate) fn is_foreign(error: &Error) -> bool {
 /// checked as a whole.
 pub(crate) fn writable(path: &Path, suspect: bool) -> rusqlite::Result<(Connection, Access)> {
     create(path);
+    without_locks(path).map_or(Ok(()), Err)?;
     if is_no_header(path) {
         return Err(failure(ffi::SQLITE_NOTADB, "file is not a database"));
     }
@@ -104,6 +105,13 @@ fn create(path: &Path) {
     let _ = options.write(true).create_new(true).mode(0o666).open(path);
 }
 
+/// The error of a file system on which SQLite cannot lock. SQLite itself takes its answer for that of another
+/// process that writes, and waits at every statement.
+fn without_locks(path: &Path) -> Option<Error> {
+    let why = locking::refusal(path.parent()?)?;
+    Some(failure(ffi::SQLITE_IOERR_LOCK, &why))
+}
+
 /// Whether the file is less than the header of a database, with nothing beside it from which SQLite would
 /// complete it: SQLite would write over it.
 fn is_no_header(path: &Path) -> bool {
@@ -156,7 +164,11 @@ pub(crate) fn readable(path: &Path) -> rusqlite::Result<Readable> {
 pub(crate) fn raw(path: &Path) -> rusqlite::Result<Readable> {
     let log = beside(path, "-wal");
     let is_logged = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
-    let opened = read(&uri(path, "mode=ro")).or_else(|error| match is_logged {
+    let in_place = match without_locks(path) {
+        Some(error) => Err(error),
+        None => read(&uri(path, "mode=ro")),
+    };
+    let opened = in_place.or_else(|error| match is_logged {
         false if !is_damage(&error) => read(&uri(path, "mode=ro&immutable=1")),
         _ => Err(error),
     });
