@@ -12,6 +12,8 @@ as_of = "2026-01-03"
 "src.other_days" = "data/other_days.csv"
 "src.empty" = "data/empty.csv"
 "src.no_rows" = "data/no_rows.csv"
+"src.garbage" = "data/garbage.parquet"
+"src.some_days" = "data/some_days.csv"
 
 [seeds."src.typed"]
 path = "data/typed.csv"
@@ -36,6 +38,11 @@ fn seeds_explain_themselves() {
         ("other_days.csv", "a,ds\n1,20260101\n"),
         ("empty.csv", ""),
         ("no_rows.csv", "a,ds\n"),
+        ("garbage.parquet", "this is no Parquet file"),
+        (
+            "some_days.csv",
+            "a,ds\n1,2026-01-01\n1,20260102\n1,20260103\n1,x\n",
+        ),
         ("typed.csv", "amount,ds\n1,2026-01-01\nmuch,2026-01-01\n"),
         ("header.csv", "cost,ds\n1,2026-01-01\n"),
     ] {

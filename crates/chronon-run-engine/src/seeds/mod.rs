@@ -22,7 +22,7 @@ mod seed;
 
 pub use changed::Loaded;
 pub use error::SeedError;
-pub use prepared::{PROPERTY, Prepared, State};
+pub use prepared::{NoDay, PROPERTY, Prepared, State};
 pub use read::prepare;
 pub use script::script;
 pub use seed::{Format, Partitioning, Seed};

@@ -1,7 +1,7 @@
 //! A seed whose file was read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -54,6 +54,19 @@ pub enum State {
     Loaded,
     /// There is a table of this name that no seed made. It must not be touched.
     Foreign,
+}
+
+/// A row of a seed whose value of a partition column is no day.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoDay<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// The line, from 1.
+    pub line: u64,
+    /// The value.
+    pub value: &'a str,
+    /// How many other values of the column are no days.
+    pub others: usize,
 }
 
 impl Prepared {
@@ -135,18 +148,22 @@ impl Prepared {
 
     /// The first row whose value of a partition column is no day, as `is_day` tells.
     #[must_use]
-    pub fn no_day(
-        &self,
-        column: &str,
-        is_day: &dyn Fn(&str) -> bool,
-    ) -> Option<(&Path, u64, &str)> {
+    pub fn no_day(&self, column: &str, is_day: &dyn Fn(&str) -> bool) -> Option<NoDay<'_>> {
         let at = self.partition_by.iter().position(|name| name == column)?;
         let rows = self.first_rows.iter();
         let rows = rows.filter_map(|(values, (path, line))| {
             let value = values.get(at)?.as_str();
             (!is_day(value)).then_some((path.as_path(), *line, value))
         });
-        rows.min()
+        let rows: BTreeSet<_> = rows.collect();
+        let values: BTreeSet<_> = rows.iter().map(|(.., value)| value).collect();
+        let &(path, line, value) = rows.first()?;
+        Some(NoDay {
+            path,
+            line,
+            value,
+            others: values.len() - 1,
+        })
     }
 
     /// Whether a row's value of a partition column is a day, as `is_day` tells.

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    io,
+    io::{self, Read as _, Seek as _, SeekFrom},
     path::Path,
 };
 
@@ -46,7 +46,7 @@ fn parse(seed: Seed, fingerprint: String) -> Result<Prepared, SeedError> {
     let rows = match seed.format {
         Format::Csv => rows::csv(&seed)?,
         Format::Json => rows::json(&seed)?,
-        Format::Parquet => Rows::default(),
+        Format::Parquet => check_parquet(&seed).map(|()| Rows::default())?,
     };
     let Rows {
         columns: types,
@@ -234,20 +234,49 @@ fn fingerprint(seed: &Seed) -> io::Result<String> {
     Ok(format!("{:x}", hash.finalize()))
 }
 
+/// Names a file that Spark would fail to load, or would show as a table without partitions.
+fn check_parquet(seed: &Seed) -> Result<(), SeedError> {
+    let failed = |path: &Path, error: &io::Error| unreadable(seed, path, error);
+    let mut left = vec![seed.path.clone()];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = visible(&path).map_err(|error| failed(&path, &error))?;
+            // The last one is looked at first.
+            left.extend(entries.iter().rev().map(fs::DirEntry::path));
+        } else if path.is_file() {
+            match is_parquet(&path) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let why = "it is not a complete Parquet file";
+                    return Err(failed(&path, &io::Error::other(why)));
+                }
+                Err(error) => return Err(failed(&path, &error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file begins and ends as Parquet does, encrypted or not.
+fn is_parquet(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    // Both words, and the length of the footer.
+    if file.metadata()?.len() < 12 {
+        return Ok(false);
+    }
+    let (mut first, mut last) = ([0; 4], [0; 4]);
+    file.read_exact(&mut first)?;
+    file.seek(SeekFrom::End(-4))?;
+    file.read_exact(&mut last)?;
+    Ok(first == last && [*b"PAR1", *b"PARE"].contains(&last))
+}
+
 /// A file, or a directory of Parquet files in the order of their names.
 fn hash_path(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     if !path.is_dir() {
         return io::copy(&mut File::open(path)?, hash).map(|_| ());
     }
-    let is_hidden = |name: &OsStr| {
-        let name = name.as_encoded_bytes();
-        name.starts_with(b"_") || name.starts_with(b".")
-    };
-    let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    // Spark does not read hidden files.
-    entries.retain(|entry| !is_hidden(&entry.file_name()));
-    for entry in entries {
+    for entry in visible(path)? {
         hash.update(entry.file_name().as_encoded_bytes());
         let path = entry.path();
         if path.is_file() || path.is_dir() {
@@ -257,13 +286,26 @@ fn hash_path(path: &Path, hash: &mut Sha256) -> io::Result<()> {
     Ok(())
 }
 
+/// The entries of a folder that Spark reads, in the order of their names.
+fn visible(path: &Path) -> io::Result<Vec<fs::DirEntry>> {
+    let is_hidden = |name: &OsStr| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"_") || name.starts_with(b".")
+    };
+    let mut entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    // Spark does not read hidden files.
+    entries.retain(|entry| !is_hidden(&entry.file_name()));
+    Ok(entries)
+}
+
 #[cfg(test)]
 mod tests {
     use chronon_run_core::{Ds, TableInfo};
     use indexmap::IndexMap;
 
     use super::*;
-    use crate::seeds::{PROPERTY, State};
+    use crate::seeds::{NoDay, PROPERTY, State};
 
     fn seed(dir: &Path, name: &str, text: &str) -> Seed {
         let path = dir.join(name);
@@ -383,6 +425,40 @@ mod tests {
         insta::assert_snapshot!(message(device), @"cannot read /dev/null for seed data.t: it is neither a file nor a folder");
     }
 
+    fn no_day<'a>(path: &'a Path, line: u64, value: &'a str, others: usize) -> Option<NoDay<'a>> {
+        Some(NoDay {
+            path,
+            line,
+            value,
+            others,
+        })
+    }
+
+    #[test]
+    fn a_file_that_is_no_parquet_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = "PAR1 anything PAR1";
+        let mut seed = seed(dir.path(), "a.parquet", whole);
+        assert!(prepare(seed.clone()).is_ok());
+        let day = dir.path().join("folder/ds=2026-01-01");
+        fs::create_dir_all(&day).unwrap();
+        fs::write(day.join("_SUCCESS"), "").unwrap();
+        fs::write(day.join("part-0.parquet"), whole).unwrap();
+        for text in ["", "garbage, and enough of it", "PAR1 cut off"] {
+            fs::write(&seed.path, text).unwrap();
+            let error = prepare(seed.clone()).unwrap_err();
+            assert_eq!(error.path(), Some(seed.path.as_path()));
+            let text = error.to_string();
+            assert!(text.contains("not a complete Parquet file"), "{text}");
+        }
+        seed.path = dir.path().join("folder");
+        assert!(prepare(seed.clone()).is_ok());
+        let bad = day.join("part-1.parquet");
+        fs::write(&bad, "garbage, and enough of it").unwrap();
+        let error = prepare(seed).unwrap_err();
+        assert_eq!(error.path(), Some(bad.as_path()));
+    }
+
     #[test]
     fn compressed_files_have_days_like_others() {
         use std::io::Write as _;
@@ -403,17 +479,17 @@ mod tests {
         let is_day = |value: &str| value.parse::<Ds>().is_ok();
         assert_eq!(
             prepared.no_day("ds", &is_day),
-            Some((packed.as_path(), 3, "20260102"))
+            no_day(&packed, 3, "20260102", 0)
         );
         assert!(prepared.has_day("ds", &is_day));
-        let text = "a,ds\n1,20260101\n";
+        let text = "a,ds\n1,20260102\n1,20260102\n2,20260101\n3,x\n";
         fs::write(dir.path().join("c.csv"), text).unwrap();
         seed.path = dir.path().join("c.csv");
         seed.empty_partitions.clear();
         let prepared = prepare(seed.clone()).unwrap();
         assert_eq!(
             prepared.no_day("ds", &is_day),
-            Some((seed.path.as_path(), 2, "20260101"))
+            no_day(&seed.path, 2, "20260102", 2)
         );
         assert!(!prepared.has_day("ds", &is_day));
     }

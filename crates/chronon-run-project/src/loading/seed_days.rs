@@ -7,7 +7,7 @@ use chronon_run_core::{
     CatalogSnapshot, Column, DayEvidence, Diagnostic, Digest, Ds, Evidence, Location,
     PartitionFormat, Partitions, RangeSet, Slice, TableInfo, TableName, TableState,
 };
-use chronon_run_engine::seeds::{self, Prepared, SeedError, State};
+use chronon_run_engine::seeds::{self, NoDay, Prepared, SeedError, State};
 use chronon_run_plan::Tables;
 use chronon_run_workspace::{Seed, SeedFormat, Workspace};
 
@@ -157,18 +157,15 @@ fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> O
     let format = formats.get(&seed.table).map(|(format, _)| format);
     let iso = PartitionFormat::iso();
     let is_day = |value: &str| format.unwrap_or(&iso).read(value).is_some();
-    if let Some((path, line, value)) = prepared.no_day(column, &is_day) {
+    if let Some(found) = prepared.no_day(column, &is_day) {
+        let NoDay { path, value, .. } = found;
         let form = format.map_or("YYYY-MM-DD".to_owned(), PartitionFormat::to_string);
-        let message = format!(
-            "{}:{line}: `{value}` in column `{column}` is no day of the form {form} (seed {})",
-            path.display(),
-            seed.table
-        );
+        let message = no_day_text(&found, column, &form, &seed.table);
         let finding = Diagnostic::warning("seed-without-days", message).at(Location::file(path));
         if prepared.has_day(column, &is_day) {
             return Some(
                 finding.hint(
-                    "nothing reads this row, because it belongs to no day; correct the value",
+                    "nothing reads rows that belong to no day; correct what is in the column",
                 ),
             );
         }
@@ -187,6 +184,20 @@ fn doubt(prepared: &Prepared, seed: &Seed, column: &str, formats: &Formats) -> O
     let finding = Diagnostic::warning("empty-seed", message).at(Location::file(&seed.path));
     Some(finding.hint("add rows, or name its days as `empty_partitions`"))
         .filter(|_| seed.empty_partitions.is_empty())
+}
+
+fn no_day_text(found: &NoDay<'_>, column: &str, form: &str, seed: &TableName) -> String {
+    let others = match found.others {
+        0 => String::new(),
+        1 => "; nor is 1 other value of the column".to_owned(),
+        more => format!("; nor are {more} other values of the column"),
+    };
+    format!(
+        "{}:{}: `{}` in column `{column}` is no day of the form {form} (seed {seed}){others}",
+        found.path.display(),
+        found.line,
+        found.value
+    )
 }
 
 /// The seed as the engine takes it.
