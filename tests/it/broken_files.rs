@@ -91,6 +91,36 @@ fn stray_files_and_unreadable_confs_stop_only_themselves() {
 }
 
 #[test]
+fn saved_plans_and_nightly_runs_tell_what_they_leave_out_as_materialize_does() {
+    let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.b"])]);
+    let workspace = &staged.workspace;
+    let conf = workspace.read(ONE);
+    let half = "production/staging_queries/team/half";
+    workspace.write(half, &conf[..conf.len() / 2]);
+    let left_out = |what: &str| format!("left out, everything else is done: {what}");
+    staged
+        .run(&["plan", "--out", "plan.json", "--exclude", "team.two"])
+        .expect(0);
+    let applied = staged.run(&["materialize", "--plan", "plan.json"]);
+    shows(&applied.expect(2), &left_out(half));
+    assert_eq!(staged.filled("one"), all_days());
+    let exclude = format!("path:{half}");
+    let plan = ["plan", "--out", "plan.json", "--exclude", &exclude];
+    staged.run(&plan).expect(0);
+    staged
+        .run(&["materialize", "--plan", "plan.json"])
+        .expect(0);
+
+    std::fs::remove_file(workspace.path(half)).unwrap();
+    workspace.write(ONE, &conf.replace("lake.a", "lake.a /* {{ nowhere }} */"));
+    let one = "staging_query/team.one/backfill";
+    for command in ["materialize", "frontfill"] {
+        shows(&staged.run(&[command]).expect(2), &left_out(one));
+        staged.run(&[command, "--exclude", "team.one"]).expect(0);
+    }
+}
+
+#[test]
 fn a_byte_order_mark_is_no_error_and_other_encodings_are_named() {
     let staged = Staged::new(&[("one", &["lake.a"]), ("two", &["lake.b"])]);
     for (file, marks) in [

@@ -93,17 +93,24 @@ fn a_lag_stays_behind_and_a_bad_schedule_is_said() {
     settings(&staged, "[[override]]\nselect = \"team.one\"\nlag = 1");
     let screen = staged
         .run(&["frontfill", "-s", "team.one", "team.alone"])
-        .expect(0);
+        .expect(2);
     assert_eq!(staged.filled("one"), days("2026-01-01", "2026-01-02"));
     assert!(staged.filled("alone").is_empty());
     let said = "staging_query/team.alone/backfill is left out: `every day` is not a schedule";
     assert!(screen.stderr.contains(said), "{}", screen.text());
+    let left_out = "left out, everything else is done: staging_query/team.alone/backfill";
+    assert!(screen.stderr.contains(left_out), "{}", screen.text());
     let check = staged.run(&["check", "--offline"]).expect(0);
     assert!(
         check.stderr.contains("`every day` is not a schedule"),
         "{}",
         check.text()
     );
+    let named = ["frontfill", "-s", "team.one", "team.alone"];
+    let excluded = [&named[..], &["--exclude", "team.alone"]].concat();
+    staged.run(&excluded).expect(0);
+    schedule(&staged, "alone", "@never");
+    staged.run(&named).expect(0);
 }
 
 #[test]

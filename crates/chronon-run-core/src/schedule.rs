@@ -30,6 +30,12 @@ pub struct ScheduleError {
 }
 
 impl Schedule {
+    /// Whether it is not `@never`.
+    #[must_use]
+    pub fn calls(&self) -> bool {
+        self.cron.is_some()
+    }
+
     /// The last day that is due at `now` (milliseconds since the epoch): the last one that had
     /// closed in `timezone` when the schedule last called. `None` if it never calls.
     ///

@@ -136,6 +136,7 @@ mod tests {
             observed: BTreeMap::new(),
             target: None,
             estimates: None,
+            left_out: BTreeSet::new(),
         }
     }
 

@@ -45,6 +45,10 @@ pub struct Plan {
     /// What its steps are expected to take and to read, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimates: Option<Estimates>,
+    /// What was asked for and is left out because something is wrong with it: asset ids, and files of confs
+    /// that have no asset. Only a plan that is shown or saved has it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<String>,
 }
 
 /// One asset's days.

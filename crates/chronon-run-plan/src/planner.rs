@@ -81,6 +81,7 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
         observed: observed(world, &request.selected),
         target: None,
         estimates: None,
+        left_out: BTreeSet::new(),
         assets,
         steps,
     }

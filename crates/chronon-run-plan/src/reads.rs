@@ -178,6 +178,7 @@ mod tests {
             observed: BTreeMap::new(),
             target: None,
             estimates: None,
+            left_out: BTreeSet::new(),
         }
     }
 

@@ -319,6 +319,7 @@ mod tests {
             observed: BTreeMap::new(),
             target: None,
             estimates: None,
+            left_out: std::collections::BTreeSet::new(),
         };
         let facts = chronon_run_export::Facts {
             failing: BTreeMap::from([(

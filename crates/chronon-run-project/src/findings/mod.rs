@@ -148,5 +148,8 @@ fn bad_schedule(asset: &Asset) -> Option<Diagnostic> {
     let parsed: Result<Schedule, _> = asset.schedule.as_deref()?.parse();
     let message = format!("{}: {}", asset.id, parsed.err()?);
     let finding = Diagnostic::warning("bad-schedule", message);
-    Some(finding.hint("`frontfill` leaves it out; `materialize` does not need a schedule"))
+    Some(
+        finding
+            .hint("`frontfill` leaves it out and exits 2; `materialize` does not need a schedule"),
+    )
 }

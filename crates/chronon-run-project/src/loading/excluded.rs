@@ -130,13 +130,13 @@ impl Project {
         found
     }
 
-    /// What cannot be filled of what a command was asked to fill, in words: confs with errors, and with
-    /// `refusals` also what the engine cannot do.
+    /// What cannot be filled of what a command was asked to fill, in words: confs with errors, and of the
+    /// assets that are `wanted` also those that the engine cannot fill.
     pub fn not_filled(
         &self,
         args: &SelectArgs,
         selected: &BTreeSet<AssetIndex>,
-        refusals: bool,
+        wanted: &dyn Fn(AssetIndex) -> bool,
     ) -> Result<BTreeSet<String>, Failure> {
         let selection = selection(args, &self.workspace)?;
         let mut names: BTreeSet<String> = self
@@ -147,7 +147,7 @@ impl Project {
             let asset = &self.graph.assets[index];
             let offline = asset.id.mode.is_offline_table();
             let wrong = self.has_errors(index) || self.needs_left_out(asset).is_some();
-            if offline && (wrong || refusals && self.refusal(&asset.id).is_some()) {
+            if offline && (wrong || wanted(index) && self.refusal(&asset.id).is_some()) {
                 names.insert(asset.id.to_string());
             }
         }

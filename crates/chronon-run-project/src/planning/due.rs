@@ -1,6 +1,6 @@
 //! Up to which day an asset's schedule calls for it.
 
-use chronon_run_core::{Ds, Schedule};
+use chronon_run_core::{Ds, Schedule, ScheduleError};
 use chronon_run_plan::AssetIndex;
 
 use crate::{loading::project::Project, output::note, program::now_millis};
@@ -13,6 +13,13 @@ pub enum Now {
     /// The whole day after this one has passed, whatever the hour of a schedule: the user said what
     /// day it is.
     After(Ds),
+}
+
+/// Whether an asset's schedule ever calls; `None` if it has none.
+pub fn calls(context: &Project, index: AssetIndex) -> Option<Result<bool, ScheduleError>> {
+    let schedule = context.graph.assets[index].schedule.as_deref()?;
+    let schedule: Result<Schedule, _> = schedule.parse();
+    Some(schedule.map(|schedule| schedule.calls()))
 }
 
 /// The last day that an asset's schedule calls for, minus its lag; `None` if it never calls, or

@@ -546,5 +546,6 @@ fn empty_plan(as_of: Ds) -> Plan {
         observed: BTreeMap::new(),
         target: None,
         estimates: None,
+        left_out: BTreeSet::new(),
     }
 }

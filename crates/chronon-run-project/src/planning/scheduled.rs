@@ -10,7 +10,7 @@ use crate::{
     loading::{days::check_as_of, project::Project},
     options::{DayArgs, SelectArgs},
     planning::{
-        due::{Now, last_due},
+        due::{Now, calls, last_due},
         prepared::Wanted,
     },
 };
@@ -75,6 +75,21 @@ impl Scheduled<'_> {
             only: only.collect(),
             ..Wanted::default()
         })
+    }
+
+    /// What of it is left out because something is wrong with it: confs with errors, schedules that cannot
+    /// be read, and what the engine cannot fill of what has a schedule.
+    ///
+    /// # Errors
+    /// A selector means nothing.
+    pub fn not_filled(&self, context: &Project) -> Result<BTreeSet<String>, Failure> {
+        let selected = context.select(self.select, true)?;
+        let is_called = |index| matches!(calls(context, index), Some(Ok(true)));
+        let mut names = context.not_filled(self.select, &selected, &is_called)?;
+        let unreadable = |index: &&AssetIndex| matches!(calls(context, **index), Some(Err(_)));
+        let unreadable = selected.iter().filter(unreadable);
+        names.extend(unreadable.map(|&index| context.graph.assets[index].id.to_string()));
+        Ok(names)
     }
 }
 

@@ -131,7 +131,7 @@ impl Frontfill<'_> {
     }
 }
 
-/// What the engine cannot fill is not asked for by name here, so it is no error; but it is said.
+/// Says how much the engine cannot fill, uploads and loads included, of which no exit code tells.
 fn tell_left_out(ended: &Ended) {
     let cannot = |asset: &&AssetPlan| {
         matches!(asset.excluded, Some(Reason::EngineCannot { .. }))

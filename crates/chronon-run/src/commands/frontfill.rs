@@ -45,9 +45,7 @@ pub(crate) fn run(args: &FrontfillArgs) -> Result<(), Failure> {
     let ended = frontfill.until_ready(&mut ledger)?;
     running.tell_waiting(&ended)?;
     frontfill.tell(&ended)?;
-    let selected = context.select(&args.select, true)?;
-    let not_filled = context.not_filled(&args.select, &selected, false)?;
-    let outcome = ended.outcome_without(&not_filled);
+    let outcome = ended.outcome_without(&scheduled.not_filled(&context)?);
     metrics::write(&args.how.metrics, &context, &ended, started, &outcome);
     outcome
 }

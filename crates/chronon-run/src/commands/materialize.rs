@@ -48,7 +48,11 @@ pub(crate) fn run(args: &MaterializeArgs) -> Result<(), Failure> {
     }
     let selected = context.select(&wanted.select, false)?;
     context.check_fillable(&selected)?;
-    let not_filled = context.not_filled(&wanted.select, &selected, true)?;
+    let mut not_filled = context.not_filled(&wanted.select, &selected, &|_| true)?;
+    if let Some(plan) = &saved {
+        // The selection that the plan was made for may have meant confs of which it holds nothing.
+        not_filled.extend(plan.left_out.iter().cloned());
+    }
     // From here on Ctrl-C and TERM end things in order.
     let (_listener, control) = signals::listen()?;
     let opening = Activity::start("opening the warehouse");

@@ -55,6 +55,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
     // For a plan of a year they are most of the work, so they are made only where they are shown.
     if args.commands || args.output == Output::Json || args.out.is_some() {
         planned.add_commands(&warehouse);
+        let selected = context.select(&wanted.select, false)?;
+        planned.plan.left_out = context.not_filled(&wanted.select, &selected, &|_| true)?;
     }
     planned.add_estimates(ledger.as_mut());
     planned.dayless.iter().for_each(|text| note(text));
