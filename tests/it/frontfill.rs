@@ -114,6 +114,23 @@ fn a_lag_stays_behind_and_a_bad_schedule_is_said() {
 }
 
 #[test]
+fn a_plan_whose_days_are_all_declared_missing_says_so() {
+    let staged = Staged::new(&[("one", &["lake.a"])]);
+    settings(
+        &staged,
+        "[sources.\"lake.a\"]\nmissing = [\"2026-01-01..2026-01-03\"]",
+    );
+    staged.set_source("lake.a", days("2025-12-31", "2025-12-31"));
+    let why = "2026-01-01..2026-01-03 this day is declared missing in lake.a";
+    for command in ["materialize", "frontfill"] {
+        let screen = staged.run(&[command]).expect(0);
+        assert!(screen.stderr.contains(why), "{}", screen.text());
+    }
+    let quiet = staged.run(&["frontfill", "--quiet"]).expect(0);
+    assert!(!quiet.text().contains(why), "{}", quiet.text());
+}
+
+#[test]
 fn what_waits_is_listed_with_what_it_waits_for() {
     let _steady = steady();
     let staged = Staged::chain();

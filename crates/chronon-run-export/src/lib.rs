@@ -18,8 +18,9 @@ pub use listing::{AssetRow, dot, listing, mermaid};
 pub use online::{Link, PathFacts, StreamFacts, links};
 pub use plan_summary::{FEW_ASSETS, SUMMARY_COLUMNS, summary_reasons, summary_rows};
 pub use plan_text::{
-    archive_text, assets_text, causes_text, excluded_text, explanation_text, fate_text, open_text,
-    out_of_date_text, reason_text, steps_text, target_text, times_text, totals_text, waits_text,
+    archive_text, assets_text, causes_text, excluded_text, explanation_text, fate_text, never_text,
+    open_text, out_of_date_text, reason_text, steps_text, target_text, times_text, totals_text,
+    waits_text,
 };
 pub use readiness::Readiness;
 pub use status::{AssetStatus, BAR_LEGEND, Facts, LastAttempt, StaleDays, status, status_totals};

@@ -98,7 +98,38 @@ pub fn excluded_text(plan: &Plan) -> String {
             }
         }
     }
-    out + &before_history_text(plan)
+    out + &never_text(plan) + &before_history_text(plan)
+}
+
+/// Why there is nothing at all to fill, if every day of a plan is excluded because its inputs never have
+/// it: a line for each reason of each asset. Days of which only some are excluded so are no news.
+#[must_use]
+pub fn never_text(plan: &Plan) -> String {
+    let mut cells = plan.assets.iter().flat_map(|asset| &asset.cells);
+    if !cells.all(|cells| cells.state == State::Excluded) {
+        return String::new();
+    }
+    let mut out = String::new();
+    for asset in &plan.assets {
+        for (_, reason, days) in grouped(asset) {
+            if is_never(&reason) {
+                let reason = reason_text(&reason);
+                let _ = writeln!(out, "excluded {}: {days} {reason}", asset.asset);
+            }
+        }
+    }
+    out
+}
+
+/// Whether a reason is that the inputs of a day never have it.
+fn is_never(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SourceNeverLands { .. }
+            | Reason::UpstreamExcludes { .. }
+            | Reason::SourceEnds { .. }
+            | Reason::NoRowsThere { .. }
+    )
 }
 
 /// How many assets a line names.
@@ -743,7 +774,58 @@ fn names(tables: &BTreeSet<TableName>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use chronon_run_core::PartitionRange;
+    use chronon_run_plan::{Cells, Totals};
+
     use super::*;
+
+    /// A plan of one asset with a day of each state.
+    fn plan(days: &[(State, Reason)]) -> Plan {
+        let cells = (1..).zip(days).map(|(day, (state, reason))| Cells {
+            range: PartitionRange::day(format!("2026-01-{day:02}").parse().unwrap()),
+            state: *state,
+            reason: reason.clone(),
+        });
+        Plan {
+            version: 1,
+            as_of: "2026-01-30".parse().unwrap(),
+            start_ds: None,
+            end_ds: None,
+            recompute: false,
+            stale: false,
+            assets: vec![AssetPlan {
+                asset: "group_by/team.g/backfill".parse().unwrap(),
+                table: "out.g".parse().unwrap(),
+                cells: cells.collect(),
+                excluded: None,
+                notes: Vec::new(),
+            }],
+            steps: Vec::new(),
+            totals: Totals::default(),
+            confs: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            target: None,
+            estimates: None,
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn a_plan_without_any_day_says_why() {
+        let never = Reason::SourceNeverLands {
+            tables: BTreeSet::from(["lake.a".parse().unwrap()]),
+        };
+        let excluded = (State::Excluded, never);
+        let all = plan(&[excluded.clone(), excluded.clone()]);
+        let text = "excluded group_by/team.g/backfill: 2026-01-01..2026-01-02 this day is \
+                    declared missing in lake.a\n";
+        assert_eq!(never_text(&all), text);
+        assert_eq!(excluded_text(&all), text);
+        let done = (State::Done, Reason::PartitionExists);
+        assert_eq!(excluded_text(&plan(&[excluded, done])), "");
+    }
 
     #[test]
     fn spans_have_two_units_at_most() {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chronon_run_core::AssetKind;
-use chronon_run_export::waits_text;
+use chronon_run_export::{never_text, waits_text};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{AssetPlan, Reason, Wait};
 use chronon_run_report::count;
@@ -103,6 +103,10 @@ impl Frontfill<'_> {
     pub fn tell(&self, ended: &Ended) -> Result<(), Failure> {
         if ended.ran.is_none() && !self.quiet && self.running.output == Output::Text {
             say(&nothing_to_do(&ended.plan))?;
+            let never = never_text(&ended.plan);
+            if !never.is_empty() {
+                note(never.trim_end());
+            }
         }
         if !self.quiet {
             tell_left_out(ended);
@@ -131,7 +135,7 @@ impl Frontfill<'_> {
     }
 }
 
-/// Says how much the engine cannot fill, uploads and loads included, of which no exit code tells.
+/// Says how much cannot be filled here; the exit code does not tell of uploads and loads.
 fn tell_left_out(ended: &Ended) {
     let cannot = |asset: &&AssetPlan| {
         matches!(asset.excluded, Some(Reason::EngineCannot { .. }))
