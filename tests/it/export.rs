@@ -156,15 +156,43 @@ fn an_exported_folder_is_compared_with_what_would_be_written() {
 }
 
 #[test]
-fn a_conf_with_errors_is_no_reason_for_a_dag_to_vanish() {
+fn a_conf_with_errors_is_left_out_and_the_rest_is_written() {
     let staged = Staged::chain();
     let conf = "production/staging_queries/team/alone";
     staged.workspace.edit(conf, "\"out\"", "\"not a database\"");
     let screen = staged
         .run(&["export", "airflow", "--out", "dags"])
         .expect(2);
-    assert!(screen.stderr.contains("alone"), "{}", screen.text());
-    assert!(!staged.workspace.path("dags").exists());
+    let why = format!("no task for {conf}: ");
+    let left_out = format!("left out, everything else is exported: {conf}");
+    for words in [why, left_out] {
+        assert!(screen.stderr.contains(&words), "{}", screen.text());
+    }
+    let manifest = || {
+        let folder = staged.workspace.path("dags");
+        let files = fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        let texts = files.map(|file| fs::read_to_string(file).unwrap());
+        texts.collect::<String>()
+    };
+    let has = |name: &str| manifest().contains(&format!("team.{name}"));
+    assert!(has("three") && !has("alone"));
+    let check = ["export", "airflow", "--out", "dags", "--check"];
+    staged.run(&check).expect(2);
+    let path = format!("path:{conf}");
+    let excluding = [&check[..], &["--exclude", &path]].concat();
+    staged.run(&excluding).expect(0);
+
+    // A file that is no conf at all.
+    staged.workspace.write(conf, "{");
+    let screen = staged.run(&check).expect(2);
+    assert!(screen.stderr.contains(conf), "{}", screen.text());
+
+    // What is not selected has no task.
+    let one = ["export", "airflow", "--out", "dags", "team.one"];
+    staged.run(&one).expect(0);
+    assert!(has("one") && !has("three"));
 }
 
 #[test]

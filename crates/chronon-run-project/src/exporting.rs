@@ -8,28 +8,65 @@ use std::{
 
 use chronon_run_core::{AssetId, AssetKind};
 use chronon_run_export::{AirflowExport, AirflowMajor, OwnOperators};
+use chronon_run_plan::AssetIndex;
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{failure::Failure, loading::project::Project, output::note};
+use crate::{failure::Failure, loading::project::Project, options::SelectArgs, output::note};
 
 /// Texts of files, by name.
 pub type Files = BTreeMap<String, String>;
 
-/// The Airflow DAGs of a workspace. What gets no task is reported.
+/// The files of an export.
+pub struct Exported {
+    /// What is to be written.
+    pub files: Files,
+    /// What was asked for and is not in them because something is wrong with it.
+    left_out: BTreeSet<String>,
+}
+
+impl Exported {
+    /// Fails if something was left out because something is wrong with it.
+    pub fn outcome(&self) -> Result<(), Failure> {
+        if self.left_out.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.left_out.iter().map(String::as_str).collect();
+        Err(Failure::hinted(
+            format!(
+                "left out, everything else is exported: {}",
+                names.join(", ")
+            ),
+            "`chronon-run check` shows why; `--exclude` leaves them out without this error",
+        ))
+    }
+}
+
+/// The Airflow DAGs of the selected assets of a workspace. What gets no task is reported.
 ///
 /// # Errors
-/// A conf has errors, a file cannot be read, or two DAGs would have one id.
-pub fn airflow(context: &Project, major: AirflowMajor) -> Result<Files, Failure> {
+/// A selector means nothing, a file of the user's cannot be read, or two DAGs would have one id.
+pub fn airflow(
+    context: &Project,
+    select: &SelectArgs,
+    major: AirflowMajor,
+) -> Result<Exported, Failure> {
     let workspace = &context.workspace;
     let settings = &workspace.airflow;
-    let left_out = left_out(context)?;
+    let selected = context.select(select, true)?;
+    // What the engine cannot do is no error: it may be done without this program.
+    let left_out = context.not_filled(select, &selected, &|_| false)?;
+    let files = context.files_left_out();
+    for (path, why) in files.filter(|(path, _)| left_out.contains(&path.display().to_string())) {
+        note(&format!("no task for {}: {why}", path.display()));
+    }
+    let without_task = without_task(context, &selected);
     let operators = settings.operators.as_deref();
     let operators = operators.map(|path| own_operators(context, path));
     let operators = operators.transpose()?;
     let export = AirflowExport {
         graph: &context.graph,
-        left_out: &left_out,
+        left_out: &without_task,
         teams: &context.repo.teams,
         settings,
         timezone: &workspace.timezone,
@@ -37,28 +74,29 @@ pub fn airflow(context: &Project, major: AirflowMajor) -> Result<Files, Failure>
         workspace: settings.workspace.as_deref().unwrap_or(&workspace.root),
         operators: operators.as_ref(),
     };
-    export.files(major).map_err(Failure::setup)
+    Ok(Exported {
+        files: export.files(major).map_err(Failure::setup)?,
+        left_out,
+    })
 }
 
-/// What the engine cannot do, said once. A conf with errors is no reason for a DAG to vanish.
-fn left_out(context: &Project) -> Result<BTreeSet<AssetId>, Failure> {
-    let every: BTreeSet<_> = (0..context.graph.assets.len()).collect();
-    let broken = every.iter().copied();
-    let broken = broken.filter(|&index| context.has_errors(index));
-    context.check_fillable(&broken.collect())?;
-    if let Some((path, why)) = context.files_left_out().next() {
-        return Err(Failure::hinted(
-            format!("the DAG of {} cannot be written: {why}", path.display()),
-            "correct the file, or move it out of the compiled confs",
-        ));
-    }
-    let mut refused = context.refused(&every);
+/// The assets that get no task: those that are not selected, whose confs have errors, and what the engine
+/// cannot do. The last two are said once.
+fn without_task(context: &Project, selected: &BTreeSet<AssetIndex>) -> BTreeSet<AssetId> {
+    let assets = &context.graph.assets;
+    let mut refused = context.refused(selected);
     // An app is started by its own command, whatever fills the tables.
-    refused.retain(|asset, _| asset.mode != AssetKind::Streaming);
+    refused.retain(|asset, _| {
+        let is_broken = |index| context.has_errors(index);
+        asset.mode != AssetKind::Streaming || context.graph.find(asset).is_some_and(is_broken)
+    });
     for (asset, why) in &refused {
         note(&format!("no task for {asset}: {why}"));
     }
-    Ok(refused.into_keys().collect())
+    let every = 0..assets.len();
+    let others = every.filter(|index| !selected.contains(index));
+    let others = others.map(|index| assets[index].id.clone());
+    others.chain(refused.into_keys()).collect()
 }
 
 fn own_operators(context: &Project, path: &Path) -> Result<OwnOperators, Failure> {
@@ -125,6 +163,18 @@ pub fn differences(folder: &Path, files: &Files) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_is_an_error_after_the_rest() {
+        let exported = |names: &[&str]| Exported {
+            files: Files::new(),
+            left_out: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert!(exported(&[]).outcome().is_ok());
+        let failure = exported(&["a", "b"]).outcome().unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        assert!(failure.text().ends_with("is exported: a, b"));
+    }
 
     #[test]
     fn a_folder_differs_until_it_is_written() {

@@ -566,8 +566,13 @@ pub(crate) enum ExportCommand {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   chronon-run export airflow --out dags/chronon
-  chronon-run export airflow --out dags/chronon --check")]
+  chronon-run export airflow --out dags/chronon --check
+
+A conf with errors, and what reads its table, is left out; then the exit code is 2.")]
 pub(crate) struct AirflowArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
     /// The folder to write to, e.g. one below Airflow's DAGs; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,

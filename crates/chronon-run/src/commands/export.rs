@@ -21,17 +21,19 @@ fn airflow(args: &AirflowArgs) -> Result<(), Failure> {
         AirflowVersion::Two => AirflowMajor::Two,
         AirflowVersion::Three => AirflowMajor::Three,
     };
-    let files = exporting::airflow(&Project::load()?, major)?;
+    let exported = exporting::airflow(&Project::load()?, &args.select, major)?;
+    let files = &exported.files;
     if args.check {
-        return check(args, &files);
+        check(args, files)?;
+    } else {
+        exporting::write(&args.out, files)?;
+        note(&format!(
+            "wrote {} files to {}",
+            files.len(),
+            args.out.display()
+        ));
     }
-    exporting::write(&args.out, &files)?;
-    note(&format!(
-        "wrote {} files to {}",
-        files.len(),
-        args.out.display()
-    ));
-    Ok(())
+    exported.outcome()
 }
 
 fn check(args: &AirflowArgs, files: &Files) -> Result<(), Failure> {
