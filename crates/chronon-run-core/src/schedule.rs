@@ -181,6 +181,8 @@ mod tests {
         // 2026-02-01 is a Sunday.
         assert_eq!(due("@weekly"), day("2026-01-24"));
         assert_eq!(due("@never"), None);
+        let calls = |text: &str| text.parse::<Schedule>().unwrap().calls();
+        assert!(calls("@daily") && !calls("@never"));
     }
 
     #[test]

@@ -383,3 +383,26 @@ pub fn named(workspace: &Workspace) -> Vec<String> {
     let jars = KEYS.iter().filter_map(|key| jar(&workspace.engine, key));
     jars.map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_of_the_cache_has_the_pin_of_its_own_jar() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut pins = Pins::load(folder.path()).unwrap();
+        pins.pin("ai.chronon:spark_uber_2.12:0.0.113:assembly", "12")
+            .unwrap();
+        pins.pin("ai.chronon:spark_uber_2.13:0.0.113:assembly", "13")
+            .unwrap();
+        let cache = Path::new("/cache");
+        let pin = |text: &str| {
+            let named: Coordinates = text.parse().unwrap();
+            pin_of(&maven::place(&named, cache), cache, &pins)
+        };
+        assert_eq!(pin("ai.chronon:spark_uber_2.12:0.0.113"), Some("12"));
+        assert_eq!(pin("ai.chronon:spark_uber_2.13:0.0.113"), Some("13"));
+        assert_eq!(pin("ai.chronon:spark_uber_2.12:0.0.112"), None);
+    }
+}
