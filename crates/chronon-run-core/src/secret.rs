@@ -3,6 +3,8 @@
 //! Everything that is shown or stored goes through [`mask`] or [`mask_text`]. What stays secret by neither
 //! name nor form (a password in a free text) cannot be known; such a setting needs a name that marks it as secret.
 
+#[path = "secret_forms.rs"]
+mod forms;
 #[path = "secret_keys.rs"]
 mod keys;
 #[path = "secret_scan.rs"]
@@ -10,6 +12,7 @@ mod scan;
 #[path = "secret_tokens.rs"]
 mod tokens;
 
+use forms::{Property, begins_pair, cookie_header, mask_colons, mask_encoded, precedes_in_columns};
 pub use keys::LogMask;
 use keys::mask_keys;
 use tokens::mask_tokens;
@@ -18,8 +21,9 @@ use tokens::mask_tokens;
 pub const MASK: &str = "***";
 
 /// Parts of a name, in lower case and without separators, of which each makes its value secret.
-const SECRET_PARTS: [&str; 22] = [
+const SECRET_PARTS: [&str; 23] = [
     "password",
+    "passcode",
     "passwd",
     "passphrase",
     "secret",
@@ -44,7 +48,10 @@ const SECRET_PARTS: [&str; 22] = [
 ];
 
 /// Ends of a name, likewise; in the middle they may begin `keystore` and `keytab`.
-const SECRET_ENDS: [&str; 9] = [
+const SECRET_ENDS: [&str; 12] = [
+    "dbpass",
+    "storepass",
+    "keypass",
     "authkey",
     "hmackey",
     "licensekey",
@@ -199,7 +206,8 @@ fn mask_words(text: &str) -> String {
         true => mask_keys(text),
         false => text.to_owned(),
     };
-    let quoted = mask_quoted(&mask_braced(&keyless));
+    let plain = Property::default().mask(&keyless);
+    let quoted = mask_colons(&mask_quoted(&mask_braced(&plain)));
     let mut shown = String::with_capacity(quoted.len());
     let mut rest = quoted.as_str();
     let mut due = Due::Nothing;
@@ -212,6 +220,9 @@ fn mask_words(text: &str) -> String {
         shown.push_str(&masked_where_due(due, word));
         shown.push_str(gap);
         due = due.after(before, word);
+        if due == Due::Nothing && precedes_in_columns(word, gap, next) {
+            due = Due::Value;
+        }
         (before, rest) = (word, next);
     }
     shown
@@ -229,6 +240,8 @@ enum Due {
     Token,
     /// It is `user:password`.
     UserAndPassword,
+    /// It is a cookie, and so is the next one if it ends with a semicolon.
+    Cookie,
 }
 
 impl Due {
@@ -238,17 +251,26 @@ impl Due {
         if self == Self::Scheme && is_scheme(&bare) {
             return Self::Value;
         }
-        if self == Self::Value {
+        if self == Self::Cookie && word.ends_with(';') {
+            return Self::Cookie;
+        }
+        if self == Self::Value || self == Self::Cookie {
             return Self::Nothing;
         }
         let is_assigned =
             ["=", "->", "=>", ":"].contains(&word) && names_secret(&format!("{before}="));
+        let header = before.trim_end_matches(is_quote).to_ascii_lowercase();
         match bare.as_str() {
             _ if bare.ends_with("authorization:") => Self::Scheme,
+            _ if is_assigned && header.ends_with("authorization") => Self::Scheme,
+            _ if is_assigned && header.ends_with("cookie") => Self::Cookie,
+            _ if cookie_header(word).is_some_and(|end| end == word.len()) => Self::Cookie,
+            _ if cookie_header(word).is_some() && word.ends_with(';') => Self::Cookie,
+            _ if ends_with_authorization(&bare) => Self::Value,
             "bearer" | "basic" => Self::Token,
             "-u" | "--user" | "--proxy-user" => Self::UserAndPassword,
             _ if ends_with_scheme(&bare) => Self::Token,
-            _ if is_assigned || announces(word) => Self::Value,
+            _ if is_assigned || announces(word) || begins_pair(word) => Self::Value,
             _ => Self::Nothing,
         }
     }
@@ -257,11 +279,14 @@ impl Due {
 fn masked_where_due(due: Due, word: &str) -> String {
     let is_option = word.starts_with("--") || word.is_empty();
     match due {
-        Due::Value | Due::Token | Due::Scheme if is_option => word.to_owned(),
+        Due::Value | Due::Token | Due::Scheme | Due::Cookie if is_option => word.to_owned(),
         Due::Scheme if is_scheme(&word.to_ascii_lowercase()) => word.to_owned(),
         Due::Token if word.len() < 6 => word.to_owned(),
-        Due::Value | Due::Scheme | Due::Token => {
+        Due::Value | Due::Scheme | Due::Token | Due::Cookie => {
             let value = word.trim_end_matches([',', ';', ')', '}', ']', '"', '\'']);
+            if value.trim_start_matches(is_quote) == MASK {
+                return word.to_owned();
+            }
             let value = if value.is_empty() { word } else { value };
             format!("{MASK}{}", &word[value.len()..])
         }
@@ -319,7 +344,7 @@ fn mask_braced(text: &str) -> String {
     shown
 }
 
-/// `name="value"` and `"name": "value"`, whose value may have blanks.
+/// `name="value"` and `"name": "value"`, whose value may have blanks, also in a string whose quotes are escaped.
 fn mask_quoted(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -327,27 +352,22 @@ fn mask_quoted(text: &str) -> String {
         let (before, opened) = rest.split_at(at);
         let (quote, inside) = opened.split_at(1);
         shown.push_str(before);
-        shown.push_str(quote);
-        let length = closing(inside, quote);
+        let named = shown.trim_end_matches('\\');
+        let escapes = shown.len() - named.len();
+        let length = closing(inside, quote, escapes);
         let value = &inside[..length];
-        if let Some(name) = option_with_blanks(value) {
-            shown.push_str(name);
+        let option = option_with_blanks(value).unwrap_or_default();
+        let is_named = names_secret(named) || precedes_secret(named) || begins_pair(named);
+        let hide = !value.is_empty() && value != MASK && is_named;
+        shown.push_str(quote);
+        rest = inside;
+        if hide || !option.is_empty() {
+            shown.push_str(option);
             shown.push_str(MASK);
-            rest = &inside[length..];
-            if let Some(closed) = rest.strip_prefix(quote) {
-                shown.push_str(quote);
-                rest = closed;
-            }
-            continue;
-        }
-        let named = &shown[..shown.len() - 1];
-        let hide =
-            !value.is_empty() && value != MASK && (names_secret(named) || precedes_secret(named));
-        shown.push_str(if hide { MASK } else { "" });
-        rest = if hide { &inside[length..] } else { inside };
-        if hide && let Some(closed) = rest.strip_prefix(quote) {
-            shown.push_str(quote);
-            rest = closed;
+            let after = &inside[length..];
+            let closed = after.trim_start_matches('\\').strip_prefix(quote);
+            rest = closed.unwrap_or(after);
+            shown.push_str(&after[..after.len() - rest.len()]);
         }
     }
     shown.push_str(rest);
@@ -363,16 +383,19 @@ fn option_with_blanks(quoted: &str) -> Option<&str> {
     is_option.then(|| quoted.split_at(name.len() + 1).0)
 }
 
-/// Where the quote ends that has just begun.
-fn closing(text: &str, quote: &str) -> usize {
-    let mut escaped = false;
+/// Where the quote ends that has just begun and before which are as many `escapes`: at the next quote that is
+/// not escaped any deeper, before its escapes.
+fn closing(text: &str, quote: &str, escapes: usize) -> usize {
+    let mut run = 0;
     for (at, c) in text.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if quote.starts_with(c) => return at,
-            _ => {}
+        let closes = match escapes {
+            0 => run % 2 == 0,
+            _ => run <= escapes,
+        };
+        if quote.starts_with(c) && closes {
+            return if escapes == 0 { at } else { at - run };
         }
+        run = if c == '\\' { run + 1 } else { 0 };
     }
     text.len()
 }
@@ -382,7 +405,10 @@ fn names_secret(text: &str) -> bool {
     let Some(text) = text.trim_end().strip_suffix(['=', ':']) else {
         return false;
     };
-    let name = last_name(text.trim_end().trim_end_matches(is_quote));
+    let name = last_name(
+        text.trim_end()
+            .trim_end_matches(|c| is_quote(c) || c == '\\'),
+    );
     looks_secret(name.trim_start_matches("-D"))
 }
 
@@ -417,15 +443,27 @@ fn announces(word: &str) -> bool {
     if let Some(option) = word.strip_prefix("--") {
         return !option.contains('=') && looks_secret(option);
     }
+    // keytool -storepass x
+    if let Some(option) = word.strip_prefix('-') {
+        let option = option.to_ascii_lowercase();
+        return ["pass", "password"].iter().any(|end| option.ends_with(end))
+            && looks_secret(&option);
+    }
     let Some(name) = word.strip_suffix(':') else {
         return false;
     };
-    let name = name.trim_start_matches(is_quote);
+    let name = name.trim_start_matches(|c| is_quote(c) || "({[".contains(c));
     let is_word = name.chars().all(char::is_alphanumeric);
     let is_name = name.chars().all(is_of_name);
     is_name
         && looks_secret(name)
         && (!is_word || ALONE.contains(&name.to_ascii_lowercase().as_str()))
+}
+
+/// Whether a word in lower case ends with `authorization:` and a scheme.
+fn ends_with_authorization(word: &str) -> bool {
+    let parts = word.rsplit_once([':', '=']);
+    parts.is_some_and(|(name, scheme)| name.ends_with("authorization") && is_scheme(scheme))
 }
 
 /// Whether a word in lower case ends with a scheme after which a token follows.
@@ -447,13 +485,22 @@ fn is_quote(c: char) -> bool {
 
 /// One word without blanks: user and password of a URL, then every `name=value` in it, then tokens.
 fn mask_word(word: &str) -> String {
-    let word = mask_tokens(&mask_oracle(&mask_user_info(word)));
+    if let Some(begin) = cookie_header(word).filter(|begin| *begin < word.len()) {
+        let end = word
+            .trim_end_matches([',', ';', ')', '}', ']', '"', '\''])
+            .len();
+        return format!("{}{MASK}{}", &word[..begin], &word[end.max(begin)..]);
+    }
+    let word = mask_encoded(&mask_tokens(&mask_oracle(&mask_user_info(word))));
     let mut shown = String::with_capacity(word.len());
     let mut rest = word.as_str();
     loop {
         let end = rest.find(is_separator).unwrap_or(rest.len());
         let (part, after) = rest.split_at(end);
-        shown.push_str(&mask_part(part));
+        match begins_pair(&shown) && !part.is_empty() {
+            true => shown.push_str(MASK),
+            false => shown.push_str(&mask_part(part)),
+        }
         let mut characters = after.chars();
         match characters.next() {
             Some(separator) => shown.push(separator),

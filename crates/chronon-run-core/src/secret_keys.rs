@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{MASK, mask_words, scan::suspicious_lines};
+use super::{MASK, forms::Property, mask_words, scan::suspicious_lines};
 
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
@@ -100,18 +100,20 @@ fn is_key(line: &str) -> bool {
 pub struct LogMask {
     /// Whether the last line was one of a private key.
     inside: bool,
+    /// Whether the value of a secret follows.
+    property: Property,
 }
 
 impl LogMask {
     /// The next lines, as they may be shown.
     pub fn mask<'a>(&mut self, lines: &'a str) -> Cow<'a, str> {
         let suspicious = suspicious_lines(lines);
-        if suspicious.is_empty() && !self.inside {
+        if suspicious.is_empty() && !self.is_within() {
             return Cow::Borrowed(lines);
         }
         let mut shown: Vec<Cow<'_, str>> = Vec::new();
         for (number, line) in lines.split_inclusive('\n').enumerate() {
-            let is_clean = !self.inside && !suspicious.contains(&number);
+            let is_clean = !self.is_within() && !suspicious.contains(&number);
             let line = match is_clean {
                 true => Cow::Borrowed(line),
                 false => Cow::Owned(self.mask_line(line, &mut shown)),
@@ -119,6 +121,11 @@ impl LogMask {
             shown.push(line);
         }
         Cow::Owned(shown.concat())
+    }
+
+    /// Whether the last line says what the next one is.
+    fn is_within(&self) -> bool {
+        self.inside || self.property != Property::Harmless
     }
 
     /// The next line, as it may be shown after those before it.
@@ -136,7 +143,7 @@ impl LogMask {
         self.inside = !ends && (is_part || begins);
         match is_part && !text.trim().is_empty() {
             true => format!("{MASK}{end}"),
-            false => mask_words(text) + end,
+            false => mask_words(&self.property.mask(text)) + end,
         }
     }
 }

@@ -145,8 +145,8 @@ impl Letters {
 
     fn end_run(&mut self, (begin, before): (usize, u8), after: u8) {
         let word = &self.copied[begin..];
-        let is_last_of_name =
-            after == b'=' && (word.ends_with(b"sig") || word.ends_with(b"signature"));
+        let is_last_of_name = matches!(after, b'=' | b'%')
+            && (word.ends_with(b"sig") || word.ends_with(b"signature"));
         if is_last_of_name || tells(word, before) {
             self.suspicious.insert(self.begins.len());
         }
@@ -157,6 +157,11 @@ impl Letters {
 fn tells(word: &[u8], before: u8) -> bool {
     let [.., last_but_one, last] = word else {
         return before == b'-' && word == b"u";
+    };
+    let word = match word {
+        // The digits of a percent encoded character.
+        [_, _, name @ ..] if before == b'%' => name,
+        _ => word,
     };
     let is_short = word.len() <= 8;
     // `-D` of a JVM option is not a part of the name.

@@ -400,6 +400,83 @@ const SECRET: &[(&str, &str)] = &[
         "spark.jars.packages.repo",
         "https://hunter2SECRET:x-oauth-basic@github.com/r",
     ),
+    // A printed Scala map, JSON within a string, numbers, no blank after the colon.
+    ("text", "Map(Authorization -> Bearer hunter2SECRET, a -> b)"),
+    ("text", "Map(Authorization -> hunter2SECRET)"),
+    ("text", "Authorization = Token hunter2SECRET"),
+    ("header", "Authorization:Token hunter2SECRET"),
+    ("json", r#"{"conf": "{\"password\":\"hunter2SECRET\"}"}"#),
+    (
+        "json",
+        r#"{\"user\":\"u\",\"password\": \"a b, hunter2SECRET\"}"#,
+    ),
+    ("json", r#"{\\\"password\\\":\\\"hunter2SECRET\\\"}"#),
+    ("json", r#"{\"password\":12345hunter2SECRET}"#),
+    ("json", r#"{"password":hunter2SECRET}"#),
+    ("json", r#"{"user":"u", "api_key": hunter2SECRET, "a":1}"#),
+    ("json", "\"password\": hunter2SECRET"),
+    ("json", "{'password' : hunter2SECRET}"),
+    ("yaml", "{password: hunter2SECRET, user: u}"),
+    ("text", "password:hunter2SECRET"),
+    ("text", "user:u,password:hunter2SECRET,a:b"),
+    ("text", "client_secret:hunter2SECRET"),
+    // Settings beside their values: tables, pairs, files of Hadoop.
+    ("text", "fs.s3a.secret.key\thunter2SECRET"),
+    ("text", "AWS_SECRET_ACCESS_KEY\thunter2SECRET"),
+    ("text", "spark.hadoop.fs.s3a.secret.key    hunter2SECRET"),
+    ("text", "(fs.s3a.secret.key,hunter2SECRET)"),
+    (
+        "text",
+        "Array((a.b,c), (spark.hadoop.fs.s3a.secret.key,hunter2SECRET))",
+    ),
+    ("text", "(fs.s3a.secret.key, hunter2SECRET)"),
+    (
+        "text",
+        "[('fs.s3a.secret.key', 'a hunter2SECRET'), ('a', 'b')]",
+    ),
+    (
+        "json",
+        r#"[["spark.hadoop.fs.s3a.secret.key","hunter2SECRET"]]"#,
+    ),
+    ("text", "(AWS_SECRET_ACCESS_KEY,hunter2SECRET)"),
+    (
+        "xml",
+        "<property><name>fs.s3a.secret.key</name><value>hunter2SECRET</value></property>",
+    ),
+    (
+        "xml",
+        "<property>\n  <name> fs.s3a.secret.key </name>\n  <final>true</final>\n  <value>a\nhunter2SECRET</value>\n</property>",
+    ),
+    // Percent encoding.
+    (
+        "url",
+        "https://h/login?next=%2Fa%3Fpassword%3Dhunter2SECRET%26b%3Dc",
+    ),
+    ("url", "password%3Dhunter2SECRET"),
+    ("url", "a%26sig%3Dhunter2SECRET"),
+    ("url", "a%26pass%3dhunter2SECRET"),
+    ("url", "%7B%22password%22%3A%22hunter2SECRET%22%7D"),
+    ("header", "Cookie: a=1; b=hunter2SECRET; c=hunter2SECRET"),
+    ("header", "Cookie:a=1;b=hunter2SECRET; c=hunter2SECRET"),
+    ("header", "Map(Cookie -> a=1; b=hunter2SECRET)"),
+    ("header", "curl -H 'Cookie: a=1; b=hunter2SECRET' https://h"),
+    ("header", "Set-Cookie: a=1; session=hunter2SECRET"),
+    ("dbPass", "hunter2SECRET"),
+    ("spark.acme.dbPass", "hunter2SECRET"),
+    ("storepass", "hunter2SECRET"),
+    ("keypass", "hunter2SECRET"),
+    ("passcode", "hunter2SECRET"),
+    (
+        "command",
+        "keytool -storepass hunter2SECRET -keypass hunter2SECRET",
+    ),
+    ("command", "beeline -n u -password hunter2SECRET"),
+    ("innocent", "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"),
+    ("innocent", "xoxe-hunter2SECRETaaaaaaaaa"),
+    ("innocent", "sk_test_hunter2SECRETaaaaaaaaa"),
+    ("innocent", "whsec_hunter2SECRETaaaaaaaaa"),
+    ("innocent", "dop_v1_hunter2SECRETaaaaaaaaaaaaaaaaaaaa"),
+    ("innocent", "hvb.hunter2SECRETaaaaaaaaa"),
 ];
 
 /// What must stay readable.
@@ -483,6 +560,39 @@ const HARMLESS: &[(&str, &str)] = &[
     ("text", "mismatched input 'x' expecting token 'SELECT'"),
     ("text", "basic or bearer of news"),
     ("text", "a = b and key -> value"),
+    ("text", "bypass:x"),
+    ("text", "passenger_count=3 and passenger_count:3"),
+    ("text", "compass: north, compass:north"),
+    ("command", "tool -bypass x"),
+    (
+        "text",
+        "struct<user:string,token:string,password:array<string>>",
+    ),
+    ("text", "password\tstring\tnull"),
+    ("text", "count(token,password) of (token,password)"),
+    ("text", "the setting fs.s3a.secret.key is not set"),
+    (
+        "text",
+        "at org.apache.hadoop.security.Credentials.readToken(Credentials.java:218)",
+    ),
+    (
+        "text",
+        "production/joins/team/password_resets.v1:12:5: error",
+    ),
+    ("text", "team/token.py:33: in token"),
+    ("address", "secret-store.acme.com:8443"),
+    ("image", "acme/token-service:v1.2.3"),
+    ("packages", "com.acme.secrets:aws-secrets:v1"),
+    ("text", "Token::new and token::read"),
+    ("text", r#"{\"user\":\"u\",\"compass\":\"north\"}"#),
+    ("xml", "<name>fs.s3a.endpoint</name><value>h:80</value>"),
+    (
+        "xml",
+        "<property><name>a.secret.file</name><value>/etc/p</value></property>",
+    ),
+    ("url", "a%3Fuser%3Du%26compass%3Dnorth"),
+    ("text", "cookies; a=1; b=2"),
+    ("text", "sk_test_table and whsec_columns"),
 ];
 
 #[test]
@@ -524,6 +634,26 @@ fn what_surrounds_a_secret_stays() {
             "Authorization: Bearer abcdefgh, x",
             "Authorization: Bearer ***, x",
         ),
+        (
+            "Map(Authorization -> Bearer abcdefgh, x -> y)",
+            "Map(Authorization -> Bearer ***, x -> y)",
+        ),
+        (
+            r#""{\"password\":\"p\",\"user\":\"u\"}", b"#,
+            r#""{\"password\":\"***\",\"user\":\"u\"}", b"#,
+        ),
+        (r#"{"password":123,"a":1}"#, r#"{"password":***,"a":1}"#),
+        (
+            "(a.b.password,p), (a.b.c,d)",
+            "(a.b.password,***), (a.b.c,d)",
+        ),
+        ("[('a.b.password', 'p')]", "[('a.b.password', '***')]"),
+        (
+            "<name>a.password</name><value>p</value><name>b</name><value>c</value>",
+            "<name>a.password</name><value>***</value><name>b</name><value>c</value>",
+        ),
+        ("x%3Fpassword%3Dp%26a%3Db", "x%3Fpassword%3D***%26a%3Db"),
+        ("Cookie: a=1; b=2\nnext=1", "Cookie: ***; ***\nnext=1"),
     ] {
         assert_eq!(mask_text(text), shown);
     }
@@ -551,9 +681,13 @@ fn any_text_is_masked_without_a_panic() {
 fn fragment() -> impl Strategy<Value = String> {
     let marks = [
         " ", "\n", ":", "=", "={", "}", "\"", "'", "&", "@", "://", "--", "-D", "é", "\u{a0}", "/",
+        "\\", "\t", ",", ";", "(", ")", "->", "%3D", "%26", "%22", "<name>", "</name>", "<value>",
     ];
     let words = [
         "-u",
+        "-keypass",
+        "dbPass",
+        "Cookie",
         "--user",
         "Basic",
         "bearer",
@@ -613,5 +747,40 @@ fn lines_of_spark_are_not_looked_at() {
         "26/11/29 11:00:02 INFO BlockManagerInfo: Added broadcast_1_piece0 in memory on host:4040 (size: 34.3 KiB, free: 434.4 MiB)",
     ] {
         assert!(scan::suspicious_lines(line).is_empty(), "{line}");
+    }
+}
+
+/// A value that is in another line than its name.
+#[test]
+fn a_log_with_settings_of_hadoop_is_masked_line_by_line() {
+    let log = "<name>a.password</name>\n<final>true</final>\n<value>\np\n</value>\n<name>b</name>\n<value>c</value>\n";
+    let expected = log.replace("\np\n", "\n***\n");
+    let mut mask = LogMask::default();
+    let shown: String = log
+        .split_inclusive('\n')
+        .map(|line| mask.mask(line).into_owned())
+        .collect();
+    assert_eq!(shown, expected);
+    assert_eq!(LogMask::default().mask(log), expected);
+}
+
+/// Long lines of forms that a pass may begin to read again at each of their parts. Each pass reads a line once.
+#[test]
+fn long_lines_are_masked_as_a_whole() {
+    for part in [
+        "token:***",
+        "token:string(",
+        "password:",
+        "\\\"",
+        "\"'",
+        "(a.b.token,",
+        "password%3D",
+        "<name>password</name>",
+        "a-token:1",
+        "Cookie:;",
+    ] {
+        let line = part.repeat(1_000);
+        let shown = LogMask::default().mask(&line).into_owned();
+        assert_eq!(mask_text(&shown), shown, "{part}");
     }
 }

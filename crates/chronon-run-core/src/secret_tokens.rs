@@ -3,7 +3,7 @@
 use super::MASK;
 
 /// How each begins, and how many characters follow at least.
-pub(super) const FORMS: [(&str, usize); 26] = [
+pub(super) const FORMS: [(&str, usize); 34] = [
     ("AKIA", 16),
     ("ASIA", 16),
     ("ghp_", 20),
@@ -17,6 +17,8 @@ pub(super) const FORMS: [(&str, usize); 26] = [
     ("xoxp-", 16),
     ("xoxa-", 16),
     ("xoxs-", 16),
+    ("xoxe-", 16),
+    ("xoxe.", 16),
     ("xapp-", 16),
     ("dapi", 32),
     ("ya29.", 16),
@@ -24,12 +26,18 @@ pub(super) const FORMS: [(&str, usize); 26] = [
     ("sk-", 20),
     ("sk_live_", 16),
     ("rk_live_", 16),
+    ("sk_test_", 16),
+    ("rk_test_", 16),
+    ("whsec_", 16),
     ("hf_", 24),
     ("npm_", 24),
     ("pypi-", 24),
     ("SG.", 24),
     ("dckr_pat_", 16),
     ("hvs.", 16),
+    ("hvb.", 16),
+    ("GOCSPX-", 16),
+    ("dop_v1_", 24),
 ];
 
 /// Addresses whose path is the secret.
