@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Write};
 use chronon_run_core::{Ds, RangeSet};
 use chronon_run_plan::{AssetPlan, Note, Plan, Reason, State};
 
-use crate::plan_text::{UNKNOWN_TIMES, grouped, note_text, reason_text};
+use crate::plan_text::{grouped, note_text, reason_text, unknown_times_text};
 
 /// Headers of the columns of [`summary_rows`]: the asset, its days by state, then what its days to run span.
 ///
@@ -70,18 +70,31 @@ pub fn summary_reasons(plan: &Plan) -> String {
     for asset in &plan.assets {
         out.push_str(&changes_text(asset));
     }
-    out.push_str(&unknown_times(plan));
+    for nulls in [true, false] {
+        out.push_str(&unknown_times(plan, nulls));
+    }
     out
 }
 
-/// The joins of which left row times are not known, in one line.
-fn unknown_times(plan: &Plan) -> String {
-    let is_unknown = |asset: &&AssetPlan| {
+/// The joins of which left row times are not known, in one line: those whose features the Driver may leave
+/// NULL, or the others.
+fn unknown_times(plan: &Plan, nulls: bool) -> String {
+    let unknown_in = |asset: &AssetPlan| {
         let mut notes = asset.notes.iter();
-        notes.any(|note| matches!(note, Note::TimesUnknown { .. }))
+        notes.find_map(|note| match note {
+            Note::TimesUnknown {
+                table,
+                nulls: found,
+                ..
+            } if *found == nulls => Some(table.clone()),
+            _ => None,
+        })
     };
-    let mut unknown = plan.assets.iter().filter(is_unknown);
-    let Some(first) = unknown.next() else {
+    let mut unknown = plan
+        .assets
+        .iter()
+        .filter_map(|asset| Some((asset, unknown_in(asset)?)));
+    let Some((first, table)) = unknown.next() else {
         return String::new();
     };
     let more = match unknown.count() {
@@ -89,8 +102,9 @@ fn unknown_times(plan: &Plan) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "left row times are not known for days of {}{more}: {UNKNOWN_TIMES}\n",
-        first.asset
+        "row times of {table}, the left of {}{more}, are not known for some days: {}\n",
+        first.asset,
+        unknown_times_text(nulls)
     )
 }
 

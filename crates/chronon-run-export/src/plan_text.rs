@@ -323,11 +323,11 @@ pub(crate) fn note_text(out: &mut String, note: &Note) {
             dropped_text(out, tables)
         }
         Note::Alone { days, hopeless } => alone_note(out, days, hopeless),
-        Note::TimesUnknown { table, days } => writeln!(
+        Note::TimesUnknown { table, days, nulls } => writeln!(
             out,
             "  note      row times of {days} ({}) of {table} are not known: {}",
             counted(days.days(), "day"),
-            UNKNOWN_TIMES
+            unknown_times_text(*nulls)
         ),
         Note::TimesNotJoined { seen } => writeln!(out, "  note      {}", times_text(seen)),
         Note::Archives { tables, because } => archives_note(out, tables, because),
@@ -398,7 +398,16 @@ pub fn fate_text(fate: &ColumnsFate) -> &'static str {
 }
 
 /// What it means that the times of left rows are not known.
-pub(crate) const UNKNOWN_TIMES: &str = "if rows are early or late, the Driver may leave their SNAPSHOT features NULL, and no command names them";
+const UNKNOWN_TIMES: &str = "if rows are early or late, the Driver may leave their SNAPSHOT features NULL, and no command names them";
+
+/// What may be wrong without notice where the times of left rows are not known, and what helps.
+pub(crate) fn unknown_times_text(nulls: bool) -> String {
+    let stale = "source days that only early or late rows need do not make a day out of date: after late data, fill such days again with `materialize --recompute`";
+    match nulls {
+        true => format!("{UNKNOWN_TIMES}; {stale}"),
+        false => stale.to_owned(),
+    }
+}
 
 /// What early or late left rows of a modular join lack with the Driver, and how they were seen.
 #[must_use]

@@ -110,13 +110,16 @@ pub enum Note {
         /// How they were seen.
         seen: TimesSeen,
     },
-    /// No statistics tell the times of the left rows of these days, so that rows which the Driver leaves
-    /// without SNAPSHOT features are not named.
+    /// No statistics tell the times of the left rows of these days, so that they count as rows of their
+    /// partition's day: a source day that only early or late rows need makes no day out of date.
     TimesUnknown {
         /// The left rows' table.
         table: TableName,
-        /// The days, filled or to be filled.
+        /// The days: filled ones or, where `nulls`, also those to be filled.
         days: RangeSet,
+        /// Whether the Driver may leave SNAPSHOT features of such rows NULL, which nothing names either.
+        #[serde(default)]
+        nulls: bool,
     },
     /// All left rows of these days are early, or all are late: a job of the Driver that fills such a
     /// day alone leaves the SNAPSHOT features of its rows NULL. They are filled again with the days

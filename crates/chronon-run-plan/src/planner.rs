@@ -40,6 +40,7 @@ pub use times::times_seen;
 /// The plan for `request`.
 #[must_use]
 pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
+    let has_records = world.history.freshness.is_some();
     let (assessed, history) = assess(world, request);
     let world = PlanInput {
         history: &history,
@@ -48,6 +49,7 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
     let mut planner = Planner {
         world,
         request,
+        has_records,
         assessed,
         filled: vec![None; world.graph.assets.len()],
         never: vec![RangeSet::new(); world.graph.assets.len()],
@@ -111,14 +113,16 @@ impl Planner<'_> {
     fn notes(&self, index: AssetIndex, cells: &[Cells]) -> Vec<Note> {
         let asset = &self.world.graph.assets[index];
         let mut notes = self.freshness_notes(index, cells);
-        let Some(driver) = self.world.driver else {
-            return notes;
-        };
         let days_in = |state: State| -> RangeSet {
             let matching = cells.iter().filter(|cells| cells.state == state);
             matching.map(|cells| cells.range).collect()
         };
-        let run = days_in(State::Run);
+        let (run, done) = (days_in(State::Run), days_in(State::Done));
+        let unknown = self.unknown_times_note(asset, &run, &done, &notes);
+        let Some(driver) = self.world.driver else {
+            notes.extend(unknown);
+            return notes;
+        };
         let cumulative = asset.inputs.iter().filter(|input| {
             matches!(input.role, Role::Source { .. }) && matches!(input.need, Need::Newest { .. })
         });
@@ -138,8 +142,7 @@ impl Planner<'_> {
         notes.extend(self.alone_note(index, &run));
         let seen = times_seen(self.world, asset);
         notes.extend(seen.map(|seen| Note::TimesNotJoined { seen }));
-        let there = run.union(&days_in(State::Done));
-        notes.extend(self.unknown_times_note(asset, &there));
+        notes.extend(unknown);
         if let Some(archived) = driver.archived.get(&asset.id).filter(|_| !run.is_empty()) {
             notes.push(archives(archived, &run));
         }

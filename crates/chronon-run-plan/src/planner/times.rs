@@ -59,23 +59,31 @@ pub fn times_seen(world: PlanInput<'_>, last: &Asset) -> Option<TimesSeen> {
 }
 
 impl Planner<'_> {
-    /// The days of `days` whose left rows' times matter to the Driver and are not known.
-    pub(super) fn unknown_times_note(&self, asset: &Asset, days: &RangeSet) -> Option<Note> {
-        let graph = self.world.graph;
-        let storing = match asset.id.mode {
-            AssetKind::Backfill if !parts_of_times(asset).is_empty() => asset,
-            AssetKind::Final if times_seen(self.world, asset).is_none() => {
-                let producers = asset.inputs.iter().filter_map(|input| input.producer);
-                let mut producers = producers.map(|index| &graph.assets[index]);
-                producers.find(|asset| asset.is_shifted_part())?;
-                let left = AssetId {
-                    conf: asset.id.conf.clone(),
-                    mode: AssetKind::Left,
-                };
-                &graph.assets[graph.find(&left)?]
+    /// The days whose left rows' times matter and are not known: to the Driver, of those that run or are
+    /// done; else of the filled ones whose inputs are compared. Those that the notes so far call
+    /// unrecorded are not.
+    pub(super) fn unknown_times_note(
+        &self,
+        asset: &Asset,
+        run: &RangeSet,
+        done: &RangeSet,
+        notes: &[Note],
+    ) -> Option<Note> {
+        let nulls = self.world.driver.is_some() && self.may_leave_nulls(asset);
+        let days = match nulls {
+            true => run.union(done),
+            false if !self.follows_times(asset) || !self.has_records => {
+                return None;
             }
-            _ => return None,
+            false => {
+                let unrecorded = notes.iter().filter_map(|note| match note {
+                    Note::Unrecorded { days } => Some(days),
+                    _ => None,
+                });
+                unrecorded.fold(done.clone(), |done, days| done.minus(days))
+            }
         };
+        let storing = self.storing(asset)?;
         let mut inputs = storing.inputs.iter();
         let left = inputs.find(|input| input.role == Role::Left)?;
         let spec = &left.spec;
@@ -85,6 +93,48 @@ impl Planner<'_> {
         let known = times.map(|times| times.days.keys().copied().collect());
         let days = days.intersect(&there).minus(&known.unwrap_or_default());
         let table = spec.table.clone();
-        (!days.is_empty()).then_some(Note::TimesUnknown { table, days })
+        (!days.is_empty()).then_some(Note::TimesUnknown { table, days, nulls })
+    }
+
+    /// The assets that fill the inputs of an asset.
+    fn producers(&self, asset: &Asset) -> impl Iterator<Item = &Asset> {
+        let producers = asset.inputs.iter().filter_map(|input| input.producer);
+        producers.map(|index| &self.world.graph.assets[index])
+    }
+
+    /// Whether the Driver may leave SNAPSHOT features of early or late rows NULL, and no such row was seen.
+    fn may_leave_nulls(&self, asset: &Asset) -> bool {
+        match asset.id.mode {
+            AssetKind::Backfill => !parts_of_times(asset).is_empty(),
+            AssetKind::Final => {
+                times_seen(self.world, asset).is_none()
+                    && self.producers(asset).any(Asset::is_shifted_part)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an asset is the last step of a join, features of which are made of the source days that the
+    /// left rows' own times need.
+    fn follows_times(&self, asset: &Asset) -> bool {
+        let follows = |asset: &Asset| asset.inputs.iter().any(|input| input.follows_times);
+        match asset.id.mode {
+            AssetKind::Backfill => follows(asset),
+            AssetKind::Final => self.producers(asset).any(follows),
+            _ => false,
+        }
+    }
+
+    /// The asset that stores the left rows of a join, of which `asset` is the last step.
+    fn storing<'a>(&'a self, asset: &'a Asset) -> Option<&'a Asset> {
+        if asset.id.mode == AssetKind::Backfill {
+            return Some(asset);
+        }
+        let left = AssetId {
+            conf: asset.id.conf.clone(),
+            mode: AssetKind::Left,
+        };
+        let graph = self.world.graph;
+        Some(&graph.assets[graph.find(&left)?])
     }
 }

@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Planner<'a> {
     pub(super) world: PlanInput<'a>,
     pub(super) request: &'a Request<'a>,
+    /// Whether there are records of how days were made.
+    pub(super) has_records: bool,
     /// Per asset: what is out of date.
     pub(super) assessed: Vec<Assessed>,
     /// Per planned asset: the days that it has once the plan has run.

@@ -245,9 +245,10 @@ fn a_day_of_early_or_late_rows_alone_is_filled_with_the_day_beside_it() {
     }
 }
 
-/// Where files tell nothing of the times of the left rows, the plan says so of each day of a join that has
-/// a part with SNAPSHOT accuracy, before and after it is filled; where they do, or where they do not matter,
-/// it says nothing.
+/// Where files tell nothing of the times of the left rows, the plan says so. With the Driver of each day of a
+/// join that has a part with SNAPSHOT accuracy, before and after it is filled; else of each filled day of a
+/// join of events, TEMPORAL ones too, because source days that its early rows need do not make it out of date.
+/// Where files tell them, it says nothing.
 #[test]
 fn unknown_row_times_are_said_where_they_matter() {
     let late = BTreeMap::from([
@@ -267,24 +268,29 @@ fn unknown_row_times_are_said_where_they_matter() {
         };
         let before = days_of_unknown_times(&shop.plan(&run));
         shop.run(&run);
-        assert_eq!(days_of_unknown_times(&shop.plan(&run)), before);
-        before
+        (before, days_of_unknown_times(&shop.plan(&run)))
     };
-    let all = format!("{}..{}", day(2), day(3));
+    let said = |nulls: bool| vec![(format!("{}..{}", day(2), day(3)), nulls)];
+    let nothing = || (vec![], vec![]);
     for flow in [JoinFlow::Whole, JoinFlow::Modular] {
-        assert_eq!(unknown(0, Engine::Driver, flow, true), vec![all.clone()]);
-        assert_eq!(unknown(0, Engine::Driver, flow, false), [""; 0]);
-        assert_eq!(unknown(0, Engine::Sql, flow, true), [""; 0]);
-        // Entities, and values at the rows' own times.
-        assert_eq!(unknown(3, Engine::Driver, flow, true), [""; 0]);
-        assert_eq!(unknown(4, Engine::Driver, flow, true), [""; 0]);
+        let snapshot = |engine| unknown(0, engine, flow, true);
+        assert_eq!(snapshot(Engine::Driver), (said(true), said(true)));
+        assert_eq!(snapshot(Engine::Sql), (vec![], said(false)));
+        for engine in [Engine::Driver, Engine::Sql] {
+            assert_eq!(unknown(0, engine, flow, false), nothing());
+            let (entities, temporal) = (3, 4);
+            assert_eq!(unknown(entities, engine, flow, true), nothing());
+            assert_eq!(unknown(temporal, engine, flow, true), (vec![], said(false)));
+            assert_eq!(unknown(temporal, engine, flow, false), nothing());
+        }
     }
 }
 
-fn days_of_unknown_times(plan: &Plan) -> Vec<String> {
+/// The days, and whether features may be NULL.
+fn days_of_unknown_times(plan: &Plan) -> Vec<(String, bool)> {
     let notes = plan.assets.iter().flat_map(|asset| &asset.notes);
     let unknown = notes.filter_map(|note| match note {
-        Note::TimesUnknown { days, .. } => Some(days.to_string()),
+        Note::TimesUnknown { days, nulls, .. } => Some((days.to_string(), *nulls)),
         _ => None,
     });
     unknown.collect()
