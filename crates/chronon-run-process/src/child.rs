@@ -4,7 +4,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, PipeReader},
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::OpenOptionsExt, process::ExitStatusExt},
     path::Path,
     process::ExitStatus,
     time::Duration,
@@ -186,9 +186,14 @@ impl Drop for Child {
     }
 }
 
-/// Opened for appending in both modes, so that nothing overwrites a line of another writer.
+/// Opened for appending in both modes, so that nothing overwrites a line of another writer. A symbolic link is an
+/// error: emptying the log would empty what it points at.
 pub(crate) fn open_log(path: &Path, mode: LogMode) -> io::Result<File> {
-    let open = || OpenOptions::new().append(true).create(true).open(path);
+    let open = || {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        options.custom_flags(libc::O_NOFOLLOW).open(path)
+    };
     let file = match (open(), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;

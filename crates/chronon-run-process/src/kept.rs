@@ -229,7 +229,11 @@ impl Keep {
             true => options.write(true).truncate(true),
             false => options.append(true),
         };
-        let opened = options.create(true).mode(0o600).open(&path);
+        let opened = options
+            .create(true)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path);
         opened.map_err(|source| file_error(&path, source))
     }
 
@@ -292,17 +296,23 @@ pub fn end_unused(lock: &Path, request: &Path, is_used: impl Fn() -> bool) -> io
     }
 }
 
+/// The file at `path` to lock, which is made if it is not there and keeps what it holds. A symbolic link is not
+/// followed: in a folder that others write it could make any file of this user.
+///
+/// # Errors
+/// An [`io::Error`] if the file cannot be written or is a link.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true);
+    options.custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
 /// The lock of the file at `path`, which is made if it is not there; `None` if another process has it.
 ///
 /// # Errors
 /// An [`io::Error`] if the file cannot be written, or its file system has no locks.
 pub fn try_lock(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)?;
+    let file = open_lock(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use chronon_run_core::CommandLine;
+use chronon_run_process::open_lock;
 
 use super::{
     InheritedOptions, Jvm, Spark,
@@ -32,7 +33,7 @@ impl Recorder {
     pub fn try_lock(cache: &Path) -> io::Result<Option<Self>> {
         let directory = directory(cache);
         fs::create_dir_all(&directory)?;
-        let lock = File::create(directory.join("recording.lock"))?;
+        let lock = open_lock(&directory.join("recording.lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),

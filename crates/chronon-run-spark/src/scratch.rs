@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use chronon_run_process::open_lock;
+
 /// How the folders begin.
 const PREFIX: &str = "process-";
 /// The file in a folder on which its process holds a lock.
@@ -27,10 +29,10 @@ impl Scratch {
     /// Removes what dead processes left below `root`, and creates a folder for this process.
     ///
     /// # Errors
-    /// An [`io::Error`] if `root` cannot be written.
+    /// An [`io::Error`] if `root` cannot be written, or the file of its lock is a symbolic link.
     pub fn create(root: &Path) -> io::Result<Self> {
         fs::create_dir_all(root)?;
-        let all = File::create(root.join(LOCK))?;
+        let all = open_lock(&root.join(LOCK))?;
         // Where files cannot be locked, nothing is removed either.
         let locked = all.lock().is_ok();
         if locked {
@@ -40,7 +42,7 @@ impl Scratch {
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(root)?
             .keep();
-        let lock = File::create(folder.join(LOCK))?;
+        let lock = open_lock(&folder.join(LOCK))?;
         if locked {
             lock.lock()?;
         }
@@ -121,6 +123,21 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         assert!(second.path().exists());
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_is_an_error_and_its_target_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let (other, missing) = (root.path().join("other"), root.path().join("missing"));
+        fs::write(&other, "precious").unwrap();
+        for target in [&other, &missing] {
+            let lock = root.path().join(LOCK);
+            std::os::unix::fs::symlink(target, &lock).unwrap();
+            Scratch::create(root.path()).unwrap_err();
+            fs::remove_file(lock).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+        assert!(!missing.exists());
     }
 
     #[test]
