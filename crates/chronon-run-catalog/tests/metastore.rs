@@ -120,6 +120,65 @@ fn other_users_are_refused() {
     assert!(answers(port, 0));
     assert!(!answers(port, 65534));
     assert_eq!(answers_at_ports_of_root(port), 0);
+    assert_eq!(databases_of_closed_sockets(port), Vec::<String>::new());
+}
+
+/// The databases that another user made by connections that it closed right after the request. The system's
+/// table shows root as the owner of a socket that its process has closed.
+fn databases_of_closed_sockets(port: &str) -> Vec<String> {
+    let script = "
+import os, socket, struct, sys, time
+port = int(sys.argv[1])
+
+def text(value):
+    return struct.pack('>I', len(value)) + value
+
+def call(name, arguments):
+    return b'\\x80\\x01\\x00\\x01' + text(name) + struct.pack('>I', 1) + arguments + b'\\x00'
+
+def create(name):
+    database = b'\\x0b\\x00\\x01' + text(name) + b'\\x00'
+    return call(b'create_database', b'\\x0c\\x00\\x01' + database)
+
+def answer(request):
+    connection = socket.create_connection(('127.0.0.1', port))
+    connection.settimeout(60)
+    connection.sendall(request)
+    return connection.recv(1 << 16)
+
+answer(create(b'of_root'))
+if os.fork() == 0:
+    os.setuid(65534)
+    for number in range(40):
+        connection = socket.create_connection(('127.0.0.1', port))
+        try:
+            connection.sendall(create(b'intruder_%02d' % number))
+        except ConnectionError:
+            pass
+        connection.close()
+    os._exit(0)
+assert os.wait()[1] == 0
+# The request of a connection that is not refused is carried out within this time.
+time.sleep(5)
+found = answer(call(b'get_all_databases', b''))
+print('of_root' if b'of_root' in found else 'nothing')
+for number in range(40):
+    name = 'intruder_%02d' % number
+    if name.encode() in found:
+        print(name)
+print('done')
+";
+    let output = Command::new("python3")
+        .args(["-c", script, port])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let failed = String::from_utf8_lossy(&output.stderr);
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    assert_eq!(lines.pop().as_deref(), Some("done"), "{text} {failed}");
+    assert_eq!(lines.remove(0), "of_root", "the request makes a database");
+    lines
 }
 
 /// How many connections of another user are answered that have the ports of a connection of root, and an
