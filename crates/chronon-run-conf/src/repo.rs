@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chronon_run_core::{BYTE_ORDER_MARK, ConfType, Diagnostic, Location};
+use chronon_run_core::{BYTE_ORDER_MARK, ConfType, Diagnostic, Location, is_stray};
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 
@@ -251,26 +251,6 @@ impl<'a> Walk<'a> {
             Err(error) => self.diagnostics.push(unreadable(&path, &error)),
         }
     }
-}
-
-/// Whether a file's name is one that editors, merges and people give to what is no compiled conf.
-fn is_stray(name: &str) -> bool {
-    const ENDINGS: [&str; 18] = [
-        "~", ".bak", ".backup", ".copy", ".diff", ".lock", ".md", ".old", ".orig", ".patch", ".py",
-        ".pyc", ".rej", ".rst", ".swo", ".swp", ".tmp", ".txt",
-    ];
-    const NAMES: [&str; 6] = [
-        "thumbs.db",
-        "desktop.ini",
-        "readme",
-        "license",
-        "owners",
-        "4913",
-    ];
-    let name = name.to_lowercase();
-    let ends = ENDINGS.iter().any(|ending| name.ends_with(ending));
-    let emacs = name.starts_with('#') && name.ends_with('#');
-    ends || emacs || name.starts_with("~$") || NAMES.contains(&name.as_str())
 }
 
 fn read_file<T: DeserializeOwned>(root: &Path, path: PathBuf) -> Result<ConfFile<T>, Diagnostic> {

@@ -20,6 +20,7 @@ pub mod range;
 pub mod schedule;
 pub mod secret;
 pub mod shown;
+pub mod stray;
 pub mod table;
 
 pub use asset::{AssetId, AssetIdError, AssetKind, ConfId, ConfType};
@@ -33,4 +34,5 @@ pub use name::{TableName, TableNameError, TableSpec, clean};
 pub use partition_format::{PartitionFormat, PartitionFormatError, PartitionTime};
 pub use range::{PartitionRange, RangeSet};
 pub use schedule::{Schedule, ScheduleError};
+pub use stray::is_stray;
 pub use table::{CatalogSnapshot, Column, Partitions, TableInfo, TableState};

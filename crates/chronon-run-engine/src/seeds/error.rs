@@ -27,6 +27,16 @@ pub enum SeedError {
         /// What is wrong with the name.
         why: &'static str,
     },
+    /// A file in the seed's folder is not one of its data.
+    #[error("{path} is in the folder of seed {table} and is {why}; Spark would load it")]
+    Stray {
+        /// The table.
+        table: TableName,
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        why: &'static str,
+    },
     /// A line cannot be understood.
     #[error("{path}:{line}: {why} (seed {table})")]
     Malformed {
@@ -74,6 +84,7 @@ impl SeedError {
         match self {
             Self::Unreadable { path, .. }
             | Self::BadName { path, .. }
+            | Self::Stray { path, .. }
             | Self::Malformed { path, .. }
             | Self::NoColumn { path, .. } => Some(path),
             Self::BadValue { .. } => None,
@@ -88,6 +99,9 @@ impl SeedError {
                 format!("correct `path` of `[seeds.\"{table}\"]` in workspace.toml, or the file")
             }
             Self::BadName { .. } => "rename the file, and `path` in workspace.toml".to_owned(),
+            Self::Stray { table, .. } => format!(
+                "delete the file, move it elsewhere, or name one file as `path` of `[seeds.\"{table}\"]` in workspace.toml"
+            ),
             Self::Malformed { why, .. } if why.contains("UTF-8") => {
                 "save the file as UTF-8".to_owned()
             }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     error::SeedError,
-    files::{malformed, unreadable},
+    files::{check_folder, malformed, unreadable},
     infer::Type,
     memo::Memo,
     prepared::Prepared,
@@ -35,6 +35,7 @@ static READ: Memo = Memo::new();
 pub fn prepare(seed: Seed) -> Result<Prepared, SeedError> {
     check_name(&seed)?;
     check_kind(&seed)?;
+    check_folder(&seed)?;
     let fingerprint = fingerprint(&seed).map_err(|error| unreadable(&seed, &seed.path, &error))?;
     READ.get(&seed, &fingerprint, || {
         parse(seed.clone(), fingerprint.clone())
@@ -330,6 +331,34 @@ mod tests {
             .map(column)
             .collect::<Vec<_>>()
             .join(", ")
+    }
+
+    #[test]
+    fn a_folder_with_a_copy_or_another_kind_of_file_is_refused_by_the_name_of_that_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = seed(dir.path(), "x.csv", "id,ds\n1,2026-01-01\n");
+        let folder = Seed {
+            path: dir.path().to_owned(),
+            ..file
+        };
+        for (name, why) in [
+            ("x.csv~", "a backup, a copy or a note, not data"),
+            ("x (copy).csv", "a backup, a copy or a note, not data"),
+            ("x.csv.bak", "a backup, a copy or a note, not data"),
+            ("README.md", "a backup, a copy or a note, not data"),
+            ("y.json", "of another format than the seed"),
+            ("y.json.gz", "of another format than the seed"),
+        ] {
+            let path = dir.path().join(name);
+            fs::write(&path, "id,ds\n2,2026-01-02\n").unwrap();
+            let error = prepare(folder.clone()).unwrap_err();
+            fs::remove_file(&path).unwrap();
+            let table = folder.table.clone();
+            assert_eq!(error, SeedError::Stray { table, path, why });
+        }
+        fs::write(dir.path().join(".x.csv.swp"), "").unwrap();
+        fs::write(dir.path().join("y.csv"), "id,ds\n2,2026-01-02\n").unwrap();
+        assert_eq!(prepare(folder).unwrap().digests.len(), 2);
     }
 
     #[test]
