@@ -29,7 +29,7 @@ pub use init::{RepoFacts, init_text};
 pub use load::{FILE_NAME, Loaded, STATE_VARIABLE};
 pub use model::{
     Airflow, Catalog, DataCheck, Engine, EngineKind, FastStart, Hooks, JoinFlow, Launcher,
-    ListApps, Naming, OnFail, OnFailure, Override, Run, Seed, SeedFormat, SourceSettings,
+    ListApps, Naming, OnFail, OnFailure, Override, Placed, Run, Seed, SeedFormat, SourceSettings,
     Streaming, Target, Workspace,
 };
 pub use pins::{Pins, PinsError};

@@ -360,6 +360,15 @@ pub struct SourceSettings {
     pub days_from: Option<TableName>,
 }
 
+/// A text that is understood later than the file is read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The text.
+    pub text: String,
+    /// Bytes of the string in the file, with its quotes.
+    pub span: Range<usize>,
+}
+
 /// One `[[override]]`: settings of the assets that `select` matches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Override {
@@ -378,7 +387,7 @@ pub struct Override {
     /// Instead of `run.bisect`.
     pub bisect: Option<bool>,
     /// What the conf waits for, in place of its own `metaData.dependencies`.
-    pub dependencies: Option<Vec<String>>,
+    pub dependencies: Option<Vec<Placed>>,
     /// On top of `run.more_memory`.
     pub more_memory: BTreeMap<String, String>,
     /// How many days before the last closed one the asset ends.

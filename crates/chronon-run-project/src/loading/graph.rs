@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
+    ops::Range,
     path::Path,
 };
 
-use chronon_run_conf::ConfRepo;
-use chronon_run_core::{ConfType, Diagnostic, Location, TableName};
+use chronon_run_conf::{ConfRepo, ConfView, Dependency};
+use chronon_run_core::{ConfId, ConfType, Diagnostic, Location, TableName};
 use chronon_run_plan::{AssetIndex, BuildOptions, DriverOptions, Graph, JoinFlow, Selection};
-use chronon_run_workspace::{EngineKind, Override, Workspace};
+use chronon_run_workspace::{EngineKind, Override, Placed, Workspace};
 
 use crate::loading::located::relative_to;
 
@@ -45,8 +46,16 @@ pub(super) fn build_graph(
             {
                 options.flows.insert(conf.name.clone(), flow(wanted));
             }
-            if let Some(texts) = &settings.dependencies {
-                options.dependencies.insert(conf.clone(), texts.clone());
+            if let Some(entries) = &settings.dependencies {
+                let daily = views.iter().find(|view| is_of(view, conf));
+                let daily = daily.is_none_or(|view| view.conf.meta().is_daily());
+                for finding in not_understood(entries, daily, &workspace.file) {
+                    if !findings.contains(&finding) {
+                        findings.push(finding);
+                    }
+                }
+                let texts = entries.iter().map(|entry| entry.text.clone());
+                options.dependencies.insert(conf.clone(), texts.collect());
                 let at = workspace.repo.join(&asset.path);
                 findings.retain(|finding| !is_about_dependencies(finding, &at));
             }
@@ -70,9 +79,45 @@ pub(super) fn build_graph(
     (graph, overrides, options)
 }
 
+fn is_of(view: &ConfView<'_>, conf: &ConfId) -> bool {
+    view.conf.conf_type() == conf.conf_type && view.conf.meta().name == conf.name
+}
+
+/// The dependencies of an override that cannot be waited for, each at its place in `file`.
+fn not_understood(entries: &[Placed], daily: bool, file: &Path) -> Vec<Diagnostic> {
+    let finding = |entry: &Placed| {
+        let error = Dependency::parse(&entry.text, daily).err()?;
+        let message = format!("the dependency is not understood: {error}");
+        Some(
+            Diagnostic::error("dependency", message)
+                .at(Location::bytes(file, place_in(entry, &error.fragment)))
+                .hint("write it as `db.t/ds={{ ds }}[/column=value]`"),
+        )
+    };
+    entries.iter().filter_map(finding).collect()
+}
+
+/// Bytes of a fragment of an entry; all of the entry if its string has escapes.
+fn place_in(entry: &Placed, fragment: &str) -> Range<usize> {
+    let is_verbatim = entry.span.len() == entry.text.len() + 2;
+    let found = entry.text.find(fragment);
+    match found.filter(|_| is_verbatim && !fragment.is_empty()) {
+        Some(at) => {
+            let start = entry.span.start + 1 + at;
+            start..start + fragment.len()
+        }
+        None => entry.span.clone(),
+    }
+}
+
 /// Whether a finding is about the conf's own dependencies, which workspace.toml replaces.
 fn is_about_dependencies(finding: &Diagnostic, path: &Path) -> bool {
-    let about = ["dependency", "derived-dependencies", "unknown-dependencies"];
+    let about = [
+        "dependency",
+        "derived-dependencies",
+        "undeclared-dependency",
+        "unknown-dependencies",
+    ];
     let here = env::current_dir().unwrap_or_default();
     let at = finding.location.as_ref();
     about.contains(&finding.code) && at.is_some_and(|at| here.join(&at.path) == here.join(path))
@@ -139,4 +184,42 @@ fn resolve(
             findings.push(finding.at(Location::bytes(&workspace.file, settings.span.clone())));
             BTreeSet::new()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_of_an_override_that_nothing_can_be_waited_for_with_are_errors_at_their_places()
+    {
+        let toml = r#"dependencies = ["s3://x", "lake.b/ds={{ ds }}", "ice.lake.a/ds={{ ds }}", "lake.a/ds={{ foo }}", "lake.a/ds={{ next_ds }}"]"#;
+        let texts = toml.split('"').skip(1).step_by(2);
+        let placed = |text: &str| {
+            let start = toml.find(&format!("\"{text}\"")).unwrap();
+            Placed {
+                text: text.to_owned(),
+                span: start..start + text.len() + 2,
+            }
+        };
+        let entries: Vec<Placed> = texts.map(placed).collect();
+        let fragments = |daily: bool| {
+            let found = not_understood(&entries, daily, Path::new("workspace.toml"));
+            let shown = found.into_iter().map(|finding| {
+                assert!(finding.is_error(), "{finding:?}");
+                let at = finding.location.unwrap();
+                assert_eq!(at.path, Path::new("workspace.toml"));
+                toml[at.span.unwrap()].to_owned()
+            });
+            shown.collect::<Vec<_>>()
+        };
+        let always = ["s3:", "ice.lake.a", "{{ foo }}"];
+        assert_eq!(fragments(true), always);
+        assert_eq!(fragments(false), [&always[..], &["{{ next_ds }}"]].concat());
+        let escaped = Placed {
+            text: "s3://x".to_owned(),
+            span: 0..20,
+        };
+        assert_eq!(place_in(&escaped, "s3:"), 0..20);
+    }
 }

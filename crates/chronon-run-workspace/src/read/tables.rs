@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     document::{Section, Value},
-    model::{Override, Seed, SeedFormat, SourceSettings, Target},
+    model::{Override, Placed, Seed, SeedFormat, SourceSettings, Target},
     parse,
 };
 
@@ -384,8 +384,13 @@ fn one_override(item: &Value<'_>, section: &Section<'_>) -> Option<Override> {
         bisect: section.boolean("bisect"),
         dependencies: section.get("dependencies").and_then(|value| {
             let items = value.list()?;
-            let parsed = items.iter().map(|item| item.text().map(str::to_owned));
-            parsed.collect::<Option<Vec<String>>>()
+            let placed = |item: &Value<'_>| {
+                Some(Placed {
+                    text: item.text()?.to_owned(),
+                    span: item.span(),
+                })
+            };
+            items.iter().map(placed).collect::<Option<Vec<Placed>>>()
         }),
         more_memory: section
             .get("more_memory")
