@@ -28,11 +28,14 @@ impl ConfRepo {
         for file in self.group_bys.values() {
             findings.extend(self.check_meta(file, &file.conf.meta_data));
             findings.extend(check_group_by(file, &file.conf));
+            let meta = &file.conf.meta_data;
+            findings.extend(check_subqueries(file, meta, &[meta], &file.conf.sources));
             findings.extend(self.drift_of_parents(file, std::iter::once(&file.conf)));
         }
         for file in self.joins.values() {
             findings.extend(self.check_meta(file, &file.conf.meta_data));
             findings.extend(check_embedded_dependencies(file));
+            findings.extend(check_subqueries_of_join(file));
             findings.extend(self.check_join(file));
         }
         findings.extend(self.shared_tables());
@@ -206,9 +209,32 @@ fn collision(
         "`{name}` writes {table}, and so does `{other_name}` ({})",
         other.display()
     );
+    let misplaced = match (
+        is_compiled_place(path, name),
+        is_compiled_place(other, other_name),
+    ) {
+        (false, true) => Some((path, name)),
+        (true, false) => Some((other, other_name)),
+        _ => None,
+    };
+    let hint = match misplaced {
+        Some((copy, name)) => format!(
+            "delete {} if it is a copy: compile.py does not write `{name}` there",
+            copy.display()
+        ),
+        None => "rename one of them; every character but letters, digits and `_` becomes `_` in a table's name".to_owned(),
+    };
     Diagnostic::error("table-twice", message)
         .at(Location::file(path))
-        .hint("rename one of them; every character but letters, digits and `_` becomes `_` in a table's name")
+        .hint(hint)
+}
+
+/// Whether compile.py writes the conf of this name to such a path: `<team>/<rest of the name>`.
+fn is_compiled_place(path: &std::path::Path, name: &str) -> bool {
+    let mut pieces = path.iter().rev().filter_map(|piece| piece.to_str());
+    let (file, team) = (pieces.next(), pieces.next());
+    file.zip(team)
+        .is_some_and(|(file, team)| name == format!("{team}.{file}"))
 }
 
 fn drifted<T, U>(file: &ConfFile<T>, what: &str, name: &str, own: &ConfFile<U>) -> Diagnostic {
@@ -436,16 +462,119 @@ fn place_of_entry<T>(file: &ConfFile<T>, text: &str, fragment: &str) -> Location
     Location::bytes(&file.path, at.unwrap_or(start..start + quoted.len()))
 }
 
+/// Tables that the SQL of a staging query reads and that its declared dependencies leave out.
+fn check_left_out(file: &ConfFile<StagingQuery>, dependencies: &[String]) -> Vec<Diagnostic> {
+    let conf = &file.conf;
+    let meta = &conf.meta_data;
+    let daily = meta.is_daily();
+    let declared = dependencies
+        .iter()
+        .filter_map(|text| Dependency::parse(text, daily).ok());
+    let declared: BTreeSet<TableName> = declared.map(|found| found.table).collect();
+    let written: BTreeSet<TableName> = conf.tables().unwrap_or_default().into_iter().collect();
+    let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
+    let left_out = read.tables.iter().filter(|table| {
+        let known = declared.contains(*table) || written.contains(*table);
+        !known && !read.newest.contains(*table)
+    });
+    let finding = |table: &TableName| {
+        let message = format!(
+            "`{}` reads {table}, which its dependencies leave out: days are filled whether or not {table} has them",
+            meta.name
+        );
+        Diagnostic::warning("undeclared-dependency", message)
+            .at(place_of_table(file, "query", table))
+            .hint(format!(
+                "add `{table}/ds={{{{ ds }}}}` to the dependencies if its day must be there first, or `{table}` if only the table must exist; a day that lands later makes the output stale"
+            ))
+    };
+    left_out.map(finding).collect()
+}
+
+/// Tables that subqueries in the expressions of a join's sources read, those of its parts with them.
+fn check_subqueries_of_join(file: &ConfFile<Join>) -> Vec<Diagnostic> {
+    let join = &file.conf;
+    let labels = join.label_part.iter().flat_map(|label| &label.labels);
+    let labels = labels.map(|label| &label.group_by);
+    let group_bys = join.offline_parts().map(|part| part.group_by);
+    let sources = group_bys.chain(labels).flat_map(|conf| &conf.sources);
+    let metas: Vec<&MetaData> = { std::iter::once(&join.meta_data) }
+        .chain(join.embedded_metas())
+        .collect();
+    let sources = std::iter::once(&join.left).chain(sources);
+    check_subqueries(file, &join.meta_data, &metas, sources)
+}
+
+/// Tables that subqueries in the expressions of `sources` read and that neither a source nor a dependency of
+/// `metas` names: nothing waits for them.
+fn check_subqueries<'a, T>(
+    file: &ConfFile<T>,
+    own: &MetaData,
+    metas: &[&MetaData],
+    sources: impl IntoIterator<Item = &'a Source>,
+) -> Vec<Diagnostic> {
+    let declared = metas.iter().flat_map(|meta| {
+        let texts = meta.dependencies.iter().flatten();
+        texts.filter_map(|text| Dependency::parse(text, meta.is_daily()).ok())
+    });
+    let mut known: BTreeSet<TableName> = declared.map(|found| found.table).collect();
+    let mut read = BTreeSet::new();
+    for source in sources {
+        known.extend(source.table().ok().map(|spec| spec.table));
+        read.extend(tables_of_subqueries(source.query()));
+    }
+    let finding = |table: &TableName| {
+        let message = format!(
+            "`{}` reads {table} in a subquery of `selects` or `wheres`: it is not waited for",
+            own.name
+        );
+        Diagnostic::warning("undeclared-dependency", message)
+            .at(place_of_table(file, "wheres", table))
+            .hint(format!(
+                "add `{table}/ds={{{{ ds }}}}` to `dependencies` if its day must be there first, or `{table}` if only the table must exist; or join it as a source or part"
+            ))
+    };
+    read.difference(&known).map(finding).collect()
+}
+
+/// The tables that subqueries in the expressions of a query read.
+fn tables_of_subqueries(query: &Query) -> BTreeSet<TableName> {
+    let setups = query.setups.as_deref().unwrap_or_default();
+    let selects = query.selects.iter().flat_map(|selects| selects.values());
+    let expressions = selects
+        .chain(query.wheres.iter().flatten())
+        .chain(&query.time_column);
+    let subqueries = expressions.filter(|text| text.to_ascii_lowercase().contains("select"));
+    subqueries
+        .flat_map(|text| tables_read(text, setups).tables)
+        .collect()
+}
+
+/// Where the file first names the table, which only the SQL of `field` does; the field itself if it is
+/// spelled otherwise there.
+fn place_of_table<T>(file: &ConfFile<T>, field: &str, table: &TableName) -> Location {
+    let text = file.text.to_ascii_lowercase();
+    let name = table.as_str();
+    let is_part = |letter: char| letter.is_alphanumeric() || "_.".contains(letter);
+    let mut found = text.match_indices(name).map(|(at, _)| at);
+    let whole = found.find(|at| {
+        let before = text[..*at].chars().next_back();
+        let after = text[at + name.len()..].chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    });
+    match whole {
+        Some(at) => Location::bytes(&file.path, at..at + name.len()),
+        None => place(file, field, None),
+    }
+}
+
 /// What gates a staging query that declares no dependencies: the tables that its SQL reads.
 fn check_query_inputs(file: &ConfFile<StagingQuery>) -> Vec<Diagnostic> {
     let conf = &file.conf;
     let meta = &conf.meta_data;
-    if meta
-        .dependencies
-        .as_ref()
-        .is_some_and(|texts| !texts.is_empty())
-    {
-        return Vec::new();
+    match meta.dependencies.as_deref() {
+        None | Some([]) => {}
+        Some(dependencies) => return check_left_out(file, dependencies),
     }
     let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
     let is_newest = |table: &&TableName| read.newest.contains(*table);

@@ -143,6 +143,49 @@ fn every_finding_points_at_its_place() {
 }
 
 #[test]
+fn a_table_that_the_declared_dependencies_leave_out_is_named_where_the_query_reads_it() {
+    let repo = Repo::golden();
+    repo.edit(
+        "production/staging_queries/stays/sessions.daily_v1",
+        "FROM lake.searches",
+        "FROM Lake.Extra JOIN lake.searches",
+    );
+    repo.edit(
+        "production/staging_queries/stays/sessions.daily_v1",
+        "SELECT",
+        "SELECT '{{ max_date(table=lake.newest) }}', (SELECT 1 FROM lake.newest), lake.extra_b,",
+    );
+    let findings = repo.findings();
+    assert_eq!(
+        findings,
+        [
+            "undeclared-dependency production/staging_queries/stays/sessions.daily_v1[Lake.Extra]: `stays.sessions.daily_v1` reads lake.extra, which its dependencies leave out: days are filled whether or not lake.extra has them"
+        ]
+    );
+}
+
+#[test]
+fn tables_of_subqueries_in_expressions_are_named_where_they_are_read() {
+    let repo = Repo::golden();
+    repo.edit(
+        "production/group_bys/trust/hosts.profile_v1",
+        "\"superhost\": \"superhost\"",
+        "\"superhost\": \"superhost AND h IN (SELECT h FROM lake.extra)\"",
+    );
+    let findings = repo.findings();
+    let found = findings
+        .iter()
+        .filter(|finding| finding.starts_with("undeclared-dependency"));
+    let found: Vec<&String> = found.collect();
+    assert_eq!(
+        found,
+        [
+            "undeclared-dependency production/group_bys/trust/hosts.profile_v1[lake.extra]: `trust.hosts.profile_v1` reads lake.extra in a subquery of `selects` or `wheres`: it is not waited for"
+        ]
+    );
+}
+
+#[test]
 fn one_table_has_one_writer() {
     let repo = Repo::golden();
     let text = fs::read_to_string(
@@ -163,6 +206,21 @@ fn one_table_has_one_writer() {
     let findings = repo.findings();
     assert_eq!(findings.len(), 2, "{findings:#?}");
     assert!(findings[0].starts_with("table-twice production/group_bys/stays/listings.dim_v1[]: `stays.listings.dim_v1` writes stays_out.stays_listings_dim_v1, and so does `stays.listings-dim_v1`"), "{findings:#?}");
+    let hints = |repo: &Repo| {
+        let found = repo.load().repo.check().into_iter();
+        found
+            .map(|finding| finding.hint.unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert!(hints(&repo)[0].starts_with("rename one of them"));
+    let folder = repo.0.path().join("production/staging_queries/stays");
+    fs::rename(
+        folder.join("listings-dim_v1"),
+        folder.join("listings_saved"),
+    )
+    .unwrap();
+    let wanted = "delete production/staging_queries/stays/listings_saved if it is a copy: compile.py does not write `stays.listings-dim_v1` there";
+    assert_eq!(hints(&repo), [wanted, wanted]);
 }
 
 #[test]
