@@ -15,7 +15,7 @@ use chronon_run_core::{
 };
 
 use crate::{
-    dependency::{Formats, day, declared, macro_tables, overriding, read_by_query},
+    dependency::{Formats, day, declared, macro_tables, overriding, read_by_query, undeclared},
     graph::{Asset, Fill, Graph, Input, Role, SideTable},
     link::connect,
     need::Need,
@@ -185,6 +185,7 @@ impl Builder<'_> {
             from: None,
             until: None,
             inputs: Vec::new(),
+            also_reads: Vec::new(),
             embedded_group_bys: BTreeSet::new(),
             embeds: BTreeSet::new(),
             also_locks: Vec::new(),
@@ -199,16 +200,20 @@ impl Builder<'_> {
         if conf.create_view == Some(true) {
             asset.table = TableName::new(output.namespace(), SIGNAL_TABLE)?;
             asset.sub_partitions = vec![("table_name".to_owned(), output.to_string())];
-            asset.also_writes = vec![SideTable::new("view", output)];
+            asset.also_writes = vec![SideTable::new("view", output.clone())];
             asset.fill = Fill::LastDay;
         } else if conf.start_partition.is_none() {
             asset.fill = Fill::LastDay;
         }
         let column = &self.options.partition_column;
-        asset.inputs = match self.dependencies(&conf.meta_data) {
-            Some(texts) => self.declared(&conf.meta_data, texts),
-            None => read_by_query(conf, &asset.table, column),
-        };
+        let read = read_by_query(conf, &[&asset.table, &output], column);
+        match self.dependencies(&conf.meta_data) {
+            Some(texts) => {
+                asset.inputs = self.declared(&conf.meta_data, texts);
+                asset.also_reads = undeclared(read, &asset.inputs);
+            }
+            None => asset.inputs = read,
+        }
         asset.inputs.extend(macro_tables(&conf.query, column));
         Ok(vec![asset])
     }
@@ -727,3 +732,6 @@ fn checks_consistency(meta: &MetaData) -> bool {
         .and_then(serde_json::Value::as_bool)
         == Some(true)
 }
+
+#[cfg(test)]
+mod tests;

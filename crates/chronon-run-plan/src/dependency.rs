@@ -110,15 +110,16 @@ fn input(found: Dependency, partition_column: &str, formats: &mut Formats) -> In
 }
 
 /// The tables that a staging query's SQL reads, each for the day that is filled: the inputs of a query
-/// that declares no dependencies. Of the tables of `max_date` only some day is read.
+/// that declares no dependencies. Of the tables of `max_date` only some day is read. `outputs` are the
+/// tables and views that the query writes.
 pub(crate) fn read_by_query(
     conf: &StagingQuery,
-    output: &TableName,
+    outputs: &[&TableName],
     partition_column: &str,
 ) -> Vec<Input> {
     let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
     let daily = read.tables.into_iter();
-    let daily = daily.filter(|table| table != output && !read.newest.contains(table));
+    let daily = daily.filter(|table| !outputs.contains(&table) && !read.newest.contains(table));
     daily
         .map(|table| Input {
             spec: TableSpec {
@@ -133,6 +134,23 @@ pub(crate) fn read_by_query(
             until: None,
             follows_times: false,
             producer: None,
+        })
+        .collect()
+}
+
+/// Of the tables that a staging query's SQL reads those of which its `declared` dependencies name no day:
+/// the query does not wait for them, but its rows are made of them.
+pub(crate) fn undeclared(read: Vec<Input>, declared: &[Input]) -> Vec<Input> {
+    let names_a_day = |table: &TableName| {
+        let mut declared = declared.iter();
+        declared.any(|input| input.spec.table == *table && input.need != Need::Table)
+    };
+    let undeclared = read.into_iter();
+    let undeclared = undeclared.filter(|input| !names_a_day(&input.spec.table));
+    undeclared
+        .map(|input| Input {
+            gates: false,
+            ..input
         })
         .collect()
 }

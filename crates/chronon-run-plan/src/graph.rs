@@ -176,6 +176,9 @@ pub struct Asset {
     pub until: Option<Ds>,
     /// What it reads.
     pub inputs: Vec<Input>,
+    /// What it reads besides without waiting for it: days of these that land or change make a day out of
+    /// date, and nothing else depends on them.
+    pub also_reads: Vec<Input>,
     /// Names of the GroupBys whose definition is embedded in the conf (§1.1).
     pub embedded_group_bys: BTreeSet<String>,
     /// The backfills of those GroupBys, where they exist: lineage without data.
@@ -189,6 +192,16 @@ pub struct Asset {
 }
 
 impl Asset {
+    /// Everything that it reads, whether it waits for it or not.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.iter().chain(&self.also_reads)
+    }
+
+    /// The input at a place of [`Asset::reads`].
+    pub(crate) fn read_at(&self, place: usize) -> Option<&Input> {
+        self.reads().nth(place)
+    }
+
     /// Whether it is a part whose partitions are one day before the left rows' time.
     pub(crate) fn is_shifted_part(&self) -> bool {
         matches!(self.id.mode, AssetKind::Part(_)) && self.shift != 0 && self.final_table.is_some()
@@ -265,7 +278,7 @@ impl Graph {
             if let Some(output) = &asset.final_table {
                 add(output, asset.day_column.as_ref());
             }
-            for input in &asset.inputs {
+            for input in asset.reads() {
                 add(&input.spec.table, Some(&input.day_column));
                 if let Some(producer) = input.producer {
                     let producer = &self.assets[producer];

@@ -15,7 +15,9 @@ pub(crate) fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> 
     let mut assets = assets;
     join_families(&mut assets);
     for (index, asset) in assets.iter_mut().enumerate() {
-        for input in &mut asset.inputs {
+        let also = &mut asset.also_reads;
+        also.retain(|input| producers.of(&input.spec) != Some(index));
+        for input in asset.inputs.iter_mut().chain(also) {
             input.producer = producers.of(&input.spec).filter(|&found| found != index);
         }
     }
@@ -26,7 +28,9 @@ pub(crate) fn connect(assets: Vec<Asset>, diagnostics: &mut Vec<Diagnostic>) -> 
     look_through_views(&mut assets);
     break_guessed_cycles(&mut assets, diagnostics);
     let order = topological(&assets, diagnostics);
-    reorder(assets, &order)
+    let mut graph = reorder(assets, &order);
+    drop_circular_reads(&mut graph);
+    graph
 }
 
 /// Jobs that compute their parents themselves are of the parents' family, whose tables they may write
@@ -133,9 +137,12 @@ fn look_through_views(assets: &mut [Asset]) {
                 .collect()
         })
         .collect();
-    for asset in assets {
+    for inputs in assets
+        .iter_mut()
+        .flat_map(|asset| [&mut asset.inputs, &mut asset.also_reads])
+    {
         let mut extra = Vec::new();
-        for input in &mut asset.inputs {
+        for input in inputs.iter_mut() {
             let Some(view) = input
                 .producer
                 .filter(|&view| views[view].contains(&input.spec.table))
@@ -154,7 +161,7 @@ fn look_through_views(assets: &mut [Asset]) {
             input.need = Need::Table;
             input.gates = false;
         }
-        asset.inputs.extend(extra);
+        inputs.extend(extra);
     }
 }
 
@@ -196,6 +203,39 @@ fn break_guessed_cycles(assets: &mut [Asset], diagnostics: &mut Vec<Diagnostic>)
                 .hint("declare `metaData.dependencies`, for example `db.t/ds={{ yesterday_ds }}`"),
         );
     }
+}
+
+/// Of what is read without waiting, tables that are filled from the reader's own output are left out: each
+/// would make the other out of date forever.
+fn drop_circular_reads(graph: &mut Graph) {
+    let mut parents = parents_of(&graph.assets);
+    for index in 0..graph.assets.len() {
+        graph.assets[index].also_reads.retain(|input| {
+            let Some(producer) = input.producer else {
+                return true;
+            };
+            let circular = is_made_of(&parents, producer, index);
+            if !circular {
+                parents[index].insert(producer);
+            }
+            !circular
+        });
+    }
+}
+
+/// Whether `asset` is `other` or reads, directly or not, what `other` fills.
+fn is_made_of(parents: &[BTreeSet<AssetIndex>], asset: AssetIndex, other: AssetIndex) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![asset];
+    while let Some(next) = open.pop() {
+        if next == other {
+            return true;
+        }
+        if seen.insert(next) {
+            open.extend(&parents[next]);
+        }
+    }
+    false
 }
 
 /// One cycle, if there is any.
@@ -302,7 +342,7 @@ fn reorder(assets: Vec<Asset>, order: &[AssetIndex]) -> Graph {
         let Some(mut asset) = slots[old].take() else {
             continue;
         };
-        for input in &mut asset.inputs {
+        for input in asset.inputs.iter_mut().chain(&mut asset.also_reads) {
             input.producer = input.producer.and_then(|producer| place[producer]);
         }
         asset.embeds = asset

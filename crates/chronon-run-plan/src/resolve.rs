@@ -95,12 +95,16 @@ fn resolve(
         let producer = producers.get(table).copied();
         producer.filter(|&producer| producer < index)
     };
-    let inputs = std::mem::take(&mut asset.inputs).into_iter();
-    let mut inputs: Vec<Input> = inputs
-        .flat_map(|input| behind(input, bases, &producer))
-        .collect();
-    inputs.iter_mut().for_each(|input| settle(input, snapshot));
-    asset.inputs = inputs;
+    for inputs in [&mut asset.inputs, &mut asset.also_reads] {
+        let found = std::mem::take(inputs).into_iter();
+        inputs.extend(found.flat_map(|input| behind(input, bases, &producer)));
+        inputs.iter_mut().for_each(|input| settle(input, snapshot));
+    }
+    // A table behind a view may be filled from this asset's own output.
+    asset.also_reads.retain(|input| {
+        let producer = producers.get(&input.spec.table);
+        !matches!(input.role, Role::Behind { .. }) || producer.is_none_or(|&found| found < index)
+    });
 }
 
 fn producers(assets: &[Asset]) -> Producers {

@@ -35,6 +35,7 @@ pub(crate) fn asset(number: usize, inputs: Vec<Input>) -> Asset {
         from: Some(day(0)),
         until: None,
         inputs,
+        also_reads: Vec::new(),
         embedded_group_bys: BTreeSet::new(),
         embeds: BTreeSet::new(),
         also_locks: Vec::new(),

@@ -133,7 +133,7 @@ impl Assessor<'_> {
     /// The changes of the inputs that days are made of, by their places.
     fn versions(&self, asset: &Asset) -> BTreeMap<usize, Versions> {
         let graph = self.world.graph;
-        let inputs = asset.inputs.iter().enumerate();
+        let inputs = asset.reads().enumerate();
         let compared = |input: &Input| is_content(input) && !parts::is_part(graph, input);
         let inputs = inputs.filter(|(_, input)| compared(input));
         inputs
@@ -154,7 +154,7 @@ impl Assessor<'_> {
     /// How the days of the inputs that are parts were made, by the place of the input.
     fn parts(&self, asset: &Asset) -> BTreeMap<usize, BTreeMap<Ds, MadeDay>> {
         let graph = self.world.graph;
-        let inputs = asset.inputs.iter().enumerate();
+        let inputs = asset.reads().enumerate();
         let parts = inputs.filter(|(_, input)| parts::is_part(graph, input));
         let made = |input: &Input| Some(self.made(&graph.assets[input.producer?].id));
         parts
@@ -255,7 +255,7 @@ impl Compared<'_, '_> {
         let conf = self.conf_now;
         let edited = conf.is_some_and(|conf| conf != made.conf) || (empty && other_inputs);
         let changed = |(&place, versions): (&usize, &Versions)| {
-            let input = &self.asset.inputs[place];
+            let input = self.asset.read_at(place)?;
             let counts = !other_inputs && (!empty || self.decides(input));
             let needed = || self.needed(input, versions, PartitionRange::day(ds));
             let newer = |needed| versions.changed_in(needed, made.attempt);
@@ -313,7 +313,10 @@ impl Compared<'_, '_> {
         causes.extend(parts::cause(self.asset, &verdict.parts));
         let mut inputs: BTreeMap<TableName, ChangedInput> = BTreeMap::new();
         for place in &verdict.inputs {
-            let (input, versions) = (&self.asset.inputs[*place], &self.versions[place]);
+            let versions = &self.versions[place];
+            let Some(input) = self.asset.read_at(*place) else {
+                continue;
+            };
             let Some(needed) = self.needed(input, versions, range) else {
                 continue;
             };

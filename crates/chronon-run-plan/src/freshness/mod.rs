@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chronon_run_core::{AssetId, Memory, RangeSet, Slice};
 
 use crate::{
-    graph::{AssetIndex, Graph, Input},
+    graph::{Asset, AssetIndex, Graph, Input},
     world::PlanInput,
 };
 
@@ -78,7 +78,7 @@ pub fn memory_wanted(
     selected: &BTreeSet<AssetIndex>,
 ) -> (BTreeSet<AssetId>, BTreeSet<String>) {
     let assets = || selected.iter().map(|&index| &graph.assets[index]);
-    let inputs = assets().flat_map(|asset| &asset.inputs);
+    let inputs = assets().flat_map(Asset::reads);
     let slices = inputs.map(|input| slice_of(input).to_string());
     (
         assets().map(|asset| asset.id.clone()).collect(),

@@ -46,7 +46,7 @@ pub(super) fn inputs_needed(
     offsets: &dyn Fn(Ds) -> (i32, i32),
 ) -> BTreeMap<Slice, RangeSet> {
     let mut seen: BTreeMap<Slice, RangeSet> = BTreeMap::new();
-    for input in &asset.inputs {
+    for input in asset.reads() {
         let there = there(input);
         let around = match input.follows_times {
             true => around(days, offsets),
@@ -83,7 +83,7 @@ pub(super) fn offsets(world: PlanInput<'_>, asset: &Asset, ds: Ds) -> (i32, i32)
 #[must_use]
 pub fn inputs_digest(asset: &Asset) -> i64 {
     let mut texts: Vec<String> = Vec::new();
-    for input in asset.inputs.iter().filter(|input| is_content(input)) {
+    for input in asset.reads().filter(|input| is_content(input)) {
         let mut text = slice_of(input).to_string();
         // Infallible: writing to a String.
         let _ = write!(text, " {:?} {:?} {:?}", input.need, input.from, input.until);

@@ -37,8 +37,8 @@ pub(super) fn filled_days(world: PlanInput<'_>, asset: &Asset) -> RangeSet {
 
 /// The cause for inputs at `places`.
 pub(super) fn cause(asset: &Asset, places: &[usize]) -> Option<Cause> {
-    let tables = places.iter().map(|&place| &asset.inputs[place].spec.table);
-    let tables: BTreeSet<TableName> = tables.cloned().collect();
+    let inputs = places.iter().filter_map(|&place| asset.read_at(place));
+    let tables: BTreeSet<TableName> = inputs.map(|input| input.spec.table.clone()).collect();
     (!tables.is_empty()).then_some(Cause::PartsFilledAgain { tables })
 }
 

@@ -110,6 +110,46 @@ fn a_day_without_rows_is_planned_again_once_its_input_changes_with_what_had_none
     assert_eq!(of, [days(4, 4), days(4, 4), days(4, 4)], "all three assets");
 }
 
+/// A query whose declared dependencies leave out a table is filled without it, and looked at again when a day
+/// of that table lands or changes.
+#[test]
+fn a_table_that_is_read_without_waiting_reopens_empty_days_and_makes_filled_ones_stale() {
+    let mut lab = filled_lab();
+    let undeclared = Input {
+        role: Role::Query,
+        ..input("s2", Need::Days { lo: 0, hi: 0 }, None, false)
+    };
+    lab.graph.assets[0].also_reads = vec![undeclared];
+    for asset in 0..3 {
+        lab.confs[asset] += 1;
+    }
+    lab.run(true);
+    lab.run(false);
+    let land = |lab: &mut Lab, n: i32| lab.write(&table("s2"), n, Some(String::new()));
+    land(&mut lab, 2);
+    land(&mut lab, 4);
+    let appeared = |n| {
+        let changed = ChangedInput {
+            table: table("s2"),
+            appeared: days(n, n),
+            rewritten: RangeSet::new(),
+        };
+        vec![Cause::InputsChanged {
+            inputs: vec![changed],
+        }]
+    };
+    let plan = lab.plan(false);
+    let because = appeared(4);
+    assert_eq!(
+        reasons(&plan, 0, State::Run),
+        [(days(4, 4), Reason::EmptyNoMore { because })]
+    );
+    let stale = lab.plan(true);
+    let of_a0 = { stale.steps.iter() }.filter(|step| step.asset == lab.graph.assets[0].id);
+    let ranges: Vec<RangeSet> = of_a0.map(|step| step.range.into()).collect();
+    assert_eq!(ranges, [days(2, 2), days(4, 4)]);
+}
+
 /// A restated source makes the GroupBy's day stale; once that is filled, alone, the tables that read it are
 /// stale, one after another.
 #[test]
