@@ -23,6 +23,27 @@ pub struct TablesRead {
     pub unclear: BTreeSet<String>,
     /// How often each table is read.
     reads: BTreeMap<TableName, usize>,
+    /// How often each table is named without a database.
+    bare: BTreeMap<TableName, usize>,
+}
+
+impl TablesRead {
+    /// The tables, where names without a database are of `namespace`, and a written `default` is what it says.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> BTreeSet<TableName> {
+        let mut tables = BTreeSet::new();
+        for (table, reads) in &self.reads {
+            let bare = self.bare.get(table).copied().unwrap_or_default();
+            if bare > 0 {
+                let own = TableName::new(namespace, table.name());
+                tables.insert(own.unwrap_or_else(|_| table.clone()));
+            }
+            if bare < *reads {
+                tables.insert(table.clone());
+            }
+        }
+        tables
+    }
 }
 
 /// Stands for a macro. No table has such a name.
@@ -428,6 +449,7 @@ impl<'a> Scan<'a> {
             [name] if self.is_known(name) => return,
             [name] => match TableName::new("default", name) {
                 Ok(table) => {
+                    *self.found.bare.entry(table.clone()).or_default() += 1;
                     *self.found.reads.entry(table.clone()).or_default() += 1;
                     self.found.tables.insert(table);
                     return;
@@ -472,6 +494,20 @@ mod tests {
             true => tables.join(" "),
             false => format!("{} ? {}", tables.join(" "), unclear.join("; ")),
         }
+    }
+
+    #[test]
+    fn a_written_default_is_not_the_database_of_names_without_one() {
+        let tables = |query: &str| {
+            let found = tables_read(query, &[]).in_namespace("lake");
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(tables("SELECT * FROM ev JOIN b.c"), ["b.c", "lake.ev"]);
+        assert_eq!(tables("SELECT * FROM default.ev"), ["default.ev"]);
+        assert_eq!(
+            tables("SELECT * FROM spark_catalog.default.ev JOIN ev"),
+            ["default.ev", "lake.ev"]
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod testing;
 mod unmet;
 mod upstream;
 mod view_days;
+mod views;
 mod waits;
 mod world;
 
@@ -59,6 +60,7 @@ pub use target::{Origin, PlanTarget, origins};
 pub use unmet::{Unmet, unmet};
 pub use upstream::upstream_days;
 pub use view_days::with_views;
+pub use views::{ViewFault, behind_view, view_faults};
 pub use waits::{Wait, usual_landing};
 pub use world::{
     ArchivedTables, AssetSettings, DayLimit, DriverInput, Freshness, History, PlanInput, Request,

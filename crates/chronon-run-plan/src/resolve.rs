@@ -44,13 +44,9 @@ fn read_by_view(view: &TableName, info: &TableInfo) -> BTreeSet<TableName> {
     };
     let current = info.properties.get("view.catalogAndNamespace.part.1");
     let namespace = current.map_or(view.namespace(), String::as_str);
-    let read = tables_read(text, &[]);
-    let qualified = |table: TableName| match table.namespace() {
-        "default" => TableName::new(namespace, table.name()).unwrap_or(table),
-        _ => table,
-    };
-    let tables = read.tables.into_iter().map(qualified);
-    tables.filter(|table| table != view).collect()
+    let mut tables = tables_read(text, &[]).in_namespace(namespace);
+    tables.remove(view);
+    tables
 }
 
 impl Graph {
@@ -353,7 +349,7 @@ const NAMES_FORMAT: [&str; 3] = [
 ];
 
 /// Whether the table's parameters are those of such a format.
-fn lake(info: &TableInfo) -> Option<Dayless> {
+pub(crate) fn lake(info: &TableInfo) -> Option<Dayless> {
     let properties = info.properties.iter();
     let formats = properties.filter(|(name, _)| {
         let mut keys = NAMES_FORMAT.iter();

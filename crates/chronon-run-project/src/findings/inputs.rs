@@ -7,7 +7,8 @@ use std::{
 
 use chronon_run_core::{CatalogSnapshot, Diagnostic, Location, TableName};
 use chronon_run_plan::{
-    Dayless, Graph, Need, Role, Tables, Unmet, dayless, undated_view_text, undated_views, unmet,
+    Bases, Dayless, Graph, Need, Role, Tables, Unmet, ViewFault, behind_view, dayless,
+    undated_view_text, undated_views, unmet, view_faults,
 };
 
 use super::refused::misread;
@@ -33,8 +34,10 @@ pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diag
             return iso_macros::findings(context, &formats(context));
         }
     };
-    let readers = Readers::of(context);
     let graph = context.graph.resolved(&snapshot, &bases);
+    let readers = Readers::of(context, &bases);
+    // With the tables behind views.
+    let sources: Tables = graph.sources();
     let missing = sources
         .keys()
         .filter(|table| snapshot.table(table).is_none())
@@ -43,9 +46,10 @@ pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diag
             let finding = readers.finding("missing-input", table, &format!("{table} does not exist"))?;
             Some(finding.hint("it is neither in the catalog nor a seed of workspace.toml nor the output of a conf; steps that need it will wait"))
         });
-    let dayless = dayless(&snapshot, &daily_sources(&graph), &bases);
+    let daily = daily_sources(&graph);
+    let dayless = dayless(&snapshot, &daily, &bases);
     let without_days = dayless.iter().filter_map(|(table, why)| {
-        let text = why.text(table, sources.get(table)?);
+        let text = why.text(table, daily.get(table)?);
         let finding = readers.finding(code(why), table, &text)?;
         Some(finding.hint(why.hint(table)))
     });
@@ -59,6 +63,9 @@ pub(super) fn missing(context: &Project, warehouse: &CatalogSession) -> Vec<Diag
         .chain(without_days)
         .chain(in_vain)
         .chain(undated_view_findings(&graph, &readers))
+        .chain(view_fault_findings(
+            context, &graph, &readers, &snapshot, &bases,
+        ))
         .chain(only_existence(context, &graph, &snapshot))
         .chain(misread(context, &snapshot))
         .chain(iso_macros::findings(
@@ -81,6 +88,22 @@ fn undated_view_findings(graph: &Graph, readers: &Readers) -> Vec<Diagnostic> {
     };
     let views = undated_views(&graph.assets).into_iter();
     views.filter_map(finding).collect()
+}
+
+/// What of the tables behind views is not waited for, or in vain.
+fn view_fault_findings(
+    context: &Project,
+    graph: &Graph,
+    readers: &Readers,
+    snapshot: &CatalogSnapshot,
+    bases: &Bases,
+) -> Vec<Diagnostic> {
+    let faults = view_faults(&graph.assets, snapshot, bases, &context.days_from()).into_iter();
+    let finding = |fault: ViewFault| {
+        let finding = readers.finding(fault.code, &fault.view, &fault.text)?;
+        Some(finding.hint(fault.hint))
+    };
+    faults.filter_map(finding).collect()
 }
 
 /// Tables that the SQL of a staging query reads and that have no days, so that nothing of them is waited
@@ -140,18 +163,18 @@ fn code(why: &Dayless) -> &'static str {
     }
 }
 
-/// For each table the confs that read it, and the file of the first.
+/// For each table the confs that read it, themselves or through views, and the file of the first.
 struct Readers(BTreeMap<TableName, (PathBuf, BTreeSet<String>)>);
 
 impl Readers {
-    fn of(context: &Project) -> Self {
+    fn of(context: &Project, bases: &Bases) -> Self {
         let mut readers = BTreeMap::new();
         for asset in &context.graph.assets {
-            for input in &asset.inputs {
+            let inputs = asset.inputs.iter();
+            let tables = inputs.flat_map(|input| behind_view(&input.spec.table, bases));
+            for table in tables {
                 let first = || (context.workspace.repo.join(&asset.path), BTreeSet::new());
-                let (_, names) = readers
-                    .entry(input.spec.table.clone())
-                    .or_insert_with(first);
+                let (_, names) = readers.entry(table.clone()).or_insert_with(first);
                 names.insert(asset.id.conf.name.clone());
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chronon_run_core::{CatalogSnapshot, TableName};
 use chronon_run_plan::{
     Asset, AssetIndex, Bases, Dayless, Graph, Tables, bases, dayless, other_columns,
-    undated_view_text, undated_views, unmet,
+    undated_view_text, undated_views, unmet, view_faults,
 };
 
 use crate::{
@@ -56,8 +56,9 @@ impl Looked {
             )
         };
         let unmet = unmet.into_iter().map(|unmet| (unmet.text, unmet.hint));
-        let assets = selected.iter().map(|&index| &graph.assets[index]);
-        let views = undated_views(assets).into_iter();
+        let assets = || selected.iter().map(|&index| &graph.assets[index]);
+        let views = undated_views(assets()).into_iter();
+        let faults = view_faults(assets(), &snapshot, &bases, &context.days_from());
         let formats = formats_of(context, &snapshot);
         let macros = selected
             .iter()
@@ -65,6 +66,7 @@ impl Looked {
         let macros = macros.map(|found| (found.text, found.hint));
         let more = unmet
             .chain(views.map(|view| undated_view_text(&view)))
+            .chain(faults.into_iter().map(|fault| (fault.text, fault.hint)))
             .chain(macros);
         let more = more.map(|(text, hint)| format!("warning: {text}; {hint}"));
         Ok(Self {
