@@ -30,7 +30,9 @@ const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
     ("rows", &[], &[]),
     (
         "ui",
-        &["core", "export", "ledger", "plan", "report", "rows"],
+        &[
+            "core", "export", "ledger", "plan", "process", "report", "rows",
+        ],
         &[],
     ),
     (

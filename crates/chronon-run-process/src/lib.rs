@@ -37,6 +37,7 @@ mod limits;
 mod machine;
 mod own;
 mod pager;
+mod peer;
 mod protocol;
 mod reaper;
 mod replace;
@@ -60,6 +61,7 @@ pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_
 pub use machine::{User, allows_execution, is_writable, respect_group};
 pub use own::{is_ignored, lower_own_priority};
 pub use pager::{Pager, is_paging};
+pub use peer::is_peer_of;
 pub use reaper::reap_orphans;
 pub use replace::replace;
 pub use session::{Session, SessionError, SessionOutcome};

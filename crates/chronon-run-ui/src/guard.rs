@@ -1,8 +1,12 @@
 //! Access to the pages: accepted host names, the token, and the security headers.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use chronon_run_process::is_peer_of;
 
 /// A secret of this start of the server.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub struct Guard {
     pub names: Vec<String>,
     /// Without it or its cookie nothing is shown.
     pub token: Option<Token>,
+    /// The users of this machine whose connections are answered; all, if empty.
+    pub users: Vec<u32>,
 }
 
 /// What becomes of a request.
@@ -65,6 +71,19 @@ impl Guard {
         let port = host.rsplit_once(':').map_or("", |(_, port)| port);
         let plain = port.bytes().all(|byte| byte.is_ascii_digit());
         format!("chronon-run-{}", if plain { port } else { "" })
+    }
+
+    /// Whether the user at the other end of a connection may ask: any process of this machine reaches a port of
+    /// the loopback interface.
+    pub(crate) fn judge_user(&self, ends: Option<(SocketAddr, SocketAddr)>) -> Verdict {
+        let is_known = |(own, other)| is_peer_of(own, other, &self.users);
+        match self.users.is_empty() || ends.is_some_and(is_known) {
+            true => Verdict::Pass,
+            false => Verdict::Refused(
+                StatusCode::FORBIDDEN,
+                "another user of this machine has started this server: start one of your own, or ask for one with a token (`--host`)",
+            ),
+        }
     }
 
     pub(crate) fn judge(&self, method: &Method, headers: &HeaderMap, query: &str) -> Verdict {
@@ -208,6 +227,7 @@ mod tests {
         let guard = Guard {
             names: vec!["box.lan".to_owned()],
             token: None,
+            ..Guard::default()
         };
         let of = |host: &str| status(judged(&guard, &Method::GET, &[("host", host)], ""));
         for own in [
@@ -261,6 +281,7 @@ mod tests {
         let guard = Guard {
             names: Vec::new(),
             token: Some(token.clone()),
+            ..Guard::default()
         };
         let host = ("host", "10.0.0.1:9");
         let of =

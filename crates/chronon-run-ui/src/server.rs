@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -10,11 +10,12 @@ use std::{
 use axum::{
     Form, Router,
     body::Body,
-    extract::{Path, RawQuery, Request, State},
+    extract::{ConnectInfo, Path, RawQuery, Request, State, connect_info::Connected},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::IncomingStream,
 };
 use chronon_run_core::epoch_millis;
 use chronon_run_ledger::{RunRecord, RunState};
@@ -112,13 +113,14 @@ pub fn serve(
         .build()?;
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        let service = router(app).into_make_service_with_connect_info::<Ends>();
         let stopped = async move {
             while !stop() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
         tokio::select! {
-            served = axum::serve(listener, router(app)).into_future() => served,
+            served = axum::serve(listener, service).into_future() => served,
             () = stopped => Ok(()),
         }
     });
@@ -177,10 +179,30 @@ fn file(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-async fn guarded(State(app): Ui, request: Request, next: Next) -> Response {
+/// Both ends of a connection; `None` if the system does not tell.
+#[derive(Clone, Copy)]
+struct Ends(Option<(SocketAddr, SocketAddr)>);
+
+impl Connected<IncomingStream<'_, tokio::net::TcpListener>> for Ends {
+    fn connect_info(stream: IncomingStream<'_, tokio::net::TcpListener>) -> Self {
+        let own = stream.io().local_addr().ok();
+        Self(own.map(|own| (own, *stream.remote_addr())))
+    }
+}
+
+async fn guarded(
+    State(app): Ui,
+    ConnectInfo(Ends(ends)): ConnectInfo<Ends>,
+    request: Request,
+    next: Next,
+) -> Response {
     let query = request.uri().query().unwrap_or("");
     let guard = &app.settings.guard;
-    let mut response = match guard.judge(request.method(), request.headers(), query) {
+    let verdict = match guard.judge_user(ends) {
+        Verdict::Pass => guard.judge(request.method(), request.headers(), query),
+        refused => refused,
+    };
+    let mut response = match verdict {
         Verdict::Pass => next.run(request).await,
         Verdict::Welcome(cookie) => welcome(request.uri().path(), query, &cookie),
         Verdict::Refused(status, why) => (status, format!("{why}\n")).into_response(),

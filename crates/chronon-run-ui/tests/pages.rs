@@ -155,6 +155,7 @@ fn plan(assets: Vec<AssetId>) -> Plan {
         totals: Totals::default(),
         confs: BTreeMap::new(),
         observed: BTreeMap::new(),
+        left_out: BTreeSet::new(),
         target: None,
         estimates: Some(estimates),
     }
@@ -504,6 +505,30 @@ fn assert_harmless(path: &str, body: &str) {
 }
 
 #[test]
+fn connections_of_other_users_are_refused() {
+    let of = |users: Vec<u32>| {
+        let guard = Guard {
+            users,
+            ..Guard::default()
+        };
+        let settings = Settings {
+            guard,
+            ..Settings::default()
+        };
+        Server::start(Fake::new(), settings).get("/runs")
+    };
+    let own = chronon_run_process::User::current().uid;
+    assert_eq!(of(vec![own, 0]).status, 200);
+    let refused = of(vec![own + 1]);
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.body.starts_with("another user of this machine"),
+        "{}",
+        refused.body
+    );
+}
+
+#[test]
 fn hostile_names_logs_sql_and_rows_stay_text_on_every_page() {
     let server = Server::start(
         Fake::new(),
@@ -747,6 +772,7 @@ fn with_a_token_nothing_is_shown_without_it() {
     let guard = Guard {
         names: Vec::new(),
         token: Some(token.clone()),
+        ..Guard::default()
     };
     let server = Server::start(
         Fake::new(),

@@ -20,7 +20,6 @@
 
 mod database;
 mod error;
-mod peer;
 mod rehearsal;
 mod relocate;
 mod watch;
@@ -38,7 +37,7 @@ use std::{
 
 use chronon_run_core::CommandLine;
 use chronon_run_process::{
-    Detached, StartError, Stop, User, end_unused, is_locked, replace, try_lock,
+    Detached, StartError, Stop, User, end_unused, is_locked, is_peer_of, replace, try_lock,
 };
 use serde::Deserialize;
 
@@ -200,7 +199,10 @@ impl Embedded {
         let state = self.read_state()?;
         let (connection, token) = probe::token(state.port, ANSWER).ok()?;
         let writer = fs::metadata(self.state()).ok()?.uid();
-        if !peer::is_of(&connection, &[User::current().uid, writer]) {
+        // State file and token do not tell whose it is: other users may read them, and listen at the port of a
+        // server that has died.
+        let (here, there) = (connection.local_addr().ok()?, connection.peer_addr().ok()?);
+        if !is_peer_of(here, there, &[User::current().uid, writer]) {
             return None;
         }
         // The server removes its state file before it decides to end: if the file is still there

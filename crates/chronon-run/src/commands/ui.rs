@@ -3,7 +3,7 @@
 use std::{fs, net::TcpListener, sync::Arc};
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Stop};
+use chronon_run_process::{Detached, Stop, User};
 use chronon_run_project::{
     failure::Failure,
     loading::project::Project,
@@ -12,6 +12,9 @@ use chronon_run_project::{
 use chronon_run_ui::{Guard, Settings, Token, serve};
 
 use crate::{cli::UiArgs, ui::Pages};
+
+/// The user who may read everything anyway.
+const ROOT: u32 = 0;
 
 pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
     // What is wrong with the workspace is reported here, as by any command.
@@ -23,7 +26,9 @@ pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
         )
     })?;
     let address = listener.local_addr()?;
-    let token = match address.ip().is_loopback() && !args.allow_runs {
+    // Whose the other end is can be told of IPv4 only.
+    let is_local = address.ip().is_loopback() && address.is_ipv4();
+    let token = match is_local && !args.allow_runs {
         true => None,
         false => Some(Token::new().map_err(Failure::setup)?),
     };
@@ -49,6 +54,10 @@ pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
         guard: Guard {
             // Without a token only names of the loopback interface are answered.
             names: names.filter(|_| token.is_some()).collect(),
+            users: match &token {
+                Some(_) => Vec::new(),
+                None => vec![User::current().uid, ROOT],
+            },
             token,
         },
         allow_runs: args.allow_runs,

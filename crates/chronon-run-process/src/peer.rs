@@ -1,23 +1,18 @@
 //! Whose the other end of a loopback connection is. Linux lists every TCP socket with its owner.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpStream},
-    path::Path,
-};
+use std::{fs, net::SocketAddr, path::Path};
 
 /// Sockets of IPv4, and those of IPv6, among which are Java's, whatever they are used for.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
-/// Whether the other end is of one of `users`, or the system does not list sockets. State file and token do
-/// not tell: other users may read them, and listen at the port of a server that has died.
-pub(super) fn is_of(connection: &TcpStream, users: &[u32]) -> bool {
+/// Whether the socket at `other`, which is connected to the one of this process at `own`, is of one of `users`,
+/// or the system does not list sockets. Both are addresses of IPv4 on this machine; one that has closed its
+/// socket is of no user.
+#[must_use]
+pub fn is_peer_of(own: SocketAddr, other: SocketAddr, users: &[u32]) -> bool {
     if !Path::new(TABLES[0]).exists() {
         return true;
     }
-    let (Ok(own), Ok(other)) = (connection.local_addr(), connection.peer_addr()) else {
-        return false;
-    };
     let owner = TABLES.iter().find_map(|table| {
         let table = fs::read_to_string(table).ok()?;
         owner(&table, other, own)
@@ -61,11 +56,10 @@ fn word(four: [u8; 4]) -> String {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::net::TcpListener;
-
-    use chronon_run_process::User;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::User;
 
     #[test]
     fn the_other_end_s_user_is_known() {
@@ -73,6 +67,10 @@ mod tests {
         let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         let own = User::current().uid;
+        let is_of = |connection: &TcpStream, users: &[u32]| {
+            let (here, there) = (connection.local_addr(), connection.peer_addr());
+            is_peer_of(here.unwrap(), there.unwrap(), users)
+        };
         assert!(is_of(&connection, &[own]));
         assert!(!is_of(&connection, &[own + 1]));
         assert!(is_of(&accepted, &[7, own]));
