@@ -26,9 +26,8 @@ pub fn is_stray(name: &str) -> bool {
 fn is_copy(name: &str) -> bool {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     [name, stem].into_iter().any(|text| {
-        let text = text.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == ' ');
-        let text = text.strip_suffix(')').unwrap_or(text);
-        let text = text.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == ' ');
+        let is_number = |letter: char| letter.is_ascii_digit() || matches!(letter, ' ' | '(' | ')');
+        let text = text.trim_end_matches(is_number);
         text.ends_with(" copy") || text.ends_with("(copy")
     })
 }

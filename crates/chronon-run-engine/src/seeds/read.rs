@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_folder_with_a_copy_or_another_kind_of_file_is_refused_by_the_name_of_that_file() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("seed").tempdir().unwrap();
         let file = seed(dir.path(), "x.csv", "id,ds\n1,2026-01-01\n");
         let folder = Seed {
             path: dir.path().to_owned(),
