@@ -227,7 +227,8 @@ fn assert_no_barriers(ui: &str, pages: &[(&str, String)], prefix: &str) {
 fn every_page_of_the_example_while_and_after_it_is_filled() {
     let example = Workspace::example("stays");
     let ui = Ui::serve(example.command(&["ui", "--port", "0"]));
-    let mut command = example.command(&["materialize"]);
+    // What the pages below are of.
+    let mut command = example.command(&["materialize", "+stays.search_ranking.v1"]);
     let mut run = command
         .stdout(Stdio::null())
         .stderr(Stdio::null())

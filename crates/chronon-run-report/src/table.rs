@@ -34,7 +34,7 @@ pub fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
 ///
 /// A table that is wider than the screen is made narrower in this order, until it fits:
 ///
-/// 1. The ids in its id column ([`Column::id`]) are cut in their middle, to 30 characters at least, if
+/// 1. The ids in its id column ([`Column::id`]) are cut in their middle, to 44 characters at least, if
 ///    that is enough and no two of them look the same afterwards.
 /// 2. The column with the highest [`Column::leave_out`] is left out, then 1 is tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,7 +153,7 @@ fn cells(row: &[String], number: usize) -> Vec<String> {
 /// Spaces between two columns.
 const GAP: usize = 2;
 /// Ids are not cut to fewer characters.
-const LEAST_ID: usize = 30;
+const LEAST_ID: usize = 44;
 
 /// A table that is made narrower.
 struct Narrowing<'a> {
@@ -284,22 +284,22 @@ mod tests {
     #[test]
     fn ids_are_cut_before_a_column_is_left_out() {
         let columns = [Column::id("asset"), Column::new("run", 1)];
-        let long = "group_by/team.a_long_name_of_a_table_v1/backfill";
+        let long = "group_by/team.a_long_name_of_a_table_that_is_long_v1/backfill";
         let at = |width, ids: [&str; 2]| {
             let rows = ids.map(|id| row(&[id, "10"]));
             fitted(&columns, &rows, Some(width))
         };
         let rows = [long, "b"];
-        insta::assert_snapshot!(at(40, rows).text, @r"
-        asset                                run
-        group_by/team.a_...able_v1/backfill  10
-        b                                    10
+        insta::assert_snapshot!(at(54, rows).text, @r"
+        asset                                              run
+        group_by/team.a_long_na...hat_is_long_v1/backfill  10
+        b                                                  10
         ");
-        assert_eq!(at(35, rows).left_out, [""; 0]);
-        assert_eq!(at(34, rows).left_out, ["run"]);
+        assert_eq!(at(49, rows).left_out, [""; 0]);
+        assert_eq!(at(48, rows).left_out, ["run"]);
         // What tells them apart is where they would be cut.
-        let twin = "group_by/team.a_long_kind_of_a_table_v1/backfill";
-        let alike = at(40, [long, twin]);
+        let twin = "group_by/team.a_long_name_of_a_fable_that_is_long_v1/backfill";
+        let alike = at(54, [long, twin]);
         assert_eq!(alike.left_out, ["run"]);
         assert_eq!(alike.text, format!("asset\n{long}\n{twin}\n"));
     }
