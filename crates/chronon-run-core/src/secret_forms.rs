@@ -76,11 +76,10 @@ fn is_bare_name(text: &str, value: &str) -> bool {
     let name = name_at_end(text);
     let after_digits = value.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
     let is_number = after_digits.is_empty() || after_digits.starts_with(ends_value);
-    !(is_number && name.contains(['.', '-']))
-        && !before_name(text).is_some_and(|c| "/:@".contains(c))
-        && !value.starts_with([':', '/'])
-        && !name.starts_with("com.")
-        && !name.starts_with("org.")
+    let is_place = is_number && name.contains(['.', '-']);
+    let is_of_path = before_name(text).is_some_and(|c| "/:@".contains(c));
+    let is_of_coordinate = ["com.", "org."].iter().any(|start| name.starts_with(start));
+    !(is_place || is_of_path || is_of_coordinate || value.starts_with([':', '/']))
 }
 
 /// Whether a text begins with the type of a column: `struct<token:string>`.
