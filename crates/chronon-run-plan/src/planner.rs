@@ -18,7 +18,7 @@ use crate::{
     graph::{AssetIndex, Graph, Role},
     need::Need,
     parts::dropped_first,
-    plan::{AssetPlan, Cells, Note, PLAN_VERSION, Plan, State, Step, Totals},
+    plan::{AssetPlan, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals},
     world::{PlanInput, Request},
 };
 
@@ -118,7 +118,11 @@ impl Planner<'_> {
             matching.map(|cells| cells.range).collect()
         };
         let (run, done) = (days_in(State::Run), days_in(State::Done));
-        let unknown = self.unknown_times_note(asset, &run, &done, &notes);
+        let empty = cells
+            .iter()
+            .filter(|cells| cells.reason == Reason::KnownEmpty);
+        let empty: RangeSet = empty.map(|cells| cells.range).collect();
+        let unknown = self.unknown_times_note(asset, [&run, &done, &empty], &notes);
         let Some(driver) = self.world.driver else {
             notes.extend(unknown);
             return notes;

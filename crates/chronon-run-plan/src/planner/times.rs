@@ -61,12 +61,11 @@ pub fn times_seen(world: PlanInput<'_>, last: &Asset) -> Option<TimesSeen> {
 impl Planner<'_> {
     /// The days whose left rows' times matter and are not known: to the Driver, of those that run or are
     /// done; else of the filled ones whose inputs are compared. Those that the notes so far call
-    /// unrecorded are not.
+    /// unrecorded are not, nor those that have no rows.
     pub(super) fn unknown_times_note(
         &self,
         asset: &Asset,
-        run: &RangeSet,
-        done: &RangeSet,
+        [run, done, empty]: [&RangeSet; 3],
         notes: &[Note],
     ) -> Option<Note> {
         let nulls = self.world.driver.is_some() && self.may_leave_nulls(asset);
@@ -80,7 +79,7 @@ impl Planner<'_> {
                     Note::Unrecorded { days } => Some(days),
                     _ => None,
                 });
-                unrecorded.fold(done.clone(), |done, days| done.minus(days))
+                unrecorded.fold(done.minus(empty), |done, days| done.minus(days))
             }
         };
         let storing = self.storing(asset)?;
