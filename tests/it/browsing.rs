@@ -1,6 +1,6 @@
 //! The pages of `chronon-run ui` in a real browser.
 
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use chronon_run_testkit::scripted::Fault;
 
@@ -91,12 +91,7 @@ fn a_page_follows_a_run_without_being_loaded_again_and_keys_work() {
     browser.go(&ui.url);
     assert!(browser.text().contains("Nothing was run yet"));
     browser.run("window.sameDocument = true");
-    let mut command = staged.command(&["materialize"]);
-    let mut run = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut run = silently(staged.command(&["materialize"]));
     wait_until("the page shows that it runs", || {
         browser.text().contains("Running now")
     });
@@ -124,6 +119,23 @@ fn a_page_follows_a_run_without_being_loaded_again_and_keys_work() {
     assert!(browser.complaints().is_empty());
 }
 
+/// Starts a command that prints nothing here.
+fn silently(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// The page as it is now, wide and narrow.
+fn fits_and_has_no_barriers(browser: &Browser, picture: &str) {
+    for width in [1280, 360] {
+        browser.resize(width, 900);
+        browser.picture(&format!("{picture}-{width}"));
+        assert!(browser.overflow() <= 0, "{width}");
+    }
+    let barriers = browser.barriers();
+    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
+}
+
 #[test]
 #[ignore = "needs chromium"]
 fn the_page_of_a_run_shows_what_its_steps_do_and_what_happened() {
@@ -133,12 +145,7 @@ fn the_page_of_a_run_shows_what_its_steps_do_and_what_happened() {
         ..fault_of("one")
     }]);
     let ui = Ui::start(&staged, &[]);
-    let mut command = staged.command(&["materialize"]);
-    let mut run = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut run = silently(staged.command(&["materialize"]));
     wait_until("the step runs", || !staged.calls().is_empty());
     let browser = Browser::open(true);
     browser.resize(1280, 900);
@@ -148,13 +155,7 @@ fn the_page_of_a_run_shows_what_its_steps_do_and_what_happened() {
     wait_until("the page shows the statement", || {
         browser.text().contains("statement 2 of ")
     });
-    for width in [1280, 360] {
-        browser.resize(width, 900);
-        browser.picture(&format!("staged-run-while-it-runs-dark-{width}"));
-        assert!(browser.overflow() <= 0, "{width}");
-    }
-    let barriers = browser.barriers();
-    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
+    fits_and_has_no_barriers(&browser, "staged-run-while-it-runs-dark");
     signal(run.id(), "TERM");
     run.wait().unwrap();
     wait_until("the end is there without a new page", || {
@@ -228,12 +229,7 @@ fn every_page_of_the_example_while_and_after_it_is_filled() {
     let example = Workspace::example("stays");
     let ui = Ui::serve(example.command(&["ui", "--port", "0"]));
     // What the pages below are of.
-    let mut command = example.command(&["materialize", "+stays.search_ranking.v1"]);
-    let mut run = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut run = silently(example.command(&["materialize", "+stays.search_ranking.v1"]));
     let browser = Browser::open(false);
     browser.resize(1280, 900);
     browser.go(&format!("{}runs", ui.url));
@@ -244,13 +240,7 @@ fn every_page_of_the_example_while_and_after_it_is_filled() {
     wait_until("statements are told", || {
         browser.text().contains("statement ")
     });
-    for width in [1280, 360] {
-        browser.resize(width, 900);
-        browser.picture(&format!("example-run-while-it-runs-{width}"));
-        assert!(browser.overflow() <= 0, "{width}");
-    }
-    let barriers = browser.barriers();
-    assert!(barriers.is_empty(), "{}", barriers.join("\n"));
+    fits_and_has_no_barriers(&browser, "example-run-while-it-runs");
     assert!(run.wait().unwrap().success());
     drop(browser);
     let runs = example.run(&["runs", "--output", "json"]).expect(0).stdout;

@@ -26,7 +26,7 @@ const ALLOWED: [(&str, &[&str], &[&str]); 18] = [
     ),
     ("exec", &["core", "process"], &["ledger"]),
     ("export", &["core", "conf", "plan", "workspace"], &[]),
-    ("report", &["core", "ledger"], &[]),
+    ("report", &["core", "ledger", "process"], &[]),
     ("rows", &[], &[]),
     (
         "ui",

@@ -17,11 +17,8 @@ use crate::{
 
 const TWO: &str = "staging_query/team.two/backfill";
 
-#[test]
-fn status_tells_done_failed_missing_and_waiting_days() {
-    let _steady = steady();
-    let staged = Staged::chain();
-    assert_snapshot!("before", staged.run(&["status"]).expect(0).text());
+/// Fills what can be: `two` fails after its first day, and `alone` waits for its last one.
+pub(crate) fn run_with_a_failure(staged: &Staged) {
     staged.set_source("lake.b", days("2026-01-01", "2026-01-02"));
     staged.faults(&[Fault {
         exit: Some(1),
@@ -29,6 +26,14 @@ fn status_tells_done_failed_missing_and_waiting_days() {
         ..fault_of("two")
     }]);
     staged.run(&["materialize", "--jobs", "1"]).expect(1);
+}
+
+#[test]
+fn status_tells_done_failed_missing_and_waiting_days() {
+    let _steady = steady();
+    let staged = Staged::chain();
+    assert_snapshot!("before", staged.run(&["status"]).expect(0).text());
+    run_with_a_failure(&staged);
     assert_snapshot!("after", staged.run(&["status"]).expect(0).text());
     let json = staged
         .run(&["status", "--output", "json", "-s", "team.two"])

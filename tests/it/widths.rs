@@ -1,11 +1,11 @@
 //! Tables and sentences at 80, 120 and 200 columns, and their colours.
 
-use chronon_run_testkit::scripted::{Fault, Output};
 use insta::assert_snapshot;
 use regex::Regex;
 
 use crate::{
-    staged::{Staged, days, fault_of},
+    staged::Staged,
+    status::run_with_a_failure,
     support::{Screen, Workspace, steady},
 };
 
@@ -96,13 +96,7 @@ fn long_ids_are_cut_before_other_columns_are_left_out() {
 #[test]
 fn states_have_colours_where_they_are_wanted() {
     let staged = Staged::chain();
-    staged.set_source("lake.b", days("2026-01-01", "2026-01-02"));
-    staged.faults(&[Fault {
-        exit: Some(1),
-        output: Output::Days(1),
-        ..fault_of("two")
-    }]);
-    staged.run(&["materialize", "--jobs", "1"]).expect(1);
+    run_with_a_failure(&staged);
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
     let run = runs[0]["run"].as_str().unwrap();

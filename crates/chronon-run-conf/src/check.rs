@@ -434,7 +434,8 @@ fn check_dependencies<T>(file: &ConfFile<T>, meta: &MetaData) -> Vec<Diagnostic>
             ),
             Ok(_) => {}
             Err(error) => findings.push(
-                Diagnostic::error("dependency", format!("the dependency is not understood: {error}"))
+                error
+                    .finding()
                     .at(place_of_entry(file, text, &error.fragment))
                     .hint("write it as `db.t/ds={{ ds }}[/column=value]`, or name what to wait for with `dependencies` of an `[[override]]` in workspace.toml"),
             ),
@@ -463,14 +464,10 @@ fn place_of_entry<T>(file: &ConfFile<T>, text: &str, fragment: &str) -> Location
 }
 
 /// Tables that the SQL of a staging query reads and that its declared dependencies leave out.
-fn check_left_out(file: &ConfFile<StagingQuery>, dependencies: &[String]) -> Vec<Diagnostic> {
+fn check_left_out(file: &ConfFile<StagingQuery>) -> Vec<Diagnostic> {
     let conf = &file.conf;
     let meta = &conf.meta_data;
-    let daily = meta.is_daily();
-    let declared = dependencies
-        .iter()
-        .filter_map(|text| Dependency::parse(text, daily).ok());
-    let declared: BTreeSet<TableName> = declared.map(|found| found.table).collect();
+    let declared = declared_tables(&[meta]);
     let written: BTreeSet<TableName> = conf.tables().unwrap_or_default().into_iter().collect();
     let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
     let left_out = read.tables.iter().filter(|table| {
@@ -482,13 +479,29 @@ fn check_left_out(file: &ConfFile<StagingQuery>, dependencies: &[String]) -> Vec
             "`{}` reads {table}, which its dependencies leave out: days are filled whether or not {table} has them",
             meta.name
         );
-        Diagnostic::warning("undeclared-dependency", message)
-            .at(place_of_table(file, "query", table))
-            .hint(format!(
-                "add `{table}/ds={{{{ ds }}}}` to the dependencies if its day must be there first, or `{table}` if only the table must exist; a day that lands later makes the output stale"
-            ))
+        undeclared(file, "query", table, message).hint(format!(
+            "add `{table}/ds={{{{ ds }}}}` to the dependencies if its day must be there first, or `{table}` if only the table must exist; a day that lands later makes the output stale"
+        ))
     };
     left_out.map(finding).collect()
+}
+
+/// The tables that dependencies name.
+fn declared_tables(metas: &[&MetaData]) -> BTreeSet<TableName> {
+    let declared = metas.iter().flat_map(|meta| {
+        let texts = meta.dependencies.iter().flatten();
+        texts.filter_map(|text| Dependency::parse(text, meta.is_daily()).ok())
+    });
+    declared.map(|found| found.table).collect()
+}
+
+fn undeclared<T>(
+    file: &ConfFile<T>,
+    field: &str,
+    table: &TableName,
+    message: String,
+) -> Diagnostic {
+    Diagnostic::warning("undeclared-dependency", message).at(place_of_table(file, field, table))
 }
 
 /// Tables that subqueries in the expressions of a join's sources read, those of its parts with them.
@@ -513,11 +526,7 @@ fn check_subqueries<'a, T>(
     metas: &[&MetaData],
     sources: impl IntoIterator<Item = &'a Source>,
 ) -> Vec<Diagnostic> {
-    let declared = metas.iter().flat_map(|meta| {
-        let texts = meta.dependencies.iter().flatten();
-        texts.filter_map(|text| Dependency::parse(text, meta.is_daily()).ok())
-    });
-    let mut known: BTreeSet<TableName> = declared.map(|found| found.table).collect();
+    let mut known = declared_tables(metas);
     let mut read = BTreeSet::new();
     for source in sources {
         known.extend(source.table().ok().map(|spec| spec.table));
@@ -528,11 +537,9 @@ fn check_subqueries<'a, T>(
             "`{}` reads {table} in a subquery of `selects` or `wheres`: it is not waited for",
             own.name
         );
-        Diagnostic::warning("undeclared-dependency", message)
-            .at(place_of_table(file, "wheres", table))
-            .hint(format!(
-                "add `{table}/ds={{{{ ds }}}}` to `dependencies` if its day must be there first, or `{table}` if only the table must exist; or join it as a source or part"
-            ))
+        undeclared(file, "wheres", table, message).hint(format!(
+            "add `{table}/ds={{{{ ds }}}}` to `dependencies` if its day must be there first, or `{table}` if only the table must exist; or join it as a source or part"
+        ))
     };
     read.difference(&known).map(finding).collect()
 }
@@ -574,7 +581,7 @@ fn check_query_inputs(file: &ConfFile<StagingQuery>) -> Vec<Diagnostic> {
     let meta = &conf.meta_data;
     match meta.dependencies.as_deref() {
         None | Some([]) => {}
-        Some(dependencies) => return check_left_out(file, dependencies),
+        Some(_) => return check_left_out(file),
     }
     let read = tables_read(&conf.query, conf.setups.as_deref().unwrap_or_default());
     let is_newest = |table: &&TableName| read.newest.contains(*table);

@@ -1,7 +1,7 @@
 //! One entry of `metaData.dependencies` (§4.5): `db.t`, `db.t/ds={{ ds }}[/sub=x]`, or a JSON object with
 //! such a `spec`. Templates are those of Airflow and mean what they mean there for a daily schedule.
 
-use chronon_run_core::{Ds, PartitionFormat, TableName};
+use chronon_run_core::{Diagnostic, Ds, PartitionFormat, TableName};
 
 /// A table, and the partition of it that one day needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +39,15 @@ pub struct DependencyError {
     pub message: String,
     /// The part of the text that is wrong.
     pub fragment: String,
+}
+
+impl DependencyError {
+    /// The error as a finding, without its place and what to do.
+    #[must_use]
+    pub fn finding(&self) -> Diagnostic {
+        let message = format!("the dependency is not understood: {self}");
+        Diagnostic::error("dependency", message)
+    }
 }
 
 fn wrong<T>(fragment: &str, message: impl Into<String>) -> Result<T, DependencyError> {

@@ -134,24 +134,38 @@ impl Window {
     }
 }
 
+/// One output column of an aggregation.
+pub(crate) struct AggregatedColumn<'a> {
+    pub(crate) name: String,
+    /// `None` stands for unbounded.
+    pub(crate) window: Option<Window>,
+    /// The column by whose values it is a map, if it is one.
+    pub(crate) bucket: Option<&'a String>,
+}
+
 impl Aggregation {
     /// The names of its output columns: `<input>_<op>[_<window>][_by_<bucket>]`
     /// (engine-semantics 3, Names). Entries of `argMap` other than the `k` of lists do not count.
     pub fn column_names(&self) -> impl Iterator<Item = String> + '_ {
+        self.columns().map(|column| column.name)
+    }
+
+    /// Its output columns: each window of each bucket.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = AggregatedColumn<'_>> {
         let buckets = self.buckets.as_deref().unwrap_or_default();
-        let plain = buckets.is_empty().then(String::new);
-        let suffixes: Vec<String> = plain
-            .into_iter()
-            .chain(buckets.iter().map(|bucket| format!("_by_{bucket}")))
-            .collect();
+        let plain = buckets.is_empty().then_some(None);
+        let buckets = plain.into_iter().chain(buckets.iter().map(Some));
         let word = self.word();
-        suffixes.into_iter().flat_map(move |by| {
+        buckets.flat_map(move |bucket| {
             let word = word.clone();
             self.windows().map(move |window| {
-                let window = window
-                    .map(|window| format!("_{window}"))
-                    .unwrap_or_default();
-                format!("{}_{word}{window}{by}", self.input_column)
+                let over = window.map_or(String::new(), |window| format!("_{window}"));
+                let by = bucket.map_or(String::new(), |bucket| format!("_by_{bucket}"));
+                AggregatedColumn {
+                    name: format!("{}_{word}{over}{by}", self.input_column),
+                    window,
+                    bucket,
+                }
             })
         })
     }

@@ -38,26 +38,19 @@ fn values(conf: &GroupBy) -> Described {
     }
 }
 
-/// Each output column of an aggregation. Buckets and windows are in the order in which the columns are named.
+/// Each output column of an aggregation.
 fn aggregated(aggregation: &Aggregation) -> impl Iterator<Item = (String, String)> + '_ {
-    let buckets = aggregation.buckets.as_deref().unwrap_or_default();
-    let plain = buckets.is_empty().then_some(None);
-    let by = plain.into_iter().chain(buckets.iter().map(Some));
-    let texts = by.flat_map(move |bucket| {
-        let by = bucket.map_or(String::new(), |bucket| format!(" by {bucket}"));
-        aggregation.windows().map(move |window| {
-            let over = match window {
-                Some(window) => format!("over {window}"),
-                None => "over all time".to_owned(),
-            };
-            format!(
-                "{} of {} {over}{by}",
-                aggregation.word(),
-                aggregation.input_column
-            )
-        })
-    });
-    aggregation.column_names().zip(texts)
+    aggregation.columns().map(|column| {
+        let over = match column.window {
+            Some(window) => format!("over {window}"),
+            None => "over all time".to_owned(),
+        };
+        let by = column
+            .bucket
+            .map_or(String::new(), |bucket| format!(" by {bucket}"));
+        let (word, input) = (aggregation.word(), &aggregation.input_column);
+        (column.name, format!("{word} of {input} {over}{by}"))
+    })
 }
 
 /// The selected columns of a source, with expressions other than their names.

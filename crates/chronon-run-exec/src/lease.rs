@@ -322,11 +322,8 @@ pub fn host() -> String {
     if let Some(name) = std::env::var(HOST).ok().filter(|name| !name.is_empty()) {
         return name;
     }
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => std::env::var("HOSTNAME").unwrap_or_else(|_| "unknown".to_owned()),
-        name => name.to_owned(),
-    }
+    let name = chronon_run_process::host_name().or_else(|| std::env::var("HOSTNAME").ok());
+    name.unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[cfg(test)]

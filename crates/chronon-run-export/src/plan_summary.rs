@@ -248,24 +248,13 @@ mod tests {
 
     fn plan(assets: Vec<AssetPlan>) -> Plan {
         Plan {
-            version: 1,
-            as_of: "2026-12-31".parse().unwrap(),
-            start_ds: None,
-            end_ds: None,
-            recompute: false,
-            stale: false,
             totals: Totals {
                 days: BTreeMap::new(),
                 steps: 0,
                 assets: assets.len() as u64,
             },
             assets,
-            steps: Vec::new(),
-            confs: BTreeMap::new(),
-            observed: BTreeMap::new(),
-            target: None,
-            estimates: None,
-            left_out: BTreeSet::new(),
+            ..Plan::empty("2026-12-31".parse().unwrap())
         }
     }
 

@@ -783,10 +783,10 @@ fn names(tables: &BTreeSet<TableName>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use chronon_run_core::PartitionRange;
-    use chronon_run_plan::{Cells, Totals};
+    use chronon_run_plan::Cells;
 
     use super::*;
 
@@ -798,12 +798,6 @@ mod tests {
             reason: reason.clone(),
         });
         Plan {
-            version: 1,
-            as_of: "2026-01-30".parse().unwrap(),
-            start_ds: None,
-            end_ds: None,
-            recompute: false,
-            stale: false,
             assets: vec![AssetPlan {
                 asset: "group_by/team.g/backfill".parse().unwrap(),
                 table: "out.g".parse().unwrap(),
@@ -811,13 +805,7 @@ mod tests {
                 excluded: None,
                 notes: Vec::new(),
             }],
-            steps: Vec::new(),
-            totals: Totals::default(),
-            confs: BTreeMap::new(),
-            observed: BTreeMap::new(),
-            target: None,
-            estimates: None,
-            left_out: BTreeSet::new(),
+            ..Plan::empty("2026-01-30".parse().unwrap())
         }
     }
 

@@ -94,10 +94,10 @@ fn state_of(asset: Option<&AssetPlan>, ds: Ds) -> (State, Option<Reason>) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use chronon_run_core::TableName;
-    use chronon_run_plan::{Cells, PLAN_VERSION, Totals};
+    use chronon_run_plan::Cells;
 
     use super::*;
 
@@ -123,20 +123,8 @@ mod tests {
             notes: Vec::new(),
         };
         Plan {
-            version: PLAN_VERSION,
-            as_of: day("2026-01-04"),
-            start_ds: None,
-            end_ds: None,
-            recompute: false,
-            stale: false,
             assets: vec![asset],
-            steps: Vec::new(),
-            totals: Totals::default(),
-            confs: BTreeMap::new(),
-            observed: BTreeMap::new(),
-            target: None,
-            estimates: None,
-            left_out: BTreeSet::new(),
+            ..Plan::empty(day("2026-01-04"))
         }
     }
 

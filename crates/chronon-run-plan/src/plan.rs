@@ -51,6 +51,29 @@ pub struct Plan {
     pub left_out: BTreeSet<String>,
 }
 
+impl Plan {
+    /// A plan of no assets.
+    #[must_use]
+    pub fn empty(as_of: Ds) -> Self {
+        Self {
+            version: PLAN_VERSION,
+            as_of,
+            start_ds: None,
+            end_ds: None,
+            recompute: false,
+            stale: false,
+            assets: Vec::new(),
+            steps: Vec::new(),
+            totals: Totals::default(),
+            confs: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            target: None,
+            estimates: None,
+            left_out: BTreeSet::new(),
+        }
+    }
+}
+
 /// One asset's days.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AssetPlan {

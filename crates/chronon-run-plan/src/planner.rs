@@ -18,7 +18,7 @@ use crate::{
     graph::{AssetIndex, Graph, Role},
     need::Need,
     parts::dropped_first,
-    plan::{AssetPlan, Cells, Note, PLAN_VERSION, Plan, Reason, State, Step, Totals},
+    plan::{AssetPlan, Cells, Note, Plan, Reason, State, Step, Totals},
     world::{PlanInput, Request},
 };
 
@@ -72,8 +72,6 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
     }
     parts::final_before_later_parts(world.graph, &mut steps);
     Plan {
-        version: PLAN_VERSION,
-        as_of: request.as_of,
         start_ds: request.start_ds,
         end_ds: request.end_ds,
         recompute: request.recompute,
@@ -81,11 +79,9 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
         totals: totals(&assets, &steps),
         confs: confs(world.graph, &request.selected),
         observed: observed(world, &request.selected),
-        target: None,
-        estimates: None,
-        left_out: BTreeSet::new(),
         assets,
         steps,
+        ..Plan::empty(request.as_of)
     }
 }
 

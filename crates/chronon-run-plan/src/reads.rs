@@ -119,22 +119,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        Freshness, Graph, History, Need, Role, Totals,
-        testing::{asset, day, table},
+        Freshness, Graph, History, Need, Role,
+        testing::{self, asset, day, table},
     };
 
     fn input(name: &str, lo: i32) -> Input {
-        Input {
-            spec: format!("db.{name}").parse().unwrap(),
-            day_column: "ds".to_owned(),
-            role: Role::Dependency,
-            need: Need::Days { lo, hi: 0 },
-            from: None,
-            until: None,
-            gates: true,
-            follows_times: false,
-            producer: None,
-        }
+        let spec = format!("db.{name}").parse().unwrap();
+        testing::input(spec, Role::Dependency, Need::Days { lo, hi: 0 })
     }
 
     fn days(first: i32, last: i32) -> PartitionRange {
@@ -165,20 +156,9 @@ mod tests {
             notes: Vec::new(),
         };
         Plan {
-            version: crate::PLAN_VERSION,
-            as_of: day(9),
-            start_ds: None,
-            end_ds: None,
-            recompute: false,
-            stale: false,
             assets: graph.assets.iter().map(of).collect(),
             steps,
-            totals: Totals::default(),
-            confs: BTreeMap::new(),
-            observed: BTreeMap::new(),
-            target: None,
-            estimates: None,
-            left_out: BTreeSet::new(),
+            ..Plan::empty(day(9))
         }
     }
 

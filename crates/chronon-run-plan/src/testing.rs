@@ -2,13 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use chronon_run_core::{AssetId, AssetKind, ConfType, Ds, TableName};
+use chronon_run_core::{AssetId, AssetKind, ConfType, Ds, TableName, TableSpec};
 
-use crate::{Asset, Fill, Input};
+use crate::{Asset, Fill, Input, Need, Role};
 
 /// The day that is `n` after 1970-01-01.
 pub(crate) fn day(n: i32) -> Ds {
     Ds::from_epoch_days(n)
+}
+
+/// An input that gates, whose producer is not known.
+pub(crate) fn input(spec: TableSpec, role: Role, need: Need) -> Input {
+    Input {
+        spec,
+        day_column: "ds".to_owned(),
+        role,
+        need,
+        from: None,
+        until: None,
+        gates: true,
+        follows_times: false,
+        producer: None,
+    }
 }
 
 /// `db.<name>`.

@@ -123,7 +123,7 @@ mod tests {
     use chronon_run_core::{Partitions, TableSpec};
 
     use super::*;
-    use crate::{graph::Role, need::Need};
+    use crate::{graph::Role, need::Need, testing::input};
 
     fn texts(rows: &[[&str; 2]], sub_partition: Option<(&str, &str)>) -> Vec<String> {
         let columns = ["ds".to_owned(), "hr".to_owned()];
@@ -139,20 +139,11 @@ mod tests {
             tables: [(table.clone(), Some(state))].into(),
         };
         let own = |(column, value): (&str, &str)| (column.to_owned(), value.to_owned());
-        let input = Input {
-            spec: TableSpec {
-                table,
-                sub_partitions: sub_partition.map(own).into_iter().collect(),
-            },
-            day_column: "ds".to_owned(),
-            role: Role::Dependency,
-            need: Need::SAME_DAY,
-            from: None,
-            until: None,
-            gates: true,
-            follows_times: false,
-            producer: None,
+        let spec = TableSpec {
+            table,
+            sub_partitions: sub_partition.map(own).into_iter().collect(),
         };
+        let input = input(spec, Role::Dependency, Need::SAME_DAY);
         unmet([&input], &BTreeMap::new(), &snapshot)
             .into_iter()
             .map(|unmet| unmet.text)

@@ -154,12 +154,12 @@ fn days_from(view: &TableName) -> String {
 
 #[cfg(test)]
 mod tests {
-    use chronon_run_core::{Column, Partitions, TableInfo, TableSpec, TableState};
+    use chronon_run_core::{Column, Partitions, TableInfo, TableState};
 
     use super::*;
     use crate::{
-        Graph, Input, bases,
-        testing::{asset, day},
+        Graph, bases,
+        testing::{asset, day, input},
     };
 
     fn name(text: &str) -> TableName {
@@ -207,20 +207,7 @@ mod tests {
         tables: Vec<(&str, TableState)>,
         declared: &[(&str, &str)],
     ) -> (Vec<String>, Vec<String>) {
-        let input = Input {
-            spec: TableSpec {
-                table: name("lake.v"),
-                sub_partitions: Vec::new(),
-            },
-            day_column: "ds".to_owned(),
-            role: Role::Query,
-            need: Need::SAME_DAY,
-            from: None,
-            until: None,
-            gates: true,
-            follows_times: false,
-            producer: None,
-        };
+        let input = input("lake.v".parse().unwrap(), Role::Query, Need::SAME_DAY);
         let graph = Graph {
             assets: vec![asset(0, vec![input])],
             ..Graph::default()

@@ -136,6 +136,13 @@ pub fn boot_id() -> String {
         .unwrap_or_default()
 }
 
+/// The name of this host; `None` where the system does not tell.
+#[must_use]
+pub fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,10 +22,13 @@ use crate::{failure::Failure, options::Output, paging::Out, planning::estimates}
 
 /// Writes `text` to stdout, without anything that a terminal would obey.
 pub fn print(text: &str) -> Result<(), Failure> {
+    put(&shown(text))
+}
+
+/// Writes to stdout what a terminal may obey.
+fn put(text: &str) -> Result<(), Failure> {
     let mut written = Ok(());
-    above(|| {
-        written = Out.show(&shown(text));
-    });
+    above(|| written = Out.show(text));
     Ok(written?)
 }
 
@@ -94,11 +97,7 @@ impl Page {
     /// # Errors
     /// Stdout cannot be written.
     pub fn print(self) -> Result<(), Failure> {
-        let mut written = Ok(());
-        above(|| {
-            written = Out.show(&self.0);
-        });
-        Ok(written?)
+        put(&self.0)
     }
 
     fn add(&mut self, text: &str, colour: impl Fn(&str) -> String) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice, adapter::strip_bytes};
-use chronon_run_process::Pager;
+use chronon_run_process::{Pager, is_paging};
 use chronon_run_report::{To, linked, screen_rows};
 
 enum Way {
@@ -59,17 +59,13 @@ impl Out {
     ///
     /// # Errors
     /// An [`io::Error`], as of any file.
-    pub fn show(self, text: &str) -> io::Result<()> {
-        let mut way = way();
-        way.decide(text.as_bytes());
-        match &mut *way {
-            Way::Paged(pager) => write_to(pager, text.as_bytes()),
-            _ => {
-                let mut out = anstream::stdout().lock();
-                out.write_all(linked(text, To::Stdout).as_bytes())?;
-                out.flush()
-            }
+    pub fn show(mut self, text: &str) -> io::Result<()> {
+        way().decide(text.as_bytes());
+        match is_paging() {
+            true => self.write_all(text.as_bytes())?,
+            false => self.write_all(linked(text, To::Stdout).as_bytes())?,
         }
+        self.flush()
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    fs,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
 };
 
 use anstream::{AutoStream, ColorChoice};
+use chronon_run_process::host_name;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use supports_hyperlinks::Stream;
 
@@ -67,8 +67,7 @@ pub fn linked(text: &str, to: To) -> Cow<'_, str> {
     if !text.contains(".log") || !to.opens_links() {
         return Cow::Borrowed(text);
     }
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    Cow::Owned(with_links(text, host.trim()))
+    Cow::Owned(with_links(text, &host_name().unwrap_or_default()))
 }
 
 /// The host tells a terminal that shows another machine that the file is not there.
@@ -98,6 +97,8 @@ fn log(word: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

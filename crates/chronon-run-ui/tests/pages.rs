@@ -23,7 +23,6 @@ use chronon_run_export::{AssetRow, Facts, status};
 use chronon_run_ledger::{AttemptRecord, RunDetail, RunRecord, RunState, StepRecord};
 use chronon_run_plan::{
     AssetPlan, Cells, Estimates, Explanation, Plan, Reads, Reason, State, Step, StepEstimate,
-    Totals,
 };
 use chronon_run_rows::{ColumnDays, ColumnFigures, FirstRows, Histogram};
 use chronon_run_ui::{
@@ -144,20 +143,10 @@ fn plan(assets: Vec<AssetId>) -> Plan {
         ..Estimates::default()
     };
     Plan {
-        version: 1,
-        as_of: day("2026-01-12"),
-        start_ds: None,
-        end_ds: None,
-        recompute: false,
-        stale: false,
         assets: assets.into_iter().map(asset).collect(),
         steps: step.into_iter().collect(),
-        totals: Totals::default(),
-        confs: BTreeMap::new(),
-        observed: BTreeMap::new(),
-        left_out: BTreeSet::new(),
-        target: None,
         estimates: Some(estimates),
+        ..Plan::empty(day("2026-01-12"))
     }
 }
 

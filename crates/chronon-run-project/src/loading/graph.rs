@@ -7,8 +7,8 @@ use std::{
     path::Path,
 };
 
-use chronon_run_conf::{ConfRepo, ConfView, Dependency};
-use chronon_run_core::{ConfId, ConfType, Diagnostic, Location, TableName};
+use chronon_run_conf::{ConfRepo, Dependency};
+use chronon_run_core::{ConfType, Diagnostic, Location, TableName};
 use chronon_run_plan::{AssetIndex, BuildOptions, DriverOptions, Graph, JoinFlow, Selection};
 use chronon_run_workspace::{EngineKind, Override, Placed, Workspace};
 
@@ -47,13 +47,10 @@ pub(super) fn build_graph(
                 options.flows.insert(conf.name.clone(), flow(wanted));
             }
             if let Some(entries) = &settings.dependencies {
-                let daily = views.iter().find(|view| is_of(view, conf));
-                let daily = daily.is_none_or(|view| view.conf.meta().is_daily());
-                for finding in not_understood(entries, daily, &workspace.file) {
-                    if !findings.contains(&finding) {
-                        findings.push(finding);
-                    }
-                }
+                let daily = repo.find(conf).is_none_or(|conf| conf.meta().is_daily());
+                let mut wrong = not_understood(entries, daily, &workspace.file);
+                wrong.retain(|finding| !findings.contains(finding));
+                findings.append(&mut wrong);
                 let texts = entries.iter().map(|entry| entry.text.clone());
                 options.dependencies.insert(conf.clone(), texts.collect());
                 let at = workspace.repo.join(&asset.path);
@@ -79,17 +76,13 @@ pub(super) fn build_graph(
     (graph, overrides, options)
 }
 
-fn is_of(view: &ConfView<'_>, conf: &ConfId) -> bool {
-    view.conf.conf_type() == conf.conf_type && view.conf.meta().name == conf.name
-}
-
 /// The dependencies of an override that cannot be waited for, each at its place in `file`.
 fn not_understood(entries: &[Placed], daily: bool, file: &Path) -> Vec<Diagnostic> {
     let finding = |entry: &Placed| {
         let error = Dependency::parse(&entry.text, daily).err()?;
-        let message = format!("the dependency is not understood: {error}");
         Some(
-            Diagnostic::error("dependency", message)
+            error
+                .finding()
                 .at(Location::bytes(file, place_in(entry, &error.fragment)))
                 .hint("write it as `db.t/ds={{ ds }}[/column=value]`"),
         )

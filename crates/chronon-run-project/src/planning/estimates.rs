@@ -67,17 +67,9 @@ pub fn text(plan: &Plan) -> String {
 
 /// How long the steps are expected to take, in one line; empty if nothing is known.
 pub fn headline(plan: &Plan) -> String {
-    let Some(estimates) = &plan.estimates else {
-        return String::new();
-    };
-    let Some(all) = estimates.total else {
-        return String::new();
-    };
-    let without = not_counted(estimates);
-    format!(
-        "expected to take {}, one step after another{without}\n",
-        spread(all)
-    )
+    let line = |all| format!("expected to take {all}, one step after another");
+    let estimates = plan.estimates.as_ref();
+    estimates.map_or(String::new(), |estimates| with_total(estimates, line))
 }
 
 /// How long the steps of each asset are expected to take, of assets of which something is known.
@@ -99,14 +91,16 @@ pub fn totals(plan: &Plan) -> String {
 }
 
 fn times_total(estimates: &Estimates) -> String {
+    let line = |all| format!("expected, by the last steps of each asset: {all} of steps in all");
+    with_total(estimates, line)
+}
+
+/// A line about what all steps are expected to take, with how many it does not count; empty if nothing is known.
+fn with_total(estimates: &Estimates, line: impl Fn(String) -> String) -> String {
     let Some(all) = estimates.total else {
         return String::new();
     };
-    let without = not_counted(estimates);
-    format!(
-        "expected, by the last steps of each asset: {} of steps in all{without}\n",
-        spread(all)
-    )
+    line(spread(all)) + &not_counted(estimates) + "\n"
 }
 
 /// How many steps a sum does not count.

@@ -144,7 +144,7 @@ impl<'a> Planned<'a> {
             left_out: BTreeMap::new(),
             stopped: BTreeMap::new(),
             columns: BTreeMap::new(),
-            plan: empty_plan(as_of),
+            plan: Plan::empty(as_of),
         };
         planned.add_columns(&selected, wanted.rebuild, as_of);
         planned.add_edits(&selected);
@@ -528,24 +528,5 @@ fn check_days(days: &DayArgs) -> Result<(), Failure> {
             "both are inclusive; give the earlier day first",
         )),
         _ => Ok(()),
-    }
-}
-
-fn empty_plan(as_of: Ds) -> Plan {
-    Plan {
-        version: chronon_run_plan::PLAN_VERSION,
-        as_of,
-        start_ds: None,
-        end_ds: None,
-        recompute: false,
-        stale: false,
-        assets: Vec::new(),
-        steps: Vec::new(),
-        totals: chronon_run_plan::Totals::default(),
-        confs: BTreeMap::new(),
-        observed: BTreeMap::new(),
-        target: None,
-        estimates: None,
-        left_out: BTreeSet::new(),
     }
 }

@@ -180,6 +180,3 @@ fn check_engine(section: &Section<'_>, engine: &Engine) {
         );
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 //! Every finding points at the bytes it is about and says what to do.
 #![allow(clippy::unwrap_used)]
 
+mod checks;
 mod settings;
 
 use std::fs;

@@ -1,9 +1,9 @@
 //! `chronon-run ui`: the workspace as web pages.
 
-use std::{fs, net::TcpListener, sync::Arc};
+use std::{net::TcpListener, sync::Arc};
 
 use chronon_run_core::CommandLine;
-use chronon_run_process::{Detached, Stop, User};
+use chronon_run_process::{Detached, Stop, User, host_name};
 use chronon_run_project::{
     failure::Failure,
     loading::project::Project,
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
     let host = match address.ip().is_unspecified() {
         true => format!(
             "{}:{}",
-            machine().unwrap_or("localhost".to_owned()),
+            host_name().unwrap_or("localhost".to_owned()),
             address.port()
         ),
         false => address.to_string(),
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
     if args.open {
         open(&url);
     }
-    let names = machine().into_iter().chain([args.host.clone()]);
+    let names = host_name().into_iter().chain([args.host.clone()]);
     let settings = Settings {
         guard: Guard {
             // Without a token only names of the loopback interface are answered.
@@ -64,12 +64,6 @@ pub(crate) fn run(args: &UiArgs) -> Result<(), Failure> {
     };
     let stopped = || Stop::of_process().reason().is_some();
     serve(listener, Arc::new(Pages::default()), settings, stopped).map_err(Failure::setup)
-}
-
-/// The name of this machine.
-fn machine() -> Option<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn open(url: &str) {

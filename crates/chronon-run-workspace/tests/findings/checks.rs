@@ -1,39 +1,6 @@
 //! Mistakes in checks and names of targets have one finding each, at their place.
 
-use toml::de::DeTable;
-
 use super::*;
-use crate::document::Report;
-
-/// `code | the bytes it points at | message | hint` of each finding.
-fn lines(text: &str) -> Vec<String> {
-    let (document, broken) = DeTable::parse_recoverable(text);
-    assert!(broken.is_empty(), "{broken:?}");
-    let file = Path::new("/workspace.toml");
-    let report = Report::new(file);
-    Section::file(document.get_ref(), &report, |section| {
-        workspace(section, file, Path::new("/"))
-    });
-    let findings = report.into_findings().into_iter();
-    let line = |finding: chronon_run_core::Diagnostic| {
-        let span = finding.location.unwrap().span.unwrap();
-        let hint = finding.hint.unwrap_or_default();
-        let at = &text[span];
-        format!("{} | {at} | {} | {hint}", finding.code, finding.message)
-    };
-    findings.map(line).collect()
-}
-
-/// Asserts that `text` has exactly one finding: its code, the bytes it points at, and a part of the rest.
-#[track_caller]
-fn one(text: &str, code: &str, at: &str, says: &str) {
-    let lines = lines(text);
-    let start = format!("{code} | {at} | ");
-    assert!(
-        lines.len() == 1 && lines[0].starts_with(&start) && lines[0].contains(says),
-        "wanted one finding `{start}…{says}…`, found {lines:#?}"
-    );
-}
 
 #[test]
 fn a_check_whose_only_rule_is_refused_has_that_one_finding() {
