@@ -169,7 +169,7 @@ fn a_late_source_leaves_the_sensor_waiting(
         .expect(3);
     assert!(screen.stdout.contains("lake.hosts"), "{}", screen.text());
     let mut run = airflow.start(dag);
-    let waits = |log: &str| log.matches("\"ready\": false").count() >= 2;
+    let waits = |log: &str| log.matches("\"ready\":false").count() >= 2;
     wait_until("the sensor looks again", || {
         assert!(run.is_running(), "{}", run.log());
         waits(&run.log())
