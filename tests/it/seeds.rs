@@ -14,6 +14,8 @@ as_of = "2026-01-03"
 "src.no_rows" = "data/no_rows.csv"
 "src.garbage" = "data/garbage.parquet"
 "src.some_days" = "data/some_days.csv"
+"src.no_file" = "data/no_file.csv"
+"src.no_folder" = "data/no_folder"
 
 [seeds."src.typed"]
 path = "data/typed.csv"
@@ -50,4 +52,20 @@ fn seeds_explain_themselves() {
     }
     let screen = workspace.run(&["check", "--offline"]);
     insta::assert_snapshot!(screen.expect(2).stderr);
+}
+
+/// A conf that reads it is left out; everything else is planned.
+#[test]
+fn a_seed_without_its_file_stops_only_what_reads_it() {
+    let example = Workspace::example("stays");
+    std::fs::remove_file(example.path("data/lake.hosts.csv")).unwrap();
+    let plan = example.run(&["plan"]).expect(0);
+    let said = "a seed that cannot be loaded: cannot read";
+    assert!(plan.stdout.contains(said), "{}", plan.text());
+    let others = example.run(&["plan", "stays.listings.dim_v1"]).expect(0);
+    assert!(!others.stdout.contains(said), "{}", others.text());
+    assert!(others.stdout.contains(" run"), "{}", others.text());
+    let check = example.run(&["check", "--offline"]).expect(2);
+    let said = "lake.hosts.csv for seed lake.hosts: there is no such file or folder";
+    assert!(check.stderr.contains(said), "{}", check.text());
 }

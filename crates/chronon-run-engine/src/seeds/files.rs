@@ -84,7 +84,10 @@ pub(super) fn unreadable(seed: &Seed, path: &Path, error: &io::Error) -> SeedErr
     SeedError::Unreadable {
         table: seed.table.clone(),
         path: path.to_owned(),
-        why: error.to_string(),
+        why: match error.kind() {
+            io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+            _ => error.to_string(),
+        },
     }
 }
 

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 use super::{
     driver_args::driver_args,
-    paths::{FROM_ROOT, Paths},
+    paths::Paths,
     settings::{self, spark_properties},
 };
 use crate::{
@@ -64,7 +64,7 @@ fn seed(
     partition_column: &str,
 ) -> Option<Seed> {
     if entry.is_text() {
-        let path = seed_path(entry, paths);
+        let path = paths.of(entry);
         let format = path
             .as_deref()
             .and_then(|path| format_by_extension(entry, path));
@@ -116,7 +116,8 @@ fn seed_table(
         );
         return None;
     };
-    let path = seed_path(&path_value, paths);
+    // A file that is not there excludes what reads it, as one that cannot be read does.
+    let path = paths.of(&path_value);
     let format = match format_value {
         Some(value) => value.choice(&settings::SEED_FORMATS),
         None => path
@@ -136,16 +137,6 @@ fn seed_table(
         null: null.map(str::to_owned),
         empty_partitions,
     })
-}
-
-fn seed_path(value: &Value<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
-    let path = paths.of(value)?;
-    if path.exists() {
-        return Some(path);
-    }
-    let message = format!("seed file `{}` does not exist", path.display());
-    value.refuse_with("no-such-path", message, FROM_ROOT.to_owned());
-    None
 }
 
 /// The first file, by name, of a folder whose own name does not say what it holds.
@@ -173,6 +164,8 @@ fn format_by_extension(value: &Value<'_>, path: &Path) -> Option<SeedFormat> {
         Some("csv") => Some(SeedFormat::Csv),
         Some("json" | "jsonl" | "ndjson") => Some(SeedFormat::Json),
         Some("parquet") => Some(SeedFormat::Parquet),
+        // A folder that is not there says nothing; its missing is found where seeds are read.
+        None if !path.exists() => Some(SeedFormat::Csv),
         _ => None,
     };
     if format.is_none() {
