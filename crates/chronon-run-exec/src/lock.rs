@@ -8,7 +8,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use std::{
 };
 
 use chronon_run_core::event::ProcessId;
-use chronon_run_process::{end_children_of, identify};
+use chronon_run_process::{end_children_of, identify, open_lock};
 use serde::{Deserialize, Serialize};
 
 /// What an owner file says.
@@ -160,7 +160,7 @@ fn enter(folder: &Path) -> io::Result<File> {
     let path = folder.join("gate");
     loop {
         fs::create_dir_all(folder)?;
-        let gate = match open(&path) {
+        let gate = match open_lock(&path) {
             Ok(gate) => gate,
             // The folder was removed in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -183,11 +183,6 @@ fn is_file_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).open(path)
-}
-
 /// A name that no owner file has; the folder's gate is held.
 fn free_name(folder: &Path) -> PathBuf {
     let pid = std::process::id();
@@ -200,7 +195,7 @@ fn free_name(folder: &Path) -> PathBuf {
 }
 
 fn claim(path: &Path, owner: &Owner) -> io::Result<File> {
-    let mut file = open(path)?;
+    let mut file = open_lock(path)?;
     file.lock()?;
     serde_json::to_writer(&file, owner).map_err(io::Error::from)?;
     file.flush()?;
@@ -219,7 +214,7 @@ fn living_owners(folder: &Path, grace: Duration) -> io::Result<Vec<Owner>> {
         {
             continue;
         }
-        let mut file = match open(&path) {
+        let mut file = match open_lock(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
@@ -250,6 +245,21 @@ mod tests {
     use super::*;
 
     const GRACE: Duration = Duration::ZERO;
+
+    /// In a folder that others write, a link could make or fill any file of this user.
+    #[test]
+    fn links_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        for name in ["gate", "1-0.owner"] {
+            let locks = folder.path().join(name);
+            fs::create_dir(&locks).unwrap();
+            std::os::unix::fs::symlink(&victim, locks.join(name)).unwrap();
+            let refused = acquire(&locks, "run-1", 17, ["a"], GRACE);
+            assert!(matches!(refused, Err(LockError::Io { .. })), "{name}");
+        }
+        assert!(!victim.exists());
+    }
 
     #[test]
     fn the_second_run_is_told_who_holds_what() {

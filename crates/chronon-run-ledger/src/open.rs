@@ -29,10 +29,14 @@ const CHECKPOINT_PAGES: u32 = 100;
 /// Why a file that another program has begun is not used.
 const FOREIGN: &str = "it is a database of another program and stays as it is; move it away";
 
-/// Why nothing can be done with what is at `path`: SQLite would wait for ever for a writer of a pipe.
+/// Why nothing can be done with what is at `path`: SQLite would wait for ever for a writer of a pipe, and a link
+/// that another member of the group has made could make it write any file of this user.
 pub(crate) fn no_file(path: &Path) -> Option<&'static str> {
-    let found = fs::metadata(path).ok()?;
-    (!found.is_file()).then_some("it is not a file; move it away")
+    let found = fs::symlink_metadata(path).ok()?;
+    match found.is_symlink() {
+        true => Some("it is a link, which is not followed; move it away"),
+        false => (!found.is_file()).then_some("it is not a file; move it away"),
+    }
 }
 
 /// The error of a file that another program has begun.
@@ -71,8 +75,11 @@ pub(crate) fn writable(path: &Path, suspect: bool) -> rusqlite::Result<(Connecti
 }
 
 fn write_ahead(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(resolved(path), flags)?;
     connection.busy_timeout(BUSY)?;
     if schema::is_foreign(&connection)? {
         return Err(foreign());
@@ -92,6 +99,15 @@ fn write_ahead(path: &Path) -> rusqlite::Result<Connection> {
         ));
     }
     Ok(connection)
+}
+
+/// The path without links in the names of its folders, which SQLite would refuse like a link to the file.
+fn resolved(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
 }
 
 /// Makes the file with the permissions that the umask leaves, which SQLite's own files beside it then

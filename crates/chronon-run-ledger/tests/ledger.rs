@@ -505,6 +505,31 @@ fn a_place_that_cannot_be_written_costs_one_notice() {
     assert_eq!(notices.len(), 1, "{notices:?}");
 }
 
+/// Another member of the group who may write the folder could make this user write any file.
+#[test]
+fn a_link_in_place_of_the_file_is_not_followed() {
+    let place = Place::new();
+    let folder = place.folder.path();
+    let (state, elsewhere) = (folder.join("state"), folder.join("elsewhere"));
+    fs::create_dir(&state).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, place.path()).unwrap();
+    let mut ledger = place.open();
+    tell(&mut ledger, whole_run("r1"));
+    let notices = ledger.take_notices();
+    let said = "it is a link, which is not followed";
+    assert!(notices[0].contains(said), "{notices:?}");
+    assert!(!elsewhere.exists());
+
+    // The folder itself may be one.
+    fs::remove_file(place.path()).unwrap();
+    let linked = folder.join("linked");
+    std::os::unix::fs::symlink(&state, &linked).unwrap();
+    let mut ledger = Ledger::open(&linked.join("ledger.db"));
+    tell(&mut ledger, whole_run("r1"));
+    assert_eq!(ledger.take_notices(), [""; 0]);
+    assert!(place.path().exists());
+}
+
 #[test]
 fn two_writers_at_once_lose_nothing() {
     let place = Place::new();

@@ -2,9 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, PipeReader},
-    os::unix::{fs::OpenOptionsExt, process::ExitStatusExt},
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::ExitStatus,
     time::Duration,
@@ -15,6 +15,7 @@ use chronon_run_core::{CommandLine, event::ProcessId};
 use crate::{
     Group, StartError, Watchdog,
     identity::identify,
+    kept::open_append,
     launch::{self, Fate},
     sys,
 };
@@ -189,15 +190,10 @@ impl Drop for Child {
 /// Opened for appending in both modes, so that nothing overwrites a line of another writer. A symbolic link is an
 /// error: emptying the log would empty what it points at.
 pub(crate) fn open_log(path: &Path, mode: LogMode) -> io::Result<File> {
-    let open = || {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        options.custom_flags(libc::O_NOFOLLOW).open(path)
-    };
-    let file = match (open(), path.parent()) {
+    let file = match (open_append(path), path.parent()) {
         (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
             fs::create_dir_all(folder)?;
-            open()?
+            open_append(path)?
         }
         (result, _) => result?,
     };

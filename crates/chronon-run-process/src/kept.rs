@@ -307,6 +307,17 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     options.custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// The file at `path` to append to, which is made if it is not there. A symbolic link is not followed, as with
+/// [`open_lock`].
+///
+/// # Errors
+/// An [`io::Error`] if the file cannot be written or is a link.
+pub fn open_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    options.custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
 /// The lock of the file at `path`, which is made if it is not there; `None` if another process has it.
 ///
 /// # Errors

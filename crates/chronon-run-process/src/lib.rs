@@ -55,7 +55,9 @@ pub use group::{Group, end_group};
 pub use helper::{Helper, HelperError};
 pub use host::{Guest, GuestError, GuestHandle, Host, Target};
 pub use identity::{ask_to_end, boot_id, host_name, identify, is_alive, terminate_self};
-pub use kept::{Keep, KeepError, KeptStatus, end_unused, is_locked, open_lock, try_lock};
+pub use kept::{
+    Keep, KeepError, KeptStatus, end_unused, is_locked, open_append, open_lock, try_lock,
+};
 pub use launch::StartError;
 pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
 pub use machine::{User, allows_execution, is_writable, respect_group};

@@ -6,14 +6,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use chronon_run_core::event::{Event, Sink, StepIndex, What};
-use chronon_run_process::replace;
+use chronon_run_process::{open_append, replace};
 
 use crate::program::now_millis;
 
@@ -132,7 +132,7 @@ impl Kept {
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
             let path = self.folder.join(EVENTS);
-            self.file = Some(OpenOptions::new().create(true).append(true).open(path)?);
+            self.file = Some(open_append(&path)?);
         }
         match &mut self.file {
             Some(file) => file.write_all(lines),
@@ -266,5 +266,16 @@ mod tests {
         gone.tell(starting(1));
         assert!(gone.broken().unwrap().contains("events.jsonl"));
         assert!(read(&folder.path().join("gone")).is_empty());
+    }
+
+    #[test]
+    fn a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        std::os::unix::fs::symlink(&victim, folder.path().join(EVENTS)).unwrap();
+        let log = EventLog::of(folder.path());
+        log.tell(starting(0));
+        assert!(log.broken().unwrap().contains("events.jsonl"));
+        assert!(!victim.exists());
     }
 }
