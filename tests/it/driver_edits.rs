@@ -146,7 +146,7 @@ fn a_changed_group_by_over_a_filled_table_is_said(driven: &Driven) {
     let said = plan.lines().find(|line| line.contains("note"));
     assert_eq!(
         said.unwrap(),
-        "  note      edited since 2026-01-14..2026-01-20 was filled (keyColumns.0): the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute"
+        "  note      edited since 2026-01-14..2026-01-20 was filled (keyColumns.0): the Driver does not notice, and keeps the table's columns; use a new version, or fill the days again (`--recompute`; `--rebuild` where columns changed)"
     );
     let _steady = steady();
     insta::assert_snapshot!("unnoticed_diff", driven.run(&["diff"]).expect(0).stdout);

@@ -3,11 +3,14 @@
 use std::fs;
 
 use chronon_run_core::{RangeSet, TableState};
-use chronon_run_testkit::driver::Write;
+use chronon_run_testkit::{
+    driver::Write,
+    scripted::{Fault, Output},
+};
 
 use crate::{
     driven::Driven,
-    staged::{Staged, all_days, days},
+    staged::{FIRST, Staged, all_days, days, fault_of},
     support::Screen,
 };
 
@@ -160,6 +163,38 @@ fn an_edit_is_remembered_by_day_whatever_else_is_filled() {
     );
     let wrong = staged.run(&["ls", "state:old"]).expect(2);
     assert!(wrong.stderr.contains("no such state"), "{}", wrong.stderr);
+}
+
+#[test]
+fn failed_and_waiting_assets_are_selected_by_their_state() {
+    let staged = Staged::chain();
+    staged.set_source("lake.b", days(FIRST, "2026-01-02"));
+    staged.faults(&[Fault {
+        exit: Some(1),
+        output: Output::None,
+        ..fault_of("two")
+    }]);
+    let ls = |state: &str| {
+        let screen = staged.run(&["ls", "--output", "json", &format!("state:{state}")]);
+        let text = screen.expect(0).stdout;
+        let names = ["one", "two", "three", "alone"].into_iter();
+        let quoted = |name: &str| format!("\"asset\":\"staging_query/team.{name}/backfill\"");
+        names
+            .filter(|name| text.contains(&quoted(name)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ls("failed"), [""; 0]);
+    staged.run(&["materialize"]).expect(1);
+    assert_eq!(ls("failed"), ["two"]);
+    assert_eq!(ls("waiting"), ["alone"]);
+
+    // Nothing is failed any more when it is filled, nor waits when its source is there.
+    staged.faults(&[]);
+    staged.run(&["materialize", "state:failed"]).expect(0);
+    assert_eq!(staged.filled("two"), all_days());
+    staged.set_source("lake.b", all_days());
+    assert_eq!(ls("failed"), [""; 0]);
+    assert_eq!(ls("waiting"), [""; 0]);
 }
 
 #[test]

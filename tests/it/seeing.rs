@@ -104,6 +104,53 @@ fn plan_says_what_it_waits_for() {
     assert_snapshot!(example.run(&["plan", "-v"]).text());
 }
 
+/// The ids in the JSON of `ls`, in its order.
+fn listed(screen: &Screen) -> Vec<&str> {
+    let rows = screen.stdout.split("\"asset\":\"").skip(1);
+    rows.filter_map(|row| row.split('"').next()).collect()
+}
+
+/// `ls` lists the modes, too, that only their id or `mode:` selects for a plan.
+#[test]
+fn a_selector_means_the_same_to_every_command() {
+    let example = Workspace::example("stays");
+    for selector in [
+        "+group_by/stays.listings.dim_v1/kv",
+        "+stays.search_ranking.v1",
+        "group_by/stays.listings.dim_v1/upload",
+        "production/group_bys/stays/listings.dim_v1",
+        "team:trust",
+        "table:stays_out.stays_bookings_spend_v1+",
+    ] {
+        let json = |command: &str| {
+            let screen = example.run(&[command, selector, "--output", "json"]);
+            screen.expect(0)
+        };
+        let ls = json("ls");
+        let plan = json("plan");
+        let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+        let assets = plan["assets"].as_array().unwrap();
+        let planned: Vec<_> = assets.iter().map(|asset| asset["asset"].as_str()).collect();
+        let names_mode = selector.matches('/').count() == 2;
+        let by_id = [
+            "stats-summary",
+            "log-",
+            "consistency",
+            "upload",
+            "kv",
+            "streaming",
+        ];
+        let is_planned = |id: &str| {
+            let mode = id.rsplit('/').next().unwrap_or_default();
+            names_mode || !by_id.iter().any(|start| mode.starts_with(start))
+        };
+        let listed = listed(&ls).into_iter().filter(|id| is_planned(id));
+        let listed: Vec<_> = listed.map(Some).collect();
+        assert!(!listed.is_empty(), "{selector}");
+        assert_eq!(planned, listed, "{selector}");
+    }
+}
+
 /// The second source of the GroupBy begins on 2026-01-11; Spark reads its columns on the day before, too.
 #[test]
 fn a_table_of_which_no_day_is_needed_must_exist() {

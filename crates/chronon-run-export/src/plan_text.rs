@@ -307,7 +307,7 @@ pub(crate) fn note_text(out: &mut String, note: &Note) {
         ),
         Note::EditedOverFilled { days, because } => writeln!(
             out,
-            "  note      edited since {days} was filled{}: the Driver does not notice and keeps the table's columns; use a new version, or fill it again with --recompute",
+            "  note      edited since {days} was filled{}: the Driver does not notice, and keeps the table's columns; use a new version, or fill the days again (`--recompute`; `--rebuild` where columns changed)",
             edited_text(because)
         ),
         Note::Drops { tables } => {
