@@ -11,7 +11,11 @@ use std::{
 
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-use crate::{staged::Staged, support::Screen};
+use crate::{
+    environment, spark_archives,
+    staged::Staged,
+    support::{Screen, Workspace},
+};
 
 /// A repository that has one jar, under whatever path, and perhaps a checksum. Its thread ends with
 /// the test's process.
@@ -277,4 +281,47 @@ fn a_jar_that_only_streaming_uses_is_looked_at_too() {
     );
     // Scripts are not run with it.
     run(&staged, &prefix, &["materialize"]).expect(0);
+}
+
+/// Of the same size and time, so that only the content tells; an added jar is on Spark's class path.
+#[test]
+fn a_changed_spark_stops_a_run_before_its_first_job() {
+    let elsewhere = Workspace::outside_tmp("changed");
+    let private = spark_archives::own_cache(&elsewhere);
+    let workspace = environment::workspace();
+    let run = |args: &[&str]| {
+        let mut command = workspace.command(args);
+        command.env("CHRONON_RUN_CACHE", &private);
+        Screen::new(command.output().unwrap(), workspace.root())
+    };
+    run(&["engine", "verify"]).expect(0);
+    let jar = private.join("spark-3.3.1/jars/spark-sketch_2.12-3.3.1.jar");
+    let (installed, times) = (fs::read(&jar).unwrap(), fs::metadata(&jar).unwrap());
+    let replace = |bytes: &[u8]| {
+        fs::remove_file(&jar).unwrap();
+        fs::write(&jar, bytes).unwrap();
+        let file = fs::File::options().write(true).open(&jar).unwrap();
+        file.set_modified(times.modified().unwrap()).unwrap();
+    };
+    let mut other = installed.clone();
+    *other.last_mut().unwrap() ^= 1;
+    replace(&other);
+    let words = [
+        "spark-sketch_2.12-3.3.1.jar was changed: its SHA-256 is",
+        "was installed",
+        "engine install",
+    ];
+    for command in [&["materialize"][..], &["engine", "verify"]] {
+        says(&run(command).expect(2), &words);
+    }
+    assert!(run(&["doctor"]).text().contains("spark-sketch"));
+
+    replace(&installed);
+    let added = private.join("spark-3.3.1/jars/more.jar");
+    fs::write(&added, "").unwrap();
+    says(
+        &run(&["materialize"]).expect(2),
+        &["jars/more.jar was added"],
+    );
+    assert!(!workspace.path(".chronon-run/runs").exists());
 }
