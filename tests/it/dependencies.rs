@@ -339,3 +339,21 @@ fn a_query_waits_for_the_days_of_a_table_whatever_its_partition_column_is_called
     let waits = staged.run(&["materialize"]).expect(3);
     shows(&waits, "none is a day of the form yyyy-MM-dd: dt=20260103");
 }
+
+/// Its days only make what reads it stale.
+#[test]
+fn a_table_that_dependencies_leave_out_is_shown_as_not_waited_for() {
+    let staged = Staged::new(&[("one", &["lake.a", "lake.b"])]);
+    depends(&staged, &["lake.a/ds={{ ds }}"]);
+    staged.set_source("lake.b", days(FIRST, "2026-01-02"));
+    let explained = staged.run(&["plan", "--explain", &format!("team.one@{LAST}")]);
+    let explained = explained.expect(0);
+    shows(&explained, "run: ");
+    shows(&explained, "lake.a (dependency)");
+    shows(
+        &explained,
+        "lake.b (read by the query, not waited for)\n    needs    ds 2026-01-03\n    missing  2026-01-03",
+    );
+    staged.run(&["materialize"]).expect(0);
+    assert_eq!(staged.filled("one"), all_days());
+}

@@ -743,7 +743,11 @@ pub fn explanation_text(explanation: &Explanation) -> String {
 }
 
 fn input_text(out: &mut String, input: &InputState) {
-    let _ = write!(out, "\n  {} ({})", input.table, input.role);
+    let waited = match input.waited_for {
+        true => "",
+        false => ", not waited for",
+    };
+    let _ = write!(out, "\n  {} ({}{waited})", input.table, input.role);
     if let Some(asset) = &input.asset {
         let _ = write!(out, ", filled by {asset}");
     }

@@ -20,7 +20,7 @@ pub struct Explanation {
     pub ds: Ds,
     /// Its state and reason; `None` if the plan does not hold the day.
     pub cell: Option<Cells>,
-    /// Every input that the day needs.
+    /// Every input that the day needs, then those that it reads without waiting for them.
     pub inputs: Vec<InputState>,
 }
 
@@ -35,6 +35,8 @@ pub struct InputState {
     pub asset: Option<AssetId>,
     /// What it is to the asset.
     pub role: String,
+    /// Whether the day waits for it. Days of other inputs only make it out of date when they land or change.
+    pub waited_for: bool,
     /// The rule.
     pub need: Need,
     /// The days that the rule asks for.
@@ -56,10 +58,13 @@ pub struct InputState {
 pub fn explain(world: PlanInput<'_>, plan: &Plan, asset: &AssetId, ds: Ds) -> Option<Explanation> {
     let found = &world.graph.assets[world.graph.find(asset)?];
     let planned = plan.assets.iter().find(|planned| planned.asset == *asset);
-    let inputs = found
-        .inputs
-        .iter()
-        .map(|input| input_state(world, plan, input, ds));
+    let waited = found.inputs.iter().map(|input| (input, true));
+    let read = found.also_reads.iter().map(|input| (input, false));
+    let inputs = waited.chain(read);
+    let inputs = inputs.map(|(input, waited_for)| InputState {
+        waited_for,
+        ..input_state(world, plan, input, ds)
+    });
     Some(Explanation {
         asset: asset.clone(),
         ds,
@@ -103,6 +108,7 @@ fn input_state(world: PlanInput<'_>, plan: &Plan, input: &Input, ds: Ds) -> Inpu
         day_column: input.day_column.clone(),
         asset: producer.map(|asset| asset.id.clone()),
         role: input.role.describe(),
+        waited_for: true,
         need: input.need,
         present: needed.intersect(&present),
         planned: needed.intersect(&planned).minus(&present),
