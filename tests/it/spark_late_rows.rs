@@ -40,6 +40,28 @@ fn rows_that_arrive_after_an_empty_day_are_filled_on_a_real_spark() {
         &example.run(&["status", "--stale"]).expect(0),
         "no filled day is known to be out of date",
     );
+    statistics(&example);
+}
+
+/// On the first day, no row has an earlier event.
+fn statistics(example: &Workspace) {
+    example
+        .run(&["materialize", "mode:stats-summary"])
+        .expect(0);
+    let status = example.run(&["status"]).expect(0);
+    has(
+        &status,
+        "  join/shop.train.v1/stats-summary on 2026-01-04: 1 row, 3 in the mean of 3 days before\n",
+    );
+    has(&status, ": 0 % NULL, 33.33 % before\n");
+    let json = example.run(&["status", "--output", "json"]).expect(0);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let found = &json["statistics"][0];
+    assert_eq!(
+        (&found["rows"], &found["days_before"]),
+        (&json!(1), &json!(3))
+    );
+    assert_eq!(found["columns"][0]["share"], json!(0.0));
 }
 
 fn query(workspace: &Workspace, name: &str, query: &str) {

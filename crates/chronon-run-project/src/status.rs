@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     engines::checking::{self, CheckResult},
     failure::Failure,
+    listing::session::CatalogSession,
     loading::project::Project,
     output::{Page, note},
     planning::{
@@ -19,6 +20,7 @@ use crate::{
         prepared::Planned,
     },
     program::now_millis,
+    rows::statistics::{self, Statistics},
     streaming::{self, AppStatus},
 };
 
@@ -46,6 +48,10 @@ pub struct Status {
     pub consistency: Vec<LastComparison>,
     /// What data checks found last: of the newest day of each, and of days that do not pass.
     pub checks: Vec<CheckResult>,
+    /// The newest statistics of joins and logs, of at most 20.
+    pub statistics: Vec<Statistics>,
+    /// How many joins and logs have statistics besides.
+    pub more_statistics: usize,
 }
 
 /// The newest day on which a join's logged features were compared.
@@ -64,17 +70,21 @@ impl Status {
     pub fn look(
         context: &Project,
         planned: &Planned<'_>,
+        warehouse: &CatalogSession,
         mut ledger: Option<&mut Ledger>,
         now: Now,
     ) -> Self {
         let facts = ledger.as_deref_mut().map(facts).unwrap_or_default();
         let streams = streams(context, ledger.as_deref_mut());
+        let (statistics, more_statistics) = statistics::of_planned(context, planned, warehouse);
         Self {
             as_of: planned.plan.as_of,
             assets: status(&planned.plan, &facts),
             online: online::paths(context, planned, now, &facts.uploaded, &streams),
             consistency: ledger.map(last_comparisons).unwrap_or_default(),
             checks: check_results(context, planned),
+            statistics,
+            more_statistics,
         }
     }
 
@@ -113,7 +123,19 @@ impl Status {
             .collect();
         text += &headed("online", &online);
         let consistency: String = self.consistency.iter().map(LastComparison::text).collect();
-        text + &headed("consistency with what was logged", &consistency)
+        text += &headed("consistency with what was logged", &consistency);
+        text + &headed("statistics of the newest day", &self.statistics())
+    }
+
+    fn statistics(&self) -> String {
+        let mut text: String = self.statistics.iter().map(Statistics::text).collect();
+        if self.more_statistics > 0 {
+            text += &format!(
+                "  {} more: `chronon-run status NAME` shows them\n",
+                self.more_statistics
+            );
+        }
+        text
     }
 
     /// A row for each asset, those with problems first, else in the order of the plan.

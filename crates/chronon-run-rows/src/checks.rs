@@ -281,7 +281,9 @@ fn ratio(part: u64, all: u64) -> f64 {
     share
 }
 
-fn percent(share: f64) -> String {
+/// A share from 0 to 1 as at most two digits behind the point, e.g. `12.5 %`.
+#[must_use]
+pub fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }

@@ -6,6 +6,7 @@ mod printing;
 mod reading;
 mod session;
 mod sql;
+pub mod statistics;
 mod target;
 
 use chronon_run_core::Ds;

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
         Some(as_of) => Now::After(as_of),
         None => Now::Clock,
     };
-    let mut shown = Status::look(&context, &planned, ledger.as_mut(), now);
+    let mut shown = Status::look(&context, &planned, &warehouse, ledger.as_mut(), now);
     let totals = status_totals(&shown.assets);
     if args.problems {
         shown.assets.retain(AssetStatus::has_problems);
