@@ -1,7 +1,10 @@
-//! Random histories: days are filled in pieces, rows arrive after their day was filled and the stale days
-//! are filled again, in one flow or the other. The tables in the end are those of one backfill.
+//! Random histories: days are filled in pieces, rows arrive after their day was filled, confs are edited, joins
+//! change between flows, and the stale days are filled again. The tables in the end are those of one backfill
+//! with the confs as they are then.
 
 use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::{
     Outcome, compared, expected,
@@ -52,6 +55,53 @@ fn case(name: &str, seed: u64) -> Case {
     case
 }
 
+/// How many days a step has, and the flow of each join.
+fn settings(cases: &[Case], random: &mut Random) -> String {
+    let mut settings = format!("step_days = {}\n", 1 + random.below(4));
+    for conf in cases.iter().flat_map(|case| &case.joins) {
+        if random.once_in(2) {
+            let name = conf["metaData"]["name"].as_str().unwrap();
+            settings += &format!("\n[[override]]\nselect = \"{name}\"\njoin_flow = \"modular\"\n");
+        }
+    }
+    settings
+}
+
+/// Rows of one table no longer count, wherever a conf reads it: values change, columns do not.
+fn edit(case: &mut Case, random: &mut Random) {
+    const EDITS: [(&str, &str); 3] = [
+        ("_events", "s IS NULL OR s <> 3"),
+        ("_events", "i IS NOT NULL"),
+        ("_left", "cx IS NULL OR cx <> 2"),
+    ];
+    let (table, condition) = *random.of(&EDITS);
+    let confs = case.group_bys.iter_mut().chain(&mut case.joins);
+    confs.for_each(|conf| filter(conf, table, condition));
+}
+
+/// Adds a condition to every query of such a table in a conf, embedded confs included.
+fn filter(conf: &mut Value, table: &str, condition: &str) {
+    let reads = |source: &Value| {
+        let name = source["table"].as_str();
+        name.is_some_and(|name| name.ends_with(table))
+    };
+    match conf {
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| filter(item, table, condition)),
+        Value::Object(_) if reads(conf) => {
+            let wheres = &mut conf["query"]["wheres"];
+            let mut all = wheres.as_array().cloned().unwrap_or_default();
+            all.push(condition.into());
+            *wheres = all.into();
+        }
+        Value::Object(fields) => fields
+            .values_mut()
+            .for_each(|field| filter(field, table, condition)),
+        _ => {}
+    }
+}
+
 fn conf_count(case: &Case) -> usize {
     case.group_bys.len() + case.joins.len()
 }
@@ -84,14 +134,7 @@ impl History {
             let rows = rows.filter(|_| random.once_in(8)).collect();
             late.insert(name.clone(), rows);
         }
-        let mut settings = format!("step_days = {}\n", 1 + random.below(4));
-        for conf in cases.iter().flat_map(|case| &case.joins) {
-            if random.once_in(2) {
-                let name = conf["metaData"]["name"].as_str().unwrap();
-                settings +=
-                    &format!("\n[[override]]\nselect = \"{name}\"\njoin_flow = \"modular\"\n");
-            }
-        }
+        let settings = settings(&cases, &mut random);
         let mut workspace = Workspace::empty();
         workspace.keeps_spark();
         Self {
@@ -116,7 +159,12 @@ impl History {
             }
             day += 1 + i64::try_from(self.random.below(3)).unwrap();
         }
+        self.settings = settings(&self.cases, &mut self.random);
+        self.write();
         self.run(&[], LEFT_LAST);
+        for case in &mut self.cases {
+            edit(case, &mut self.random);
+        }
         self.arrive(1);
         self.run(&["--stale"], LEFT_LAST);
     }
