@@ -254,6 +254,11 @@ fn a_signal_in_the_first_milliseconds_ends_everything() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        // Until then a signal that this test was told to ignore is lost.
+        let executable = PathBuf::from(format!("/proc/{}/exe", run.id()));
+        wait_until("the program is executed", || {
+            fs::read_link(&executable).ok() == program.canonicalize().ok()
+        });
         thread::sleep(Duration::from_millis(u64::try_from(at).unwrap()));
         signal(run.id(), name);
         wait_until("the run has ended", || run.try_wait().unwrap().is_some());
