@@ -201,6 +201,11 @@ impl Maker {
             group_bys.push(child.clone());
             panel_parts.push(child);
         }
+        // Of left rows of one day in several steps, the first instant after a mutation depends on the step.
+        if !self.punctual && self.random.once_in(3) {
+            tables.insert(self.table("changes"), self.changes());
+            parts.push(self.changing());
+        }
         let mut train = self.join("train", &parts);
         self.extend_join(&mut train, &mut tables);
         if train["labelPart"].is_null() && self.random.once_in(3) {
@@ -360,6 +365,71 @@ impl Maker {
                 .into(),
             rows,
         }
+    }
+
+    /// What changes of [`Maker::dim`] within each day: rows that are added, or taken back.
+    fn changes(&mut self) -> Table {
+        let mut rows = Vec::new();
+        for day in FIRST..=LAST {
+            for _ in 0..self.random.below(7) {
+                let came = match self.random.once_in(8) {
+                    true => day - 1,
+                    false => day,
+                };
+                rows.push(Row::from([
+                    ("ds".to_owned(), json!(day_text(day))),
+                    ("k".to_owned(), self.key(0)),
+                    ("a".to_owned(), self.input("i")),
+                    ("c".to_owned(), self.input("w")),
+                    (
+                        "updated".to_owned(),
+                        json!(self.instant((day - 2).max(FIRST))),
+                    ),
+                    ("mutation_ts".to_owned(), json!(self.instant(came))),
+                    ("is_before".to_owned(), json!(self.random.once_in(3))),
+                ]));
+            }
+            rows.push(Row::from([
+                ("ds".to_owned(), json!(day_text(day))),
+                ("mutation_ts".to_owned(), json!(day * DAY)),
+                ("is_before".to_owned(), json!(false)),
+            ]));
+        }
+        let columns = [
+            ("k", self.key_types[0].as_str()),
+            ("a", "bigint"),
+            ("c", "string"),
+            ("updated", "bigint"),
+            ("mutation_ts", "bigint"),
+            ("is_before", "boolean"),
+            ("ds", "string"),
+        ];
+        Table {
+            columns: columns
+                .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+                .into(),
+            rows,
+        }
+    }
+
+    /// Entities at the instants of the left: snapshots and what changes after them.
+    fn changing(&mut self) -> Value {
+        const OF_NUMBERS: [usize; 9] = [0, 1, 2, 3, 4, 6, 7, 8, 9];
+        const OF_TEXTS: [usize; 5] = [3, 4, 6, 17, 17];
+        let query = json!({ "selects": { "k": "k", "a": "a", "c": "c" }, "startPartition": day_text(FIRST),
+            "timeColumn": "updated", "setups": [] });
+        let mut all = Vec::new();
+        for (input, operations) in [("a", &OF_NUMBERS[..]), ("c", &OF_TEXTS[..])] {
+            let operation = *self.random.of(operations);
+            let mut one = json!({ "inputColumn": input, "operation": operation, "argMap": {} });
+            if self.random.once_in(2) {
+                one["windows"] = self.windows(true);
+            }
+            all.push(one);
+        }
+        let source = json!({ "snapshotTable": self.table("dim"), "mutationTable": self.table("changes"), "query": query });
+        json!({ "metaData": self.meta("changing"), "keyColumns": ["k"], "accuracy": 0, "aggregations": all,
+            "backfillStartDate": day_text(LEFT_FIRST), "sources": [{ "entities": source }] })
     }
 
     /// Early and late rows are as far off as the left's days allow; none is if they are `punctual`.

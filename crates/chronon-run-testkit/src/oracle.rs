@@ -9,6 +9,7 @@ pub mod confs;
 pub mod expression;
 pub mod joins;
 pub mod labels;
+mod mutations;
 
 use std::collections::{BTreeMap, BTreeSet};
 

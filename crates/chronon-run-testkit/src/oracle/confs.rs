@@ -14,6 +14,7 @@ use super::{
     Aggregation, Answer, DAY, Event, Operation, Window, before, between, end_of,
     expression::{Expression, Row, Unknown},
     is_odd_number,
+    mutations::Changes,
 };
 
 /// The rows of every source table, with their day in `ds`.
@@ -79,6 +80,8 @@ pub(super) struct Values<'a> {
     of_keys: BTreeMap<String, (Vec<Value>, Vec<Event>)>,
     /// Plain columns of a GroupBy without aggregations.
     plain: Vec<String>,
+    /// Instead of rows of keys, if entities change within the day.
+    changes: Option<Changes>,
 }
 
 struct Feature {
@@ -96,6 +99,15 @@ impl<'a> Values<'a> {
         last: i64,
     ) -> Result<Self, Unknown> {
         let features = features(conf)?;
+        if let Some(changes) = Changes::of(conf, tables, first, last)? {
+            return Ok(Self {
+                conf,
+                features,
+                of_keys: BTreeMap::new(),
+                plain: Vec::new(),
+                changes: Some(changes),
+            });
+        }
         let entities = conf.data_model() == DataModel::Entities;
         let from = match entities {
             true => first,
@@ -124,12 +136,23 @@ impl<'a> Values<'a> {
             features,
             of_keys,
             plain,
+            changes: None,
         })
     }
 
     /// Leaves out the rows of other keys.
     pub(super) fn retain_keys(&mut self, keep: &dyn Fn(&[Value]) -> bool) {
         self.of_keys.retain(|_, (keys, _)| keep(keys));
+        if let Some(changes) = &mut self.changes {
+            changes.retain_keys(keep);
+        }
+    }
+
+    /// Tells that [`Values::instant`] will be asked for.
+    pub(super) fn ask(&mut self, keys: &[Value], instant: i64) {
+        if let Some(changes) = &mut self.changes {
+            changes.ask(keys, instant);
+        }
     }
 
     pub(super) fn nothing(&self) -> Cells {
@@ -147,6 +170,10 @@ impl<'a> Values<'a> {
         let events = self.of_keys.get(&json!(keys).to_string());
         let events = events.map_or(&[][..], |(_, events)| events.as_slice());
         let cells = self.features.iter().map(|feature| {
+            if let Some(changes) = &self.changes {
+                let answer = changes.value(keys, instant, &feature.aggregation);
+                return (feature.name.clone(), finite(answer));
+            }
             let inputs = feature.inputs(events);
             let answer = before(
                 &inputs.iter().collect::<Vec<_>>(),

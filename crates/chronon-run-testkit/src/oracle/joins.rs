@@ -327,6 +327,7 @@ impl Part<'_> {
             }
             if !keys.iter().any(Value::is_null) {
                 self.times.insert(time(&keys, &row.event));
+                self.values.ask(&keys, row.event.ts.unwrap_or_default());
             }
         }
     }
