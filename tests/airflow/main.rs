@@ -149,7 +149,7 @@ fn streaming_apps_are_kept_alive(example: &Workspace, airflow: &Airflow<'_>) {
     airflow.run("chronon_streaming_dag_stays");
     let process = |text: &str| {
         let states: Value = serde_json::from_str(text).unwrap();
-        states[0]["running"].clone()
+        states["apps"][0]["running"].clone()
     };
     assert_ne!(process(&running), json!([]), "{running}");
     assert_eq!(process(&status().expect(0).stdout), process(&running));

@@ -110,7 +110,8 @@ type Upstream = BTreeMap<String, BTreeSet<String>>;
 /// As `ls` shows it.
 fn upstream(workspace: &Workspace) -> Upstream {
     let rows = workspace.run(&["ls", "--output", "json"]).expect(0).stdout;
-    let rows: Vec<Value> = serde_json::from_str(&rows).unwrap();
+    let rows: Value = serde_json::from_str(&rows).unwrap();
+    let rows = rows["assets"].as_array().unwrap();
     rows.iter()
         .map(|row| {
             let upstream = texts(&row["upstream"]).into_iter().map(str::to_owned);

@@ -76,12 +76,12 @@ fn an_unknown_team() {
     let findings: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (
-            findings[0]["code"].as_str(),
-            findings[0]["severity"].as_str()
+            findings["findings"][0]["code"].as_str(),
+            findings["findings"][0]["severity"].as_str()
         ),
         (Some("unknown-team"), Some("error"))
     );
-    assert!(findings[0]["line"].is_u64() && findings[0]["column"].is_u64());
+    assert!(findings["findings"][0]["line"].is_u64() && findings["findings"][0]["column"].is_u64());
 }
 
 #[test]
@@ -138,7 +138,8 @@ fn the_query_of_a_data_check_is_judged_before_anything_runs() {
     ] {
         with(sql);
         let json = staged.run(&["check", "--output", "json"]).expect(2).stdout;
-        let all: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        let all: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let all = all["findings"].as_array().unwrap();
         let found = all.iter().find(|finding| finding["code"] == code);
         let found = found.unwrap_or_else(|| panic!("{sql}: {json}"));
         assert!(

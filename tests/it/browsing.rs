@@ -28,7 +28,7 @@ const PAGES: [(&str, &str); 8] = [
 fn newest_run(staged: &Staged) -> String {
     let runs = staged.run(&["runs", "--output", "json"]).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    runs[0]["run"].as_str().unwrap().to_owned()
+    runs["runs"][0]["run"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn every_page_of_the_example_while_and_after_it_is_filled() {
     drop(browser);
     let runs = example.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    let run = format!("run/{}", runs[0]["run"].as_str().unwrap());
+    let run = format!("run/{}", runs["runs"][0]["run"].as_str().unwrap());
     let join = "join~stays.search_ranking.v1~backfill";
     let pages = [
         ("overview", String::new()),

@@ -44,7 +44,7 @@ fn hangs() -> Fault {
 fn attempts(staged: &Staged) -> Vec<serde_json::Value> {
     let runs = staged.run(&["runs", "--output", "json"]).expect(0);
     let runs: serde_json::Value = serde_json::from_str(&runs.stdout).unwrap();
-    let run = runs[0]["run"].as_str().unwrap();
+    let run = runs["runs"][0]["run"].as_str().unwrap();
     let shown = staged
         .run(&["runs", "show", run, "--output", "json"])
         .expect(0);

@@ -286,7 +286,7 @@ fn secrets_are_masked() {
     shown(&[
         "runs",
         "show",
-        runs[0]["run"].as_str().unwrap(),
+        runs["runs"][0]["run"].as_str().unwrap(),
         "--output",
         "json",
     ]);

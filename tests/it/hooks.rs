@@ -54,6 +54,11 @@ fn hooks_are_told_of_success_failure_and_waiting() {
     staged.run(&["materialize", "--jobs", "1"]).expect(1);
     let mut told = told(&staged);
     told.sort_by_key(|told| told["argv"].to_string());
+    for event in told.iter().map(|told| &told["event"]) {
+        assert_eq!(event["version"], 1, "{event}");
+        let at = event["at"].as_str().unwrap();
+        assert_eq!(at.len(), "2026-01-31T00:00:00.000Z".len(), "{event}");
+    }
     let argv: Vec<String> = told.iter().map(|told| told["argv"].to_string()).collect();
     assert_eq!(
         argv,

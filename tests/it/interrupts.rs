@@ -564,7 +564,7 @@ fn a_reader_that_leaves_ends_every_listing_in_silence() {
     staged.run(&["materialize"]).expect(0);
     let runs: serde_json::Value =
         serde_json::from_str(&staged.run(&["runs", "--output", "json"]).stdout).unwrap();
-    let run = runs[0]["run"].as_str().unwrap();
+    let run = runs["runs"][0]["run"].as_str().unwrap();
     let program = env!("CARGO_BIN_EXE_chronon-run");
     let asset = "staging_query/team.one/backfill";
     for listing in [

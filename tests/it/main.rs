@@ -27,6 +27,7 @@ mod compile;
 mod dependencies;
 mod docs;
 mod doctor;
+mod documents;
 mod driver_backfill;
 mod driver_daily;
 mod driver_edits;

@@ -404,9 +404,9 @@ fn a_clock_that_jumps_back_costs_nothing() {
         .unwrap()
         .stdout;
     let runs: Value = serde_json::from_slice(&runs).unwrap();
-    let started = |at: usize| runs[at]["started"].as_i64().unwrap();
+    let started = |at: usize| runs["runs"][at]["started"].as_str().unwrap();
     assert!(started(0) < started(1));
-    assert_eq!(runs[0]["all_succeeded"], true);
+    assert_eq!(runs["runs"][0]["all_succeeded"], true);
 }
 
 // --- the metastore -----------------------------------------------------------------------------
@@ -566,7 +566,10 @@ fn the_metastore_goes_away_and_comes_back_or_does_not() {
         .output()
         .unwrap();
     let runs: Value = serde_json::from_slice(&runs.stdout).unwrap();
-    assert_eq!(runs[0]["failed"], 2, "one, and alone could not be prepared");
+    assert_eq!(
+        runs["runs"][0]["failed"], 2,
+        "one, and alone could not be prepared"
+    );
     let unreachable = over.command(&["materialize"]).output().unwrap();
     assert_eq!(unreachable.status.code(), Some(2));
 
@@ -621,7 +624,8 @@ fn commands_that_start_at_once_are_runs_of_their_own() {
         assert!(output.status.success(), "{said}");
     }
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
-    let runs: Vec<Value> = serde_json::from_str(&runs).unwrap();
+    let runs: Value = serde_json::from_str(&runs).unwrap();
+    let runs = runs["runs"].as_array().unwrap();
     let ids: BTreeSet<&str> = runs.iter().filter_map(|run| run["run"].as_str()).collect();
     assert_eq!(ids.len(), names.len(), "{ids:?}");
     for name in &names {

@@ -332,7 +332,7 @@ fn an_outdated_app_is_named_and_started_again_once_todays_conf_was_loaded() {
     };
     let status = || -> Value {
         let screen = driven.run(&["stream", APP, "--status", "--output", "json"]);
-        serde_json::from_str::<Value>(&screen.stdout).unwrap()[0].clone()
+        serde_json::from_str::<Value>(&screen.stdout).unwrap()["apps"][0].clone()
     };
     let keep = || driven.run(&["stream", APP]);
     load("2026-01-28");

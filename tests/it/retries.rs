@@ -83,7 +83,7 @@ fn the_bad_day_is_named_and_the_others_are_filled() {
 fn last_run(staged: &Staged) -> String {
     let runs = staged.run(&["runs", "--output", "json"]);
     let runs: serde_json::Value = serde_json::from_str(&runs.expect(0).stdout).unwrap();
-    runs[0]["run"].as_str().unwrap().to_owned()
+    runs["runs"][0]["run"].as_str().unwrap().to_owned()
 }
 
 #[test]

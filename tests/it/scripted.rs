@@ -321,7 +321,7 @@ fn a_ledger_that_cannot_be_used_does_not_stop_a_run() {
 fn runs(staged: &Staged) -> usize {
     let screen = staged.run(&["runs", "--output", "json"]).expect(0);
     let runs: serde_json::Value = serde_json::from_str(&screen.stdout).unwrap();
-    runs.as_array().unwrap().len()
+    runs["runs"].as_array().unwrap().len()
 }
 
 #[test]
@@ -367,7 +367,7 @@ fn runs_and_logs_show_what_failed() {
     staged.run(&["materialize", "--jobs", "1"]).expect(1);
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    let id = runs[0]["run"].as_str().unwrap();
+    let id = runs["runs"][0]["run"].as_str().unwrap();
     assert_snapshot!(
         "runs_show",
         staged.run(&["runs", "show", id]).expect(0).text()
@@ -499,7 +499,7 @@ fn a_step_without_progress_is_said_to_be_stuck_and_goes_on() {
     let steps = || {
         let runs = staged.run(&["runs", "--output", "json"]).expect(0);
         let runs: serde_json::Value = serde_json::from_str(&runs.stdout).unwrap();
-        let id = runs[0]["run"].as_str().unwrap().to_owned();
+        let id = runs["runs"][0]["run"].as_str().unwrap().to_owned();
         staged
             .run(&["runs", "show", &id, "--output", "json"])
             .stdout

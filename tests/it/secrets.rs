@@ -126,7 +126,7 @@ fn secrets_are_in_no_output_no_file_and_no_argument() {
     shown(&["materialize", "--recompute", "--output", "json"]).expect(0);
     let runs = shown(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    let run = runs[0]["run"].as_str().unwrap().to_owned();
+    let run = runs["runs"][0]["run"].as_str().unwrap().to_owned();
     shown(&["runs", "show", &run]).expect(0);
     shown(&["runs", "show", &run, "--output", "json"]).expect(0);
     shown(&["logs", one]).expect(0);
@@ -269,7 +269,7 @@ fn secrets_that_a_program_prints_are_masked_wherever_they_are_shown() {
     shown(&["materialize", "--output", "json"], 1);
     let runs = shown(&["runs", "--output", "json"], 0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    let run = runs[0]["run"].as_str().unwrap().to_owned();
+    let run = runs["runs"][0]["run"].as_str().unwrap().to_owned();
     shown(&["runs", "show", &run], 0);
     shown(&["runs", "show", &run, "--output", "json"], 0);
     let log = shown(&["logs", one], 0).stdout;

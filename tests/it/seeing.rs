@@ -15,7 +15,7 @@ fn ls_shows_every_asset() {
     assert_snapshot!(example.run(&["ls"]).text());
     let json: serde_json::Value =
         serde_json::from_str(&example.run(&["ls", "--output", "json"]).expect(0).stdout).unwrap();
-    let join = json
+    let join = json["assets"]
         .as_array()
         .unwrap()
         .iter()

@@ -249,8 +249,10 @@ fn every_seeded_mistake_is_found_at_its_field_and_nothing_else() {
         .collect();
     let screen = workspace.run(&["check", "--analyze", "--output", "json"]);
     assert_eq!(screen.code, Some(2), "{}", screen.text());
-    let all: Vec<Value> = serde_json::from_str(&screen.stdout).unwrap();
-    let found: Vec<&Value> = all
+    let all: Value = serde_json::from_str(&screen.stdout).unwrap();
+    let found: Vec<&Value> = all["findings"]
+        .as_array()
+        .unwrap()
         .iter()
         .filter(|finding| finding["code"] == "analysis")
         .collect();

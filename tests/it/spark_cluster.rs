@@ -150,7 +150,7 @@ grace = "10s"
 fn recorded(workspace: &Workspace) -> Option<String> {
     let runs = workspace.run(&["runs", "--output", "json"]);
     let runs: serde_json::Value = serde_json::from_str(&runs.stdout).ok()?;
-    let run = runs[0]["run"].as_str()?.to_owned();
+    let run = runs["runs"][0]["run"].as_str()?.to_owned();
     let shown = workspace.run(&["runs", "show", &run, "--output", "json"]);
     let detail: serde_json::Value = serde_json::from_str(&shown.stdout).ok()?;
     let attempt = &detail["step_list"][0]["attempts"][0];

@@ -77,7 +77,7 @@ fn attempts(workspace: &Workspace) -> Vec<(String, String, bool, String)> {
         .expect(0)
         .stdout;
     let runs: Value = serde_json::from_str(&runs).unwrap();
-    let id = runs[0]["run"].as_str().unwrap();
+    let id = runs["runs"][0]["run"].as_str().unwrap();
     let shown = workspace.run(&["runs", "show", id, "--output", "json"]);
     let shown: Value = serde_json::from_str(&shown.expect(0).stdout).unwrap();
     let steps = shown["step_list"].as_array().unwrap().iter();

@@ -155,14 +155,14 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     assert_eq!(before, after);
     let listed = parsed(workspace.run(&["target", "list", "--output", "json"]), 0);
     assert_eq!(
-        listed[0]["tables"],
+        listed["targets"][0]["tables"],
         json!(["dev_out.team_orders", "dev_out.team_spend"])
     );
     let asked = workspace.run(&["target", "drop", "dev"]);
     assert!(asked.expect(2).stderr.contains("dev_out.team_spend"));
     workspace.run(&["target", "drop", "dev", "--yes"]).expect(0);
     let listed = parsed(workspace.run(&["target", "list", "--output", "json"]), 0);
-    assert_eq!(listed[0]["tables"], json!([]));
+    assert_eq!(listed["targets"][0]["tables"], json!([]));
     assert!(!workspace.path(".chronon-run/targets/dev").exists());
     let left = workspace
         .run(&["show", "team.spend", "--output", "csv"])
@@ -418,7 +418,7 @@ fn results_are_shown_everywhere(workspace: &Workspace, failed: &str) {
     );
 
     let runs = parsed(workspace.run(&["runs", "--output", "json"]), 0);
-    let newest = runs[0]["run"].as_str().unwrap().to_owned();
+    let newest = runs["runs"][0]["run"].as_str().unwrap().to_owned();
     let run = parsed(
         workspace.run(&["runs", "show", &newest, "--output", "json"]),
         0,
@@ -471,7 +471,7 @@ fn an_edit_is_compared_before_anything_is_filled(workspace: &Workspace) {
         ]),
         1,
     );
-    let (orders, spend) = (&found[0], &found[1]);
+    let (orders, spend) = (&found["tables"][0], &found["tables"][1]);
     assert_eq!(orders["asset"], "staging_query/team.orders/backfill");
     let rows =
         |of: &Value| ["both", "only_left", "only_right", "different"].map(|name| of[name].as_u64());
@@ -495,9 +495,9 @@ fn an_edit_is_compared_before_anything_is_filled(workspace: &Workspace) {
 
     // Only what was edited, on the newest day; two days.
     let found = parsed(diff(&["--columns", "amount", "--on", "user"]), 0);
-    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["tables"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(
-        rows(&found[0]),
+        rows(&found["tables"][0]),
         [Some(2), Some(0), Some(0), Some(2)],
         "{found}"
     );
@@ -570,8 +570,8 @@ fn a_flood_of_nulls(workspace: &Workspace) {
         workspace.run(&["check", "--data", "--output", "json", "team.orders"]),
         1,
     );
-    assert_eq!(checked[0]["column"], "user");
-    assert_eq!(checked[0]["passed"], false);
+    assert_eq!(checked["checks"][0]["column"], "user");
+    assert_eq!(checked["checks"][0]["passed"], false);
 
     workspace.write(
         "orders.csv",

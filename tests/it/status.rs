@@ -99,7 +99,7 @@ fn old_runs_are_pruned_with_their_logs() {
     assert_eq!(folders(), before[2..]);
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: Value = serde_json::from_str(&runs).unwrap();
-    assert_eq!(runs.as_array().unwrap().len(), 1);
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
     // Nothing is done again because of it.
     staged.run(&["materialize", "-s", "team.one"]).expect(0);
     assert_eq!(staged.calls().len(), 3);

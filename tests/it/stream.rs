@@ -61,7 +61,8 @@ impl Stream {
     pub(crate) fn status(&self) -> Value {
         let screen = self.run(&["--status", "--output", "json"]);
         let states: Value = serde_json::from_str(&screen.stdout).unwrap();
-        states[0].clone()
+        assert_eq!(states["version"], 1, "{states}");
+        states["apps"][0].clone()
     }
 
     /// The process that was started last.

@@ -118,7 +118,7 @@ fn what_is_not_built_in_the_target_is_read_from_production() {
         "{status}"
     );
     assert_eq!(
-        json(run(&staged, &["runs", "--output", "json"]))
+        json(run(&staged, &["runs", "--output", "json"]))["runs"]
             .as_array()
             .unwrap()
             .len(),
@@ -128,7 +128,7 @@ fn what_is_not_built_in_the_target_is_read_from_production() {
         &staged,
         &["runs", "--output", "json", "--target", "dev"],
     ));
-    assert_eq!(own.as_array().unwrap().len(), 2);
+    assert_eq!(own["runs"].as_array().unwrap().len(), 2);
     // Only what the target has.
     let status = json(run(
         &staged,
@@ -461,7 +461,7 @@ fn the_pages_of_a_target_can_be_written_as_a_folder() {
         &staged,
         &["runs", "--output", "json", "--target", "dev"],
     ));
-    let own = format!("{}.html", runs[0]["run"].as_str().unwrap());
+    let own = format!("{}.html", runs["runs"][0]["run"].as_str().unwrap());
     assert_eq!(names("site/run"), [own]);
     let assets = staged.workspace.read("site/assets.html");
     assert!(assets.contains("dev_ann_b_out.team_two"), "{assets}");

@@ -114,7 +114,7 @@ pub(crate) fn after_a_failure() -> Staged {
 fn run_id(staged: &Staged) -> String {
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    runs[0]["run"].as_str().unwrap().to_owned()
+    runs["runs"][0]["run"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn runs_are_started_and_stopped_from_the_page_only_with_the_token() {
         staged
             .run(&["runs", "--output", "json"])
             .stdout
-            .contains("\"cancelled\": \"sigterm\"")
+            .contains("\"cancelled\":\"terminate\"")
             || staged.run(&["runs"]).stdout.contains("stopped")
     });
     drop(ui);

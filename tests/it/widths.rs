@@ -63,7 +63,7 @@ fn the_steps_of_a_run_fit_the_screen() {
     staged.run(&["materialize", "--jobs", "1"]).expect(0);
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    let run = runs[0]["run"].as_str().unwrap().to_owned();
+    let run = runs["runs"][0]["run"].as_str().unwrap().to_owned();
     for (width, has_log) in [(80, false), (120, false), (500, true)] {
         at(&staged.workspace, width, &["runs"]);
         let shown = at(&staged.workspace, width, &["runs", "show", &run]);
@@ -99,7 +99,7 @@ fn states_have_colours_where_they_are_wanted() {
     run_with_a_failure(&staged);
     let runs = staged.run(&["runs", "--output", "json"]).expect(0).stdout;
     let runs: serde_json::Value = serde_json::from_str(&runs).unwrap();
-    let run = runs[0]["run"].as_str().unwrap();
+    let run = runs["runs"][0]["run"].as_str().unwrap();
     let escapes = Regex::new("\x1b\\[[0-9;]*m").unwrap();
     for (args, coloured) in [
         (&["status"][..], "\x1b[31m\x1b[1mfailed\x1b[0m 2026-01-02"),

@@ -121,6 +121,15 @@ pub fn format_instant(millis: i64) -> String {
         .to_string()
 }
 
+/// `millis` since the epoch as `YYYY-MM-DDTHH:MM:SS.mmmZ`, where the order within a second matters.
+#[must_use]
+pub fn format_millis(millis: i64) -> String {
+    DateTime::from_timestamp_millis(millis)
+        .unwrap_or_default()
+        .format("%Y-%m-%dT%H:%M:%S%.3fZ")
+        .to_string()
+}
+
 /// Milliseconds since the epoch of `2026-01-31T00:00:01.5Z` or another time of RFC 3339.
 #[must_use]
 pub fn parse_instant(text: &str) -> Option<i64> {

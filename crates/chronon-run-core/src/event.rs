@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{AssetId, Ds, PartitionRange, RangeSet};
 
@@ -29,14 +29,37 @@ impl<F: FnMut(&Event)> Sink for F {
 /// A step's place in its plan: 0 is the first. Stable within one run.
 pub type StepIndex = u32;
 
-/// One thing that happened, and when.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// Version of the JSON of events.
+pub const EVENT_VERSION: u32 = 1;
+
+/// One thing that happened, and when. Its JSON has `version`, [`EVENT_VERSION`], besides.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
 pub struct Event {
     /// Milliseconds since the epoch.
+    #[serde(with = "crate::instant")]
     pub at: i64,
     /// What happened.
     #[serde(flatten)]
     pub what: What,
+}
+
+impl Serialize for Event {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            version: u32,
+            #[serde(with = "crate::instant")]
+            at: i64,
+            #[serde(flatten)]
+            what: &'a What,
+        }
+        let line = Line {
+            version: EVENT_VERSION,
+            at: self.at,
+            what: &self.what,
+        };
+        line.serialize(serializer)
+    }
 }
 
 /// What happened.

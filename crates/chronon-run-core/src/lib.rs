@@ -14,6 +14,7 @@ pub mod diagnostic;
 pub mod ds;
 pub mod event;
 pub mod evidence;
+pub mod instant;
 pub mod name;
 pub mod partition_format;
 pub mod range;

@@ -58,6 +58,7 @@ pub struct Link {
     /// The day that it has come to; none of a stream.
     pub day: Option<Ds>,
     /// The end of that day, or the last progress, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub at: Option<i64>,
     /// How old that is, in seconds.
     pub age: Option<i64>,

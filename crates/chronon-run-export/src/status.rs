@@ -16,6 +16,7 @@ pub struct LastAttempt {
     /// The days that it was about.
     pub range: PartitionRange,
     /// When it ended, or else began, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub at: i64,
     /// How it ended, e.g. `exit code 1`.
     pub outcome: String,

@@ -36,8 +36,10 @@ pub struct RunRecord {
     /// How far it came.
     pub state: RunState,
     /// When it began, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::serialize")]
     pub started: i64,
     /// When it ended, if it did in order.
+    #[serde(serialize_with = "chronon_run_core::instant::serialize")]
     pub finished: Option<i64>,
     /// Whether every step succeeded; `None` unless it ended in order.
     pub all_succeeded: Option<bool>,
@@ -104,8 +106,10 @@ pub struct AttemptRecord {
     /// 1 for the first attempt.
     pub attempt: u32,
     /// When it began, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::serialize")]
     pub started: Option<i64>,
     /// When it ended, or was found abandoned.
+    #[serde(serialize_with = "chronon_run_core::instant::serialize")]
     pub finished: Option<i64>,
     /// Whether its run died before it ended.
     pub abandoned: bool,

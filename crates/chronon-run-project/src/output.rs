@@ -1,6 +1,7 @@
 //! stdout is data, stderr is everything else.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal, Write},
     sync::OnceLock,
 };
@@ -194,6 +195,27 @@ pub fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut text = serde_json::to_string(value).map_err(Failure::setup)?;
     text.push('\n');
     Ok(text)
+}
+
+/// Version of the documents of [`document`] and [`list`].
+const JSON_VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Document<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+/// The JSON document that a command prints: `version` and the fields of `content`, which is a struct or a map.
+pub fn document(content: &impl Serialize) -> Result<String, Failure> {
+    let version = JSON_VERSION;
+    json(&Document { version, content })
+}
+
+/// The JSON document of a command that prints a list: `version`, and the items as `name`.
+pub fn list(name: &str, items: &[impl Serialize]) -> Result<String, Failure> {
+    document(&BTreeMap::from([(name, items)]))
 }
 
 /// The target that the command is for, if it is for one.

@@ -161,7 +161,7 @@ fn counts(diagnostics: &[Diagnostic]) -> String {
 /// Every finding as a JSON object: `severity`, `code`, `message`, and where there is one
 /// `path`, `line` and `column` (from 1; columns count characters), `span` (bytes) and `hint`.
 #[must_use]
-pub fn to_json(diagnostics: &[Diagnostic], read: &ReadSource<'_>) -> Value {
+pub fn to_json(diagnostics: &[Diagnostic], read: &ReadSource<'_>) -> Vec<Value> {
     diagnostics.iter().map(|d| one_to_json(d, read)).collect()
 }
 
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn json_has_line_and_column() {
-        insta::assert_snapshot!(to_json(&findings(), &read), @r#"[{"severity":"warning","code":"unknown-key","message":"unknown key `teem`","path":"workspace.toml","line":3,"column":1,"span":[24,28],"hint":"did you mean `team`?"},{"severity":"error","code":"no-team","message":"team `x` is not in teams.json","path":"production/joins/x/a.v1"},{"severity":"error","code":"cycle","message":"two confs need each other"}]"#);
+        insta::assert_snapshot!(Value::from(to_json(&findings(), &read)), @r#"[{"severity":"warning","code":"unknown-key","message":"unknown key `teem`","path":"workspace.toml","line":3,"column":1,"span":[24,28],"hint":"did you mean `team`?"},{"severity":"error","code":"no-team","message":"team `x` is not in teams.json","path":"production/joins/x/a.v1"},{"severity":"error","code":"cycle","message":"two confs need each other"}]"#);
     }
 
     #[test]

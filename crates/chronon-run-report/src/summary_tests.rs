@@ -81,7 +81,7 @@ fn json_lines_are_the_events() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(read, mixed_run());
-    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"at":1002000,"event":"attempt_finished","step":0,"attempt":1,"outcome":{"kind":"killed","signal":9},"millis":12300,"message":null,"retry_in":60000,"next":{"start":"2026-01-01","end":"2026-01-10"},"may_write":false}"#);
+    insta::assert_snapshot!(text.lines().nth(2).unwrap(), @r#"{"version":1,"at":"1970-01-01T00:16:42.000Z","event":"attempt_finished","step":0,"attempt":1,"outcome":{"kind":"killed","signal":9},"millis":12300,"message":null,"retry_in":60000,"next":{"start":"2026-01-01","end":"2026-01-10"},"may_write":false}"#);
 }
 
 #[test]

@@ -196,7 +196,7 @@ pub(crate) enum LsOutput {
     /// A table.
     #[default]
     Text,
-    /// One JSON array.
+    /// One JSON document.
     Json,
     /// Graphviz.
     Dot,

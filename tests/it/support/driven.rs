@@ -472,14 +472,15 @@ retries = 0
     /// The Driver's own arguments of every attempt so far, in the order of their starts, as the history
     /// tells them.
     pub(crate) fn driver_lines(&self) -> Vec<String> {
-        let mut attempts: Vec<(i64, i64, String)> = Vec::new();
-        for run in self.json(&["runs"]).as_array().unwrap() {
+        let mut attempts: Vec<(String, i64, String)> = Vec::new();
+        for run in self.json(&["runs"])["runs"].as_array().unwrap() {
             let detail = self.json(&["runs", "show", run["run"].as_str().unwrap()]);
             for step in detail["step_list"].as_array().unwrap() {
                 for attempt in step["attempts"].as_array().unwrap() {
-                    let place = |name: &str| attempt[name].as_i64().unwrap();
+                    let started = attempt["started"].as_str().unwrap().to_owned();
+                    let step = attempt["step"].as_i64().unwrap();
                     let line = driver_line(&texts(&attempt["argv"]));
-                    attempts.push((place("started"), place("step"), line));
+                    attempts.push((started, step, line));
                 }
             }
         }

@@ -15,6 +15,7 @@ const SAMPLES: usize = 256;
 pub struct Progress {
     /// When the batch was done, in milliseconds since the epoch: the start of its trigger and how long
     /// it took.
+    #[serde(with = "chronon_run_core::instant")]
     pub at: Option<i64>,
     /// Number of the batch.
     pub batch: Option<i64>,

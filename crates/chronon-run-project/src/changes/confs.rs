@@ -35,6 +35,7 @@ pub struct Edited {
     /// `<type>/<conf name>`.
     pub conf: String,
     /// When its tables were filled last, in milliseconds since the epoch, if that is known.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub filled_at: Option<i64>,
     /// What was edited, in words; empty if the conf is no more.
     pub edits: Vec<String>,

@@ -47,6 +47,7 @@ pub struct CheckResult {
     /// What was found and what is the bound.
     pub message: Option<String>,
     /// When, in milliseconds since the epoch.
+    #[serde(with = "chronon_run_core::instant")]
     pub at: i64,
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chronon_run_core::AssetKind;
+use chronon_run_core::{AssetKind, ds::format_millis, event::EVENT_VERSION};
 use chronon_run_export::{never_text, waits_text};
 use chronon_run_ledger::Ledger;
 use chronon_run_plan::{AssetPlan, Reason, Wait};
@@ -152,7 +152,8 @@ fn tell_left_out(ended: &Ended) {
 
 fn tell_json(waits: &[Wait]) -> Result<(), Failure> {
     for wait in waits {
-        let mut event = json!({"at": now_millis(), "event": "waiting"});
+        let at = format_millis(now_millis());
+        let mut event = json!({"version": EVENT_VERSION, "at": at, "event": "waiting"});
         let wait = serde_json::to_value(wait).map_err(Failure::setup)?;
         if let (Value::Object(event), Value::Object(wait)) = (&mut event, wait) {
             event.extend(wait);

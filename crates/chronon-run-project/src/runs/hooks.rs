@@ -14,7 +14,8 @@ use std::{
 
 use chronon_run_core::{
     AssetId, CommandLine,
-    event::{CancelReason, Event, Outcome, Sink, What},
+    ds::format_millis,
+    event::{CancelReason, EVENT_VERSION, Event, Outcome, Sink, What},
     secret::mask_text,
 };
 use chronon_run_exec::Control;
@@ -264,8 +265,9 @@ impl<'a> StepHooks<'a> {
         };
         let info = &step.info;
         let event = json!({
+            "version": EVENT_VERSION,
             "event": word,
-            "at": at,
+            "at": format_millis(at),
             "run": self.view.run,
             "asset": info.asset,
             "table": (self.table_of)(&info.asset),
@@ -336,8 +338,9 @@ pub fn waiting_calls(
                 ("ds", ds),
             ],
             event: json!({
+                "version": EVENT_VERSION,
                 "event": "waiting",
-                "at": at,
+                "at": format_millis(at),
                 "run": run,
                 "asset": asset.asset,
                 "table": asset.table,

@@ -57,22 +57,27 @@ pub struct AppStatus {
     /// Who runs, e.g. `process 123` or `application_1769860800000_0001`.
     pub running: Vec<String>,
     /// When it was last started here, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub started: Option<i64>,
     /// Starts in a row that died soon.
     pub failures: u32,
     /// When the next start may be made, in milliseconds since the epoch, if not at once.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub next_try: Option<i64>,
     /// The output of the last start.
     pub log: Option<PathBuf>,
     /// Why the last start died, or its query is over, in one line.
     pub message: Option<String>,
     /// The last sign of life in its log, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub alive_at: Option<i64>,
     /// The last progress with rows, in milliseconds since the epoch.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub rows_at: Option<i64>,
     /// The last progress that its log reports.
     pub progress: Option<Progress>,
     /// Since when it has made no progress, if it is stalled.
+    #[serde(serialize_with = "chronon_run_core::instant::seconds")]
     pub stalled_since: Option<i64>,
     /// What is another today than when it was started.
     pub outdated: Vec<String>,

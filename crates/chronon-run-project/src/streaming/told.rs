@@ -1,5 +1,6 @@
 //! What the hooks of streaming apps are called for.
 
+use chronon_run_core::{ds::format_millis, event::EVENT_VERSION};
 use chronon_run_process::Stop;
 use serde_json::json;
 
@@ -86,8 +87,9 @@ fn call(context: &Project, number: usize, told: &Told, states: &[AppStatus]) -> 
             ("reason", told.reason.clone()),
         ],
         event: json!({
+            "version": EVENT_VERSION,
             "event": word,
-            "at": now_millis(),
+            "at": format_millis(now_millis()),
             "asset": told.app.asset,
             "app_name": name,
             "reason": told.reason,

@@ -10,7 +10,7 @@ use chronon_run_project::{
         project::Project,
         targets::{self, Unselected},
     },
-    output::{json, print, show},
+    output::{list, print, show},
 };
 use chronon_run_report::{
     count,
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     };
     match args.output {
         Output::Text => show(&findings),
-        Output::Json => print(&json(&to_json(&findings, &from_disk))?)?,
+        Output::Json => print(&list("findings", &to_json(&findings, &from_disk))?)?,
     }
     if findings.iter().any(Diagnostic::is_error) || args.strict && !findings.is_empty() {
         return Err(Failure::Findings(Vec::new()));
@@ -73,7 +73,7 @@ fn data(args: &CheckArgs) -> Result<(), Failure> {
     let results = rechecking::recheck(&context, &warehouse, &selected, args.ds)?;
     print(&match args.output {
         Output::Text => rechecking::text(&results),
-        Output::Json => json(&results)?,
+        Output::Json => list("checks", &results)?,
     })?;
     match results.iter().any(|result| !result.passed && result.blocks) {
         true => Err(Failure::Found),

@@ -5,7 +5,7 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::project::Project,
-    output::{json, print},
+    output::{document, print},
 };
 
 use crate::cli::{CompareArgs, Output};
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
         found,
     };
     match args.output {
-        Output::Json => print(&json(&shown)?)?,
+        Output::Json => print(&document(&shown)?)?,
         Output::Text => print(&shown.text())?,
     }
     match args.exit_code && !shown.found.is_equal() {

@@ -9,7 +9,7 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::project::Project,
-    output::{json, print},
+    output::{list, print},
     scratch::Scratch,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     };
     if select.is_empty() {
         return match args.output {
-            Output::Json => print("[]\n"),
+            Output::Json => print(&list("tables", &[] as &[Compared])?),
             Output::Text => print("no conf was edited since its tables were filled\n"),
         };
     }
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     let found = comparer.compare(&ended, &days)?;
     scratch.end(false)?;
     match args.output {
-        Output::Json => print(&json(&found)?)?,
+        Output::Json => print(&list("tables", &found)?)?,
         Output::Text => print(&rows::text(&found))?,
     }
     ended.outcome()?;

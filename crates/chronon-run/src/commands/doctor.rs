@@ -3,7 +3,7 @@
 use chronon_run_project::{
     doctor,
     failure::Failure,
-    output::{json, print},
+    output::{document, print},
 };
 use chronon_run_report::{Check, Verdict, checkup, having, screen_width};
 use serde::Serialize;
@@ -15,8 +15,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let problems = having(&checks, Verdict::Problem);
     print(&match args.output {
         Output::Text => checkup(&checks, screen_width()),
-        Output::Json => json(&Report {
-            version: 1,
+        Output::Json => document(&Report {
             problems,
             checks: &checks,
         })?,
@@ -29,7 +28,6 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<(), Failure> {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    version: u32,
     problems: usize,
     checks: &'a [Check],
 }

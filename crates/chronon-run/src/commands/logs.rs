@@ -5,7 +5,7 @@ use chronon_run_ledger::{AttemptRecord, Ledger};
 use chronon_run_project::{
     failure::Failure,
     logs,
-    output::{json, print},
+    output::{document, print},
     runs::history::report_notices,
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &LogsArgs) -> Result<(), Failure> {
         ));
     }
     match args.output {
-        Output::Json => print(&json(found)?),
+        Output::Json => print(&document(found)?),
         Output::Text if args.path => print(&format!("{}\n", found.log.display())),
         Output::Text if args.command => print(&format!("{}\n", command_line(found))),
         Output::Text if args.sql => logs::print_script(found),

@@ -4,7 +4,7 @@ use chronon_run_export::{AssetRow, dot, listing, mermaid};
 use chronon_run_project::{
     failure::Failure,
     loading::targets::{self, Unselected},
-    output::{on_screen, print},
+    output::{list, on_screen, print},
 };
 use chronon_run_report::Column;
 
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &LsArgs) -> Result<(), Failure> {
     let selected = context.select(&args.select, true)?;
     let text = match args.output {
         LsOutput::Text => text(&listing(&context.graph, &selected)),
-        LsOutput::Json => chronon_run_project::output::json(&listing(&context.graph, &selected))?,
+        LsOutput::Json => list("assets", &listing(&context.graph, &selected))?,
         LsOutput::Dot => dot(&context.graph, &selected),
         LsOutput::Mermaid => mermaid(&context.graph, &selected),
     };

@@ -11,7 +11,7 @@ use chronon_run_project::{
         project::Project,
         targets::{self, Unselected},
     },
-    output::{json, note, print, print_plan, say},
+    output::{document, note, print, print_plan, say},
     planning::{
         prepared::{Planned, Wanted},
         run_py,
@@ -88,6 +88,6 @@ fn show(
     let found = planned.explain(asset, ds)?;
     match args.output {
         Output::Text => say(&explanation_text(&found)),
-        Output::Json => print(&json(&found)?),
+        Output::Json => print(&document(&found)?),
     }
 }

@@ -5,7 +5,7 @@ use chronon_run_plan::State;
 use chronon_run_project::{
     failure::Failure,
     loading::project::Project,
-    output::{json, print, say},
+    output::{document, print, say},
     planning::ready::readiness,
 };
 
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &ReadyArgs) -> Result<(), Failure> {
     let readiness = readiness(&context, &args.asset, args.ds, args.as_of)?;
     match args.output {
         Output::Text => say(&readiness.text())?,
-        Output::Json => print(&json(&readiness)?)?,
+        Output::Json => print(&document(&readiness)?)?,
     }
     match (readiness.ready, readiness.state) {
         (true, _) => Ok(()),

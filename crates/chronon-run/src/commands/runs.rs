@@ -3,7 +3,7 @@
 use chronon_run_ledger::{RunDetail, RunRecord};
 use chronon_run_project::{
     failure::Failure,
-    output::{Page, json},
+    output::{Page, document, list},
     program::now_millis,
     runs::history,
 };
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
             let runs = runs.unwrap_or_default();
             match args.output {
                 Output::Text => add_runs(&mut page, &runs),
-                Output::Json => page.whole(&json(&runs)?),
+                Output::Json => page.whole(&list("runs", &runs)?),
             }
         }
         Some(RunsCommand::Show { id }) => {
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
             let run = run.ok_or_else(|| history::no_run(id))?;
             match args.output {
                 Output::Text => add_run(&mut page, &run),
-                Output::Json => page.whole(&json(&run)?),
+                Output::Json => page.whole(&document(&run)?),
             }
         }
         Some(RunsCommand::Prune { keep }) => {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &RunsArgs) -> Result<(), Failure> {
                         count(forgotten.len() as u64, "run")
                     ));
                 }
-                Output::Json => page.whole(&json(&forgotten)?),
+                Output::Json => page.whole(&list("forgotten", &forgotten)?),
             }
         }
     }

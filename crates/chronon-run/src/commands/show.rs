@@ -6,7 +6,7 @@ use chronon_run_project::{
     fetching,
     listing::session::CatalogSession,
     loading::project::Project,
-    output::{json, note, print},
+    output::{document, note, print},
     rows::{self, Asked, Place, Rows, Target},
 };
 use chronon_run_report::count;
@@ -56,7 +56,7 @@ fn online(args: &ShowArgs) -> Result<(), Failure> {
     let context = Project::load()?;
     let found = fetching::fetch(&context, &args.table.asset, args.table.ds, &args.key)?;
     print(&match as_json {
-        true => json(&found)?,
+        true => document(&found)?,
         false => found.text(),
     })
 }

@@ -5,7 +5,7 @@ use chronon_run_project::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::targets::{self, Unselected},
-    output::{json, print, say},
+    output::{document, list, print, say},
     planning::{
         due::Now,
         prepared::{Planned, Wanted},
@@ -45,14 +45,14 @@ pub(crate) fn run(args: &StatusArgs) -> Result<(), Failure> {
     }
     ledger.iter_mut().for_each(history::report_notices);
     match args.output {
-        Output::Json => print(&json(&shown)?),
+        Output::Json => print(&document(&shown)?),
         Output::Text => shown.page(&totals).print(),
     }
 }
 
 fn show_stale(assets: &[AssetStatus], output: Output) -> Result<(), Failure> {
     match output {
-        Output::Json => print(&json(&assets)?),
+        Output::Json => print(&list("assets", assets)?),
         Output::Text if assets.is_empty() => print("no filled day is known to be out of date\n"),
         Output::Text => say(&stale_text(assets)),
     }

@@ -4,7 +4,7 @@ use chronon_run_exec::signals;
 use chronon_run_project::{
     failure::Failure,
     loading::project::Project,
-    output::{json, print},
+    output::{list, print},
     planning::online::{self, Online},
     runs::stream_metrics,
     streaming::{self, App},
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
         stream_metrics::write(file, &states, &paths);
     }
     match args.output {
-        Output::Json => print(&json(&online::with_paths(&states, &paths))?)?,
+        Output::Json => print(&list("apps", &online::with_paths(&states, &paths))?)?,
         Output::Text if args.status => {
             let paths: String = paths.iter().map(Online::text).collect();
             print(&format!("{}\n{paths}", streaming::text(&states)))?;

@@ -9,7 +9,7 @@ use chronon_run_project::{
         project::Project,
         targets::{self, Unselected},
     },
-    output::{agreed, json, note, print},
+    output::{self, agreed, note, print},
 };
 use chronon_run_report::count;
 
@@ -25,7 +25,7 @@ pub(crate) fn run(command: &TargetCommand) -> Result<(), Failure> {
 fn list(output: Output) -> Result<(), Failure> {
     let found = Listed::all(&Project::load()?)?;
     match output {
-        Output::Json => print(&json(&found)?),
+        Output::Json => print(&output::list("targets", &found)?),
         Output::Text if found.is_empty() => print(
             "workspace.toml has no targets; `[targets.dev]` with `namespace = \"dev_{user}_{namespace}\"` adds one\n",
         ),
