@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     support::{Screen, Workspace},
     ui::Ui,
+    widths::ending,
 };
 
 const SETTINGS: &str = r#"[workspace]
@@ -132,6 +133,12 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     }
     let examples = found["examples"].as_array().unwrap();
     assert!(examples.contains(&json!({"side": "both", "keys": {"user": "1"}, "values": {"amount_sum_2d": ["15.0", "30.0"]}})), "{found}");
+    for width in [50, 80] {
+        let compare = [&compare[..4], &["--exit-code"]].concat();
+        let shown = ending(&workspace, width, &compare, 1);
+        assert!(shown.contains("greatest difference\n"), "{shown}");
+        assert_eq!(shown.contains("mean difference  "), width == 80, "{shown}");
+    }
     let repeated = [
         "compare",
         "out.team_orders@2026-01-03",

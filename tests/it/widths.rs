@@ -6,6 +6,7 @@ use regex::Regex;
 use crate::{
     staged::Staged,
     status::run_with_a_failure,
+    stream::{APP, Stream},
     support::{Screen, Workspace, steady},
 };
 
@@ -13,12 +14,17 @@ const WIDTHS: [usize; 3] = [80, 120, 200];
 
 /// What a command prints on a screen of `width` columns; no line is longer.
 fn at(workspace: &Workspace, width: usize, args: &[&str]) -> String {
+    ending(workspace, width, args, 0)
+}
+
+/// The same of one that exits with `code`.
+pub(crate) fn ending(workspace: &Workspace, width: usize, args: &[&str], code: i32) -> String {
     let output = workspace
         .command(args)
         .env("COLUMNS", width.to_string())
         .output()
         .unwrap();
-    let screen = Screen::new(output, workspace.root()).expect(0);
+    let screen = Screen::new(output, workspace.root()).expect(code);
     assert!(screen.stdout.lines().count() > 1, "{}", screen.text());
     for line in screen.stdout.lines() {
         assert!(line.chars().count() <= width, "{width}: {line}");
@@ -68,6 +74,45 @@ fn the_steps_of_a_run_fit_the_screen() {
         at(&staged.workspace, width, &["runs"]);
         let shown = at(&staged.workspace, width, &["runs", "show", &run]);
         assert_eq!(shown.contains("attempt-1.log"), has_log, "{shown}");
+    }
+}
+
+#[test]
+fn streaming_apps_fit_the_screen() {
+    let _steady = steady();
+    let stream = Stream::new("command = [\"sh\", \"-c\", \"exit 3\", \"{group_by}\"]");
+    stream.run(&[]).expect(3);
+    for width in WIDTHS {
+        let shown = ending(&stream.0, width, &["stream", "--status"], 3);
+        let has = |text: &str| assert!(shown.contains(text), "no {text:?} in\n{shown}");
+        has(APP);
+        has("backing off");
+        let has_all = shown.contains("started               progress");
+        assert_eq!(has_all, width > 80, "{shown}");
+    }
+    let narrow = ending(&stream.0, 80, &["stream", "--status"], 3);
+    assert!(
+        narrow.contains("left out at 80 columns: started, runs as"),
+        "{narrow}"
+    );
+}
+
+#[test]
+fn targets_fit_the_screen() {
+    let staged = Staged::chain();
+    let text = staged.workspace.read("workspace.toml");
+    let target = "a_target_with_the_name_of_a_feature_branch";
+    let namespace = format!("dev_{target}_{{namespace}}");
+    let lines = format!("{text}\n[targets.{target}]\nnamespace = \"{namespace}\"\n");
+    staged.workspace.write("workspace.toml", &lines);
+    for (width, has_all) in [(80, false), (120, true)] {
+        let shown = at(&staged.workspace, width, &["target", "list"]);
+        assert!(shown.contains(target), "{shown}");
+        assert_eq!(
+            shown.contains(&format!("dev_{target}_")),
+            has_all,
+            "{shown}"
+        );
     }
 }
 

@@ -101,6 +101,12 @@ impl Page {
         put(&self.0)
     }
 
+    /// What is on it.
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
     fn add(&mut self, text: &str, colour: impl Fn(&str) -> String) {
         let text = addressed(&shown(text));
         let lines: Vec<String> = text.split('\n').map(colour).collect();

@@ -8,12 +8,12 @@ use chronon_run_plan::{Asset, State};
 use serde::Serialize;
 
 use crate::{
-    comparing::{self, Pairing, Table, comparison_text},
+    comparing::{self, Pairing, Table, add_comparison},
     failure::Failure,
     listing::session::CatalogSession,
     loading::{days::checked, project::Project},
     options::{DayArgs, SelectArgs},
-    output::note,
+    output::{Page, note},
     planning::prepared::{Planned, Wanted},
     runs::run::Ended,
     scratch::{self, Scratch},
@@ -45,36 +45,36 @@ impl Compared {
         found.is_some_and(|found| !found.is_equal())
     }
 
-    fn text(&self) -> String {
-        let what = match &self.found {
-            Some(found) => {
-                let by = match self.whole_rows {
-                    true => "as whole rows".to_owned(),
-                    false => format!("by {}", self.keys.join(", ")),
-                };
-                let same = match found.is_equal() {
-                    true => "nothing differs: ",
-                    false => "",
-                };
-                let found = comparison_text(found, ["before", "after"]);
-                format!("{by}\n{same}{found}")
-            }
-            None => {
-                let why = self.why_not.as_deref().unwrap_or_default();
-                format!("not compared: {why}\n")
-            }
-        };
-        format!(
-            "{} {}\n{} with its conf as it is now, {what}",
+    fn add_to(&self, page: &mut Page) {
+        let head = format!(
+            "{} {}\n{} with its conf as it is now, ",
             self.asset, self.days, self.before
-        )
+        );
+        let Some(found) = &self.found else {
+            let why = self.why_not.as_deref().unwrap_or_default();
+            return page.say(&format!("{head}not compared: {why}\n"));
+        };
+        let by = match self.whole_rows {
+            true => "as whole rows".to_owned(),
+            false => format!("by {}", self.keys.join(", ")),
+        };
+        page.say(&format!("{head}{by}\n"));
+        let lead = match found.is_equal() {
+            true => "nothing differs: ",
+            false => "",
+        };
+        add_comparison(page, lead, found, ["before", "after"]);
     }
 }
 
 /// What a user reads.
-pub fn text(found: &[Compared]) -> String {
-    let blocks: Vec<String> = found.iter().map(Compared::text).collect();
-    blocks.join("\n")
+pub fn page(found: &[Compared]) -> Page {
+    let mut page = Page::default();
+    for (at, compared) in found.iter().enumerate() {
+        page.say(if at > 0 { "\n" } else { "" });
+        compared.add_to(&mut page);
+    }
+    page
 }
 
 /// The days that are asked for; without any, the newest that is filled of all the selected assets.
@@ -281,7 +281,7 @@ mod tests {
         assert!(!same.differs());
         let counts = "4 rows on both sides, 0 different; 0 only before, 0 only after\n";
         let wanted = format!("{TITLE}by user, ts\nnothing differs: {counts}");
-        assert_eq!(same.text(), wanted);
+        assert_eq!(page(&[same]).text(), wanted);
     }
 
     #[test]
@@ -290,7 +290,8 @@ mod tests {
         other.whole_rows = true;
         assert!(other.differs());
         let counts = "4 rows on both sides, 1 different; 0 only before, 0 only after\n";
-        assert_eq!(other.text(), format!("{TITLE}as whole rows\n{counts}"));
+        let wanted = format!("{TITLE}as whole rows\n{counts}");
+        assert_eq!(page(&[other]).text(), wanted);
     }
 
     #[test]
@@ -299,7 +300,6 @@ mod tests {
         none.why_not = Some("the edited conf makes no rows".to_owned());
         assert!(!none.differs());
         let wanted = format!("{TITLE}not compared: the edited conf makes no rows\n");
-        assert_eq!(none.text(), wanted);
-        assert_eq!(text(&[none]), wanted);
+        assert_eq!(page(&[none]).text(), wanted);
     }
 }

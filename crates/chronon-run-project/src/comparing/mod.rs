@@ -16,7 +16,7 @@ use crate::{
     rows::{self, Place, Target},
 };
 
-pub use words::{Described, comparison_text};
+pub use words::{Described, add_comparison};
 
 /// One side of a comparison.
 pub struct Table {

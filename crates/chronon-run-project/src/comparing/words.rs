@@ -1,8 +1,18 @@
 //! What a comparison found, in words.
 
 use chronon_run_engine::compare::{Comparison, Example};
-use chronon_run_report::{count, table};
+use chronon_run_report::{Column, count};
 use serde::Serialize;
+
+use crate::output::Page;
+
+/// On narrow screens the mean difference is left out first, then the greatest.
+const COLUMNS: [Column; 4] = [
+    Column::id("column"),
+    Column::new("different", 0),
+    Column::new("mean difference", 2),
+    Column::new("greatest difference", 1),
+];
 
 /// A comparison, and of what it is.
 #[derive(Serialize)]
@@ -21,47 +31,52 @@ pub struct Described {
 impl Described {
     /// In words.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn page(&self) -> Page {
         let Self { left, right, .. } = self;
         let keys = self.keys.join(", ");
-        let found = comparison_text(&self.found, ["left", "right"]);
-        format!("left   {left}\nright  {right}\nby {keys}\n\n{found}")
+        let mut page = Page::default();
+        page.say(&format!("left   {left}\nright  {right}\nby {keys}\n\n"));
+        add_comparison(&mut page, "", &self.found, ["left", "right"]);
+        page
     }
 }
 
-/// What a comparison found, in words; `sides` are the words for its two tables.
-#[must_use]
-pub fn comparison_text(found: &Comparison, sides: [&str; 2]) -> String {
+/// Adds what a comparison found, in words, behind `lead`; `sides` are the words for its two tables.
+pub fn add_comparison(page: &mut Page, lead: &str, found: &Comparison, sides: [&str; 2]) {
     let [left, right] = sides;
-    let mut out = format!(
-        "{} on both sides, {} different; {} only {left}, {} only {right}\n",
+    page.say(&format!(
+        "{lead}{} on both sides, {} different; {} only {left}, {} only {right}\n",
         count(found.both, "row"),
         found.different,
         found.only_left,
         found.only_right
-    );
+    ));
     for (side, names) in [
         (left, &found.columns_only_left),
         (right, &found.columns_only_right),
     ] {
         if !names.is_empty() {
-            out.push_str(&format!("columns only {side}: {}\n", names.join(", ")));
+            page.say(&format!("columns only {side}: {}\n", names.join(", ")));
         }
     }
-    out.push_str(&columns_text(found));
-    if !found.examples.is_empty() {
-        out.push_str("\nexamples\n");
+    let rows = column_rows(found);
+    if !rows.is_empty() {
+        page.say("\n");
+        page.table(&COLUMNS, &rows);
     }
-    let examples = found.examples.iter();
-    out.extend(examples.map(|example| example_text(example, sides)));
-    out
+    if !found.examples.is_empty() {
+        page.say("\nexamples\n");
+    }
+    for example in &found.examples {
+        page.say(&example_text(example, sides));
+    }
 }
 
-/// A line for each column that differs.
-fn columns_text(found: &Comparison) -> String {
+/// A row for each column that differs.
+fn column_rows(found: &Comparison) -> Vec<Vec<String>> {
     let number = |found: Option<f64>| found.map(|found| found.to_string()).unwrap_or_default();
     let differing = found.columns.iter().filter(|column| column.different > 0);
-    let rows: Vec<Vec<String>> = differing
+    differing
         .map(|column| {
             vec![
                 column.column.clone(),
@@ -70,17 +85,7 @@ fn columns_text(found: &Comparison) -> String {
                 number(column.max_difference),
             ]
         })
-        .collect();
-    if rows.is_empty() {
-        return String::new();
-    }
-    let names = [
-        "column",
-        "different",
-        "mean difference",
-        "greatest difference",
-    ];
-    format!("\n{}", table(&names, &rows))
+        .collect()
 }
 
 fn example_text(example: &Example, sides: [&str; 2]) -> String {

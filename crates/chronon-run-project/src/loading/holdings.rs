@@ -9,13 +9,14 @@ use std::{
 use chronon_run_catalog::{Catalog, Hive};
 use chronon_run_conf::target::TARGET_PROPERTY;
 use chronon_run_core::TableName;
-use chronon_run_report::table;
+use chronon_run_report::Column;
 use serde::Serialize;
 
 use crate::{
     failure::Failure,
     listing::session::CatalogSession,
     loading::{project::Project, targets},
+    output::on_screen,
 };
 
 /// A target of workspace.toml and what it holds.
@@ -52,7 +53,14 @@ impl Listed {
     }
 }
 
-/// A line for each target.
+/// On narrow screens the namespaces are left out.
+const COLUMNS: [Column; 3] = [
+    Column::id("target"),
+    Column::new("tables", 0),
+    Column::new("namespaces", 1),
+];
+
+/// A line for each target, as wide as the screen at most.
 #[must_use]
 pub fn text(targets: &[Listed]) -> String {
     let row = |listed: &Listed| {
@@ -62,7 +70,7 @@ pub fn text(targets: &[Listed]) -> String {
         vec![listed.target.clone(), tables, own.join(" ")]
     };
     let rows: Vec<Vec<String>> = targets.iter().map(row).collect();
-    table(&["target", "tables", "namespaces"], &rows)
+    on_screen(&COLUMNS, &rows)
 }
 
 /// The tables in a target's namespaces.

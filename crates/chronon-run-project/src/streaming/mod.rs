@@ -35,7 +35,7 @@ use crate::{
 
 use self::{apps::Lister, record::Record, told::Told};
 pub use app::{App, AppStatus, Health};
-pub use shown::{outcome, tell, text};
+pub use shown::{add_to, outcome, tell};
 
 /// The apps of `selected`.
 pub fn apps_of(context: &Project, selected: impl IntoIterator<Item = AssetIndex>) -> Vec<App> {

@@ -1,13 +1,27 @@
 //! How streaming apps are, for people, and the exit code for it.
 
 use chronon_run_core::ds::format_instant;
-use chronon_run_report::{duration, table};
+use chronon_run_report::{Column, duration};
 
 use super::{
     app::{AppStatus, Health},
     keeper::stalled,
 };
-use crate::{failure::Failure, output::note, program::now_millis};
+use crate::{
+    failure::Failure,
+    output::{Page, note},
+    program::now_millis,
+};
+
+/// On narrow screens the start is left out first, then who runs, the last progress and the lag.
+const COLUMNS: [Column; 6] = [
+    Column::id("app"),
+    Column::new("state", 0),
+    Column::new("runs as", 3),
+    Column::new("started", 4),
+    Column::new("progress", 2),
+    Column::new("lag", 1),
+];
 
 /// Notes what is not as it should be.
 pub fn tell(states: &[AppStatus]) {
@@ -82,9 +96,8 @@ pub fn outcome(states: &[AppStatus]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A table of the apps.
-#[must_use]
-pub fn text(states: &[AppStatus]) -> String {
+/// Adds a table of the apps, and below it what is to be known of some of them.
+pub fn add_to(page: &mut Page, states: &[AppStatus]) {
     let rows: Vec<Vec<String>> = states
         .iter()
         .map(|state| {
@@ -95,14 +108,16 @@ pub fn text(states: &[AppStatus]) -> String {
                 state.started.map(format_instant).unwrap_or_default(),
                 progress(state),
                 lag(state),
-                remark(state),
             ]
         })
         .collect();
-    table(
-        &["app", "state", "runs as", "started", "progress", "lag", ""],
-        &rows,
-    )
+    page.table(&COLUMNS, &rows);
+    for state in states {
+        let remark = remark(state);
+        if !remark.is_empty() {
+            page.say(&format!("{}: {remark}\n", state.app_name));
+        }
+    }
 }
 
 /// The last progress: its age and rate.

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     };
     match args.output {
         Output::Json => print(&document(&shown)?)?,
-        Output::Text => print(&shown.text())?,
+        Output::Text => shown.page().print()?,
     }
     match args.exit_code && !shown.found.is_equal() {
         true => Err(Failure::Found),

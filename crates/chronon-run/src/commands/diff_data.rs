@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<(), Failure> {
     scratch.end(false)?;
     match args.output {
         Output::Json => print(&list("tables", &found)?)?,
-        Output::Text => print(&rows::text(&found))?,
+        Output::Text => rows::page(&found).print()?,
     }
     ended.outcome()?;
     match args.exit_code && found.iter().any(Compared::differs) {

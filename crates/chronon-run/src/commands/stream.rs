@@ -4,8 +4,8 @@ use chronon_run_exec::signals;
 use chronon_run_project::{
     failure::Failure,
     loading::project::Project,
-    output::{list, print},
-    planning::online::{self, Online},
+    output::{Page, list, print},
+    planning::online,
     runs::stream_metrics,
     streaming::{self, App},
 };
@@ -35,8 +35,11 @@ pub(crate) fn run(args: &StreamArgs) -> Result<(), Failure> {
     match args.output {
         Output::Json => print(&list("apps", &online::with_paths(&states, &paths))?)?,
         Output::Text if args.status => {
-            let paths: String = paths.iter().map(Online::text).collect();
-            print(&format!("{}\n{paths}", streaming::text(&states)))?;
+            let mut page = Page::default();
+            streaming::add_to(&mut page, &states);
+            page.say("\n");
+            paths.iter().for_each(|path| page.say(&path.text()));
+            page.print()?;
         }
         Output::Text if args.stop => {}
         Output::Text => streaming::tell(&states),
