@@ -365,10 +365,13 @@ fn error_in_a_staging_query(example: &Workspace) {
     assert_snapshot!("sql_error", materialize(example, &args).expect(1).text());
     let newest = runs(example)[0]["run"].as_str().unwrap().to_owned();
     let shown = example.run(&["runs", "show", &newest]).expect(0);
-    assert_snapshot!("sql_error_runs_show", shown.stdout);
+    assert_snapshot!("sql_error_runs_show", &shown.stdout);
     let log = example.run(&["logs", "staging_query/stays.bookings.confirmed_v1/backfill"]);
     let log = log.expect(0).stdout;
     assert!(log.contains("nigths"), "{log}");
+    assert!(log.contains("; statement 10 of 21: SET "), "{log}");
+    let failed = "; in statement 11 of 21 (query, with its macros replaced)";
+    assert!(shown.stdout.contains(failed), "{}", shown.stdout);
 }
 
 /// Files and folders below the warehouse that no finished write leaves.

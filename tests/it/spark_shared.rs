@@ -115,6 +115,7 @@ fn a_step_ends_alone() {
     let workspace = workspace();
     let run = workspace.run(&["materialize"]).expect(1).text();
     assert!(run.contains("bad id 2"), "{run}");
+    assert!(run.contains("; in statement "), "{run}");
     let found = attempts(&workspace);
     let outcomes: Vec<_> = found
         .iter()
@@ -141,7 +142,16 @@ fn a_step_ends_alone() {
             "{name}: {log}"
         );
         assert!(
-            name == "shop.endless" || log.contains("Time taken: "),
+            name == "shop.endless" || log.contains("; statement 1 of "),
+            "{name}: {log}"
+        );
+        assert_eq!(
+            log.contains("Failed: statement "),
+            name == "shop.failing",
+            "{name}: {log}"
+        );
+        assert!(
+            !log.contains("spark.sql.session.timeZone\t"),
             "{name}: {log}"
         );
     }

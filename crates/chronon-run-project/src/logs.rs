@@ -15,6 +15,7 @@ use chronon_run_core::{
     shown::shown_log,
 };
 use chronon_run_ledger::{AttemptRecord, Ledger, RunState, StepRecord};
+use chronon_run_spark::statements::{Labels, Statements};
 use regex::Regex;
 
 use crate::{failure::Failure, output::print};
@@ -104,6 +105,7 @@ pub fn print_matching(log: &Path, pattern: &Regex) -> Result<(), Failure> {
     let failed = |error| unreadable(log, &error);
     let mut lines = BufReader::new(File::open(log).map_err(failed)?);
     let mut mask = LogMask::default();
+    let mut labels = labels(log);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -113,10 +115,48 @@ pub fn print_matching(log: &Path, pattern: &Regex) -> Result<(), Failure> {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&line);
+        let text = labelled(&mut labels, &text);
         let shown = mask.mask(text.trim_end_matches(['\r', '\n']));
         if pattern.is_match(&text) {
             print(&(shown_log(&shown) + "\n"))?;
         }
+    }
+}
+
+/// The statements of the script beside a log, if it has one.
+fn labels(log: &Path) -> Option<Labels> {
+    let script = fs::read_to_string(log.with_extension("sql")).ok()?;
+    Some(Labels::of(Statements::of(&script)))
+}
+
+/// Lines of a log, with the statement behind each time that Spark's shell prints without it.
+fn labelled(labels: &mut Option<Labels>, text: &str) -> String {
+    let Some(labels) = labels else {
+        return text.to_owned();
+    };
+    let line = |line: &str| {
+        let (said, end) = line.split_at(line.trim_end_matches(['\r', '\n']).len());
+        match labels.read(said) {
+            Some(label) => format!("{said}; {label}{end}"),
+            None => line.to_owned(),
+        }
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Which statement of its script failed, after the attempt with this log failed.
+#[must_use]
+pub fn failed_statement(log: &Path) -> Option<String> {
+    let mut labels = labels(log)?;
+    let mut lines = BufReader::new(File::open(log).ok()?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let mut piece = Read::by_ref(&mut lines).take(PIECE as u64);
+        if piece.read_until(b'\n', &mut line).ok()? == 0 {
+            return labels.failed();
+        }
+        labels.read(String::from_utf8_lossy(&line).trim_end());
     }
 }
 
@@ -129,6 +169,7 @@ struct Copying<'a> {
     /// The bytes that are printed.
     printed: u64,
     mask: LogMask,
+    labels: Option<Labels>,
 }
 
 impl<'a> Copying<'a> {
@@ -137,6 +178,7 @@ impl<'a> Copying<'a> {
             log,
             printed: 0,
             mask: LogMask::default(),
+            labels: labels(log),
         }
     }
 
@@ -155,8 +197,8 @@ impl<'a> Copying<'a> {
                 true => piece.len(),
                 false => whole_lines(&piece),
             };
-            let text = shown_log(&self.mask.mask(&String::from_utf8_lossy(&piece[..whole])));
-            print(&text)?;
+            let text = labelled(&mut self.labels, &String::from_utf8_lossy(&piece[..whole]));
+            print(&shown_log(&self.mask.mask(&text)))?;
             self.printed += whole as u64;
             piece.drain(..whole);
             if is_end {
@@ -234,6 +276,24 @@ fn is_over(ledger: &mut Ledger, attempt: &AttemptRecord) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_of_the_shell_is_shown_with_its_statement() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("attempt-1.log");
+        let text = "Spark\nTime taken: 0.1 seconds\n[Stage 0:> (0 + 1) / 1]\r   \rTime taken: 2 seconds\r\nError";
+        fs::write(&log, text).unwrap();
+        assert_eq!(labelled(&mut labels(&log), text), text, "it has no script");
+        let script = "SET a=b;\n-- output o.a\nDROP TABLE o.a;\nDROP TABLE o.b;\n";
+        fs::write(log.with_extension("sql"), script).unwrap();
+        assert_eq!(
+            labelled(&mut labels(&log), text),
+            "Spark\nTime taken: 0.1 seconds; statement 1 of 3: SET a\n[Stage 0:> (0 + 1) / 1]\r   \r\
+             Time taken: 2 seconds; statement 2 of 3 (output o.a): DROP TABLE o.a\r\nError"
+        );
+        let failed = failed_statement(&log).unwrap();
+        assert_eq!(failed, "statement 3 of 3 (output o.a)");
+    }
 
     #[test]
     fn a_piece_ends_with_a_line_or_a_character() {

@@ -26,6 +26,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
@@ -78,6 +79,8 @@ public class SessionHost {
     private static final long STACK = 64L << 20;
     private static final long TICK = 100L;
     private static final long SHOWN_AFTER = 500L;
+    /** So many characters of a statement are shown with its time. */
+    private static final int HEAD = 100;
     private static PrintStream out;
     private static PrintStream err;
     private static volatile SparkSession base;
@@ -616,10 +619,11 @@ public class SessionHost {
             }
             print("script begins\n");
             byte[] text = Files.readAllBytes(new File(field("script")).toPath());
-            Iterator statements = split(new String(text, "UTF-8")).iterator();
+            List statements = split(new String(text, "UTF-8"));
             try {
-                while (statements.hasNext() && !cancelled) {
-                    boolean good = statement(session, (String) statements.next());
+                for (int i = 0; i < statements.size() && !cancelled; i++) {
+                    Statement statement = (Statement) statements.get(i);
+                    boolean good = statement(session, statement.text, statement.label(i + 1, statements.size()));
                     if (!good && !field("lenient").equals("true")) {
                         return false;
                     }
@@ -677,7 +681,12 @@ public class SessionHost {
             }
         }
 
-        private boolean statement(SparkSession session, String text) throws Exception {
+        /** Whether a user reads the log: answers to queries and analyses are read by the client. */
+        private boolean labelled() {
+            return !field("header").equals("true") && !field("lenient").equals("true");
+        }
+
+        private boolean statement(SparkSession session, String text, String label) throws Exception {
             long begun = System.nanoTime();
             note(text);
             try {
@@ -693,7 +702,8 @@ public class SessionHost {
                 if (field("header").equals("true")) {
                     print(join(answer.columns(), "\t") + "\n");
                 }
-                if (rows.length() > 0) {
+                // What a setting answers is what it says.
+                if (rows.length() > 0 && !(labelled() && isSetting(text))) {
                     print(rows);
                 }
                 int count = 0;
@@ -703,9 +713,13 @@ public class SessionHost {
                     }
                 }
                 double seconds = (System.nanoTime() - begun) / 1000000 / 1000.0;
-                print("Time taken: " + seconds + " seconds" + (count > 0 ? ", Fetched " + count + " row(s)" : "") + "\n");
+                print("Time taken: " + seconds + " seconds" + (count > 0 ? ", Fetched " + count + " row(s)" : "")
+                    + (labelled() ? "; " + label : "") + "\n");
                 return true;
             } catch (Throwable error) {
+                if (labelled() && !cancelled) {
+                    print("Failed: " + label + "\n");
+                }
                 if (error instanceof AnalysisException) {
                     print("Error in query: " + error.getMessage() + "\n");
                     if (error.getCause() != null) {
@@ -937,7 +951,8 @@ public class SessionHost {
 
     /**
      * Statements, at semicolons outside of strings and comments. Lines that are comments are left
-     * out, as by Spark's SQL shell, so that Spark counts the lines of a statement in the same way.
+     * out, as by Spark's SQL shell, so that Spark counts the lines of a statement in the same way. A comment
+     * between two statements is the heading of those that follow.
      */
     static List split(String script) {
         List statements = new ArrayList();
@@ -945,6 +960,7 @@ public class SessionHost {
         char quote = '\0';
         int block = 0;
         boolean has = false;
+        String section = "";
         for (int i = 0; i < script.length(); i++) {
             char c = script.charAt(i);
             char next = i + 1 < script.length() ? script.charAt(i + 1) : '\0';
@@ -969,6 +985,8 @@ public class SessionHost {
                 end = end < 0 ? script.length() : end;
                 if (!whole) {
                     statement.append(script.substring(i, end)).append('\n');
+                } else if (!has) {
+                    section = script.substring(i + 2, end).trim();
                 }
                 i = end;
                 continue;
@@ -979,7 +997,7 @@ public class SessionHost {
                 i++;
             } else if (c == ';') {
                 if (has) {
-                    statements.add(statement.toString());
+                    statements.add(new Statement(statement.toString(), section));
                 }
                 statement = new StringBuffer();
                 has = false;
@@ -991,8 +1009,40 @@ public class SessionHost {
             statement.append(c);
         }
         if (has) {
-            statements.add(statement.toString());
+            statements.add(new Statement(statement.toString(), section));
         }
         return statements;
+    }
+
+    private static boolean isSetting(String statement) {
+        return statement.trim().toUpperCase(Locale.ROOT).startsWith("SET ");
+    }
+
+    /** One statement of a script. */
+    static class Statement {
+        final String text;
+        /** The comment above it, or above those before it; of the script's header none. */
+        private final String section;
+
+        Statement(String text, String section) {
+            this.text = text;
+            this.section = section.startsWith("step: ") || section.startsWith("writes: ") ? "" : section;
+        }
+
+        /**
+         * How it is called in the log, as by statements.rs: `statement 3 of 7 (output out.a): DROP TABLE out.b`.
+         * Of a setting the value is left out: it may be a secret.
+         */
+        String label(int number, int all) {
+            String head = text.trim();
+            int end = head.indexOf('\n');
+            head = (end < 0 ? head : head.substring(0, end)).trim();
+            int value = isSetting(head) ? head.indexOf('=') : -1;
+            head = value < 0 ? head : head.substring(0, value);
+            if (head.codePointCount(0, head.length()) > HEAD) {
+                head = head.substring(0, head.offsetByCodePoints(0, HEAD)) + "...";
+            }
+            return "statement " + number + " of " + all + (section.length() > 0 ? " (" + section + ")" : "") + ": " + head;
+        }
     }
 }

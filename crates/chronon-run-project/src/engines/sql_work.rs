@@ -35,6 +35,7 @@ use crate::{
     },
     listing::{applications::Applications, leftovers, session::CatalogSession, snapshot::resolved},
     loading::{project::Project, targets},
+    logs::failed_statement,
     planning::{filled::Records, freshness::Recording},
 };
 
@@ -323,7 +324,11 @@ impl Work for SqlWork<'_> {
     }
 
     fn explain(&self, job: &Job, log: &Path, outcome: &Outcome) -> Option<String> {
-        retrying::explain(log, outcome).or_else(|| {
+        let told = retrying::explain(log, outcome).map(|why| match failed_statement(log) {
+            Some(statement) => format!("{why}; in {statement}"),
+            None => why,
+        });
+        told.or_else(|| {
             let asset = self.asset(job).ok()?;
             let column = asset.day_column.iter().cloned().collect();
             let look = || self.observe(&[(asset.table.clone(), column)]).ok();
