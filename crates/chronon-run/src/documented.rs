@@ -8,7 +8,7 @@ use std::{
 
 use chronon_run_core::Diagnostic;
 use chronon_run_workspace::Workspace;
-use clap::{Parser, error::ErrorKind};
+use clap::{Command, CommandFactory, Parser, error::ErrorKind};
 use pulldown_cmark::{CodeBlockKind, Event, Parser as Markdown, Tag, TagEnd};
 
 use crate::cli::Cli;
@@ -214,4 +214,45 @@ fn every_toml_block_in_the_documentation_is_a_workspace() {
     assert!(count > 10, "only {count} blocks were found");
     assert_eq!(findings("[engine]\nkindd = \"sql\"").len(), 1);
     assert_eq!(findings("[run]\njobs = \"x\"").len(), 1);
+}
+
+/// The examples of a command's help: the lines after `Examples:`, up to an empty one.
+fn examples(command: &Command) -> Vec<String> {
+    let help = command.get_after_help();
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
+/// What is wrong with the examples of a command and those below it; `path` are the words that name it.
+fn wrong_examples(command: &Command, path: &[&str], wrong: &mut Vec<String>) {
+    let found = examples(command);
+    if found.len() < 2 {
+        wrong.push(format!("{}: {} examples", path.join(" "), found.len()));
+    }
+    for line in found {
+        let call = calls(&line).into_iter().next().unwrap_or_default();
+        let words = || std::iter::once("chronon-run").chain(call.iter().map(String::as_str));
+        if !words().take(path.len()).eq(path.iter().copied()) {
+            wrong.push(format!("{}: an example of another: {line}", path.join(" ")));
+        }
+        if let Err(error) = Cli::try_parse_from(words()) {
+            wrong.push(format!("{line}: {error}"));
+        }
+    }
+    let below = command.get_subcommands();
+    for below in below.filter(|below| below.get_name() != "help") {
+        wrong_examples(below, &[path, &[below.get_name()]].concat(), wrong);
+    }
+}
+
+#[test]
+fn every_command_has_two_examples_that_parse() {
+    let mut wrong = Vec::new();
+    wrong_examples(&Cli::command(), &["chronon-run"], &mut wrong);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let none = Command::new("none").after_help("Examples:\n  chronon-run none\n\nmore");
+    wrong_examples(&none, &["chronon-run", "none"], &mut wrong);
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
 }

@@ -186,12 +186,18 @@ pub(crate) struct RunsArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum RunsCommand {
     /// Show one run: its steps, attempts and logs.
+    #[command(after_help = "Examples:
+  chronon-run runs show 20260131-235959
+  chronon-run runs show 20260131-235959 --output json")]
     Show {
         /// The run's id.
         #[arg(add = completing::runs())]
         id: String,
     },
     /// Forget old runs and delete their folders. What a later run needs to know stays.
+    #[command(after_help = "Examples:
+  chronon-run runs prune
+  chronon-run runs prune --keep 200")]
     Prune {
         /// How many of the newest runs stay.
         #[arg(long, value_name = "N", default_value_t = 50)]

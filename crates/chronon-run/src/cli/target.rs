@@ -40,12 +40,18 @@ impl TargetArgs {
   chronon-run target drop dev --yes")]
 pub(crate) enum TargetCommand {
     /// List the targets of workspace.toml, their namespaces, and how many tables each has.
+    #[command(after_help = "Examples:
+  chronon-run target list
+  chronon-run target list --output json")]
     List {
         /// How to print.
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
     /// Drop the tables that were filled in a target, after asking, and forget its runs.
+    #[command(after_help = "Examples:
+  chronon-run target drop dev
+  chronon-run target drop dev --yes")]
     Drop {
         /// The target.
         #[arg(value_name = "TARGET", add = completing::targets())]
