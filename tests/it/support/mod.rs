@@ -99,6 +99,11 @@ impl Workspace {
         workspace
     }
 
+    /// Adds the files of a folder of this one, as far as there are none of their names.
+    pub(crate) fn add(&self, folder: &Path, to: &str) {
+        copy(folder, &self.path(to));
+    }
+
     /// From now on one Spark process serves all commands: where a test starts many, half of its time would
     /// go into their starts.
     pub(crate) fn keep_spark(&mut self) {

@@ -1,6 +1,9 @@
 //! The fields of GroupBys and joins.
 
-use chronon_run_conf::{Aggregation, Derivation, GroupBy, Join, Operation, Query, Source};
+use chronon_run_conf::{
+    Aggregation, Derivation, EntitySource, GroupBy, Join, Operation, Query, Source,
+};
+use chronon_run_core::TableSpec;
 
 use chronon_run_sql::quoted;
 
@@ -68,8 +71,30 @@ impl<'a> Builder<'a> {
             &relation,
             &place.at(&format!(".{kind}.query"), ""),
         );
+        if let Source::Entities(entities) = source {
+            self.mutations(entities, &place.at(".entities.query", ""));
+        }
         self.set_reported(outer);
         Some(rows)
+    }
+
+    /// The fields that are read of the table of mutations only: its snapshots do not have them.
+    fn mutations(&mut self, source: &EntitySource, place: &Place) {
+        let table = source.mutation_table.as_deref();
+        let Some(Ok(spec)) = table.map(str::parse::<TableSpec>) else {
+            return;
+        };
+        let relation = self.relation(&spec.table);
+        let others = [
+            (".mutationTimeColumn", &source.query.mutation_time_column),
+            (".reversalColumn", &source.query.reversal_column),
+        ];
+        for (field, expression) in others {
+            if let Some(expression) = expression {
+                let statement = format!("DESCRIBE QUERY SELECT (\n{expression}\n) FROM {relation}");
+                self.probe(place.at(field, expression), &statement, 1);
+            }
+        }
     }
 
     fn query(&mut self, query: &Query, relation: &str, place: &Place) -> Rows {
@@ -99,16 +124,6 @@ impl<'a> Builder<'a> {
                 &statement,
                 1,
             );
-        }
-        let others = [
-            (".mutationTimeColumn", &query.mutation_time_column),
-            (".reversalColumn", &query.reversal_column),
-        ];
-        for (field, expression) in others {
-            if let Some(expression) = expression {
-                let statement = format!("DESCRIBE QUERY SELECT (\n{expression}\n) FROM {relation}");
-                self.probe(place.at(field, expression), &statement, 1);
-            }
         }
         if let Some(time) = &query.time_column {
             let statement = format!("DESCRIBE QUERY SELECT (\n{time}\n) AS `time` FROM {relation}");

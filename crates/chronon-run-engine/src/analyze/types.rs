@@ -59,7 +59,7 @@ impl Check {
                 place,
             } => {
                 let found = type_of(described.get(of)?, &place.text)?;
-                let element = found.strip_prefix("array<").unwrap_or(found);
+                let element = element_of(found);
                 (needs_number(*operation)
                     && !matches!(class(element), Class::Number | Class::Truth))
                 .then(|| {
@@ -103,6 +103,27 @@ fn type_of<'a>(columns: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let mut columns = columns.iter();
     let found = columns.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     Some(&found.1)
+}
+
+/// What an aggregation takes of a column of this type: each element of an array, each value of a map.
+fn element_of(kind: &str) -> &str {
+    if let Some(element) = kind.strip_prefix("array<") {
+        return element;
+    }
+    // A map's key is no map, so the comma after it is the first that stands in no brackets.
+    let Some(entry) = kind.strip_prefix("map<") else {
+        return kind;
+    };
+    let mut depth = 0_usize;
+    let value = entry.find(|c: char| {
+        match c {
+            '<' | '(' => depth += 1,
+            '>' | ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    value.map_or(kind, |at| entry[at + 1..].trim_start())
 }
 
 fn needs_number(operation: Operation) -> bool {
@@ -155,4 +176,26 @@ pub(super) fn nearest_of(word: &str, known: &[String]) -> Option<String> {
         .map(|known| (strsim::jaro_winkler(&word, &known.to_lowercase()), known));
     let best = likeness.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 > 0.7).then(|| format!("did you mean `{}`?", best.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aggregations_take_the_elements_of_arrays_and_the_values_of_maps() {
+        for (kind, element) in [
+            ("bigint", Class::Number),
+            ("array<double>", Class::Number),
+            ("map<string,int>", Class::Number),
+            (
+                "map<struct<a:int,b:decimal(9,2)>,decimal(9,2)>",
+                Class::Number,
+            ),
+            ("map<int,string>", Class::Text),
+            ("array<string>", Class::Text),
+        ] {
+            assert_eq!(class(element_of(kind)), element, "{kind}");
+        }
+    }
 }
