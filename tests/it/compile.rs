@@ -155,9 +155,17 @@ fn an_interpreter_without_chronon_ai_is_named() {
     assert_snapshot!(workspace.run(&["compile"]).text());
 }
 
+/// Each save is compiled, checked and planned; a mistake stops neither; a signal ends it.
 #[test]
-fn watch_compiles_again_when_a_file_was_saved() {
+fn watch_compiles_checks_and_plans_on_save_until_a_signal() {
     let workspace = scripted();
+    fs::remove_file(workspace.path("joins/shop/j.py")).unwrap();
+    let source = "staging_queries/shop/q.py";
+    let save = |edit: (&str, &str)| {
+        let conf = staging("SELECT 1 AS a, '{{ start_date }}' AS ds").replace(edit.0, edit.1);
+        workspace.write(source, &format!("from lib.names import KEY\n{conf}"));
+    };
+    save(("", ""));
     let log = workspace.path("watch.log");
     let mut command = workspace.command(&["compile", "--watch"]);
     let output = fs::File::create(&log).unwrap();
@@ -166,22 +174,41 @@ fn watch_compiles_again_when_a_file_was_saved() {
         .stderr(output.try_clone().unwrap())
         .stdout(output);
     let mut child = command.spawn().unwrap();
-    let printed = || fs::read_to_string(&log).unwrap();
-    wait_until("the first turn", || printed().contains("watching"));
-    assert!(
-        printed().contains("compiled 2 of 2 sources"),
-        "{}",
-        printed()
-    );
+    let turn = |number: usize| {
+        let printed = || fs::read_to_string(&log).unwrap();
+        wait_until("the turn ends", || {
+            printed().matches("watching").count() == number
+        });
+        let turns = printed();
+        let all: Vec<&str> = turns.split("watching the Python sources").collect();
+        all[number - 1].to_owned()
+    };
+    let sound = |text: &str, days: &str| {
+        for part in [
+            "compiled 1 of 1 source ",
+            "1 conf and 1 asset: no findings",
+            "staging_query/shop.q.v1/backfill",
+            days,
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    };
+    sound(&turn(1), "2 days");
+    save(("2026-01-29", "2026-01-27"));
+    sound(&turn(2), "4 days");
+    // What it imports, and no conf changes.
     workspace.write("lib/names.py", "KEY = 'c'\n");
-    wait_until("the second turn", || {
-        printed().matches("watching").count() == 2
-    });
-    assert!(
-        printed().contains("compiled 1 of 1 source "),
-        "{}",
-        printed()
-    );
+    sound(&turn(3), "0 confs changed");
+    save(("\"team\": \"shop\"", "\"team\": \"shp\""));
+    let wrong = turn(4);
+    assert!(wrong.contains("error[unknown-team]"), "{wrong}");
+    assert!(!wrong.contains("staging_query/shop.q.v1"), "{wrong}");
+    workspace.write(source, "x = (\n");
+    let broken = turn(5);
+    assert!(broken.contains("q.py:1"), "{broken}");
+    assert!(!broken.contains("no findings"), "{broken}");
+    save(("", ""));
+    sound(&turn(6), "2 days");
     signal(child.id(), "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
