@@ -51,7 +51,7 @@ pub use plan::{
     PLAN_VERSION, Plan, Reason, State, Step, TimesSeen, Totals,
 };
 pub use planner::{first_hole, plan, times_seen, unfounded};
-pub use reads::reads;
+pub use reads::{reads, unsized_reads};
 pub use resolve::{
     Bases, Dayless, bases, dayless, other_columns, undated_view_text, undated_views,
 };

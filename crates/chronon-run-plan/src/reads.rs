@@ -6,18 +6,23 @@ use chronon_run_core::{DayEvidence, Ds, RangeSet, Slice, TableName};
 
 use crate::{
     estimates::Reads,
-    freshness::{inputs_of_step, slice_of},
+    freshness::{days_of, inputs_of_step, slice_of},
     graph::{Asset, Input},
     plan::{Plan, Step},
     world::PlanInput,
 };
 
-/// What each step of a plan reads, in their order, as far as the sizes of input partitions were seen when
-/// filled days were compared with what they were made of.
+/// What each step of a plan reads, in their order, as far as the sizes of input partitions were seen: when
+/// filled days were compared with what they were made of, or `more` for the plan itself, see [`unsized_reads`].
 #[must_use]
-pub fn reads(world: PlanInput<'_>, plan: &Plan) -> Vec<Option<Reads>> {
+pub fn reads(
+    world: PlanInput<'_>,
+    plan: &Plan,
+    more: &BTreeMap<Slice, DayEvidence>,
+) -> Vec<Option<Reads>> {
     let freshness = world.history.freshness.as_ref();
     let seen = freshness.into_iter().flat_map(|freshness| &freshness.now);
+    let seen = seen.chain(more);
     let sizes = Sizes {
         known: seen
             .filter_map(|(slice, days)| Some((slice, Known::of(days)?)))
@@ -29,6 +34,30 @@ pub fn reads(world: PlanInput<'_>, plan: &Plan) -> Vec<Option<Reads>> {
         sizes.of(world, asset, &step.range.into())
     };
     plan.steps.iter().map(one).collect()
+}
+
+/// The input days that the steps of a plan read and that are there, of inputs of which no size was seen.
+#[must_use]
+pub fn unsized_reads(world: PlanInput<'_>, plan: &Plan) -> BTreeMap<Slice, RangeSet> {
+    let freshness = world.history.freshness.as_ref();
+    let is_known = |slice: &Slice| {
+        let seen = freshness.and_then(|freshness| freshness.now.get(slice));
+        seen.and_then(Known::of).is_some()
+    };
+    let there = |input: &Input| days_of(input, world.snapshot);
+    let mut asked: BTreeMap<Slice, RangeSet> = BTreeMap::new();
+    for step in &plan.steps {
+        let Some(index) = world.graph.find(&step.asset) else {
+            continue;
+        };
+        let asset = &world.graph.assets[index];
+        for (slice, days) in inputs_of_step(world, asset, &step.range.into(), &there) {
+            let all = asked.entry(slice).or_default();
+            *all = all.union(&days);
+        }
+    }
+    asked.retain(|slice, days| !days.is_empty() && !is_known(slice));
+    asked
 }
 
 /// The days that a plan fills, by table.
@@ -77,8 +106,7 @@ impl Sizes<'_> {
         let there = |input: &Input| {
             let slice = slice_of(input);
             let filled = self.filled.get(&slice.table).cloned().unwrap_or_default();
-            let tables = world.snapshot;
-            filled.union(&tables.days(&slice.table, &slice.day_column, &slice.sub_partitions))
+            filled.union(&days_of(input, world.snapshot))
         };
         let mut reads = Reads::default();
         for (slice, days) in inputs_of_step(world, asset, days, &there) {
@@ -216,7 +244,8 @@ mod tests {
             refused: &none.2,
             driver: None,
         };
-        let found = reads(world(&history), &plan);
+        let more = BTreeMap::new();
+        let found = reads(world(&history), &plan, &more);
         let wanted = Reads {
             bytes: 400,
             input_days: 4,
@@ -227,6 +256,18 @@ mod tests {
         // Day 2 is there; 4 and 5 are filled by the first step, 3 is not.
         let read = found[1].as_ref().unwrap();
         assert_eq!((read.bytes, read.input_days, read.known_days), (21, 3, 1));
-        assert_eq!(reads(world(&History::default()), &plan), [None, None]);
+        let nothing = History::default();
+        assert_eq!(reads(world(&nothing), &plan, &more), [None, None]);
+
+        // Sizes that are asked for because no filled day was compared count the same.
+        let unknown = unsized_reads(world(&nothing), &plan);
+        let asked = |name: &str| unknown[&slice_of(&input(name, 0))].clone();
+        assert_eq!(asked("s"), RangeSet::from(days(2, 5)));
+        assert_eq!(asked("a0"), RangeSet::from(days(2, 2)));
+        let unknown = unsized_reads(world(&history), &plan);
+        let left: Vec<&Slice> = unknown.keys().collect();
+        assert_eq!(left, [&slice_of(&input("u", 0))]);
+        let more = history.freshness.as_ref().unwrap().now.clone();
+        assert_eq!(reads(world(&nothing), &plan, &more), found);
     }
 }

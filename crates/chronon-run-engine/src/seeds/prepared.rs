@@ -30,6 +30,8 @@ pub struct Prepared {
     pub(crate) changes: Option<Changes>,
     /// Values of the partition columns → a digest of the rows.
     pub(crate) digests: BTreeMap<Vec<String>, String>,
+    /// Values of the partition columns → the bytes of the rows in the file, decompressed.
+    pub(crate) sizes: BTreeMap<Vec<String>, u64>,
     /// Values of the partition columns → file and line of the first row.
     pub(crate) first_rows: BTreeMap<Vec<String>, (PathBuf, u64)>,
 }
@@ -141,6 +143,22 @@ impl Prepared {
                     all.push_str(text);
                     all.push('/');
                 }
+            }
+        }
+        days
+    }
+
+    /// The bytes of each day's rows in the file, decompressed, along one partition column. Days without rows
+    /// are not there.
+    #[must_use]
+    pub fn day_sizes(&self, column: &str, format: &PartitionFormat) -> BTreeMap<Ds, u64> {
+        let mut days: BTreeMap<Ds, u64> = BTreeMap::new();
+        let Some(at) = self.partition_by.iter().position(|name| name == column) else {
+            return days;
+        };
+        for (values, bytes) in &self.sizes {
+            if let Some(time) = values.get(at).and_then(|value| format.read(value)) {
+                *days.entry(time.ds).or_default() += bytes;
             }
         }
         days

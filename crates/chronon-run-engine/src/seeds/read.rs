@@ -77,12 +77,16 @@ fn parse(seed: Seed, fingerprint: String) -> Result<Prepared, SeedError> {
     let first_rows = partitions.iter();
     let first_rows = first_rows.map(|(values, content)| (values.clone(), content.first.clone()));
     let first_rows = first_rows.collect();
+    let sizes = partitions.iter();
+    let sizes = sizes.map(|(values, content)| (values.clone(), content.bytes));
+    let sizes = sizes.collect();
     let digests = partitions.into_iter();
     let digests = digests.map(|(values, content)| (values, content.digest()));
     Ok(Prepared {
         changes: None,
         digests: digests.collect(),
         first_rows,
+        sizes,
         seed,
         file_columns,
         partition_by,

@@ -33,6 +33,8 @@ pub(super) struct Rows {
 /// The rows of one partition.
 pub(super) struct Content {
     digest: Sha256,
+    /// How long its rows are, as text.
+    pub(super) bytes: u64,
     /// Where its first row is.
     pub(super) first: (std::path::PathBuf, u64),
 }
@@ -48,10 +50,12 @@ impl Rows {
     fn add(&mut self, partition: Vec<String>, row: &[u8], file: &Path, line: u64) {
         let content = self.partitions.entry(partition).or_insert_with(|| Content {
             digest: Sha256::new(),
+            bytes: 0,
             first: (file.to_owned(), line),
         });
         content.digest.update(row);
         content.digest.update(b"\n");
+        content.bytes += row.len() as u64 + 1;
     }
 }
 

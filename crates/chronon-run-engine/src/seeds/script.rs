@@ -285,6 +285,7 @@ mod tests {
             fingerprint: "f1".to_owned(),
             changes: None,
             digests: Default::default(),
+            sizes: Default::default(),
             first_rows: Default::default(),
         }
     }

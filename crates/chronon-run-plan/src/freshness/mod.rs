@@ -21,9 +21,9 @@ use crate::{
 
 pub(crate) use assess::assess;
 pub(crate) use assessed::Assessed;
-use needed::{days_of, inputs_needed, offsets};
+pub(crate) use needed::{days_of, inputs_of_step, slice_of};
 pub use needed::{inputs_digest, inputs_seen};
-pub(crate) use needed::{inputs_of_step, slice_of};
+use needed::{inputs_needed, offsets};
 
 /// How much of the evidence a command needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

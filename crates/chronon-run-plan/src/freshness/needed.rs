@@ -115,7 +115,7 @@ pub(crate) fn slice_of(input: &Input) -> Slice {
     }
 }
 
-pub(super) fn days_of(input: &Input, snapshot: &CatalogSnapshot) -> RangeSet {
+pub(crate) fn days_of(input: &Input, snapshot: &CatalogSnapshot) -> RangeSet {
     let spec = &input.spec;
     snapshot.days(&spec.table, &input.day_column, &spec.sub_partitions)
 }

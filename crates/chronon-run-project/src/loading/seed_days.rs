@@ -103,12 +103,13 @@ pub fn evidence(
     let declared = serde_json::to_string(&seed.columns).ok()?;
     let empty = Digest::default().text(salt).text(&declared);
     let digests = prepared.day_digests(&slice.day_column, format);
+    let sizes = prepared.day_sizes(&slice.day_column, format);
     let day = |ds: Ds| {
         let rows = digests.get(&ds).map_or("", String::as_str);
         let evidence = Evidence {
             files: Some(empty.text(rows).value()),
             catalog: None,
-            bytes: None,
+            bytes: Some(sizes.get(&ds).copied().unwrap_or_default()),
         };
         (ds, evidence)
     };

@@ -2,18 +2,47 @@
 
 use std::collections::BTreeMap;
 
-use chronon_run_core::{AssetId, TableName};
+use chronon_run_core::{AssetId, DayEvidence, RangeSet, Slice, TableName};
 use chronon_run_ledger::{Durations, Expected};
-use chronon_run_plan::{Estimates, Millis, Plan, PlanInput, Reads, Step, StepEstimate, reads};
+use chronon_run_plan::{
+    Estimates, Millis, Plan, PlanInput, Reads, Step, StepEstimate, reads, unsized_reads,
+};
 use chronon_run_report::{count, duration, size};
 
-/// What `durations` and what was seen of inputs tell of each step of a plan.
+/// Of how many days of an input the size is asked for: more tell little about the others, and the catalog
+/// sends a long answer for each.
+const ASKED_DAYS: u64 = 40;
+
+/// The days whose sizes tell how much a plan reads of inputs of which no size was seen.
+pub fn sizes_wanted(plan: &Plan, world: PlanInput<'_>) -> BTreeMap<Slice, RangeSet> {
+    let unknown = unsized_reads(world, plan).into_iter();
+    unknown
+        .map(|(slice, days)| (slice, spread_over(days, ASKED_DAYS)))
+        .collect()
+}
+
+/// At most so many of the days, the first and the last among them, equally far from each other.
+fn spread_over(days: RangeSet, at_most: u64) -> RangeSet {
+    let all = days.days();
+    if all <= at_most {
+        return days;
+    }
+    let places = (0..at_most).map(|at| at * (all - 1) / (at_most - 1));
+    let mut places = places.peekable();
+    let days = (0..).zip(days.iter());
+    days.filter(|(at, _)| places.next_if_eq(at).is_some())
+        .map(|(_, ds)| ds)
+        .collect()
+}
+
+/// What `durations` and what was seen of inputs, then and as `sizes` now, tell of each step of a plan.
 pub fn of(
     plan: &Plan,
     world: PlanInput<'_>,
     durations: &BTreeMap<AssetId, Durations>,
+    sizes: &BTreeMap<Slice, DayEvidence>,
 ) -> Estimates {
-    let read = reads(world, plan);
+    let read = reads(world, plan, sizes);
     let steps = plan.steps.iter().zip(read).map(|(step, reads)| {
         let known = durations.get(&step.asset);
         let days = u64::from(step.range.days());
@@ -188,5 +217,23 @@ fn spread(expected: Millis) -> String {
     match expected.least_millis == expected.most_millis {
         true => median,
         false => format!("{median} ({least} to {most})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chronon_run_core::{Ds, PartitionRange};
+
+    use super::*;
+
+    #[test]
+    fn days_to_be_asked_for_are_few_and_reach_from_the_first_to_the_last() {
+        let day = |text: &str| text.parse::<Ds>().unwrap();
+        let range = PartitionRange::new(day("2025-01-01"), day("2025-12-31")).unwrap();
+        let found = spread_over(range.into(), 40);
+        assert_eq!((found.days(), found.first()), (40, Some(range.start)));
+        assert_eq!(found.last(), Some(range.end));
+        let few = PartitionRange::new(day("2025-01-01"), day("2025-01-03")).unwrap();
+        assert_eq!(spread_over(few.into(), 3), RangeSet::from(few));
     }
 }

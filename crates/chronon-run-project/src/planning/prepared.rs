@@ -16,7 +16,7 @@ use crate::{
     engines::{checking, kv, sql_work::preview},
     failure::Failure,
     listing::{left_times, session::CatalogSession, snapshot::Looked},
-    loading::{project::Project, targets},
+    loading::{day_formats::formats_of, project::Project, targets},
     options::{DayArgs, SelectArgs},
     planning::{columns, edits::EditEffects, estimates, freshness},
     program::now_millis,
@@ -416,10 +416,15 @@ impl<'a> Planned<'a> {
         all
     }
 
-    /// Adds what the steps are expected to take, by those that the ledger knows, and to read.
-    pub fn add_estimates(&mut self, ledger: Option<&mut Ledger>) {
+    /// Adds what the steps are expected to take, by those that the ledger knows, and to read, by the sizes
+    /// that the catalog knows.
+    pub fn add_estimates(&mut self, warehouse: &CatalogSession, ledger: Option<&mut Ledger>) {
         let durations = ledger.map(Ledger::durations).unwrap_or_default();
-        let found = estimates::of(&self.plan, self.world(), &durations);
+        let wanted = estimates::sizes_wanted(&self.plan, self.world());
+        let workspace = &self.context.workspace;
+        let formats = formats_of(self.context, &self.snapshot);
+        let sizes = warehouse.evidence(workspace, &wanted, None, &formats);
+        let found = estimates::of(&self.plan, self.world(), &durations, &sizes);
         self.plan.estimates = Some(found);
     }
 

@@ -103,6 +103,6 @@ fn dry_run(context: &Project, wanted: &Wanted, output: Output) -> Result<(), Fai
     let warehouse = CatalogSession::look(&context.workspace)?;
     let mut ledger = context.existing_ledger();
     let mut planned = Planned::make(context, wanted, &warehouse, ledger.as_mut())?;
-    planned.add_estimates(ledger.as_mut());
+    planned.add_estimates(&warehouse, ledger.as_mut());
     print_plan(&planned.plan, output, !wanted.select.is_empty(), false)
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<(), Failure> {
         let selected = context.select(&wanted.select, false)?;
         planned.plan.left_out = context.not_filled(&wanted.select, &selected, &|_| true)?;
     }
-    planned.add_estimates(ledger.as_mut());
+    planned.add_estimates(&warehouse, ledger.as_mut());
     planned.dayless.iter().for_each(|text| note(text));
     compiling::tell_stale(&context.workspace);
     planned.unfounded_lines().iter().for_each(|text| note(text));

@@ -282,10 +282,14 @@ impl Source for Pages {
             compare: true,
             ..Wanted::default()
         };
-        self.planned(&wanted, |_, mut planned, ledger| {
-            planned.add_estimates(ledger);
-            planned.plan
-        })
+        let loaded = self.loaded()?;
+        let context = &loaded.context;
+        let warehouse = CatalogSession::look(&context.workspace).map_err(trouble)?;
+        let mut ledger = context.existing_ledger();
+        let planned = Planned::make(context, &wanted, &warehouse, ledger.as_mut());
+        let mut planned = planned.map_err(trouble)?;
+        planned.add_estimates(&warehouse, ledger.as_mut());
+        Ok(planned.plan)
     }
 
     fn diff(&self) -> Result<Vec<EditedConf>, Trouble> {
