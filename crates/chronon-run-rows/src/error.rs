@@ -47,7 +47,7 @@ pub enum RowsError {
     },
     /// There is no such column.
     #[error("there is no column `{name}`{}; the columns are {}",
-        .nearest.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default(), .known.join(", "))]
+        .nearest.as_ref().map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default(), .known.join(", "))]
     NoColumn {
         /// What was asked for.
         name: String,

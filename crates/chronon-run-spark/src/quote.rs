@@ -14,6 +14,10 @@ const IN_QUERY: &str = "Error in query:";
 const IN_MAIN: &str = "Exception in thread \"main\" ";
 /// What stands before the cause of an exception.
 const CAUSED_BY: &str = "Caused by: ";
+/// The exception of stages that failed at once: its causes are suppressed exceptions, which others are not.
+const SEVERAL_STAGES: &str = "Multiple failures in stage materialization";
+/// What stands before one of them.
+const SUPPRESSED: &str = "Suppressed: ";
 
 /// What is said once the job has failed for another reason.
 const CONSEQUENCES: [&str; 8] = [
@@ -28,7 +32,8 @@ const CONSEQUENCES: [&str; 8] = [
 ];
 
 /// Messages that only say that something deeper failed.
-const WRAPPERS: [&str; 7] = [
+const WRAPPERS: [&str; 8] = [
+    SEVERAL_STAGES,
     "Task failed while writing rows",
     "Exception thrown in awaitResult",
     "Job aborted",
@@ -43,7 +48,10 @@ const WRAPPERS: [&str; 7] = [
 /// `log` may be any tail of the log: cut lines, progress bars and echoed SQL do no harm.
 #[must_use]
 pub fn quote_error(log: &str) -> Option<String> {
-    let lines: Vec<&str> = log.lines().map(visible).collect();
+    let mut lines: Vec<&str> = log.lines().map(visible).collect();
+    if let Some(at) = lines.iter().position(|line| line.contains(SEVERAL_STAGES)) {
+        lines[at..].iter_mut().for_each(|line| *line = outer(line));
+    }
     let message = query_error(&lines)
         .or_else(|| out_of_memory(&lines))
         .or_else(|| metastore(&lines))
@@ -53,6 +61,16 @@ pub fn quote_error(log: &str) -> Option<String> {
         .or_else(|| launch_error(&lines))
         .or_else(|| logged_error(&lines))?;
     Some(shorten(&message))
+}
+
+/// A line of a suppressed exception as it would be printed of another one.
+fn outer(line: &str) -> &str {
+    let inner = line.strip_prefix('\t');
+    let inner = inner.filter(|inner| {
+        let starts = ["\t", SUPPRESSED, CAUSED_BY];
+        starts.iter().any(|start| inner.starts_with(start))
+    });
+    inner.unwrap_or(line)
 }
 
 /// What is left on a terminal line after its carriage returns.
@@ -257,7 +275,9 @@ fn chains<'a>(lines: &[&'a str]) -> Vec<Vec<Thrown<'a>>> {
             frame,
         };
         match chains.last_mut() {
-            Some(chain) if line.starts_with(CAUSED_BY) => chain.push(thrown),
+            Some(chain) if line.starts_with(CAUSED_BY) || line.starts_with(SUPPRESSED) => {
+                chain.push(thrown);
+            }
             _ => chains.push(vec![thrown]),
         }
     }
@@ -306,6 +326,7 @@ fn thrown_text(line: &str) -> String {
         Regex::new(r"most recent failure: Lost task [^(]*\(TID \d+\) \([^)]*\): (.+)$").ok()
     });
     let text = line.strip_prefix(CAUSED_BY).unwrap_or(line);
+    let text = text.strip_prefix(SUPPRESSED).unwrap_or(text);
     let text = text.strip_prefix(IN_MAIN).unwrap_or(text);
     let task = TASK.as_ref().and_then(|task| task.captures(text));
     task.map_or(text, |found| {
@@ -372,6 +393,7 @@ fn is_logged(line: &str) -> bool {
 /// `package.Class` or `package.Class: message`, perhaps after words that introduce it.
 fn names_exception(line: &str) -> bool {
     let text = line.strip_prefix(CAUSED_BY).unwrap_or(line);
+    let text = text.strip_prefix(SUPPRESSED).unwrap_or(text);
     let text = text.strip_prefix(IN_MAIN).unwrap_or(text);
     if text.starts_with("MetaException(message:") {
         return true;
@@ -519,6 +541,26 @@ mod tests {
         assert_eq!(
             quote_error(only).unwrap(),
             "org.apache.spark.SparkException: Job 0 cancelled because SparkContext was shut down"
+        );
+    }
+
+    #[test]
+    fn several_stages_that_failed_at_once_are_told_by_a_task() {
+        let log = "2026-11-30 12:05:02 ERROR FileFormatWriter: Aborting job f1.\n\
+            org.apache.spark.SparkException: Multiple failures in stage materialization.\n\
+            \tat org.apache.spark.sql.execution.adaptive.AdaptiveSparkPlanExec.cleanUpAndThrowException(AdaptiveSparkPlanExec.scala:763)\n\
+            \tSuppressed: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 24.0 failed 1 times, most recent failure: Lost task 0.0 in stage 24.0 (TID 16) (vm executor driver): org.apache.hadoop.fs.ChecksumException: Checksum error: file:/w/part-0.parquet\n\
+            \tat org.apache.hadoop.fs.FSInputChecker.verifySums(FSInputChecker.java:347)\n\
+            \n\
+            Driver stacktrace:\n\
+            \t\tat org.apache.spark.scheduler.DAGScheduler.failJobAndIndependentStages(DAGScheduler.scala:2672)\n\
+            \tCaused by: org.apache.hadoop.fs.ChecksumException: Checksum error: file:/w/part-0.parquet at 1024\n\
+            \t\tat org.apache.hadoop.fs.FSInputChecker.verifySums(FSInputChecker.java:347)\n\
+            \t\t... 20 more\n\
+            Time taken: 1.2 seconds\n";
+        assert_eq!(
+            quote_error(log).unwrap(),
+            "org.apache.hadoop.fs.ChecksumException: Checksum error: file:/w/part-0.parquet at 1024"
         );
     }
 

@@ -11,13 +11,14 @@ use crate::{
     listing::{session::CatalogSession, snapshot::list},
     loading::project::Project,
     output::note,
+    rows::not_filled,
 };
 
 /// Checks the rows of the selected assets as after a step: on `ds`, or on the newest filled day and on those
 /// that did not pass. Days that pass are not blocked any more.
 ///
 /// # Errors
-/// [`Failure`] if the catalog or Spark cannot be asked.
+/// [`Failure`] if the catalog or Spark cannot be asked, or `ds` is filled of no asset with a check.
 pub fn recheck(
     context: &Project,
     warehouse: &CatalogSession,
@@ -27,7 +28,9 @@ pub fn recheck(
     let checks = Checks::new(context, warehouse);
     let blocked = Records::of(context).blocked(context);
     let mut results = Vec::new();
-    for index in checks.assets().intersection(selected).copied() {
+    let checked: BTreeSet<AssetIndex> = checks.assets().intersection(selected).copied().collect();
+    let mut unfilled = Vec::new();
+    for &index in &checked {
         let asset = &context.graph.assets[index];
         let tables = context.graph.tables_of(&BTreeSet::from([index]));
         let (snapshot, _) = list(context, warehouse, &tables)?;
@@ -36,12 +39,19 @@ pub fn recheck(
             .days(&asset.table, column, &asset.sub_partitions)
             .widen(-asset.shift, -asset.shift);
         if let Some(ds) = ds.filter(|ds| !filled.contains(*ds)) {
-            note(&format!("{} is not filled on {ds}", asset.id));
+            unfilled.push(format!("{} is not filled on {ds}", asset.id));
         }
         let failed = blocked.get(&asset.id).into_iter().flat_map(BTreeMap::keys);
         let days = days_to_check(&filled, ds, failed.copied());
         results.extend(checks.run(index, days.into_iter())?);
     }
+    if !unfilled.is_empty() && unfilled.len() == checked.len() {
+        return Err(not_filled(
+            &unfilled.join(", "),
+            "`chronon-run status` shows which days are",
+        ));
+    }
+    unfilled.iter().for_each(|line| note(line));
     Ok(results)
 }
 
@@ -70,7 +80,9 @@ pub fn text(results: &[CheckResult]) -> String {
         ),
     };
     match results.is_empty() {
-        true => "no filled day has a check\n".to_owned(),
+        true => {
+            "no `[[check]]` of workspace.toml is about a filled day of these assets\n".to_owned()
+        }
         false => results.iter().map(line).collect(),
     }
 }
@@ -110,6 +122,9 @@ mod tests {
         let failed = text(&[result(false, true), result(false, false)]);
         let (first, second) = failed.split_once('\n').unwrap();
         assert_eq!(second, format!("warning: {first}\n"));
-        assert_eq!(text(&[]), "no filled day has a check\n");
+        assert_eq!(
+            text(&[]),
+            "no `[[check]]` of workspace.toml is about a filled day of these assets\n"
+        );
     }
 }

@@ -116,12 +116,17 @@ fn on_this_machine(workspace: &Workspace) -> Workspace {
     workspace
 }
 
+const HALF_WRITTEN: &str = "the day is half written or the file was damaged: wait for the job that writes it, or fill the day again with `materialize --recompute`";
+
 /// Spark's words, without the name of a script that the user has not written, and what to do.
 fn hinted(message: &str) -> String {
     let message = message
         .strip_prefix("`query.sql` failed: ")
         .unwrap_or(message);
     let advice = [
+        ("is not a Parquet file", HALF_WRITTEN),
+        ("Could not read footer", HALF_WRITTEN),
+        ("Checksum error", HALF_WRITTEN),
         (
             "duplicate column",
             "give each column a name of its own with AS",
@@ -147,7 +152,7 @@ fn hinted(message: &str) -> String {
         .iter()
         .find(|(part, _)| lower.contains(&part.to_lowercase()));
     match found {
-        Some((_, what)) => format!("Spark: {message}: {what}"),
+        Some((_, what)) => format!("Spark: {}: {what}", message.trim_end_matches('.')),
         None => format!("Spark: {message}"),
     }
 }
@@ -184,6 +189,11 @@ mod tests {
         assert_eq!(
             told,
             "Spark: Found duplicate column(s) x: give each column a name of its own with AS"
+        );
+        let half = hinted("java.lang.RuntimeException: file:/w/p.parquet is not a Parquet file.");
+        assert!(
+            half.contains("p.parquet is not a Parquet file: the day is half written"),
+            "{half}"
         );
     }
 }
