@@ -127,7 +127,7 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
     let found = parsed(workspace.run(&compare), 1);
     let expected = json!({"left": "out.team_spend on 2026-01-03", "right": "dev_out.team_spend on 2026-01-03",
         "keys": ["user"], "only_left": 1, "only_right": 0, "both": 2, "different": 2,
-        "columns": [{"column": "amount_sum_2d", "different": 2, "max_difference": 27.0, "mean_difference": 21.0}]});
+        "columns": [{"column": "amount_sum_2d", "different": 2, "null_left": 0, "null_right": 0, "max_difference": 27.0, "mean_difference": 21.0}]});
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(found[name], *value, "{name}: {found}");
     }
@@ -139,6 +139,25 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
         assert!(shown.contains("greatest difference\n"), "{shown}");
         assert_eq!(shown.contains("mean difference  "), width == 80, "{shown}");
     }
+    let several = parsed(
+        workspace.run(&[
+            "compare",
+            "team.spend",
+            "--target",
+            "dev",
+            "--start-ds",
+            "2026-01-02",
+            "--output",
+            "json",
+        ]),
+        0,
+    );
+    assert_eq!(several["keys"], json!(["user", "ds"]), "{several}");
+    assert_eq!(
+        (&several["both"], &several["only_left"]),
+        (&json!(4), &json!(2))
+    );
+    assert_eq!(several["columns"][0]["different"], 4, "{several}");
     let repeated = [
         "compare",
         "out.team_orders@2026-01-03",
@@ -151,7 +170,7 @@ fn an_edit_is_tried_in_a_target_and_compared_with_production() {
             .run(&repeated)
             .expect(2)
             .stderr
-            .contains("has no column `ds`")
+            .contains("`ds` holds the day of out.team_orders")
     );
 
     // Production is as it was.
@@ -196,6 +215,83 @@ fn a_first_plan_says_what_its_steps_read(workspace: &Workspace, orders: &str) {
     assert!(copy["bytes"].as_u64() > Some(500), "{copy}");
     let text = workspace.run(&["plan", "team.copy"]).expect(0).stdout;
     assert!(text.contains("kB of 2 input days"), "{text}");
+}
+
+/// The keys of the join's conf on either side, whatever the order of a map's entries; a staging query need not
+/// have all of its columns.
+fn a_join_is_compared_with_what_it_replaces(workspace: &Workspace) {
+    let days = ["--start-ds", "2026-01-02", "--end-ds", "2026-01-03"];
+    let compare = |of: [&str; 2], more: &[&str], code: i32| {
+        let args = ["compare", of[0], of[1], "--exit-code", "--output", "json"];
+        parsed(workspace.run(&[&args, &days[..], more].concat()), code)
+    };
+    let found = compare(["team.features", "team.copy"], &[], 1);
+    assert_eq!(found["keys"], json!(["id"]));
+    assert_eq!(
+        (&found["both"], &found["different"]),
+        (&json!(39), &json!(0))
+    );
+    assert_eq!(found["columns_only_right"], json!(["t", "n", "m"]));
+    assert_eq!(found["columns_only_left"], json!([]));
+    let ignored = found["columns_ignored"].as_array().unwrap();
+    assert!(ignored.contains(&json!("buyer")), "{found}");
+    let turned = compare(["team.copy", "team.features"], &["--columns", "ds"], 0);
+    assert_eq!(turned["keys"], json!(["id"]));
+
+    let other = compare(["team.copy", "team.other"], &["--on", "id"], 1);
+    let column = |name: &str| {
+        let mut columns = other["columns"].as_array().unwrap().iter();
+        columns
+            .find(|column| column["column"] == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(
+        column("m")["different"],
+        0,
+        "entries in another order: {other}"
+    );
+    assert_eq!(column("n")["different"], 39);
+    assert_eq!(
+        (&column("n")["null_left"], &column("n")["null_right"]),
+        (&json!(0), &json!(1))
+    );
+    let types = json!([{"column": "t", "left": "bigint", "right": "string"}]);
+    assert_eq!(
+        (&other["types"], &column("t")["different"]),
+        (&types, &json!(0)),
+        "{other}"
+    );
+
+    let none = workspace.run(&[&["compare", "team.copy", "team.other"], &days[..]].concat());
+    let none = none.expect(2).stderr;
+    assert!(
+        none.contains("the columns that identify a row are not known"),
+        "{none}"
+    );
+    let both = [
+        "compare",
+        "team.copy@2026-01-02",
+        "team.other",
+        "--start-ds",
+        "2026-01-02",
+    ];
+    let both = workspace.run(&both).expect(2).stderr;
+    assert!(both.contains("a table is given with a day"), "{both}");
+    let early = [
+        "compare",
+        "team.copy",
+        "team.other",
+        "--start-ds",
+        "2025-01-02",
+        "--end-ds",
+        "2025-01-03",
+    ];
+    let early = workspace.run(&early).expect(3).stderr;
+    assert!(
+        early.contains("no day of out.team_copy in 2025-01-02..2025-01-03 is filled"),
+        "{early}"
+    );
 }
 
 /// The bytes of the input partitions, in text, JSON and a saved plan; nothing where no size is known.
@@ -301,12 +397,22 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
     let copy = json!({
         "metaData": {"name": "team.copy", "team": "team", "outputNamespace": "out",
             "dependencies": ["out.team_features/ds={{ ds }}"]},
-        "query": "SELECT id, ds FROM out.team_features WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
+        "query": "SELECT id, buyer AS t, buyer AS n, map('a', id, 'b', 2) AS m, ds FROM out.team_features WHERE ds BETWEEN '{{ start_date }}' AND '{{ end_date }}'",
         "startPartition": "2026-01-02",
     });
-    workspace.write("production/staging_queries/team/copy", &copy.to_string());
+    let queries = "production/staging_queries/team";
+    workspace.write(&format!("{queries}/copy"), &copy.to_string());
+    let other = copy.to_string();
+    let other = other.replace("team.copy", "team.other");
+    let other = other.replace("map('a', id, 'b', 2)", "map('b', 2, 'a', id)");
+    let other = other.replace(
+        "buyer AS t, buyer AS n",
+        "CAST(buyer AS STRING) AS t, NULLIF(buyer + id + 1, 3) AS n",
+    );
+    workspace.write(&format!("{queries}/other"), &other);
     a_first_plan_says_what_its_steps_read(&workspace, &orders);
     workspace.run(&["materialize"]).expect(0);
+    a_join_is_compared_with_what_it_replaces(&workspace);
     a_plan_says_what_its_steps_read(&workspace);
     columns_are_shown_over_days(&workspace);
     let limited = [
@@ -368,6 +474,37 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
         other.contains("holds a sample (5 left rows of a day)"),
         "{other}"
     );
+    a_half_written_day_is_named(&workspace);
+}
+
+/// One line that names the file and what to do, whichever command lets Spark read it.
+fn a_half_written_day_is_named(workspace: &Workspace) {
+    let folder = workspace.path(".chronon-run/warehouse/out.db/team_copy/ds=2026-01-03");
+    let files = fs::read_dir(&folder).unwrap().flatten();
+    let mut files = files.map(|file| file.path()).filter(|path| {
+        let name = path.file_name().unwrap().as_encoded_bytes();
+        name.starts_with(b"part-")
+    });
+    let file = files.next().unwrap();
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let commands: [&[&str]; 2] = [
+        &[
+            "compare",
+            "team.copy@2026-01-03",
+            "team.other",
+            "--on",
+            "id",
+        ],
+        &["show", "team.copy@2026-01-03", "--where", "id > 0"],
+    ];
+    for command in commands {
+        let screen = workspace.run(command).expect(2);
+        let error = screen.stderr.lines().last().unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(error.contains(name), "{}", screen.text());
+        assert!(error.contains("half written"), "{}", screen.text());
+    }
 }
 
 /// What the workspace's command has for a key, beside the row of the table.
@@ -505,7 +642,7 @@ fn an_edit_is_compared_before_anything_is_filled(workspace: &Workspace) {
         json!([{"start": "2026-01-03", "end": "2026-01-03"}])
     );
     assert_eq!(rows(spend), [Some(3), Some(0), Some(0), Some(3)], "{spend}");
-    let column = json!([{"column": "amount_sum_2d", "different": 3, "max_difference": 30.0, "mean_difference": 24.0}]);
+    let column = json!([{"column": "amount_sum_2d", "different": 3, "null_left": 0, "null_right": 0, "max_difference": 30.0, "mean_difference": 24.0}]);
     assert_eq!(
         spend["columns"], column,
         "the days of the window are those of the edited conf, too"
@@ -630,6 +767,10 @@ fn a_flood_of_nulls(workspace: &Workspace) {
     ] {
         assert!(checked.stdout.contains(text), "{}", checked.text());
     }
+    let other = ["check", "--data", "team.orders", "--ds", "2026-01-09"];
+    let other = workspace.run(&other).expect(3).stderr;
+    let says = "staging_query/team.orders/backfill is not filled on 2026-01-09";
+    assert!(other.contains(says), "{other}");
     let unknown = workspace.run(&["check"]).expect(2);
     assert!(
         unknown.text().contains("workspace.toml:"),

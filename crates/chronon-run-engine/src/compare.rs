@@ -31,6 +31,17 @@ pub struct Comparing {
     pub only_left: Vec<String>,
     /// Columns of the other side only.
     pub only_right: Vec<String>,
+    /// Columns of one side only that are no difference, see [`Comparing::allow_more`].
+    ignored: Vec<String>,
+}
+
+/// A side of a comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// The first table.
+    Left,
+    /// The second one.
+    Right,
 }
 
 /// A column of both sides.
@@ -38,8 +49,24 @@ pub struct Comparing {
 struct Compared {
     name: String,
     is_number: bool,
-    /// Spark does not compare maps.
-    has_map: bool,
+    /// How its values are made comparable.
+    form: Form,
+    /// The types, if they differ.
+    types: Option<[String; 2]>,
+}
+
+/// What is compared of a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    /// The value.
+    Plain,
+    /// Its text: the types of both sides differ, and not both are numbers.
+    Text,
+    /// A map as JSON, its entries in the order of their keys: Spark does not compare maps, and the order of
+    /// entries is none of their value.
+    Map,
+    /// JSON: there are maps within.
+    Json,
 }
 
 /// Why two tables cannot be compared.
@@ -97,11 +124,21 @@ impl Comparing {
         Ok(Self {
             only_left: left.not_in(&right, columns),
             only_right: right.not_in(&left, columns),
+            ignored: Vec::new(),
             keys: keys.to_vec(),
             columns: shared,
             left,
             right,
         })
+    }
+
+    /// Columns that only this side has are no difference.
+    pub fn allow_more(&mut self, side: Which) {
+        let columns = match side {
+            Which::Left => &mut self.only_left,
+            Which::Right => &mut self.only_right,
+        };
+        self.ignored = std::mem::take(columns);
     }
 
     /// The query; its only column, `line`, is what [`parse`](Self::parse) reads. At most `examples` pairs of
@@ -184,6 +221,11 @@ impl Comparing {
                 &format!("{pair} AND NOT (l{at} <=> r{at})"),
                 &format!("d{at}"),
             ));
+            let only = |null: &str, other: &str| {
+                format!("{pair} AND {null}{at} IS NULL AND {other}{at} IS NOT NULL")
+            };
+            all.push(count(&only("l", "r"), &format!("ln{at}")));
+            all.push(count(&only("r", "l"), &format!("rn{at}")));
             if column.is_number {
                 let distance = format!(
                     "CASE WHEN {pair} AND NOT (l{at} <=> r{at}) THEN ABS(CAST(l{at} AS DOUBLE) - CAST(r{at} AS DOUBLE)) END"
@@ -199,9 +241,9 @@ impl Comparing {
         let side =
             "CASE WHEN rn IS NULL THEN 'left' WHEN ln IS NULL THEN 'right' ELSE 'both' END AS side";
         let keys = (0..self.keys.len()).map(|at| format!("CAST(k{at} AS STRING) AS k{at}"));
-        let text = |name: String, column: &Compared| match column.has_map {
-            true => format!("{name} AS {name}"),
-            false => format!("CAST({name} AS STRING) AS {name}"),
+        let text = |name: String, column: &Compared| match column.form {
+            Form::Plain => format!("CAST({name} AS STRING) AS {name}"),
+            Form::Text | Form::Map | Form::Json => format!("{name} AS {name}"),
         };
         let values = self.columns.iter().enumerate().flat_map(|(at, column)| {
             [
@@ -231,6 +273,8 @@ impl Comparing {
         let columns = columns.map(|(at, column)| ColumnComparison {
             column: column.name.clone(),
             different: sum(&format!("d{at}")),
+            null_left: sum(&format!("ln{at}")),
+            null_right: sum(&format!("rn{at}")),
             max_difference: sums[format!("m{at}")].as_f64(),
             mean_difference: sums[format!("a{at}")].as_f64(),
         });
@@ -245,6 +289,8 @@ impl Comparing {
             columns: columns.collect(),
             columns_only_left: self.only_left.clone(),
             columns_only_right: self.only_right.clone(),
+            columns_ignored: self.ignored.clone(),
+            types: self.columns.iter().filter_map(Compared::types).collect(),
             examples: examples.map(|line| self.example_of(line)).collect(),
         })
     }
@@ -295,19 +341,48 @@ impl Side {
 
 impl Compared {
     fn of(left: &Column, right: &Column) -> Self {
+        let kind = |column: &Column| column.data_type.to_lowercase();
+        let (kinds, is_number) = (
+            [kind(left), kind(right)],
+            is_number(left) && is_number(right),
+        );
+        let differ = kinds[0] != kinds[1];
+        let form = match (has_map(left) || has_map(right), differ) {
+            // A map whose keys and values hold none.
+            (true, false)
+                if kinds[0].starts_with("map<") && kinds[0].matches("map<").count() == 1 =>
+            {
+                Form::Map
+            }
+            (true, _) => Form::Json,
+            (false, true) if !is_number => Form::Text,
+            (false, _) => Form::Plain,
+        };
         Self {
             name: left.name.clone(),
-            is_number: is_number(left) && is_number(right),
-            has_map: has_map(left) || has_map(right),
+            is_number,
+            form,
+            types: differ.then_some(kinds),
         }
     }
 
     fn value(&self) -> String {
         let name = quoted(&self.name);
-        match self.has_map {
-            true => format!("to_json({name})"),
-            false => name,
+        match self.form {
+            Form::Plain => name,
+            Form::Text => format!("CAST({name} AS STRING)"),
+            Form::Map => format!("to_json(map_from_entries(array_sort(map_entries({name}))))"),
+            Form::Json => format!("to_json({name})"),
         }
+    }
+
+    fn types(&self) -> Option<TypeDifference> {
+        let [left, right] = self.types.clone()?;
+        Some(TypeDifference {
+            column: self.name.clone(),
+            left,
+            right,
+        })
     }
 }
 
@@ -342,6 +417,10 @@ pub struct Comparison {
     pub columns_only_left: Vec<String>,
     /// Columns of the right side only.
     pub columns_only_right: Vec<String>,
+    /// Columns that a join has beside those of the staging query that it is compared with: no difference.
+    pub columns_ignored: Vec<String>,
+    /// Columns that have another type on the other side.
+    pub types: Vec<TypeDifference>,
     /// Some rows that are on one side only or differ.
     pub examples: Vec<Example>,
 }
@@ -351,8 +430,20 @@ impl Comparison {
     #[must_use]
     pub fn is_equal(&self) -> bool {
         let rows = self.only_left + self.only_right + self.different;
-        rows == 0 && self.columns_only_left.is_empty() && self.columns_only_right.is_empty()
+        let columns = [&self.columns_only_left, &self.columns_only_right];
+        rows == 0 && self.types.is_empty() && columns.iter().all(|names| names.is_empty())
     }
+}
+
+/// A column that has another type on the other side.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TypeDifference {
+    /// Its name.
+    pub column: String,
+    /// Its type on the left side.
+    pub left: String,
+    /// Its type on the right side.
+    pub right: String,
 }
 
 /// How a column differs.
@@ -362,6 +453,10 @@ pub struct ColumnComparison {
     pub column: String,
     /// Pairs of rows in which it differs.
     pub different: u64,
+    /// Those in which only the left value is NULL.
+    pub null_left: u64,
+    /// Those in which only the right value is NULL.
+    pub null_right: u64,
     /// The greatest difference of two numbers.
     pub max_difference: Option<f64>,
     /// The mean difference of the pairs of numbers that differ.
@@ -431,7 +526,8 @@ mod tests {
         let query = found.query(3);
         for part in [
             "FULL OUTER JOIN r ON l.k0 <=> r.k0 AND l.n = r.n",
-            "to_json(`m`) AS c1",
+            "to_json(map_from_entries(array_sort(map_entries(`m`)))) AS c1",
+            "COUNT_IF(ln IS NOT NULL AND rn IS NOT NULL AND l0 IS NULL AND r0 IS NOT NULL) AS ln0",
             "MAX(CASE WHEN ln IS NOT NULL AND rn IS NOT NULL AND NOT (l0 <=> r0) THEN ABS(CAST(l0 AS DOUBLE)",
             "LIMIT 3",
         ] {
@@ -458,7 +554,7 @@ mod tests {
     #[test]
     fn the_answer_is_read() {
         let lines = [
-            r#"{"only_left":1,"only_right":2,"both":10,"again_left":0,"again_right":0,"different":3,"d0":3,"m0":0.5,"a0":0.25,"d1":0}"#,
+            r#"{"only_left":1,"only_right":2,"both":10,"again_left":0,"again_right":0,"different":3,"d0":3,"ln0":2,"rn0":1,"m0":0.5,"a0":0.25,"d1":0}"#,
             r#"{"side":"both","k0":"7","l0":"1.5","r0":"1","l1":"{}","r1":"{}"}"#,
             r#"{"side":"left","k0":"8","l0":"1.5"}"#,
         ];
@@ -476,10 +572,49 @@ mod tests {
         assert_eq!(found.columns[0].max_difference, Some(0.5));
         assert_eq!(found.columns[0].mean_difference, Some(0.25));
         assert_eq!(found.columns[1].different, 0);
+        assert_eq!(
+            (found.columns[0].null_left, found.columns[0].null_right),
+            (2, 1)
+        );
         assert!(!found.is_equal());
         let wanted = (Some("1.5".to_owned()), Some("1".to_owned()));
         assert_eq!(found.examples[0].values, [("x".to_owned(), wanted)].into());
         assert!(found.examples[1].values.is_empty());
         assert_eq!(comparing().parse(&[]), None);
+    }
+
+    /// Chronon's compare job drops what only the join has, and refuses columns of different types.
+    #[test]
+    fn more_columns_of_a_join_are_no_difference_and_other_types_are() {
+        let equal = r#"{"only_left":0,"only_right":0,"both":1,"again_left":0,"again_right":0,"different":0}"#;
+        let found = |comparing: &Comparing| comparing.parse(&[equal.to_owned()]).unwrap();
+        let of = |left: &[(&str, &str)], right: &[(&str, &str)]| {
+            let (left, right) = (side("a.b", left), side("c.d", right));
+            Comparing::new(left, right, &words(&["id"]), &[]).unwrap()
+        };
+        let mut more = of(
+            &[("id", "int"), ("x", "int"), ("more", "int")],
+            &[("id", "int"), ("x", "INT")],
+        );
+        assert!(!found(&more).is_equal());
+        more.allow_more(Which::Left);
+        assert!(found(&more).is_equal());
+        assert_eq!(found(&more).columns_ignored, ["more"]);
+        let mut less = of(&[("id", "int")], &[("id", "int"), ("x", "int")]);
+        less.allow_more(Which::Left);
+        assert!(!found(&less).is_equal(), "the join lacks a column");
+
+        let other = of(
+            &[("id", "int"), ("x", "int"), ("y", "string")],
+            &[("id", "int"), ("x", "double"), ("y", "array<int>")],
+        );
+        let types = found(&other).types;
+        assert_eq!((types.len(), types[0].right.as_str()), (2, "double"));
+        assert!(!found(&other).is_equal());
+        assert!(
+            other
+                .query(1)
+                .contains("`x` AS c0, CAST(`y` AS STRING) AS c1")
+        );
     }
 }

@@ -269,6 +269,8 @@ mod tests {
             columns: Vec::new(),
             columns_only_left: Vec::new(),
             columns_only_right: Vec::new(),
+            columns_ignored: Vec::new(),
+            types: Vec::new(),
             examples: Vec::new(),
         }
     }

@@ -2,12 +2,13 @@
 
 mod words;
 
-use chronon_run_conf::{AnyConf, Join};
-use chronon_run_core::{AssetId, Column, Ds, RangeSet};
-use chronon_run_engine::compare::{Comparing, Comparison, Side};
+use chronon_run_conf::{AnyConf, DataModel, Join};
+use chronon_run_core::{AssetId, AssetKind, Column, ConfType, Ds, PartitionRange, RangeSet};
+use chronon_run_engine::compare::{Comparing, Comparison, Side, Which};
 use chronon_run_plan::Asset;
 use chronon_run_report::count;
 use chronon_run_rows::Value;
+use chronon_run_sql::{literal, quoted};
 
 use crate::{
     failure::Failure,
@@ -22,6 +23,8 @@ pub use words::{Described, add_comparison};
 pub struct Table {
     side: Side,
     asset: Option<AssetId>,
+    /// The column of the day, if the table has one.
+    day_column: Option<String>,
     /// The day or days, in words.
     days: Option<String>,
 }
@@ -42,6 +45,53 @@ impl Table {
             side: side_of(&place, condition.clone(), condition.is_some()),
             asset: target.asset,
             days: place.day.map(|day| day.to_string()),
+            day_column: place.day_column,
+        })
+    }
+
+    /// The partitions of a range of days of the table that a name stands for, as far as they are there.
+    pub fn between(
+        context: &Project,
+        warehouse: &CatalogSession,
+        name: &str,
+        range: PartitionRange,
+    ) -> Result<Self, Failure> {
+        let target = Target::of(context, name)?;
+        let storage = rows::storage(context, warehouse, &target, name)?;
+        let place = Place::any(context, &target, storage);
+        let Some(column) = place.day_column.clone() else {
+            return Err(Failure::hinted(
+                format!("{} has no column that is known to hold a day", place.table),
+                "leave out `--start-ds` and `--end-ds` to compare all rows",
+            ));
+        };
+        let condition = match place.is_seen_through() {
+            true => format!(
+                "{} BETWEEN '{}' AND '{}'",
+                quoted(&column),
+                range.start,
+                range.end
+            ),
+            false => {
+                let all = Place::newest(context, &target, place.storage.clone(), usize::MAX);
+                let is_asked = |place: &&Place| place.day.is_some_and(|day| range.contains(day));
+                let values = all.iter().filter(is_asked).flat_map(Place::day_values);
+                let values: Vec<String> = values.map(|value| literal(&value)).collect();
+                if values.is_empty() {
+                    let why = format!("no day of {} in {range} is filled", place.table);
+                    return Err(rows::not_filled(
+                        &why,
+                        "`chronon-run status` shows which days are",
+                    ));
+                }
+                format!("{} IN ({})", quoted(&column), values.join(", "))
+            }
+        };
+        Ok(Self {
+            side: side_of(&place, Some(condition), range.start == range.end),
+            asset: target.asset,
+            days: Some(range.to_string()),
+            day_column: Some(column),
         })
     }
 
@@ -80,6 +130,7 @@ impl Table {
             side: side_of(&place, Some(condition), days.days() == 1),
             asset: target.asset,
             days: Some(days.to_string()),
+            day_column: place.day_column,
         })
     }
 
@@ -111,45 +162,92 @@ fn side_of(place: &Place, condition: Option<String>, one_day: bool) -> Side {
     }
 }
 
-/// What identifies a row, as the conf of one of the tables says.
+/// What identifies a row, as the conf of one of the tables says: of a join as Chronon's own compare job takes
+/// it, also if the other table is that of a staging query, whose conf has no keys.
 pub fn keys_of(context: &Project, left: &Table, right: &Table) -> Result<Vec<String>, Failure> {
-    let asset = left.asset.as_ref().or(right.asset.as_ref());
-    let keys = asset.map(|asset| keys_of_conf(context, asset, left));
-    let keys = keys.unwrap_or_default();
-    let known = keys.iter().all(|key| left.has(key) && right.has(key));
-    match keys.is_empty() || !known {
-        true => Err(Failure::hinted(
+    let sides = [left, right].into_iter();
+    let mut found = sides.filter_map(|side| {
+        let asset = side.asset.as_ref()?;
+        let mut keys = keys_of_conf(context, asset);
+        if !has_row_ids(context, asset) && !keys.is_empty() {
+            let day = side.day_column.iter();
+            keys.extend(
+                day.filter(|day| !keys.contains(day))
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            );
+        }
+        // Of one day it is not compared.
+        let dropped = |key: &String| side.day_column.as_ref() == Some(key) && !side.has(key);
+        keys.retain(|key| !dropped(key));
+        let known = keys.iter().all(|key| left.has(key) && right.has(key));
+        (known && !keys.is_empty()).then_some(keys)
+    });
+    found.next().ok_or_else(|| {
+        Failure::hinted(
             "the columns that identify a row are not known",
             "name them, separated by commas: `--on guest_id,ts`",
-        )),
-        false => Ok(keys),
-    }
+        )
+    })
 }
 
-fn keys_of_conf(context: &Project, asset: &AssetId, left: &Table) -> Vec<String> {
+fn keys_of_conf(context: &Project, asset: &AssetId) -> Vec<String> {
     match context.conf(asset) {
         Some(AnyConf::GroupBy(conf)) => conf.key_columns.clone(),
-        Some(AnyConf::Join(conf)) => keys_of_join(conf, left),
+        Some(AnyConf::Join(conf)) => keys_of_join(conf),
         Some(AnyConf::StagingQuery(_)) | None => Vec::new(),
     }
 }
 
-/// The row ids of a join, or else the left columns of its parts' keys and the time of the row.
-fn keys_of_join(conf: &Join, left: &Table) -> Vec<String> {
+fn has_row_ids(context: &Project, asset: &AssetId) -> bool {
+    match context.conf(asset) {
+        Some(AnyConf::Join(conf)) => conf.row_ids.as_ref().is_some_and(|ids| !ids.is_empty()),
+        _ => false,
+    }
+}
+
+/// The row ids of a join, or else the left columns of the keys of its parts and, of events, the time of the
+/// row.
+fn keys_of_join(conf: &Join) -> Vec<String> {
     let ids = conf.row_ids.clone().unwrap_or_default();
     if !ids.is_empty() {
         return ids;
     }
     let mut keys: Vec<String> = Vec::new();
-    for part in &conf.join_parts {
+    for part in conf.offline_parts() {
         for (_, left) in part.left_columns() {
             if !keys.iter().any(|key| key == left) {
                 keys.push(left.to_owned());
             }
         }
     }
-    keys.extend(left.has("ts").then(|| "ts".to_owned()));
+    if conf.left.data_model() == DataModel::Events && !keys.iter().any(|key| key == "ts") {
+        keys.push("ts".to_owned());
+    }
     keys
+}
+
+/// The side of a join that is compared with the table of a staging query: what only the join has is no
+/// difference, as for Chronon's own compare job, which checks a join against what it replaces.
+fn migrated(left: &Table, right: &Table) -> Option<Which> {
+    let is = |side: &Table, kind: ConfType| {
+        let asset = side.asset.as_ref();
+        asset.is_some_and(|asset| asset.conf.conf_type == kind && is_output(asset))
+    };
+    let (join, query) = (ConfType::Join, ConfType::StagingQuery);
+    match (
+        is(left, join) && is(right, query),
+        is(left, query) && is(right, join),
+    ) {
+        (true, _) => Some(Which::Left),
+        (_, true) => Some(Which::Right),
+        _ => None,
+    }
+}
+
+/// Whether the table of an asset is that of its conf, not one of a step before.
+fn is_output(asset: &AssetId) -> bool {
+    !matches!(asset.mode, AssetKind::Left | AssetKind::Part(_))
 }
 
 /// How rows are paired: by keys, which must identify them, or as a whole.
@@ -176,7 +274,7 @@ pub fn pairings(context: &Project, asset: &AssetId, left: &Table, right: &Table)
         !keys.is_empty() && keys.iter().all(|key| left.has(key) && right.has(key))
     };
     let mut found = Vec::new();
-    let mut keys = vec![keys_of_conf(context, asset, left)];
+    let mut keys = vec![keys_of_conf(context, asset)];
     if let Some(AnyConf::Join(conf)) = context.conf(asset) {
         keys.push(left_columns(conf, left, right));
     }
@@ -212,13 +310,30 @@ pub fn prepare(
     keys: &[String],
     columns: &[String],
 ) -> Result<Comparing, Failure> {
+    for name in keys.iter().chain(columns) {
+        let is_day = |side: &Table| side.day_column.as_ref() == Some(name) && !side.has(name);
+        if let Some(side) = [left, right].iter().find(|side| is_day(side)) {
+            let message = format!(
+                "`{name}` holds the day of {}, which is the same in all rows that are compared",
+                side.side.table
+            );
+            return Err(Failure::hinted(
+                message,
+                "leave it out, or compare several days with `--start-ds` and `--end-ds`",
+            ));
+        }
+    }
     let found = Comparing::new(left.side.clone(), right.side.clone(), keys, columns);
-    found.map_err(|error| {
+    let mut comparing = found.map_err(|error| {
         Failure::hinted(
             error,
             "`chronon-run query \"DESCRIBE db.table\"` shows the columns of a table",
         )
-    })
+    })?;
+    if let Some(join) = migrated(left, right) {
+        comparing.allow_more(join);
+    }
+    Ok(comparing)
 }
 
 /// Lets Spark compare.
@@ -262,4 +377,45 @@ pub fn check_keys(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn join(left: Value, more: Value) -> Join {
+        let group_by =
+            json!({"metaData": {"name": "team.g"}, "sources": [], "keyColumns": ["user", "item"]});
+        let mut conf = json!({
+            "metaData": {"name": "team.j"},
+            "left": left,
+            "joinParts": [
+                {"groupBy": group_by, "keyMapping": {"buyer": "user"}},
+                {"groupBy": group_by, "prefix": "again"},
+            ],
+            "onlineExternalParts": [{
+                "source": {"metadata": {"name": "ext"}, "offlineGroupBy": group_by},
+                "keyMapping": {"seller": "user"},
+            }],
+        });
+        for (name, value) in more.as_object().unwrap() {
+            conf[name] = value.clone();
+        }
+        serde_json::from_value(conf).unwrap()
+    }
+
+    /// As Chronon's compare job takes them, but for the day, which is one or chosen by the command.
+    #[test]
+    fn a_row_of_a_join_is_identified_by_row_ids_or_by_keys_and_the_time_of_events() {
+        let events = json!({"events": {"table": "lake.e", "query": {}}});
+        let entities = json!({"entities": {"snapshotTable": "lake.s", "query": {}}});
+        let keys = |left: &Value, more: Value| keys_of_join(&join(left.clone(), more));
+        let all = ["buyer", "item", "user", "seller"];
+        assert_eq!(keys(&events, json!({})), [&all[..], &["ts"]].concat());
+        assert_eq!(keys(&entities, json!({})), all);
+        let ids = json!({"rowIds": ["id", "ds"]});
+        assert_eq!(keys(&events, ids), ["id", "ds"]);
+    }
 }

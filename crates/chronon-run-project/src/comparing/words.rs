@@ -59,6 +59,18 @@ pub fn add_comparison(page: &mut Page, lead: &str, found: &Comparison, sides: [&
             page.say(&format!("columns only {side}: {}\n", names.join(", ")));
         }
     }
+    if !found.columns_ignored.is_empty() {
+        let names = found.columns_ignored.join(", ");
+        page.say(&format!(
+            "columns only of the join, which are no difference: {names}\n"
+        ));
+    }
+    for types in &found.types {
+        let (column, before, after) = (&types.column, &types.left, &types.right);
+        page.say(&format!(
+            "the type of {column} differs: {before} {left}, {after} {right}\n"
+        ));
+    }
     let rows = column_rows(found);
     if !rows.is_empty() {
         page.say("\n");

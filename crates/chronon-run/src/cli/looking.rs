@@ -103,9 +103,18 @@ pub(crate) struct CompareArgs {
     #[arg(value_name = "B[@DS]", add = completing::assets())]
     pub(crate) right: Option<AssetAt>,
 
-    /// The columns that identify a row, separated by commas [default: the conf's row ids or keys].
+    /// The columns that identify a row, separated by commas [default: the conf's row ids; or its keys, `ts` of
+    /// left sides of events, and over several days the day].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) on: Vec<String>,
+
+    /// Compare all days of both tables from this one on.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) start_ds: Option<Ds>,
+
+    /// The last of these days, inclusive [default: the last closed day].
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "start_ds")]
+    pub(crate) end_ds: Option<Ds>,
 
     /// Compare only these columns, separated by commas [default: all that both have].
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

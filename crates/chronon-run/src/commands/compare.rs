@@ -1,5 +1,6 @@
 //! `chronon-run compare`: two tables, days or places, row by row.
 
+use chronon_run_core::PartitionRange;
 use chronon_run_project::{
     comparing::{self, Described, Table},
     failure::Failure,
@@ -8,7 +9,7 @@ use chronon_run_project::{
     output::{document, print},
 };
 
-use crate::cli::{CompareArgs, Output};
+use crate::cli::{AssetAt, CompareArgs, Output};
 
 pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let context = Project::load()?;
@@ -26,9 +27,18 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
     let other = other.transpose()?;
     let warehouse = CatalogSession::look(&context.workspace)?;
     warehouse.check_rows(&context.workspace)?;
-    let left = Table::find(&context, &warehouse, &args.left.asset, args.left.ds)?;
     let there = other.as_ref().unwrap_or(&context);
-    let right = Table::find(there, &warehouse, &right.asset, right.ds)?;
+    let (left, right) = (&args.left, right);
+    let (left, right) = match days(args, &context, [left, right])? {
+        Some(range) => (
+            Table::between(&context, &warehouse, &left.asset, range)?,
+            Table::between(there, &warehouse, &right.asset, range)?,
+        ),
+        None => (
+            Table::find(&context, &warehouse, &left.asset, left.ds)?,
+            Table::find(there, &warehouse, &right.asset, right.ds)?,
+        ),
+    };
     let keys = match args.on.as_slice() {
         [] => comparing::keys_of(&context, &left, &right)?,
         given => given.to_vec(),
@@ -50,4 +60,29 @@ pub(crate) fn run(args: &CompareArgs) -> Result<(), Failure> {
         true => Err(Failure::Found),
         false => Ok(()),
     }
+}
+
+/// The days that both tables are compared on, if more than one is asked for.
+fn days(
+    args: &CompareArgs,
+    context: &Project,
+    sides: [&AssetAt; 2],
+) -> Result<Option<PartitionRange>, Failure> {
+    let Some(first) = args.start_ds else {
+        return Ok(None);
+    };
+    if sides.iter().any(|side| side.ds.is_some()) {
+        return Err(Failure::hinted(
+            "a table is given with a day, and days with `--start-ds`",
+            "leave out `@` and the day",
+        ));
+    }
+    let last = args.end_ds.map_or_else(|| context.as_of(None), Ok)?;
+    let range = PartitionRange::new(first, last);
+    range.map(Some).ok_or_else(|| {
+        Failure::hinted(
+            format!("the first day {first} is after the last day {last}"),
+            "both are inclusive; give the earlier day first",
+        )
+    })
 }
