@@ -1,6 +1,6 @@
 //! A feature is edited and filled in a target with a real Spark, compared with production, and dropped.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use serde_json::{Value, json};
 
@@ -294,6 +294,41 @@ fn a_join_is_compared_with_what_it_replaces(workspace: &Workspace) {
     );
 }
 
+/// A share of the keys with all rows of each, the same in every run and however the days are filled.
+fn a_share_of_the_keys_is_taken(workspace: &Workspace, rows: &dyn Fn(&str) -> Vec<String>) {
+    let fill = |more: &[&str]| {
+        let args = ["materialize", "team.features", "--sample", "40%"];
+        workspace.run(&[&args, more].concat())
+    };
+    let production = fill(&[]).expect(2).stderr;
+    assert!(production.contains("--target"), "{production}");
+    let filled = fill(&["--target", "one"]).expect(0).stderr;
+    assert!(filled.contains("sample: 40%"), "{filled}");
+    for ds in ["2026-01-03", "2026-01-02"] {
+        fill(&["--target", "two", "--ds", ds]).expect(0);
+    }
+    let one = rows("one_out.team_features");
+    assert_eq!(rows("two_out.team_features"), one);
+    let all = rows("out.team_features");
+    let at = all[0].split(',').position(|name| name == "buyer").unwrap();
+    let buyer = |row: &String| row.split(',').nth(at).unwrap().to_owned();
+    let taken: BTreeSet<String> = one[1..].iter().map(buyer).collect();
+    let is_taken = |row: &&String| taken.contains(&buyer(row));
+    let whole: Vec<String> = all[1..].iter().filter(is_taken).cloned().collect();
+    assert_eq!(
+        one[1..],
+        whole,
+        "all rows of the keys, with the values of production"
+    );
+    assert!((1..9).contains(&taken.len()), "{taken:?}");
+    let properties = "SHOW TBLPROPERTIES one_out.team_features('chronon_run.sample')";
+    let properties = workspace
+        .run(&["query", properties, "--output", "csv"])
+        .expect(0)
+        .stdout;
+    assert!(properties.contains("40%"), "{properties}");
+}
+
 /// The bytes of the input partitions, in text, JSON and a saved plan; nothing where no size is known.
 fn a_plan_says_what_its_steps_read(workspace: &Workspace) {
     let plan = |more: &[&str]| {
@@ -376,6 +411,7 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
         "[seeds.\"lake.orders\"]\npath = \"orders.csv\"\npartition_by = [\"ds\"]\n",
         "columns = { id = \"bigint\", user = \"bigint\", amount = \"double\", ds = \"string\" }\n",
         "[targets.dev]\nnamespace = \"dev_{namespace}\"\n[targets.days]\nnamespace = \"days_{namespace}\"\n",
+        "[targets.one]\nnamespace = \"one_{namespace}\"\n[targets.two]\nnamespace = \"two_{namespace}\"\n",
     ];
     workspace.write("workspace.toml", &settings.concat());
     workspace.keep_spark();
@@ -459,6 +495,7 @@ fn a_target_holds_the_first_left_rows_of_each_day() {
         );
     }
     assert_eq!(rows("days_out.team_features"), dev);
+    a_share_of_the_keys_is_taken(&workspace, &rows);
     let other = [
         "materialize",
         "team.features",
