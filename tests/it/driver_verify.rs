@@ -12,7 +12,7 @@ use crate::{
     support::{Screen, steady},
 };
 
-/// The lines about failed steps.
+/// The lines about failed steps, in alphabetical order: of two that run side by side either may end first.
 fn failures(screen: &Screen) -> String {
     let lines = screen.stderr.lines();
     let lines = lines.filter(|line| line.starts_with("failed "));
@@ -22,7 +22,9 @@ fn failures(screen: &Screen) -> String {
         let step: Vec<&str> = step.split_whitespace().take(3).collect();
         format!("{}: {cause}", step.join(" "))
     });
-    without_time.collect::<Vec<_>>().join("\n")
+    let mut lines: Vec<String> = without_time.collect();
+    lines.sort();
+    lines.join("\n")
 }
 
 fn fault(asset: &str) -> Fault {

@@ -359,31 +359,3 @@ fn a_plan_says_how_long_its_steps_took_before() {
         .run(&["materialize", "--plan", "plan.json"])
         .expect(0);
 }
-
-#[test]
-fn the_help_of_each_command_has_two_examples() {
-    let staged = Staged::chain();
-    let help = staged.run(&["--help"]).expect(0).stdout;
-    let (_, commands) = help.split_once("Commands:").unwrap();
-    let names = commands.lines().skip(1).take_while(|line| !line.is_empty());
-    let names: Vec<&str> = names
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .collect();
-    assert!(names.len() > 20, "{names:?}");
-    for name in names {
-        let path = match name {
-            "export" => vec!["export", "airflow"],
-            name => vec![name],
-        };
-        let help = staged
-            .run(&[&path[..], &["--help"]].concat())
-            .expect(0)
-            .stdout;
-        let examples = help.split_once("Examples:").map(|(_, examples)| examples);
-        let lines = examples.unwrap_or_default().lines();
-        let found = lines.filter(|line| line.contains(&format!("chronon-run {}", path.join(" "))));
-        assert!(found.count() >= 2, "{name}: {help}");
-    }
-}

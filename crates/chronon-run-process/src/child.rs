@@ -15,8 +15,8 @@ use chronon_run_core::{CommandLine, event::ProcessId};
 use crate::{
     Group, StartError, Watchdog,
     identity::identify,
-    kept::open_append,
     launch::{self, Fate},
+    nofollow::open_append,
     sys,
 };
 

@@ -26,6 +26,7 @@ use crate::{
     Detached, Host, StartError, Stop, Usage,
     hold::{ANSWER, Kept, ask, field},
     identify,
+    nofollow::open_lock,
     protocol::Address,
 };
 
@@ -294,28 +295,6 @@ pub fn end_unused(lock: &Path, request: &Path, is_used: impl Fn() -> bool) -> io
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(!is_locked(lock)),
     }
-}
-
-/// The file at `path` to lock, which is made if it is not there and keeps what it holds. A symbolic link is not
-/// followed: in a folder that others write it could make any file of this user.
-///
-/// # Errors
-/// An [`io::Error`] if the file cannot be written or is a link.
-pub fn open_lock(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).read(true).write(true);
-    options.custom_flags(libc::O_NOFOLLOW).open(path)
-}
-
-/// The file at `path` to append to, which is made if it is not there. A symbolic link is not followed, as with
-/// [`open_lock`].
-///
-/// # Errors
-/// An [`io::Error`] if the file cannot be written or is a link.
-pub fn open_append(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    options.custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 /// The lock of the file at `path`, which is made if it is not there; `None` if another process has it.

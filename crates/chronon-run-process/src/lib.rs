@@ -35,6 +35,7 @@ mod kept;
 mod launch;
 mod limits;
 mod machine;
+mod nofollow;
 mod own;
 mod pager;
 mod peer;
@@ -55,12 +56,11 @@ pub use group::{Group, end_group};
 pub use helper::{Helper, HelperError};
 pub use host::{Guest, GuestError, GuestHandle, Host, Target};
 pub use identity::{ask_to_end, boot_id, host_name, identify, is_alive, terminate_self};
-pub use kept::{
-    Keep, KeepError, KeptStatus, end_unused, is_locked, open_append, open_lock, try_lock,
-};
+pub use kept::{Keep, KeepError, KeptStatus, end_unused, is_locked, try_lock};
 pub use launch::StartError;
 pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
 pub use machine::{User, allows_execution, is_writable, respect_group};
+pub use nofollow::{open_append, open_lock};
 pub use own::{is_ignored, lower_own_priority};
 pub use pager::{Pager, is_paging};
 pub use peer::is_peer_of;

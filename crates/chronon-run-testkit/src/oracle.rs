@@ -10,6 +10,7 @@ pub mod expression;
 pub mod joins;
 pub mod labels;
 mod mutations;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 

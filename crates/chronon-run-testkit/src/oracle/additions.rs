@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Event,
-    confs::{Cells, Tables, rows_of},
+    confs::{Cells, Tables},
     expression::{Row, Unknown},
+    sources::rows_of,
 };
 
 /// What is added to the left rows of a join.

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::{
     Answer, DAY, Event,
     additions::{Additions, LeftRow, first_of},
-    confs::{Cells, Expected, Tables, Values, derived, evaluated, read, text},
+    confs::{Cells, Expected, Tables, Values, derived, evaluated, text},
     expression::{Expression, Row, Unknown},
+    sources::read,
 };
 
 /// The rows of a join's table for the days `first..=last` of its left, filled in one step.

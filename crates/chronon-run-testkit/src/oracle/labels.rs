@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::{
     Answer,
     additions::one_value,
-    confs::{Cells, Expected, Tables, Values, read, text},
+    confs::{Cells, Expected, Tables, Values, text},
     expression::{Row, Unknown},
+    sources::read,
 };
 
 /// The rows of `O_labels`: for each label day, one for each row identifier of the left days.

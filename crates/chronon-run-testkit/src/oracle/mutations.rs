@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::{
     Aggregation, Answer, DAY, Event, MINUTE, Operation, between,
-    confs::{Tables, rows_of},
     expression::Unknown,
     floor, number,
+    sources::{Tables, rows_of},
 };
 
 const TIME: &str = "__mutation_time";

@@ -12,7 +12,7 @@ use indexmap::IndexMap;
 
 use super::{
     driver_args::driver_args,
-    paths::Paths,
+    paths::{FROM_ROOT, Paths},
     settings::{self, spark_properties},
 };
 use crate::{
@@ -64,7 +64,7 @@ fn seed(
     partition_column: &str,
 ) -> Option<Seed> {
     if entry.is_text() {
-        let path = paths.of(entry);
+        let path = seed_path(entry, paths);
         let format = path
             .as_deref()
             .and_then(|path| format_by_extension(entry, path));
@@ -116,8 +116,7 @@ fn seed_table(
         );
         return None;
     };
-    // A file that is not there excludes what reads it, as one that cannot be read does.
-    let path = paths.of(&path_value);
+    let path = seed_path(&path_value, paths);
     let format = match format_value {
         Some(value) => value.choice(&settings::SEED_FORMATS),
         None => path
@@ -137,6 +136,16 @@ fn seed_table(
         null: null.map(str::to_owned),
         empty_partitions,
     })
+}
+
+/// A file that is not there is doubted only: it excludes what reads it, as one that cannot be read does.
+fn seed_path(value: &Value<'_>, paths: &Paths<'_>) -> Option<PathBuf> {
+    let path = paths.of(value)?;
+    if !path.exists() {
+        let message = format!("seed file `{}` does not exist", path.display());
+        value.doubt("no-such-path", message, FROM_ROOT.to_owned());
+    }
+    Some(path)
 }
 
 /// The first file, by name, of a folder whose own name does not say what it holds.

@@ -347,7 +347,12 @@ fn run() {
 fn seeds() {
     let with = |line: &str| format!("[seeds.\"a.b\"]\npath = \"data/a.csv\"\n{line}\n");
     assert_eq!(lines("[seeds]\n\"a.b\" = \"data/a.csv\"\n"), [""; 0]);
-    assert_eq!(lines("[seeds]\n\"a.b\" = \"data/x.csv\"\n"), [""; 0]);
+    one(
+        "[seeds]\n\"a.b\" = \"data/x.csv\"\n",
+        "(warning) no-such-path",
+        "\"data/x.csv\"",
+        "does not exist",
+    );
     one(
         "[seeds]\n\"a.b\" = \"data/a.txt\"\n",
         "unknown-format",
