@@ -27,6 +27,17 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
+impl Table {
+    fn new(columns: &[(&str, &str)], rows: Vec<Row>) -> Self {
+        let columns = columns.iter();
+        let columns = columns.map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned()));
+        Self {
+            columns: columns.collect(),
+            rows,
+        }
+    }
+}
+
 /// Confs with everything that they read.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -359,12 +370,7 @@ impl Maker {
             ("updated", "bigint"),
             ("ds", "string"),
         ];
-        Table {
-            columns: columns
-                .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-                .into(),
-            rows,
-        }
+        Table::new(&columns, rows)
     }
 
     /// What changes of [`Maker::dim`] within each day: rows that are added, or taken back.
@@ -404,12 +410,7 @@ impl Maker {
             ("is_before", "boolean"),
             ("ds", "string"),
         ];
-        Table {
-            columns: columns
-                .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-                .into(),
-            rows,
-        }
+        Table::new(&columns, rows)
     }
 
     /// Entities at the instants of the left: snapshots and what changes after them.

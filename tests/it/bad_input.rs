@@ -326,7 +326,7 @@ fn broken_teams_json() {
     assert_snapshot!("no_teams_json", example.run(&["check"]).text());
 }
 
-/// What a run notices before it starts a JVM leaves nothing behind.
+/// Nothing reads it, so everything is filled; the place of its path is shown.
 #[test]
 fn a_missing_seed() {
     let staged = Staged::chain();
@@ -334,8 +334,15 @@ fn a_missing_seed() {
     let text = workspace.read("workspace.toml");
     let seed = "\n[seeds.\"lake.c\"]\npath = \"data/no.csv\"\n";
     workspace.write("workspace.toml", &(text + seed));
-    assert_snapshot!(staged.run(&["materialize"]).text());
-    assert_eq!(staged.calls().len(), 0);
+    let screen = staged.run(&["materialize"]).expect(0);
+    for said in [
+        "warning[no-such-path]: seed file",
+        "data/no.csv` does not exist\n  --> workspace.toml:21:8",
+        "warning: the seed lake.c is not loaded",
+    ] {
+        assert!(screen.stderr.contains(said), "{}", screen.text());
+    }
+    assert_eq!(staged.calls().len(), 4);
 }
 
 /// A file system of 2 MiB that is full, unmounted at the end.
