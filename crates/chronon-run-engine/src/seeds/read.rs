@@ -406,7 +406,7 @@ mod tests {
         let good = || seed(dir.path(), "a.csv", "a,ds\n1,2026-01-01\n");
         let mut gone = good();
         gone.path = dir.path().join("none.csv");
-        insta::assert_snapshot!(message(gone), @"cannot read DIR/none.csv for seed data.t: No such file or directory (os error 2)");
+        insta::assert_snapshot!(message(gone), @"cannot read DIR/none.csv for seed data.t: there is no such file or folder");
         let mut missing = good();
         missing.columns.insert("b".into(), "int".into());
         insta::assert_snapshot!(message(missing), @"DIR/a.csv has no column `b`, which `columns` of seed data.t names; it has a, ds");
