@@ -18,17 +18,22 @@ use crate::{
 /// A cache with a Spark and no archives: that of all tests if it has none, so that they profit from those that
 /// are built now; else one with the same Spark.
 fn cache_without_archives(folder: &Workspace) -> PathBuf {
-    // The first run of all tests installs it.
-    let info = Workspace::empty().run(&["engine", "install"]).expect(0);
-    assert!(info.stdout.contains("Spark 3.3.1"), "{}", info.text());
+    install();
     if !cache().join("class-data").exists() {
         return cache();
     }
     own_cache(folder)
 }
 
+/// Spark in the cache of all tests, which the first of them puts there.
+fn install() {
+    let info = Workspace::empty().run(&["engine", "install"]).expect(0);
+    assert!(info.stdout.contains("Spark 3.3.1"), "{}", info.text());
+}
+
 /// A cache of its own with the Spark of all tests, as links to its files: one that is to be changed is replaced.
 pub(crate) fn own_cache(folder: &Workspace) -> PathBuf {
+    install();
     let private = folder.path("cache");
     fs::create_dir(&private).unwrap();
     for entry in fs::read_dir(cache()).unwrap() {
