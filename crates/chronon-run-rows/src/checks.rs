@@ -275,7 +275,9 @@ fn of(column: &str, text: String) -> Violation {
     }
 }
 
-fn ratio(part: u64, all: u64) -> f64 {
+/// A part of a whole, or a sum by its number; 0 of nothing.
+#[must_use]
+pub fn ratio(part: u64, all: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "shares need no more digits")]
     let share = part as f64 / all.max(1) as f64;
     share

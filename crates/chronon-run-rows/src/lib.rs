@@ -31,7 +31,7 @@ mod types;
 mod value;
 mod write;
 
-pub use checks::{ChecksError, Rules, Violation, percent};
+pub use checks::{ChecksError, Rules, Violation, percent, ratio};
 pub use error::RowsError;
 pub use figures::{ColumnDays, ColumnFigures, FirstRows};
 pub use files::{Listing, list_files};

@@ -1,5 +1,7 @@
 //! What is read from the inputs: scan ranges and selects (§4.2).
 
+use std::sync::LazyLock;
+
 use chronon_run_conf::{Accuracy, DataModel, GroupBy, Query, Source};
 use chronon_run_core::{CatalogSnapshot, Ds, PartitionRange};
 use regex::{NoExpand, Regex};
@@ -472,17 +474,18 @@ fn resolved(conf: &GroupBy, source: &Source, day: &DayColumn) -> Query {
     query
 }
 
+/// The literal `'{{ CHRONON_RUN_DS }}'`. Compiled once: a plan looks at every expression.
+static RUN_DAY: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"['"]\{\{\s*CHRONON_RUN_DS\s*\}\}['"]"#).ok());
+
 /// Replaces the literal `'{{ CHRONON_RUN_DS }}'` by the partition.
 pub(super) fn with_run_day(expression: &str, partition: &str) -> String {
-    let literal = Regex::new(r#"['"]\{\{\s*CHRONON_RUN_DS\s*\}\}['"]"#);
-    literal.map_or_else(
-        |_| expression.to_owned(),
-        |literal| {
-            literal
-                .replace_all(expression, NoExpand(partition))
-                .into_owned()
-        },
-    )
+    match &*RUN_DAY {
+        Some(literal) => literal
+            .replace_all(expression, NoExpand(partition))
+            .into_owned(),
+        None => expression.to_owned(),
+    }
 }
 
 /// The event time of a source of a GroupBy: `timeColumn`, or the select `ts`, which wins. A

@@ -1,5 +1,7 @@
 //! Staging queries: macros, tables, views with their signal partition (§4.4).
 
+use std::{borrow::Cow, sync::LazyLock};
+
 use chronon_run_conf::StagingQuery;
 use chronon_run_core::{Ds, PartitionRange};
 use regex::Regex;
@@ -32,12 +34,17 @@ pub(super) fn check(conf: &StagingQuery) -> Vec<(String, String)> {
     problems
 }
 
+/// `{{ … }}`. Compiled once: a plan looks at every conf.
+static MACRO: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\{\{\s*(.*?)\s*\}\}").ok());
+
+/// A name that `AS` gives.
+static ALIAS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\bas\s+`?(\w+)").ok());
+
 /// The insides of every `{{ … }}`.
 fn macros(query: &str) -> Vec<String> {
-    let Ok(pattern) = Regex::new(r"\{\{\s*(.*?)\s*\}\}") else {
-        return Vec::new();
-    };
-    let found = pattern.captures_iter(query);
+    let found = MACRO
+        .iter()
+        .flat_map(|pattern| pattern.captures_iter(query));
     found.map(|found| found[1].to_owned()).collect()
 }
 
@@ -142,8 +149,8 @@ fn is_of_step(ds: &str, range: PartitionRange) -> String {
 
 /// Whether a query gives a column its name: then the partitions that it reads do not tell its days.
 fn computes(query: &str, ds: &str) -> bool {
-    let pattern = format!(r"(?i)\bas\s+`?{}\b", regex::escape(ds));
-    Regex::new(&pattern).is_ok_and(|pattern| pattern.is_match(query))
+    let mut names = ALIAS.iter().flat_map(|alias| alias.captures_iter(query));
+    names.any(|found| found[1].eq_ignore_ascii_case(ds))
 }
 
 /// What every line about rows that were left out begins with.
@@ -230,7 +237,6 @@ fn signal(
 
 /// Replaces the macros (§4.4).
 pub(super) fn substitute(request: &Request<'_>, conf: &StagingQuery) -> Result<String, String> {
-    let pattern = Regex::new(r"\{\{\s*(.*?)\s*\}\}").map_err(|error| error.to_string())?;
     let bounded = conf.start_partition.is_some();
     let bound = |day: chronon_run_core::Ds| {
         if bounded {
@@ -240,7 +246,7 @@ pub(super) fn substitute(request: &Request<'_>, conf: &StagingQuery) -> Result<S
         }
     };
     let mut problem = None;
-    let query = pattern.replace_all(&conf.query, |found: &regex::Captures<'_>| match &found[1] {
+    let value = |found: &regex::Captures<'_>| match &found[1] {
         "start_date" => bound(request.range.start),
         "end_date" => bound(request.range.end),
         "latest_date" => request.latest_date.to_string(),
@@ -251,7 +257,11 @@ pub(super) fn substitute(request: &Request<'_>, conf: &StagingQuery) -> Result<S
                 String::new()
             }
         },
-    });
+    };
+    let query = match &*MACRO {
+        Some(pattern) => pattern.replace_all(&conf.query, value),
+        None => Cow::Borrowed(conf.query.as_str()),
+    };
     match problem {
         Some(why) => Err(why),
         None => Ok(query.trim().trim_end_matches(';').to_owned()),

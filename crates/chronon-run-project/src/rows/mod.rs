@@ -21,14 +21,14 @@ pub use session::{rows_of, text_of};
 pub use sql::{day_condition, select};
 pub use target::Target;
 
+/// What to do about a file that is not read to its end.
+const HALF_WRITTEN: &str = "the day is half written or the file was damaged: wait for the job that writes it, or fill the day again with `materialize --recompute`";
+
 /// An error of rows as the failure of a command.
 pub fn failure(error: RowsError) -> Failure {
     match error {
         RowsError::Output(error) => error.into(),
-        RowsError::Damaged { .. } => Failure::hinted(
-            error,
-            "the day is half written or the file was damaged: wait for the job that writes it, or fill the day again with `materialize --recompute`",
-        ),
+        RowsError::Damaged { .. } => Failure::hinted(error, HALF_WRITTEN),
         other => Failure::setup(other),
     }
 }

@@ -10,7 +10,7 @@ use chronon_run_exec::signals;
 use chronon_run_rows::{Scan, list_files};
 use chronon_run_workspace::Workspace;
 
-use super::failure;
+use super::{HALF_WRITTEN, failure};
 use crate::{
     failure::Failure, listing::session::CatalogSession, loading::project::Project, output::note,
     program::now_millis, runs::seeding::run_script,
@@ -115,8 +115,6 @@ fn on_this_machine(workspace: &Workspace) -> Workspace {
     }
     workspace
 }
-
-const HALF_WRITTEN: &str = "the day is half written or the file was damaged: wait for the job that writes it, or fill the day again with `materialize --recompute`";
 
 /// Spark's words, without the name of a script that the user has not written, and what to do.
 fn hinted(message: &str) -> String {

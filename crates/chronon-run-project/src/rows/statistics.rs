@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chronon_run_core::{AssetId, AssetKind, Ds};
 use chronon_run_plan::{AssetPlan, State};
 use chronon_run_report::count;
-use chronon_run_rows::{Scan, Value, percent};
+use chronon_run_rows::{Scan, Value, percent, ratio};
 use serde::Serialize;
 
 use super::{Found, Place, Target, find, storage};
@@ -131,7 +131,7 @@ impl Counts {
     }
 
     fn share(&self, nulls: u64) -> f64 {
-        mean(nulls, self.rows)
+        ratio(nulls, self.rows)
     }
 }
 
@@ -151,7 +151,7 @@ impl Statistics {
             share: newest.share(*nulls),
             before: earlier
                 .get(column.as_str())
-                .map(|(nulls, rows)| mean(*nulls, *rows)),
+                .map(|(nulls, rows)| ratio(*nulls, *rows)),
         });
         let rows_before: u64 = before.iter().map(|(_, day)| day.rows).sum();
         let days_before = u64::try_from(before.len()).unwrap_or(u64::MAX);
@@ -160,7 +160,7 @@ impl Statistics {
             ds: *ds,
             rows: newest.rows,
             days_before: before.len(),
-            rows_before: (days_before > 0).then(|| mean(rows_before, days_before)),
+            rows_before: (days_before > 0).then(|| ratio(rows_before, days_before)),
             columns: columns.collect(),
         })
     }
@@ -204,13 +204,6 @@ impl Nulls {
         });
         format!("{}: {} NULL{before}", self.column, percent(self.share))
     }
-}
-
-/// A part of a whole, or a sum by its number; 0 of nothing.
-fn mean(part: u64, all: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "shown with few digits")]
-    let mean = part as f64 / all.max(1) as f64;
-    mean
 }
 
 #[cfg(test)]
