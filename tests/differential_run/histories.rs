@@ -1,8 +1,8 @@
-//! Random histories: days are filled in pieces, rows arrive after their day was filled, confs are edited, joins
-//! change between flows, and the stale days are filled again. The tables in the end are those of one backfill
-//! with the confs as they are then.
+//! Random histories: days are filled in pieces, some of them again, runs are killed, rows arrive after their day
+//! was filled, confs are edited, joins change between flows, and the stale days are filled again. The tables in
+//! the end are those of one backfill with the confs as they are then.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Stdio, thread, time::Duration};
 
 use serde_json::Value;
 
@@ -157,6 +157,9 @@ impl History {
                 self.arrive(2);
                 self.run(&["--stale"], day);
             }
+            if self.random.once_in(3) {
+                self.run(&["--recompute", "--start-ds", &day_text(day)], day);
+            }
             day += 1 + i64::try_from(self.random.below(3)).unwrap();
         }
         self.settings = settings(&self.cases, &mut self.random);
@@ -198,12 +201,32 @@ impl History {
     fn run(&mut self, what: &[&str], day: i64) {
         let day = day_text(day);
         let args = [&["materialize", "--as-of", &day], what].concat();
+        if self.random.once_in(4) {
+            self.kill(&args);
+        }
         let screen = self.workspace.run(&args);
         self.runs
             .push(format!("{}: {:?}", args.join(" "), screen.code));
         if screen.code != Some(0) {
             println!("{}\n{}", args.join(" "), screen.text());
         }
+    }
+
+    /// A run that is killed somewhere between its beginning and its end, with the Spark that it uses.
+    fn kill(&mut self, args: &[&str]) {
+        let after = u64::try_from(self.random.between(300, 12_000)).unwrap();
+        let mut command = self.workspace.command(args);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        thread::sleep(Duration::from_millis(after));
+        let end = child.try_wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let what = match end {
+            Some(status) => format!("over before: {status}"),
+            None => format!("killed after {after} ms"),
+        };
+        self.runs.push(format!("{}: {what}", args.join(" ")));
     }
 
     /// The outputs; the keys in tables of parts are those of the steps.

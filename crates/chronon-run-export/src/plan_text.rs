@@ -427,7 +427,7 @@ pub fn times_text(seen: &TimesSeen) -> String {
         ),
     };
     format!(
-        "left rows are {kind}: {seen_in}. join-final of the Driver reads the parts of its own days only, so SNAPSHOT features of early and late rows are NULL, or stay as they are when a source is written again; join_flow = \"whole\" computes them"
+        "left rows are {kind}: {seen_in}. join-final of the Driver reads the parts of its own days only, so SNAPSHOT features of early and late rows are NULL, or stay as they are when a source is written again; those of other rows of the same step can be NULL too, if a late row follows a left day without rows; join_flow = \"whole\" computes them"
     )
 }
 

@@ -90,6 +90,9 @@ fn add(catalog: &mut CatalogSnapshot, table: &str, days: RangeSet) {
         // Alone, because a write looks at the partitions of all tables.
         let mut alone = CatalogSnapshot::default();
         Write::days(table, days).apply(&mut alone);
+        // A catalog without columns tells of none that differ from the confs'.
+        let states = alone.tables.values_mut().flatten();
+        states.for_each(|state| state.info.columns.clear());
         catalog.tables.extend(alone.tables);
     }
 }

@@ -141,6 +141,13 @@ fn filled(generated: &Generated) -> CatalogSnapshot {
     let mut catalog: CatalogSnapshot = serde_json::from_str(&text).unwrap();
     let all = PartitionRange::new(generated.first, generated.last);
     let all: RangeSet = all.into_iter().collect();
+    // The statistics of joins, which the generated catalog lacks.
+    let statistics = catalog.tables.iter().map(|(name, state)| {
+        let table = name.suffixed("_daily_stats");
+        (table, state.clone())
+    });
+    let statistics: Vec<_> = statistics.collect();
+    catalog.tables.extend(statistics);
     for state in catalog.tables.values_mut().flatten() {
         // A saved catalog with the time of every partition is larger than the ledger.
         state.stamps.clear();

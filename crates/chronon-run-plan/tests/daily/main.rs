@@ -593,6 +593,31 @@ fn a_part_partition_of_other_days_does_not_hide_how_a_day_was_made() {
     assert_eq!(wrong_rows(&sequence), []);
 }
 
+/// Hazard S4: the 21st has no left rows, so the Driver's part job begins anew behind it, and the late row of the
+/// 22nd overwrites the part partition of the 20th with its own key only. The plan reports it.
+#[test]
+fn a_late_row_behind_a_left_day_without_rows_takes_values_away_and_the_plan_reports_it() {
+    let mut rows = one_row_a_day(&[(20, 0), (22, -2), (23, 0), (29, 0)]);
+    rows.get_mut(&20).unwrap().push(row("20.1", "bee", 20));
+    let first = Run {
+        end: 29,
+        ..a_run(Engine::Driver, JoinFlow::Modular, 30)
+    };
+    let wrong = |flow: JoinFlow| {
+        let sequence = Sequence {
+            kind: &KINDS[0],
+            rows: rows.clone(),
+            runs: vec![(vec![], Run { flow, ..first })],
+            large: false,
+        };
+        wrong_rows(&sequence)
+    };
+    let found = wrong(JoinFlow::Modular);
+    assert!(found.iter().any(|wrong| !wrong.off_its_day), "{found:?}");
+    assert!(found.iter().all(|wrong| wrong.said), "{found:?}");
+    assert_eq!(wrong(JoinFlow::Whole), []);
+}
+
 proptest! {
     #![proptest_config(config())]
 

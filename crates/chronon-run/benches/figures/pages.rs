@@ -206,15 +206,14 @@ fn workspace(folder: &Path) -> PathBuf {
     generated.repo
 }
 
+/// Built with everything else by `cargo bench --workspace`.
 fn scripted_spark_submit() -> PathBuf {
-    let target = Path::new(PROGRAM).parent().unwrap();
-    let build = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "-p", "chronon-run-testkit"])
-        .args(["--bin", "scripted-spark-submit", "--target-dir"])
-        .arg(target.parent().unwrap())
-        .status();
-    assert!(build.unwrap().success());
-    target.join("scripted-spark-submit")
+    let found = Path::new(PROGRAM).with_file_name("scripted-spark-submit");
+    assert!(
+        found.exists(),
+        "build with `cargo build --release --workspace` first"
+    );
+    found
 }
 
 /// How long a run took, and what its viewers saw.
