@@ -14,6 +14,7 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -32,6 +33,12 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.LocalFileSystem;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.spark.SparkContext;
 import org.apache.spark.TaskContext;
 import org.apache.spark.scheduler.SparkListener;
@@ -121,6 +128,7 @@ public class SessionHost {
         Thread warming = new Thread(new Warming(), "warming");
         warming.setDaemon(true);
         warming.start();
+        useLocal();
         try {
             SparkSession session = SparkSession.builder().enableHiveSupport().getOrCreate();
             SparkSession.clearActiveSession();
@@ -157,6 +165,52 @@ public class SessionHost {
                 } catch (Throwable absent) {
                     // Another Spark has other classes; the scripts load their own.
                 }
+            }
+        }
+    }
+
+    /**
+     * Makes {@link Local} the file system of local paths for everything in this process: Hadoop keeps one for each
+     * scheme and user, and asks for its class only the first time. It is left out where the user has chosen one.
+     */
+    private static void useLocal() {
+        String key = "fs.file.impl";
+        try {
+            Configuration conf = new Configuration();
+            if (System.getProperty("spark.hadoop." + key) != null || conf.get(key) != null) {
+                return;
+            }
+            conf.setClassLoader(SessionHost.class.getClassLoader());
+            conf.setClass(key, Local.class, FileSystem.class);
+            FileSystem.get(URI.create("file:///"), conf);
+        } catch (Throwable other) {
+            err.println("files are written with Hadoop's own file system: " + other);
+        }
+    }
+
+    /**
+     * Hadoop's local file system, which starts a process (chmod) for each file and folder that it creates if it lacks
+     * its native library: 700 for a join of four parts and 15 days.
+     */
+    public static class Local extends LocalFileSystem {
+        public Local() {
+            super(new Raw());
+        }
+    }
+
+    /** Sets permissions without a process, where Java can. */
+    public static class Raw extends RawLocalFileSystem {
+        public void setPermission(Path path, FsPermission permission) throws IOException {
+            if (permission.getStickyBit()) {
+                super.setPermission(path, permission);
+                return;
+            }
+            String letters = permission.getUserAction().SYMBOL + permission.getGroupAction().SYMBOL
+                + permission.getOtherAction().SYMBOL;
+            try {
+                Files.setPosixFilePermissions(pathToFile(path).toPath(), PosixFilePermissions.fromString(letters));
+            } catch (UnsupportedOperationException notPosix) {
+                super.setPermission(path, permission);
             }
         }
     }

@@ -91,6 +91,8 @@ impl SqlJobs<'_> {
         let chosen = [
             ("spark.scheduler.mode", "FAIR".to_owned()),
             ("spark.driver.memory", memory),
+            // Each query's plan is written down for a page that is not served.
+            ("spark.sql.ui.explainMode", "simple".to_owned()),
         ];
         let chosen = chosen.into_iter().filter(|(key, _)| !given(key));
         // The host tells each script of its own stages.

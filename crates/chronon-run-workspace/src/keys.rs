@@ -241,7 +241,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "boolean",
         default: None,
         example: "true",
-        meaning: "Whether all `sql` steps of a run use one Spark process on this machine, each in a session of its own. Without it: where that process is kept.",
+        meaning: "Whether all `sql` steps of a run use one Spark process on this machine, each in a session of its own. Without it: as `sessions`.",
     },
     Key {
         section: "engine",

@@ -4,13 +4,24 @@ import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.FileReader;
 import java.io.IOException;
+import java.lang.reflect.Field;
+import java.lang.reflect.InvocationHandler;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.sql.DriverManager;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.apache.hadoop.hive.conf.HiveConf;
 import org.apache.hadoop.hive.metastore.HiveMetaStore;
 import org.apache.hadoop.hive.metastore.IHMSHandler;
@@ -74,11 +85,12 @@ public class EmbeddedMetastore {
 
     private void serve(HiveConf conf) throws Exception {
         HiveMetaStore.HMSHandler plain = new HiveMetaStore.HMSHandler("chronon-run", conf, false);
+        leaveOutListeners(plain);
         IHMSHandler handler = HiveMetaStore.newRetryingHMSHandler(plain, conf);
         TServerSocket socket = listen();
         port = socket.getServerSocket().getLocalPort();
         TThreadPoolServer.Args settings = new TThreadPoolServer.Args(socket);
-        settings.processor(new TSetIpAddressProcessor(handler));
+        settings.processor(new TSetIpAddressProcessor(Remembering.of(handler)));
         settings.protocolFactory(new TBinaryProtocol.Factory());
         settings.minWorkerThreads = 4;
         settings.maxWorkerThreads = 1000;
@@ -90,12 +102,127 @@ public class EmbeddedMetastore {
         server.serve();
     }
 
+    /**
+     * Hive's own listener looks at transactional tables that are created, which Spark does not do. As long as there is
+     * one, each question for partitions reads the table again. A Hive without the field keeps it.
+     */
+    private static void leaveOutListeners(HiveMetaStore.HMSHandler handler) {
+        try {
+            Field listeners = HiveMetaStore.HMSHandler.class.getDeclaredField("preListeners");
+            listeners.setAccessible(true);
+            ((List) listeners.get(handler)).clear();
+        } catch (Exception another) {
+            System.err.println("the metastore keeps its listeners: " + another);
+        }
+    }
+
     private TServerSocket listen() throws Exception {
         InetAddress loopback = InetAddress.getByName("127.0.0.1");
         try {
             return new OwnUsersSocket(new InetSocketAddress(loopback, preferredPort));
         } catch (TTransportException taken) {
             return new OwnUsersSocket(new InetSocketAddress(loopback, 0));
+        }
+    }
+
+    /**
+     * Answers what a table or a database is from memory until something is changed: Spark asks several times in each
+     * statement, and each answer costs a dozen queries of the database, which only this process writes. Partitions are
+     * always read from the database, and changes of them leave tables as they are.
+     */
+    private static class Remembering implements InvocationHandler {
+        private static final List ASKED = Arrays.asList(new Object[] {
+            "get_table", "get_table_req", "get_table_objects_by_name", "get_table_objects_by_name_req", "get_database"});
+        private static final List OF_PARTITIONS = Arrays.asList(new Object[] {
+            "add_partition", "add_partitions", "append_partition", "drop_partition", "drop_partitions", "alter_partition",
+            "alter_partitions"});
+        /** So many answers; a workspace of more tables begins anew. */
+        private static final int MOST = 10000;
+        private final IHMSHandler handler;
+        private final Map answers = new ConcurrentHashMap();
+        /** Counts what is changed, so that an answer from before is not kept after. */
+        private final AtomicLong changes = new AtomicLong();
+
+        private Remembering(IHMSHandler handler) {
+            this.handler = handler;
+        }
+
+        static IHMSHandler of(IHMSHandler handler) {
+            Class[] all = {IHMSHandler.class};
+            return (IHMSHandler) Proxy.newProxyInstance(
+                EmbeddedMetastore.class.getClassLoader(), all, new Remembering(handler));
+        }
+
+        public Object invoke(Object proxy, Method method, Object[] arguments) throws Throwable {
+            String name = method.getName();
+            if (ASKED.contains(name)) {
+                return asked(method, arguments);
+            }
+            if (changesNoTable(name)) {
+                List one = name.equals("get_partitions_ps_with_auth") ? one(arguments) : null;
+                return one != null ? one : call(method, arguments);
+            }
+            forget();
+            try {
+                return call(method, arguments);
+            } finally {
+                forget();
+            }
+        }
+
+        private static boolean changesNoTable(String name) {
+            int end = name.indexOf("_req");
+            end = end < 0 ? name.indexOf("_with_environment_context") : end;
+            end = end < 0 ? name.indexOf("_by_name") : end;
+            return name.startsWith("get") || OF_PARTITIONS.contains(end < 0 ? name : name.substring(0, end));
+        }
+
+        /**
+         * The partition with these values: by its name it is found at once, by its values only by a search. Null where
+         * it is not there, or where values of some columns are not given.
+         */
+        private List one(Object[] arguments) {
+            List values = (List) arguments[2];
+            if (values.contains("") || ((Short) arguments[3]).shortValue() == 0) {
+                return null;
+            }
+            try {
+                Object found = handler.get_partition((String) arguments[0], (String) arguments[1], values);
+                return Collections.singletonList(found);
+            } catch (Exception other) {
+                return null;
+            }
+        }
+
+        private Object asked(Method method, Object[] arguments) throws Throwable {
+            List key = Arrays.asList(new Object[] {method.getName(), Arrays.asList(arguments)});
+            Object known = answers.get(key);
+            if (known != null) {
+                return known;
+            }
+            long before = changes.get();
+            Object answer = call(method, arguments);
+            keep(key, answer, before);
+            return answer;
+        }
+
+        private synchronized void keep(List key, Object answer, long before) {
+            if (answer != null && answers.size() < MOST && changes.get() == before) {
+                answers.put(key, answer);
+            }
+        }
+
+        private synchronized void forget() {
+            changes.incrementAndGet();
+            answers.clear();
+        }
+
+        private Object call(Method method, Object[] arguments) throws Throwable {
+            try {
+                return method.invoke(handler, arguments);
+            } catch (InvocationTargetException failed) {
+                throw failed.getCause();
+            }
         }
     }
 

@@ -302,6 +302,8 @@ impl Embedded {
             format!("-Djava.io.tmpdir={}", inside(TEMPORARY)),
             format!("-Dlog4j2.configurationFile={}", inside("log4j2.properties")),
             format!("-Dderby.stream.error.file={}", inside("derby.log")),
+            // The metastore has more than the 100 statements that Derby keeps compiled.
+            "-Dderby.language.statementCacheSize=1000".to_owned(),
             "-cp".to_owned(),
             self.class_path()?,
             "org.codehaus.janino.SimpleCompiler".to_owned(),

@@ -46,13 +46,10 @@ pub fn keep_for(workspace: &Workspace) -> Option<Duration> {
     (!idle.is_zero()).then_some(idle)
 }
 
-/// Whether the slots of a run share one Spark process.
+/// Whether the slots of a run share one Spark process: one JVM is started and warmed instead of one for each.
 pub fn is_shared(workspace: &Workspace) -> bool {
     let engine = &workspace.engine;
-    let asked = engine
-        .share_spark
-        .unwrap_or_else(|| keep_for(workspace).is_some());
-    asked && engine.master.starts_with("local")
+    engine.share_spark.unwrap_or(engine.sessions) && engine.master.starts_with("local")
 }
 
 /// Every place where a Spark process of the workspace is or was kept.

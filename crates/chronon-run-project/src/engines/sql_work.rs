@@ -133,12 +133,19 @@ impl SqlWork<'_> {
         let asset = self.asset(job)?;
         // What is behind views tells how they write days.
         let (asset, snapshot) = resolved(self.context, self.warehouse, asset, &snapshot);
-        self.recording.look(job, attempt, &asset, &snapshot);
+        let bytes = self.recording.look(job, attempt, &asset, &snapshot);
         let part = Step {
             range: job.range,
             ..step.clone()
         };
-        compile(self.context, &part, &snapshot)
+        let mut script = compile(self.context, &part, &snapshot)?;
+        if bytes.is_some_and(|bytes| bytes <= SMALL) {
+            let header = script.lines().take_while(|line| line.starts_with("--"));
+            let header = header.map(|line| line.len() + 1).sum();
+            let settings = settings_of_small(&retrying::spark_conf(self.context, job));
+            script.insert_str(header, &settings);
+        }
+        Ok(script)
     }
 
     fn command(&self, job: &Job, script: Option<&Path>) -> Result<CommandLine, WorkError> {
@@ -210,6 +217,23 @@ impl SqlWork<'_> {
         };
         Ok((command, kind))
     }
+}
+
+/// Inputs of so many bytes at most are small: Spark's own work for a query then costs more than the rows.
+const SMALL: u64 = 32 << 20;
+
+/// What is fastest for a step of small inputs, unless the user has chosen it: adaptive execution plans a query again
+/// after each stage, and each partition of a shuffle is a task.
+fn settings_of_small(conf: &[(String, String)]) -> String {
+    let chosen = [
+        ("spark.sql.adaptive.enabled", "false"),
+        ("spark.sql.shuffle.partitions", "2"),
+    ];
+    let is_free = |(key, _): &(&str, &str)| !conf.iter().any(|(given, _)| given == key);
+    let chosen = chosen.into_iter().filter(is_free);
+    chosen
+        .map(|(key, value)| format!("SET {key}={value};\n"))
+        .collect()
 }
 
 /// `<run>/<step>-<asset>/`: one folder for each step, one log for each attempt.

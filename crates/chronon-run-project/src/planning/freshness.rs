@@ -103,19 +103,29 @@ impl Recording<'_> {
     /// Looks at the inputs of an attempt that is about to start. What changes from now on is seen as
     /// changed, even if the attempt still reads it. The asset and the snapshot are those of
     /// [`resolved`](crate::listing::snapshot::resolved).
-    pub fn look(&self, job: &Job, attempt: u32, asset: &Asset, snapshot: &CatalogSnapshot) {
-        let Some(column) = &asset.day_column else {
-            return;
-        };
-        let Some(conf) = conf_of(self.context, &asset.id) else {
-            return;
-        };
+    ///
+    /// The bytes of the inputs; `None` if they are not known.
+    pub fn look(
+        &self,
+        job: &Job,
+        attempt: u32,
+        asset: &Asset,
+        snapshot: &CatalogSnapshot,
+    ) -> Option<u64> {
+        let column = asset.day_column.as_ref()?;
+        let conf = conf_of(self.context, &asset.id)?;
         let wanted = inputs_seen(asset, &RangeSet::from(job.range), snapshot);
         let workspace = &self.context.workspace;
         let formats = formats_of(self.context, snapshot);
         let mut seen = self
             .warehouse
             .evidence(workspace, &wanted, Some(snapshot), &formats);
+        let days = seen.values().flat_map(BTreeMap::values);
+        let bytes = days.map(|one| one.bytes).sum::<Option<u64>>();
+        let all = wanted.iter().all(|(slice, days)| {
+            let known = seen.get(slice).map_or(0, BTreeMap::len);
+            known as u64 == days.days()
+        });
         note_presence(&mut seen, &wanted);
         let days = snapshot.days(&asset.table, column, &asset.sub_partitions);
         let days = days.widen(-asset.shift, -asset.shift);
@@ -131,6 +141,7 @@ impl Recording<'_> {
             seen: &seen,
             there: &days,
         });
+        bytes.filter(|_| all)
     }
 }
 

@@ -2,7 +2,7 @@
 //! memory when it is idle, and how much 50 viewers slow down a run that uses all processors.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
