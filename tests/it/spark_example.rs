@@ -369,8 +369,8 @@ fn error_in_a_staging_query(example: &Workspace) {
     let log = example.run(&["logs", "staging_query/stays.bookings.confirmed_v1/backfill"]);
     let log = log.expect(0).stdout;
     assert!(log.contains("nigths"), "{log}");
-    assert!(log.contains("; statement 11 of 22: SET "), "{log}");
-    let failed = "; in statement 12 of 22 (query, with its macros replaced)";
+    assert!(log.contains("; statement 10 of 21: SET "), "{log}");
+    let failed = "; in statement 11 of 21 (query, with its macros replaced)";
     assert!(shown.stdout.contains(failed), "{}", shown.stdout);
 }
 

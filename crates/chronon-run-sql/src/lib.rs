@@ -87,6 +87,19 @@ pub fn compile(request: &Request<'_>) -> Result<String, Vec<Refusal>> {
     Ok(script.finish(&asset.to_string(), request.range))
 }
 
+/// A script of [`compile`] that has these settings before its own, behind the lines that it begins with.
+#[must_use]
+pub fn with_settings(script: &str, settings: &[(&str, &str)]) -> String {
+    let header = script.lines().take_while(|line| line.starts_with("--"));
+    let header = header.map(|line| line.len() + 1).sum::<usize>();
+    let (header, body) = script.split_at(header.min(script.len()));
+    let settings = settings.iter();
+    let settings: String = settings
+        .map(|(key, value)| format!("SET {key}={value};\n"))
+        .collect();
+    format!("{header}{settings}{body}")
+}
+
 /// How the columns of the existing tables that the step writes differ from those that it produces.
 ///
 /// # Errors

@@ -566,3 +566,11 @@ fn skewed_keys_of_several_columns() {
         "\nWHERE item NOT IN ('a') OR user IS NOT NULL  -- skewKeys"
     );
 }
+
+#[test]
+fn settings_come_behind_the_first_lines_of_a_script() {
+    let script = "-- step: join/a.b/backfill 2026-01-01..2026-01-02\n-- writes: o.a\nSET a=1;\n\n-- left\nSELECT 1;\n";
+    let with = crate::with_settings(script, &[("b", "2")]);
+    assert_eq!(with, script.replace("SET a=1;\n", "SET b=2;\nSET a=1;\n"));
+    assert_eq!(crate::with_settings(script, &[]), script);
+}

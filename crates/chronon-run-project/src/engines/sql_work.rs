@@ -138,14 +138,14 @@ impl SqlWork<'_> {
             range: job.range,
             ..step.clone()
         };
-        let mut script = compile(self.context, &part, &snapshot)?;
-        if bytes.is_some_and(|bytes| bytes <= SMALL) {
-            let header = script.lines().take_while(|line| line.starts_with("--"));
-            let header = header.map(|line| line.len() + 1).sum();
-            let settings = settings_of_small(&retrying::spark_conf(self.context, job));
-            script.insert_str(header, &settings);
+        let script = compile(self.context, &part, &snapshot)?;
+        // A staging query may read more days of its tables than its own.
+        let is_bounded = job.asset.conf.conf_type != ConfType::StagingQuery;
+        if !is_bounded || bytes.is_none_or(|bytes| bytes > SMALL) {
+            return Ok(script);
         }
-        Ok(script)
+        let conf = retrying::spark_conf(self.context, job);
+        Ok(sql::with_settings(&script, &settings_of_small(&conf)))
     }
 
     fn command(&self, job: &Job, script: Option<&Path>) -> Result<CommandLine, WorkError> {
@@ -224,16 +224,13 @@ const SMALL: u64 = 32 << 20;
 
 /// What is fastest for a step of small inputs, unless the user has chosen it: adaptive execution plans a query again
 /// after each stage, and each partition of a shuffle is a task.
-fn settings_of_small(conf: &[(String, String)]) -> String {
+fn settings_of_small(conf: &[(String, String)]) -> Vec<(&'static str, &'static str)> {
     let chosen = [
         ("spark.sql.adaptive.enabled", "false"),
         ("spark.sql.shuffle.partitions", "2"),
     ];
     let is_free = |(key, _): &(&str, &str)| !conf.iter().any(|(given, _)| given == key);
-    let chosen = chosen.into_iter().filter(is_free);
-    chosen
-        .map(|(key, value)| format!("SET {key}={value};\n"))
-        .collect()
+    chosen.into_iter().filter(is_free).collect()
 }
 
 /// `<run>/<step>-<asset>/`: one folder for each step, one log for each attempt.

@@ -104,7 +104,7 @@ impl Recording<'_> {
     /// changed, even if the attempt still reads it. The asset and the snapshot are those of
     /// [`resolved`](crate::listing::snapshot::resolved).
     ///
-    /// The bytes of the inputs; `None` if they are not known.
+    /// The bytes of the inputs' days that the attempt reads; `None` if those of one input are not known.
     pub fn look(
         &self,
         job: &Job,
@@ -120,12 +120,7 @@ impl Recording<'_> {
         let mut seen = self
             .warehouse
             .evidence(workspace, &wanted, Some(snapshot), &formats);
-        let days = seen.values().flat_map(BTreeMap::values);
-        let bytes = days.map(|one| one.bytes).sum::<Option<u64>>();
-        let all = wanted.iter().all(|(slice, days)| {
-            let known = seen.get(slice).map_or(0, BTreeMap::len);
-            known as u64 == days.days()
-        });
+        let bytes = bytes_of(&wanted, &seen);
         note_presence(&mut seen, &wanted);
         let days = snapshot.days(&asset.table, column, &asset.sub_partitions);
         let days = days.widen(-asset.shift, -asset.shift);
@@ -141,7 +136,7 @@ impl Recording<'_> {
             seen: &seen,
             there: &days,
         });
-        bytes.filter(|_| all)
+        bytes
     }
 }
 
@@ -153,6 +148,22 @@ impl Recording<'_> {
     }
 }
 
+/// The bytes of all days of all inputs. `None` if those of a day are not known, or an input has no day: a table
+/// without days may be of any size.
+fn bytes_of(
+    wanted: &BTreeMap<Slice, RangeSet>,
+    seen: &BTreeMap<Slice, DayEvidence>,
+) -> Option<u64> {
+    if wanted.is_empty() || wanted.values().any(RangeSet::is_empty) {
+        return None;
+    }
+    let days = wanted
+        .iter()
+        .flat_map(|(slice, days)| days.iter().map(move |ds| (slice, ds)));
+    let mut sizes = days.map(|(slice, ds)| seen.get(slice)?.get(&ds)?.bytes);
+    sizes.try_fold(0_u64, |all, size| Some(all.saturating_add(size?)))
+}
+
 /// A day that is there counts as seen, whatever could be learnt of it.
 fn note_presence(seen: &mut BTreeMap<Slice, DayEvidence>, there: &BTreeMap<Slice, RangeSet>) {
     for (slice, days) in there {
@@ -160,5 +171,49 @@ fn note_presence(seen: &mut BTreeMap<Slice, DayEvidence>, there: &BTreeMap<Slice
         for ds in days.iter() {
             known.entry(ds).or_default();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chronon_run_core::{Ds, Evidence};
+
+    use super::*;
+
+    #[test]
+    fn bytes_are_known_if_those_of_every_input_are() {
+        let slice = |name: &str| Slice {
+            table: name.parse().unwrap(),
+            day_column: "ds".to_owned(),
+            sub_partitions: Vec::new(),
+        };
+        let days = |numbers: &[i32]| -> RangeSet {
+            let days = numbers.iter().copied();
+            days.map(Ds::from_epoch_days).collect()
+        };
+        let sizes = |sizes: &[(i32, Option<u64>)]| -> DayEvidence {
+            let one = |(day, bytes): &(i32, Option<u64>)| {
+                let seen = Evidence {
+                    bytes: *bytes,
+                    ..Evidence::default()
+                };
+                (Ds::from_epoch_days(*day), seen)
+            };
+            sizes.iter().map(one).collect()
+        };
+        let seen = BTreeMap::from([
+            (slice("lake.a"), sizes(&[(1, Some(5)), (2, Some(7))])),
+            (slice("lake.b"), sizes(&[(1, None), (2, Some(1))])),
+        ]);
+        let of = |wanted: &[(&str, &[i32])]| {
+            let wanted = wanted.iter();
+            let wanted = wanted.map(|(name, numbers)| (slice(name), days(numbers)));
+            bytes_of(&wanted.collect(), &seen)
+        };
+        assert_eq!(of(&[("lake.a", &[1, 2]), ("lake.b", &[2])]), Some(13));
+        assert_eq!(of(&[("lake.a", &[1]), ("lake.b", &[1])]), None);
+        assert_eq!(of(&[("lake.a", &[1, 3])]), None);
+        assert_eq!(of(&[("lake.a", &[1]), ("lake.no_days", &[])]), None);
+        assert_eq!(of(&[]), None);
     }
 }
