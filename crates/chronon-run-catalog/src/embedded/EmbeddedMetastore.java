@@ -136,7 +136,7 @@ public class EmbeddedMetastore {
         private static final List OF_PARTITIONS = Arrays.asList(new Object[] {
             "add_partition", "add_partitions", "append_partition", "drop_partition", "drop_partitions", "alter_partition",
             "alter_partitions"});
-        /** So many answers; a workspace of more tables begins anew. */
+        /** So many answers are kept at most. */
         private static final int MOST = 10000;
         private final IHMSHandler handler;
         private final Map answers = new ConcurrentHashMap();
@@ -171,10 +171,8 @@ public class EmbeddedMetastore {
         }
 
         private static boolean changesNoTable(String name) {
-            int end = name.indexOf("_req");
-            end = end < 0 ? name.indexOf("_with_environment_context") : end;
-            end = end < 0 ? name.indexOf("_by_name") : end;
-            return name.startsWith("get") || OF_PARTITIONS.contains(end < 0 ? name : name.substring(0, end));
+            return name.startsWith("get")
+                || OF_PARTITIONS.contains(name.replaceFirst("(_req|_by_name|_with_environment_context)+$", ""));
         }
 
         /**
