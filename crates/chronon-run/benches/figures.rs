@@ -1,8 +1,9 @@
 //! The project's own figures beside their limits: whole processes of the release binary, their
 //! wall time and peak resident memory, medians of several runs.
 //!
-//! `cargo bench -p chronon-run --bench figures`; with ` -- pages` the figures of the pages of `chronon-run ui`, with ` -- recorded DIR STEP_DAYS` it only writes the repo and
-//! ledger of the row `status`, to look at other commands.
+//! `cargo bench --workspace --bench figures`; with ` -- pages`, after `cargo build --release --workspace`, the figures
+//! of the pages of `chronon-run ui`; with ` -- recorded DIR STEP_DAYS` it only writes the repo and ledger of the row
+//! `status`, to look at other commands.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -206,7 +206,7 @@ fn workspace(folder: &Path) -> PathBuf {
     generated.repo
 }
 
-/// Built with everything else by `cargo bench --workspace`.
+/// A program of another package, which no benchmark builds.
 fn scripted_spark_submit() -> PathBuf {
     let found = Path::new(PROGRAM).with_file_name("scripted-spark-submit");
     assert!(
