@@ -690,6 +690,7 @@ fn cause_text(cause: &Cause) -> String {
         Cause::MadeAlone { beside } => format!(
             "the Driver has to fill {beside} in one job: all left rows of a day are early, or all are late"
         ),
+        Cause::OtherFlow => "it was filled in the other `join_flow`".to_owned(),
         Cause::Unfinished => "an attempt to fill it again did not end".to_owned(),
         Cause::NothingRecorded => "what was seen of its inputs is not recorded".to_owned(),
     }

@@ -5,7 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use chronon_run_core::{AssetId, AssetKind, Ds, PartitionFormat, RangeSet, TableName, TableSpec};
+use chronon_run_core::{
+    AssetId, AssetKind, ConfType, Ds, PartitionFormat, RangeSet, TableName, TableSpec,
+};
 use serde::Serialize;
 
 use crate::need::Need;
@@ -200,6 +202,17 @@ impl Asset {
     /// The input at a place of [`Asset::reads`].
     pub(crate) fn read_at(&self, place: usize) -> Option<&Input> {
         self.reads().nth(place)
+    }
+
+    /// The asset that fills the table of a join in the other flow, where it is in no graph.
+    pub(crate) fn in_other_flow(&self) -> Option<AssetId> {
+        let mode = match (self.id.conf.conf_type, &self.id.mode) {
+            (ConfType::Join, AssetKind::Backfill) => AssetKind::Final,
+            (ConfType::Join, AssetKind::Final) => AssetKind::Backfill,
+            _ => return None,
+        };
+        let conf = self.id.conf.clone();
+        Some(AssetId { conf, mode })
     }
 
     /// Whether it is a part whose partitions are one day before the left rows' time.

@@ -572,6 +572,8 @@ pub enum Cause {
         /// The days that belong together.
         beside: PartitionRange,
     },
+    /// The day of a join was filled in the other `join_flow`.
+    OtherFlow,
     /// An attempt to fill the day again began and did not end.
     Unfinished,
     /// An earlier version of this program found no rows, and did not record what it saw.

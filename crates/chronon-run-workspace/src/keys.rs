@@ -377,7 +377,7 @@ pub(crate) const KEYS: &[Key] = &[
         kind: "`whole` or `modular`",
         default: Some(r#""whole""#),
         example: r#""modular""#,
-        meaning: "How joins are filled: in one job, or left, then the parts side by side, then the output.",
+        meaning: "How joins are filled: in one job, or left, then the parts side by side, then the output. Days filled in the other way are out of date.",
     },
     Key {
         section: "run",

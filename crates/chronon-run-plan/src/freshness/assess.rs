@@ -105,6 +105,7 @@ impl Assessor<'_> {
                 false => self.versions(asset),
             },
             parts: self.parts(asset),
+            other_flow: self.made_in_other_flow(asset, &made),
         };
         // A partition of a day that was left without is another program's, but for a part: rows of other
         // days make it.
@@ -116,12 +117,24 @@ impl Assessor<'_> {
         });
         let recorded: RangeSet = made.keys().copied().collect();
         let recorded = recorded.minus(&left_without.unwrap_or_default());
+        let recorded = recorded.union(&compared.other_flow);
         Assessed {
             unknown: there.minus(&recorded),
             stale: compared.group(&observed.intersect(&recorded), &made, false),
             reopened: compared.group(&empty, &made, true),
             refilled: RangeSet::new(),
+            lost: attempted_days(self.freshness, &asset.id).minus(&observed),
         }
+    }
+
+    /// The days of a join that were made in the other flow after they were `made` in this one.
+    fn made_in_other_flow(&self, asset: &Asset, made: &BTreeMap<Ds, MadeDay>) -> RangeSet {
+        let other = asset.in_other_flow().map(|id| self.made(&id));
+        let other = other.into_iter().flatten();
+        let is_later = |(ds, other): &(Ds, MadeDay)| {
+            made.get(ds).is_none_or(|made| made.attempt < other.attempt)
+        };
+        other.filter(is_later).map(|(ds, _)| ds).collect()
     }
 
     /// How the days of an asset were made. They are kept as long as they are compared, not for all assets.
@@ -197,12 +210,14 @@ struct Compared<'a, 'w> {
     conf_now: Option<i64>,
     versions: BTreeMap<usize, Versions>,
     parts: BTreeMap<usize, BTreeMap<Ds, MadeDay>>,
+    other_flow: RangeSet,
 }
 
 /// Why one day is out of date, without the days of its inputs.
 #[derive(Clone, PartialEq, Eq, Default)]
 struct Verdict {
     nothing_recorded: bool,
+    other_flow: bool,
     unfinished: bool,
     /// The digest of the earlier conf.
     edited: Option<i64>,
@@ -243,6 +258,12 @@ impl Compared<'_, '_> {
     }
 
     fn verdict(&self, ds: Ds, made: Option<&MadeDay>, empty: bool) -> Verdict {
+        if !empty && self.other_flow.contains(ds) {
+            return Verdict {
+                other_flow: true,
+                ..Verdict::default()
+            };
+        }
         let Some(made) = made else {
             return Verdict {
                 nothing_recorded: empty,
@@ -271,6 +292,7 @@ impl Compared<'_, '_> {
         Verdict {
             parts: parts.map(|(place, _)| *place).collect(),
             nothing_recorded: false,
+            other_flow: false,
             unfinished: made.unfinished && !empty,
             edited: edited.then_some(made.conf),
             inputs: self.versions.iter().filter_map(changed).collect(),
@@ -299,6 +321,9 @@ impl Compared<'_, '_> {
         let mut causes = Vec::new();
         if verdict.nothing_recorded {
             causes.push(Cause::NothingRecorded);
+        }
+        if verdict.other_flow {
+            causes.push(Cause::OtherFlow);
         }
         if let Some(conf) = verdict.edited {
             let edits = self.assessor.freshness.edits.get(&self.asset.id);

@@ -15,6 +15,8 @@ pub(crate) struct Assessed {
     pub(crate) unknown: RangeSet,
     /// With `--stale`: the filled days that are filled again.
     pub(crate) refilled: RangeSet,
+    /// Days that an attempt was made at whose end was not seen, and that are not there: they may have been.
+    pub(crate) lost: RangeSet,
 }
 
 impl Assessed {

@@ -71,7 +71,8 @@ pub fn evidence_wanted(
     wanted
 }
 
-/// Of what [`crate::Freshness::memory`] is wanted: the selected assets, and the slices of their inputs, as text.
+/// Of what [`crate::Freshness::memory`] is wanted: the selected assets, those that fill their tables in the other
+/// flow, and the slices of their inputs, as text.
 #[must_use]
 pub fn memory_wanted(
     graph: &Graph,
@@ -80,10 +81,8 @@ pub fn memory_wanted(
     let assets = || selected.iter().map(|&index| &graph.assets[index]);
     let inputs = assets().flat_map(Asset::reads);
     let slices = inputs.map(|input| slice_of(input).to_string());
-    (
-        assets().map(|asset| asset.id.clone()).collect(),
-        slices.collect(),
-    )
+    let ids = assets().flat_map(|asset| [Some(asset.id.clone()), asset.in_other_flow()]);
+    (ids.flatten().collect(), slices.collect())
 }
 
 #[cfg(test)]

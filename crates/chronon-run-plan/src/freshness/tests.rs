@@ -6,8 +6,8 @@ mod lab;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{
-    AssetId, CatalogSnapshot, DayEvidence, Ds, Evidence, PartitionRange, Partitions, RangeSet,
-    Slice, TableName, TableSpec, TableState,
+    AssetId, AssetKind, CatalogSnapshot, ConfType, DayEvidence, Ds, Evidence, PartitionRange,
+    Partitions, RangeSet, Slice, TableName, TableSpec, TableState,
     event::{Event, Outcome, Sink, StepInfo, What},
 };
 use chronon_run_ledger::{Ledger, Look, Provenance};
@@ -271,6 +271,36 @@ fn a_day_that_was_emptied_before_a_kill_makes_what_reads_it_stale() {
     assert!(lab.plan(true).steps.is_empty());
 }
 
+/// The same where the killed step had removed the day, because its input had lost its rows.
+#[test]
+fn a_day_that_a_killed_step_removed_makes_what_reads_it_stale() {
+    for driver in [None, Some(DriverInput::default())] {
+        let mut lab = Lab::new([0, 0]);
+        lab.driver = driver;
+        let land = |source, rows| Act::Land {
+            source,
+            day: 4,
+            rows,
+        };
+        lab.act(&land(0, true));
+        lab.act(&land(1, false));
+        lab.run(false);
+        assert_eq!(lab.filled(2).len(), 1);
+        lab.act(&land(0, false));
+        lab.act(&Act::Killed {
+            stale: true,
+            steps: 1,
+            days: 1,
+        });
+        lab.run(false);
+        lab.run(true);
+        assert!(lab.filled(1).is_empty() && lab.filled(2).is_empty());
+        for stale in [false, true] {
+            assert!(lab.plan(stale).steps.is_empty());
+        }
+    }
+}
+
 #[test]
 fn a_day_is_stale_until_it_is_filled_again_whatever_else_is_filled() {
     let mut lab = filled_lab();
@@ -311,6 +341,27 @@ fn days_of_others_are_unknown_and_not_stale() {
         plan.assets[2].notes,
         [crate::Note::Unrecorded { days: days(4, 4) }]
     );
+}
+
+/// What days were made of is recorded for the steps that made them: of days that a join has from its other flow
+/// nothing could be found to be stale.
+#[test]
+fn days_of_the_other_flow_of_a_join_are_stale() {
+    let mut lab = filled_lab();
+    for _ in 0..2 {
+        assert!(lab.plan(true).steps.is_empty());
+        lab.change_flow();
+        lab.run(false);
+        let plan = lab.plan(true);
+        let planned: RangeSet = plan.steps.iter().map(|step| step.range).collect();
+        assert_eq!(planned, days(0, 3).union(&days(5, LAST)));
+        for (_, reason) in reasons(&plan, 2, State::Run) {
+            let because = vec![Cause::OtherFlow];
+            assert_eq!(reason, Reason::Stale { because });
+        }
+        lab.run_plan(&plan, usize::MAX);
+    }
+    assert!(lab.plan(true).steps.is_empty());
 }
 
 #[test]

@@ -74,12 +74,15 @@ impl<'a> Planner<'a> {
         let existing = self.done(index, target);
         let done = existing.days.intersect(&target.days);
         let never = self.never_exists(asset, &target.days).minus(&done);
-        // A filled day that is out of date loses its rows with those of its input.
+        // A filled day that is out of date loses its rows with those of its input, and what reads it is out of
+        // date once its step has ended: one that was killed is run again.
+        let assessed = &self.assessed[index];
         let without_rows = self
             .known_empty_inputs(asset, &target.days)
             .minus(&done)
             .minus(&never)
-            .minus(&self.assessed[index].refilled);
+            .minus(&assessed.refilled)
+            .minus(&assessed.lost);
         let todo = target.days.minus(&done).minus(&never).minus(&without_rows);
         let before = todo.intersect(&self.before_days(index));
         let todo = todo.minus(&before);

@@ -12,6 +12,8 @@ pub(super) enum Act {
         rows: bool,
     },
     Edit(usize),
+    /// The join is filled in its other flow from now on.
+    Flow,
     Run,
     RunStale,
     /// A run of one asset up to a day.
@@ -33,6 +35,7 @@ pub(super) fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         6 => land.prop_map(|(source, day, rows)| Act::Land { source, day, rows }),
         1 => (0..3_usize).prop_map(Act::Edit),
+        1 => Just(Act::Flow),
         3 => Just(Act::Run),
         2 => Just(Act::RunStale),
         2 => (0..3_usize, any::<bool>(), 0..=LAST)
@@ -62,12 +65,12 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// `a0` has a window over `s0`; `a1` has a window over `a0` and all of `s1`; `a2` reads `a1`.
+    /// `a0` has a window over `s0`; `a1` has a window over `a0` and all of `s1`; `a2`, a join, reads `a1`.
     pub(super) fn new(windows: [i32; 2]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         let days = |lo: i32| Need::Days { lo: -lo, hi: 0 };
-        let assets = vec![
+        let mut assets = vec![
             asset(0, vec![input("s0", days(windows[0]), None, true)]),
             asset(
                 1,
@@ -78,6 +81,7 @@ impl Lab {
             ),
             asset(2, vec![input("a1", days(0), Some(1), true)]),
         ];
+        assets[2].id.conf.conf_type = ConfType::Join;
         let by_id = assets.iter().enumerate();
         let by_id = by_id.map(|(at, asset)| (asset.id.clone(), at)).collect();
         Self {
@@ -105,6 +109,7 @@ impl Lab {
                 self.write(&table(&format!("s{source}")), day, content);
             }
             Act::Edit(asset) => self.confs[asset] += 1,
+            Act::Flow => self.change_flow(),
             Act::Run => self.run(false),
             Act::RunStale => self.run(true),
             Act::RunOnly { asset, stale, last } => {
@@ -123,6 +128,20 @@ impl Lab {
                 self.provenance = Provenance::open(&path);
             }
         }
+    }
+
+    pub(super) fn change_flow(&mut self) {
+        let join = &mut self.graph.assets[2].id;
+        self.graph.by_id.remove(join);
+        *join = AssetId::new(
+            ConfType::Join,
+            "a2",
+            match join.mode {
+                AssetKind::Backfill => AssetKind::Final,
+                _ => AssetKind::Backfill,
+            },
+        );
+        self.graph.by_id.insert(join.clone(), 2);
     }
 
     pub(super) fn write(&mut self, table: &TableName, day: i32, content: Content) {
