@@ -34,10 +34,11 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// An empty folder.
+    /// An empty folder. With `CHRONON_RUN_KEEP` in the environment it stays, to be looked at.
     pub(crate) fn empty() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("chronon-run-")
+            .disable_cleanup(std::env::var_os("CHRONON_RUN_KEEP").is_some())
             .tempdir()
             .unwrap();
         let root = folder.path().canonicalize().unwrap();
