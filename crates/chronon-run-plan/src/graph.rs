@@ -204,11 +204,14 @@ impl Asset {
         self.reads().nth(place)
     }
 
-    /// The asset that fills the table of a join in the other flow, where it is in no graph.
+    /// The asset that fills the tables of this one in the other flow of the join, which is not in the graph. The
+    /// job of a whole join writes those of its left and parts, too.
     pub(crate) fn in_other_flow(&self) -> Option<AssetId> {
         let mode = match (self.id.conf.conf_type, &self.id.mode) {
             (ConfType::Join, AssetKind::Backfill) => AssetKind::Final,
-            (ConfType::Join, AssetKind::Final) => AssetKind::Backfill,
+            (ConfType::Join, AssetKind::Left | AssetKind::Part(_) | AssetKind::Final) => {
+                AssetKind::Backfill
+            }
             _ => return None,
         };
         let conf = self.id.conf.clone();

@@ -17,8 +17,8 @@ use lab::*;
 
 use super::*;
 use crate::{
-    Asset, AssetSettings, Cause, ChangedInput, DriverInput, Freshness, Graph, History, Input, Need,
-    Plan, Reason, Request, Role, State, Step, plan,
+    AssetSettings, Cause, ChangedInput, DriverInput, Freshness, Graph, History, Input, Need, Plan,
+    Reason, Request, Role, State, Step, plan,
     testing::{asset, day, table},
 };
 
@@ -364,6 +364,26 @@ fn days_of_the_other_flow_of_a_join_are_stale() {
     assert!(lab.plan(true).steps.is_empty());
 }
 
+/// The job of a whole join writes the tables of its parts as well.
+#[test]
+fn days_of_a_part_are_stale_once_the_whole_join_was_filled() {
+    let mut lab = filled_lab();
+    let mut part = lab.graph.assets[2].id.clone();
+    part.mode = AssetKind::Part("p".to_owned());
+    lab.rename(1, part);
+    lab.change_flow();
+    lab.run(true);
+    assert!(lab.plan(true).steps.is_empty());
+    lab.change_flow();
+    let whole = lab.plan_of([2].into(), true, None);
+    lab.run_plan(&whole, usize::MAX);
+    lab.change_flow();
+    let plan = lab.plan(true);
+    let planned: BTreeSet<&AssetId> = plan.steps.iter().map(|step| &step.asset).collect();
+    let of_join = lab.graph.assets[1..].iter().map(|asset| &asset.id);
+    assert_eq!(planned, of_join.collect());
+}
+
 #[test]
 fn without_a_ledger_nothing_is_stale() {
     let mut lab = filled_lab();
@@ -378,94 +398,4 @@ fn without_a_ledger_nothing_is_stale() {
         vec![days(4, 4); 3],
         "days without rows are looked at again"
     );
-}
-
-/// A year of 200 assets with windows of up to a year, every day of which is recorded.
-#[test]
-fn a_year_of_many_assets_is_compared_at_once() {
-    let last = 364;
-    let year: RangeSet = days(0, last);
-    let windows = [1, 7, 30, 365];
-    let mut assets: Vec<Asset> = (0..200)
-        .map(|number| {
-            let lo = -windows[number % windows.len()];
-            let sources = [format!("s{}", number % 50), format!("s{}", 50 + number % 7)];
-            let inputs = sources.map(|name| input(&name, Need::Days { lo, hi: 0 }, None, true));
-            asset(number, inputs.to_vec())
-        })
-        .collect();
-    for asset in &mut assets {
-        asset.until = Some(day(last));
-    }
-    let state = || {
-        Some(TableState {
-            partitions: BTreeMap::from([("ds".to_owned(), Partitions::of_days(year.clone()))]),
-            ..TableState::default()
-        })
-    };
-    let outputs = assets.iter().map(|asset| asset.table.clone());
-    let sources = (0..57).map(|number| table(&format!("s{number}")));
-    let snapshot = CatalogSnapshot {
-        tables: outputs.chain(sources).map(|name| (name, state())).collect(),
-    };
-    let mut memory = Memory::default();
-    for asset in &assets {
-        let made = chronon_run_core::MadeDay {
-            attempt: 1,
-            conf: 1,
-            inputs: inputs_digest(asset),
-            unfinished: false,
-            begun: false,
-        };
-        let made = year.iter().map(|ds| (ds, made)).collect();
-        memory.made.insert(asset.id.clone(), made);
-        for input in &asset.inputs {
-            let seen = chronon_run_core::SeenDay {
-                born: 1,
-                changed: 1,
-                evident: false,
-            };
-            let seen = year.iter().map(|ds| (ds, seen)).collect();
-            memory.seen.insert(slice_of(input).to_string(), seen);
-        }
-    }
-    let by_id = assets.iter().enumerate();
-    let by_id = by_id.map(|(at, asset)| (asset.id.clone(), at)).collect();
-    let graph = Graph {
-        formats: Default::default(),
-        readers: vec![BTreeSet::new(); assets.len()],
-        assets,
-        by_id,
-    };
-    let history = History {
-        freshness: Some(Freshness {
-            memory,
-            ..Freshness::default()
-        }),
-        ..History::default()
-    };
-    let (never, refused, only) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let settings = |_| AssetSettings {
-        step_days: 30,
-        lag: 0,
-    };
-    let request = Request {
-        selected: (0..200).collect(),
-        start_ds: None,
-        end_ds: None,
-        as_of: day(last),
-        recompute: false,
-        stale: false,
-        only: &only,
-        settings: &settings,
-    };
-    let started = std::time::Instant::now();
-    let plan = plan(
-        world_of(&graph, &snapshot, &history, &never, &refused),
-        &request,
-    );
-    let took = started.elapsed();
-    assert!(plan.steps.is_empty());
-    println!("200 assets of 365 days compared in {took:?}");
-    assert!(took < std::time::Duration::from_secs(10), "{took:?}");
 }

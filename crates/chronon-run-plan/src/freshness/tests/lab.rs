@@ -131,17 +131,18 @@ impl Lab {
     }
 
     pub(super) fn change_flow(&mut self) {
-        let join = &mut self.graph.assets[2].id;
-        self.graph.by_id.remove(join);
-        *join = AssetId::new(
-            ConfType::Join,
-            "a2",
-            match join.mode {
-                AssetKind::Backfill => AssetKind::Final,
-                _ => AssetKind::Backfill,
-            },
-        );
-        self.graph.by_id.insert(join.clone(), 2);
+        let mut join = self.graph.assets[2].id.clone();
+        join.mode = match join.mode {
+            AssetKind::Backfill => AssetKind::Final,
+            _ => AssetKind::Backfill,
+        };
+        self.rename(2, join);
+    }
+
+    pub(super) fn rename(&mut self, asset: usize, id: AssetId) {
+        self.graph.by_id.remove(&self.graph.assets[asset].id);
+        self.graph.by_id.insert(id.clone(), asset);
+        self.graph.assets[asset].id = id;
     }
 
     pub(super) fn write(&mut self, table: &TableName, day: i32, content: Content) {
