@@ -72,6 +72,39 @@ impl Plan {
             left_out: BTreeSet::new(),
         }
     }
+
+    /// What it says of some of its assets, none of which waits for another one: to be shown. Digests, observed tables
+    /// and estimates, which a plan that is run or saved has, are left out.
+    #[must_use]
+    pub fn narrowed(&self, keeps: impl Fn(&AssetId) -> bool) -> Self {
+        let kept = self.assets.iter().filter(|asset| keeps(&asset.asset));
+        let assets: Vec<AssetPlan> = kept.cloned().collect();
+        let kept = self.steps.iter().filter(|step| keeps(&step.asset));
+        let places: BTreeMap<StepIndex, StepIndex> =
+            kept.clone().map(|step| step.index).zip(0..).collect();
+        let moved = |steps: &[StepIndex]| -> Vec<StepIndex> {
+            let places = steps.iter().filter_map(|step| places.get(step));
+            places.copied().collect()
+        };
+        let steps = kept.map(|step| Step {
+            index: places[&step.index],
+            after: moved(&step.after),
+            once_over: moved(&step.once_over),
+            ..step.clone()
+        });
+        let steps: Vec<Step> = steps.collect();
+        Self {
+            start_ds: self.start_ds,
+            end_ds: self.end_ds,
+            recompute: self.recompute,
+            stale: self.stale,
+            totals: Totals::of(&assets, &steps),
+            target: self.target.clone(),
+            assets,
+            steps,
+            ..Self::empty(self.as_of)
+        }
+    }
 }
 
 /// One asset's days.
@@ -440,6 +473,21 @@ pub struct Totals {
     pub assets: u64,
 }
 
+impl Totals {
+    pub(crate) fn of(assets: &[AssetPlan], steps: &[Step]) -> Self {
+        let mut days: BTreeMap<State, u64> =
+            State::ALL.into_iter().map(|state| (state, 0)).collect();
+        for cells in assets.iter().flat_map(|asset| &asset.cells) {
+            *days.entry(cells.state).or_default() += u64::from(cells.range.days());
+        }
+        Self {
+            days,
+            steps: steps.len() as u64,
+            assets: assets.len() as u64,
+        }
+    }
+}
+
 /// One way in which the world has moved on since a plan was saved.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Difference {
@@ -619,4 +667,47 @@ pub struct TimesSeen {
     pub early: bool,
     /// Whether a part partition tells.
     pub part: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{asset, day};
+
+    #[test]
+    fn steps_of_a_narrowed_plan_wait_for_those_that_are_left() {
+        let step = |index: StepIndex, number: usize, after: &[StepIndex]| Step {
+            index,
+            asset: asset(number, Vec::new()).id,
+            range: PartitionRange::day(day(0)),
+            latest_date: day(0),
+            after: after.to_vec(),
+            once_over: Vec::new(),
+            again: RangeSet::new(),
+            family: String::new(),
+            run_first_hole: false,
+            command: None,
+        };
+        let assets = (0..3).map(|number| AssetPlan {
+            asset: asset(number, Vec::new()).id,
+            table: asset(number, Vec::new()).table,
+            cells: vec![Cells {
+                range: PartitionRange::day(day(0)),
+                state: State::Run,
+                reason: Reason::Recompute,
+            }],
+            excluded: None,
+            notes: Vec::new(),
+        });
+        let plan = Plan {
+            assets: assets.collect(),
+            steps: vec![step(0, 0, &[]), step(1, 1, &[0]), step(2, 2, &[0, 1])],
+            ..Plan::empty(day(0))
+        };
+        let dropped = asset(1, Vec::new()).id;
+        let narrow = plan.narrowed(|asset| *asset != dropped);
+        assert_eq!(narrow.steps, [step(0, 0, &[]), step(1, 2, &[0])]);
+        assert_eq!((narrow.totals.assets, narrow.totals.steps), (2, 2));
+        assert_eq!(narrow.days_in(State::Run), 2);
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     graph::{AssetIndex, Graph, Role},
     need::Need,
     parts::dropped_first,
-    plan::{AssetPlan, Cells, Note, Plan, Reason, State, Step, Totals},
+    plan::{AssetPlan, Cells, Note, Plan, Reason, State, Totals},
     world::{PlanInput, Request},
 };
 
@@ -76,7 +76,7 @@ pub fn plan(world: PlanInput<'_>, request: &Request<'_>) -> Plan {
         end_ds: request.end_ds,
         recompute: request.recompute,
         stale: request.stale,
-        totals: totals(&assets, &steps),
+        totals: Totals::of(&assets, &steps),
         confs: confs(world.graph, &request.selected),
         observed: observed(world, &request.selected),
         assets,
@@ -178,18 +178,6 @@ impl Planner<'_> {
         });
         let never = self.never_exists(asset, &doubtful);
         self.never[index] = never.widen(asset.shift, asset.shift);
-    }
-}
-
-fn totals(assets: &[AssetPlan], steps: &[Step]) -> Totals {
-    let mut days: BTreeMap<State, u64> = State::ALL.into_iter().map(|state| (state, 0)).collect();
-    for cells in assets.iter().flat_map(|asset| &asset.cells) {
-        *days.entry(cells.state).or_default() += u64::from(cells.range.days());
-    }
-    Totals {
-        days,
-        steps: steps.len() as u64,
-        assets: assets.len() as u64,
     }
 }
 

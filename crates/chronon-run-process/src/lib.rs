@@ -58,7 +58,9 @@ pub use host::{Guest, GuestError, GuestHandle, Host, Target};
 pub use identity::{ask_to_end, boot_id, host_name, identify, is_alive, terminate_self};
 pub use kept::{Keep, KeepError, KeptStatus, end_unused, is_locked, try_lock};
 pub use launch::StartError;
-pub use limits::{Processes, allow_open_files, open_files, processes, raise_soft_limits};
+pub use limits::{
+    Processes, allow_open_files, open_files, processes, raise_soft_limits, release_memory,
+};
 pub use machine::{User, allows_execution, is_writable, respect_group};
 pub use nofollow::{open_append, open_lock};
 pub use own::{is_ignored, lower_own_priority};

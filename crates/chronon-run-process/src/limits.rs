@@ -7,6 +7,8 @@ use nix::{
     unistd::Uid,
 };
 
+use crate::sys;
+
 /// Raises the soft limits of open files and of processes to the hard ones, for this process and what
 /// it starts. A system that refuses keeps its limits.
 pub fn raise_soft_limits() {
@@ -17,6 +19,12 @@ pub fn raise_soft_limits() {
             let _ = setrlimit(resource, hard, hard);
         }
     }
+}
+
+/// Gives memory that was freed back to the system, which the allocator of glibc keeps between the blocks of what is
+/// still used. Nothing with another C library.
+pub fn release_memory() {
+    sys::trim_memory();
 }
 
 /// How many files a process may have open; `None` if there is no limit.

@@ -1,7 +1,7 @@
 //! The system calls that `std` does not have. All `unsafe` of the project is here.
 #![expect(
     unsafe_code,
-    reason = "kill(2), waitid(2), waitpid(2), prctl(2), setpriority(2), memfd_create(2) and pre_exec have no safe form in std"
+    reason = "kill(2), waitid(2), waitpid(2), prctl(2), setpriority(2), memfd_create(2), malloc_trim(3) and pre_exec have no safe form in std"
 )]
 
 use std::{
@@ -146,6 +146,16 @@ pub(crate) fn lowest_priority() -> io::Result<()> {
     match unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives memory that was freed back to the system.
+pub(crate) fn trim_memory() {
+    // SAFETY: malloc_trim(3) may be called from any thread, takes the allocator's own locks, and gives back only pages
+    // that are free.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -33,6 +33,8 @@ pub struct View {
     pub at: i64,
     /// The plan of everything.
     pub plan: Plan,
+    /// What it says of the offline tables, as `chronon-run plan` without arguments, with estimates.
+    pub offline: Plan,
     /// The assets, in the order of the plan.
     pub rows: Vec<AssetRow>,
     /// How far each asset is, in the order of the plan.
@@ -209,7 +211,7 @@ pub trait Source: Send + Sync + 'static {
     /// If a selector is wrong or selects nothing.
     fn select(&self, selectors: &str) -> Result<BTreeSet<AssetId>, Trouble>;
 
-    /// A plan as `chronon-run plan` makes it.
+    /// A plan as `chronon-run plan` makes it, of what was asked for.
     ///
     /// # Errors
     /// As [`Self::select`], or if the catalog cannot be asked.

@@ -201,6 +201,7 @@ impl Source for Fake {
             rows: self.plan.assets.iter().map(row).collect(),
             statuses: status(&self.plan, &facts),
             plan: self.plan.clone(),
+            offline: self.plan.clone(),
             online: Vec::new(),
             paces: BTreeMap::new(),
             findings: vec![HOSTILE.to_owned()],
@@ -368,7 +369,8 @@ impl Source for Fake {
         Err(trouble())
     }
 
-    fn plan(&self, _form: &PlanForm) -> Result<Plan, Trouble> {
+    fn plan(&self, form: &PlanForm) -> Result<Plan, Trouble> {
+        assert_ne!(form, &PlanForm::default(), "every look has this plan");
         Ok(self.plan.clone())
     }
 

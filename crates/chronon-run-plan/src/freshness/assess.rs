@@ -82,6 +82,20 @@ fn attempted_days(freshness: &Freshness, asset: &AssetId) -> RangeSet {
     attempted.map(|(ds, _)| ds).collect()
 }
 
+/// How days were made, in the order of the days.
+struct MadeDays(Vec<(Ds, MadeDay)>);
+
+impl MadeDays {
+    fn get(&self, ds: Ds) -> Option<&MadeDay> {
+        let at = self.0.binary_search_by_key(&ds, |(ds, _)| *ds).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    fn days(&self) -> RangeSet {
+        self.0.iter().map(|(ds, _)| *ds).collect()
+    }
+}
+
 struct Assessor<'a> {
     world: PlanInput<'a>,
     freshness: &'a Freshness,
@@ -100,7 +114,7 @@ impl Assessor<'_> {
             asset,
             inputs_now: inputs_digest(asset),
             conf_now: self.freshness.confs.get(&asset.id).copied(),
-            versions: match made.is_empty() {
+            versions: match made.0.is_empty() {
                 true => BTreeMap::new(),
                 false => self.versions(asset),
             },
@@ -115,8 +129,7 @@ impl Assessor<'_> {
             let attempted = attempted_days(self.freshness, &asset.id);
             days.intersect(&there).minus(&attempted)
         });
-        let recorded: RangeSet = made.keys().copied().collect();
-        let recorded = recorded.minus(&left_without.unwrap_or_default());
+        let recorded = made.days().minus(&left_without.unwrap_or_default());
         let recorded = recorded.union(&compared.other_flow);
         Assessed {
             unknown: there.minus(&recorded),
@@ -128,19 +141,20 @@ impl Assessor<'_> {
     }
 
     /// The days of a join that were made in the other flow after they were `made` in this one.
-    fn made_in_other_flow(&self, asset: &Asset, made: &BTreeMap<Ds, MadeDay>) -> RangeSet {
+    fn made_in_other_flow(&self, asset: &Asset, made: &MadeDays) -> RangeSet {
         let other = asset.in_other_flow().map(|id| self.made(&id));
-        let other = other.into_iter().flatten();
+        let other = other.into_iter().flat_map(|other| other.0);
         let is_later = |(ds, other): &(Ds, MadeDay)| {
-            made.get(ds).is_none_or(|made| made.attempt < other.attempt)
+            made.get(*ds)
+                .is_none_or(|made| made.attempt < other.attempt)
         };
         other.filter(is_later).map(|(ds, _)| ds).collect()
     }
 
     /// How the days of an asset were made. They are kept as long as they are compared, not for all assets.
-    fn made(&self, asset: &AssetId) -> BTreeMap<Ds, MadeDay> {
+    fn made(&self, asset: &AssetId) -> MadeDays {
         let made = self.freshness.memory.made.get(asset).into_iter();
-        made.flat_map(Days::iter).collect()
+        MadeDays(made.flat_map(Days::iter).collect())
     }
 
     /// The changes of the inputs that days are made of, by their places.
@@ -165,7 +179,7 @@ impl Assessor<'_> {
     }
 
     /// How the days of the inputs that are parts were made, by the place of the input.
-    fn parts(&self, asset: &Asset) -> BTreeMap<usize, BTreeMap<Ds, MadeDay>> {
+    fn parts(&self, asset: &Asset) -> BTreeMap<usize, MadeDays> {
         let graph = self.world.graph;
         let inputs = asset.reads().enumerate();
         let parts = inputs.filter(|(_, input)| parts::is_part(graph, input));
@@ -209,7 +223,7 @@ struct Compared<'a, 'w> {
     inputs_now: i64,
     conf_now: Option<i64>,
     versions: BTreeMap<usize, Versions>,
-    parts: BTreeMap<usize, BTreeMap<Ds, MadeDay>>,
+    parts: BTreeMap<usize, MadeDays>,
     other_flow: RangeSet,
 }
 
@@ -229,16 +243,11 @@ struct Verdict {
 
 impl Compared<'_, '_> {
     /// The days that are out of date, joined where they are so for the same causes.
-    fn group(
-        &self,
-        days: &RangeSet,
-        made: &BTreeMap<Ds, MadeDay>,
-        empty: bool,
-    ) -> Vec<(RangeSet, Vec<Cause>)> {
+    fn group(&self, days: &RangeSet, made: &MadeDays, empty: bool) -> Vec<(RangeSet, Vec<Cause>)> {
         let mut runs: Vec<(PartitionRange, Verdict, i64)> = Vec::new();
         for ds in days.iter() {
             // Of a day without rows only an attempt tells whose end was seen.
-            let made = made.get(&ds).filter(|made| !(empty && made.begun));
+            let made = made.get(ds).filter(|made| !(empty && made.begun));
             let verdict = self.verdict(ds, made, empty);
             if verdict == Verdict::default() {
                 continue;
@@ -282,11 +291,8 @@ impl Compared<'_, '_> {
             let newer = |needed| versions.changed_in(needed, made.attempt);
             (counts && needed().is_some_and(newer)).then_some(place)
         };
-        let later = |days: &BTreeMap<Ds, MadeDay>| {
-            !empty
-                && days
-                    .get(&ds)
-                    .is_some_and(|part| part.attempt > made.attempt)
+        let later = |days: &MadeDays| {
+            !empty && days.get(ds).is_some_and(|part| part.attempt > made.attempt)
         };
         let parts = self.parts.iter().filter(|(_, days)| later(days));
         Verdict {

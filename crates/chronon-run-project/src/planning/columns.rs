@@ -8,6 +8,7 @@ use chronon_run_core::{
 };
 use chronon_run_plan::{Asset, AssetColumns, AssetIndex, ColumnsFate};
 use chronon_run_sql as sql;
+use rayon::prelude::*;
 
 use crate::{
     loading::project::Project,
@@ -27,8 +28,10 @@ pub fn differing(
         snapshot,
         day,
     };
-    let assets = selected.iter().map(|&index| &context.graph.assets[index]);
-    let found = assets.filter_map(|asset| {
+    let assets: Vec<&Asset> = { selected.iter() }
+        .map(|&index| &context.graph.assets[index])
+        .collect();
+    let found = assets.into_par_iter().filter_map(|asset| {
         let changes = looker.changes(asset);
         let uses_driver = context.uses_driver();
         (!changes.is_empty()).then(|| {

@@ -1,6 +1,6 @@
 //! What `chronon-run plan` says of what is typed in.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use chronon_run_core::{AssetId, RangeSet};
 use chronon_run_export::reason_text;
@@ -49,10 +49,14 @@ impl Wanted {
 }
 
 pub(crate) fn page(frame: &Frame<'_>, view: &View, source: &dyn Source, wanted: &Wanted) -> Page {
-    let form = wanted.form();
-    let found = form
-        .clone()
-        .and_then(|form| Ok((source.plan(&form)?, form)));
+    let planned = |form: PlanForm| {
+        let plan = match form == PlanForm::default() {
+            true => Cow::Borrowed(&view.offline),
+            false => Cow::Owned(source.plan(&form)?),
+        };
+        Ok((plan, form))
+    };
+    let found = wanted.form().and_then(planned);
     let body = html! {
         div.title { h1 { "Plan" } p.muted { "which days would be filled, and why the others would not; nothing is written" } }
         @if !frame.links.site { (asked(wanted)) }

@@ -17,6 +17,7 @@ use chronon_run_core::{
 use chronon_run_export::{AssetRow, listing, status};
 use chronon_run_ledger::{AttemptRecord, Ledger, RunDetail, RunRecord};
 use chronon_run_plan::{Explanation, Plan, explain};
+use chronon_run_process::release_memory;
 use chronon_run_project::{
     changes::confs::Changes,
     engines::scripts,
@@ -153,14 +154,17 @@ impl Pages {
     fn planned<T>(
         &self,
         wanted: &Wanted,
-        then: impl FnOnce(&Project, Planned<'_>, Option<&mut Ledger>) -> T,
+        then: impl FnOnce(Planned<'_>, &CatalogSession, Option<&mut Ledger>) -> T,
     ) -> Result<T, Trouble> {
         let loaded = self.loaded()?;
         let context = &loaded.context;
         let warehouse = CatalogSession::look(&context.workspace).map_err(trouble)?;
         let mut ledger = context.existing_ledger();
         let planned = Planned::make(context, wanted, &warehouse, ledger.as_mut());
-        Ok(then(context, planned.map_err(trouble)?, ledger.as_mut()))
+        let found = then(planned.map_err(trouble)?, &warehouse, ledger.as_mut());
+        // A plan is made of much more than is kept of it.
+        release_memory();
+        Ok(found)
     }
 }
 
@@ -176,7 +180,9 @@ fn everything() -> Wanted {
 impl Source for Pages {
     fn look(&self) -> Result<View, Trouble> {
         let loaded = self.reloaded()?;
-        let mut view = self.planned(&everything(), look)?;
+        let mut view = self.planned(&everything(), |planned, warehouse, ledger| {
+            look(&loaded.context, planned, warehouse, ledger)
+        })?;
         view.findings.clone_from(&loaded.findings);
         if let Some(target) = &self.target {
             view.name = format!("{}, target {target}", view.name);
@@ -224,7 +230,7 @@ impl Source for Pages {
     }
 
     fn explain(&self, asset: &AssetId, ds: Ds) -> Result<Option<Explanation>, Trouble> {
-        self.planned(&everything(), |_, planned, _| {
+        self.planned(&everything(), |planned, _, _| {
             explain(planned.world(), &planned.plan, asset, ds)
         })
     }
@@ -282,20 +288,17 @@ impl Source for Pages {
             compare: true,
             ..Wanted::default()
         };
-        let loaded = self.loaded()?;
-        let context = &loaded.context;
-        let warehouse = CatalogSession::look(&context.workspace).map_err(trouble)?;
-        let mut ledger = context.existing_ledger();
-        let planned = Planned::make(context, &wanted, &warehouse, ledger.as_mut());
-        let mut planned = planned.map_err(trouble)?;
-        planned.add_estimates(&warehouse, ledger.as_mut());
-        Ok(planned.plan)
+        self.planned(&wanted, |mut planned, warehouse, ledger| {
+            planned.add_estimates(warehouse, ledger);
+            planned.plan
+        })
     }
 
     fn diff(&self) -> Result<Vec<EditedConf>, Trouble> {
         let loaded = self.loaded()?;
         let context = &loaded.context;
         let found = Changes::of(context, &SelectArgs::default()).map_err(trouble)?;
+        release_memory();
         let edited = found.confs.iter().map(|one| EditedConf {
             conf: one.conf.clone(),
             filled_at: one.filled_at,
@@ -331,16 +334,24 @@ impl Source for Pages {
     }
 }
 
-fn look(context: &Project, planned: Planned<'_>, mut ledger: Option<&mut Ledger>) -> View {
+fn look(
+    context: &Project,
+    mut planned: Planned<'_>,
+    warehouse: &CatalogSession,
+    mut ledger: Option<&mut Ledger>,
+) -> View {
     let facts = ledger.as_deref_mut().map(facts).unwrap_or_default();
     let streams = streams(context, ledger.as_deref_mut());
     let now = context.workspace.as_of.map_or(Now::Clock, Now::After);
     let paths = online::paths(context, &planned, now, &facts.uploaded, &streams);
+    let offline = planned.plan.narrowed(|asset| asset.mode.is_offline_table());
+    let plan = std::mem::replace(&mut planned.plan, offline);
+    planned.add_estimates(warehouse, ledger.as_deref_mut());
     View {
         name: name(context),
         at: now_millis(),
         rows: rows(context),
-        statuses: status(&planned.plan, &facts),
+        statuses: status(&plan, &facts),
         online: paths
             .into_iter()
             .map(|path| OnlinePath {
@@ -350,7 +361,8 @@ fn look(context: &Project, planned: Planned<'_>, mut ledger: Option<&mut Ledger>
             .collect(),
         paces: ledger.map(Ledger::paces).unwrap_or_default(),
         findings: Vec::new(),
-        plan: planned.plan,
+        plan,
+        offline: planned.plan,
     }
 }
 
