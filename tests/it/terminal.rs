@@ -404,7 +404,8 @@ fn a_reader_that_leaves_and_a_closed_stdin_change_nothing() {
 }
 
 /// A pager that ends with the next line that is typed, and not by Ctrl-C.
-const PAGER: &str = "sh -c 'trap \"\" INT; echo in the pager; cat; read key < /dev/tty; echo left'";
+const PAGER: &str =
+    "sh -c 'trap \"\" INT; echo in the pager of $LESSCHARSET; cat; read key < /dev/tty; echo left'";
 
 #[test]
 fn what_is_longer_than_the_screen_goes_to_the_pager() {
@@ -414,7 +415,8 @@ fn what_is_longer_than_the_screen_goes_to_the_pager() {
         Terminal::open_with(&command, (rows, 80), &[("PAGER", Some(pager))])
     };
     let mut terminal = open(&["plan"], 4, PAGER);
-    wait_until("the pager runs", || terminal.raw().contains("in the pager"));
+    let is_told = || terminal.raw().contains("in the pager of utf-8");
+    wait_until("the pager runs", is_told);
     terminal.press(CTRL_C);
     thread::sleep(Duration::from_millis(200));
     terminal.press("\n");

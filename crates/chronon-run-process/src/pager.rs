@@ -14,6 +14,8 @@ static PAGING: AtomicBool = AtomicBool::new(false);
 /// What `less` is told unless the user tells it something: it ends at once if one screen is enough, shows
 /// colours, and leaves its text on the screen.
 const LESS: &str = "FRX";
+/// What is printed is UTF-8, also where no `LANG` says that the terminal is.
+const LESSCHARSET: &str = "utf-8";
 
 /// Whether a pager has the terminal, so that Ctrl-C is for the pager: it stops a search, for example.
 #[must_use]
@@ -45,8 +47,10 @@ impl Pager {
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped());
-        if env::var_os("LESS").is_none() {
-            command.env("LESS", LESS);
+        for (name, value) in [("LESS", LESS), ("LESSCHARSET", LESSCHARSET)] {
+            if env::var_os(name).is_none() {
+                command.env(name, value);
+            }
         }
         let mut child = reaper::registering(|| command.spawn(), Child::id)?;
         PAGING.store(true, Ordering::SeqCst);
