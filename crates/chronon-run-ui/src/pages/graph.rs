@@ -1,17 +1,16 @@
-//! Which asset reads which, laid out from left to right by `dagre`.
+//! Which asset reads which, from left to right.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chronon_run_core::{AssetId, AssetKind};
 use chronon_run_plan::State;
-use dagre::{
-    EdgeLabel, GraphLabel, LayoutOptions, NodeLabel, Point, RankDir, Ranker,
-    graph::{Graph, GraphOptions},
-    layout,
-};
+use dagre::Point;
 use maud::{Markup, html};
 
-use super::{Known, Running, assets, or_problem};
+use super::{
+    Known, Running, assets, or_problem,
+    placed::{HEIGHT, Shape, placed},
+};
 use crate::{
     days::{DayState, labelled, legend, newest_state},
     frame::{Frame, Page, trouble},
@@ -33,7 +32,6 @@ const SINGLE: usize = 500;
 const WITH_SOURCES: usize = 300;
 /// Characters of a name.
 const NAME: usize = 34;
-const HEIGHT: f64 = 46.0;
 
 /// A box of the drawing.
 #[derive(Clone, Debug, Default)]
@@ -261,77 +259,19 @@ fn width(node: &Node) -> f64 {
 }
 
 fn picture(drawing: &Drawing) -> Markup {
-    let mut graph: Graph<NodeLabel, EdgeLabel> = Graph::with_options(GraphOptions {
-        directed: true,
-        multigraph: true,
-        compound: true,
+    let placed = placed(Shape {
+        widths: drawing.nodes.iter().map(width).collect(),
+        edges: drawing.edges.keys().copied().collect(),
     });
-    for (at, node) in drawing.nodes.iter().enumerate() {
-        let label = NodeLabel {
-            width: width(node),
-            height: HEIGHT,
-            ..NodeLabel::default()
-        };
-        graph.set_node(at.to_string(), Some(label));
-    }
-    for (from, to) in drawing.edges.keys() {
-        graph.set_edge(
-            from.to_string(),
-            to.to_string(),
-            Some(EdgeLabel::default()),
-            None,
-        );
-    }
-    // The optimal layering of a large graph takes seconds.
-    let ranker = match drawing.nodes.len() {
-        0..=200 => Ranker::NetworkSimplex,
-        _ => Ranker::LongestPath,
-    };
-    layout(
-        &mut graph,
-        Some(LayoutOptions {
-            rankdir: RankDir::LR,
-            nodesep: 16.0,
-            edgesep: 10.0,
-            ranksep: 56.0,
-            marginx: 16.0,
-            marginy: 16.0,
-            ranker,
-            ..LayoutOptions::default()
-        }),
-    );
-    let (wide, high) = graph
-        .graph_label::<GraphLabel>()
-        .map_or((0.0, 0.0), |label| (label.width, label.height));
-    let (wide, high) = (wide.ceil().max(40.0), high.ceil().max(40.0));
+    let (wide, high) = placed.size;
     html! {
         svg viewBox={ "0 0 " (wide) " " (high) } width=(wide) height=(high) role="group" aria-label="Assets and what they read" {
-            @for ((from, to), embeds) in &drawing.edges { (arrow(&bends(&graph, &from.to_string(), &to.to_string()), *embeds)) }
-            @for (at, node) in drawing.nodes.iter().enumerate() {
-                @if let Some(NodeLabel { x: Some(x), y: Some(y), .. }) = graph.node(&at.to_string()) { (drawn_node(node, *x, *y)) }
+            @for (embeds, bends) in drawing.edges.values().zip(&placed.edges) { (arrow(bends, *embeds)) }
+            @for (node, place) in drawing.nodes.iter().zip(&placed.nodes) {
+                @if let Some((x, y)) = place { (drawn_node(node, *x, *y)) }
             }
         }
     }
-}
-
-/// From the right side of one box to the left side of another, through the bends between.
-fn bends(graph: &Graph<NodeLabel, EdgeLabel>, from: &str, to: &str) -> Vec<Point> {
-    let side = |name: &str, sign: f64| {
-        let node = graph.node(name)?;
-        Some(Point::new(node.x? + sign * node.width / 2.0, node.y?))
-    };
-    let between = graph
-        .edge(from, to, None)
-        .map_or(&[][..], |edge| &edge.points);
-    let between = between
-        .get(1..between.len().saturating_sub(1))
-        .unwrap_or_default();
-    let (begin, end) = (side(from, 1.0), side(to, -1.0));
-    begin
-        .into_iter()
-        .chain(between.iter().cloned())
-        .chain(end)
-        .collect()
 }
 
 fn arrow(points: &[Point], embeds: bool) -> Markup {

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod graph;
 pub(crate) mod live;
 pub(crate) mod overview;
+mod placed;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod runs;
